@@ -1,0 +1,37 @@
+"""The errors of the library: each message says what is wrong with which file, and what to do about it."""
+
+from __future__ import annotations
+
+
+class LiverMRISegError(Exception):
+    """Base of every error raised on purpose. `exit_status` is what the command line returns for it."""
+
+    exit_status = 1
+
+
+class UsageError(LiverMRISegError):
+    """The call itself cannot be carried out: an unknown organ, device or option, an output that cannot be written."""
+
+    exit_status = 2
+
+
+class OutputError(UsageError):
+    """An output cannot be written: folder missing, not writable, disk full. Nothing half-written is left behind."""
+
+
+class InputError(LiverMRISegError):
+    """An input image or folder cannot be used."""
+
+    exit_status = 3
+
+
+class ModelError(LiverMRISegError):
+    """A model package or foreign checkpoint cannot be used."""
+
+    exit_status = 4
+
+
+class CancelledError(LiverMRISegError):
+    """The caller asked to stop; nothing was written."""
+
+    exit_status = 130

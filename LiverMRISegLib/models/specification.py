@@ -1,0 +1,109 @@
+"""What model.json says: plain frozen dataclasses, checked when made, written and read without running any code.
+
+Arrays inside are in [Z, Y, X] order like every array of the library (`spacing`, `patch`, `strides`, `mirror_axes`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.errors import ModelError
+
+SCHEMA_VERSION = 1
+NORMALISATIONS = ("z-score", "z-score-nonzero", "percentile-z-score", "ct")
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """`build_network(name, **kwargs)` makes the network; kwargs hold in_channels, out_channels, strides, ..."""
+
+    name: str
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PreparationSpec:
+    """How an image becomes the network's input.
+
+    `orientation`: code as in `volume.py` ("LPS"), or None to keep the file's own array orientation (nnU-Net).
+    `spacing`: target in mm, [Z, Y, X] of the oriented array. `normalisation`, applied after resampling:
+    "z-score" over all voxels; "z-score-nonzero" over voxels that are not 0; "percentile-z-score" clips to the
+    0.5 and 99.5 percentiles of the voxels above the air threshold, then z-score of the whole; "ct" clips to
+    `intensity` (low, high) and then applies (mean, std). `image_order`: 1 linear or 3 cubic for the image.
+    """
+
+    spacing: tuple[float, float, float]
+    orientation: str | None = "LPS"
+    normalisation: str = "z-score"
+    image_order: int = 1
+    intensity: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.normalisation not in NORMALISATIONS:
+            raise ModelError(f"unknown normalisation '{self.normalisation}'; known: {', '.join(NORMALISATIONS)}")
+        if len(self.spacing) != 3 or min(self.spacing) <= 0:
+            raise ModelError(f"preparation.spacing must be three positive numbers, not {self.spacing}")
+        if self.image_order not in (1, 3):
+            raise ModelError(f"preparation.image_order must be 1 or 3, not {self.image_order}")
+
+
+@dataclass(frozen=True)
+class InferenceSpec:
+    """Tiles and test-time options: `patch` voxels, `overlap` (0 to <1), `mirror_axes` used by --tta (0=Z, 1=Y, 2=X)."""
+
+    patch: tuple[int, int, int]
+    overlap: float = 0.5
+    mirror_axes: tuple[int, ...] = ()
+    precision: str = "auto"
+
+    def __post_init__(self) -> None:
+        if len(self.patch) != 3 or min(self.patch) < 1:
+            raise ModelError(f"inference.patch must be three positive integers, not {self.patch}")
+        if not 0 <= self.overlap < 1:
+            raise ModelError(f"inference.overlap must lie in [0, 1), not {self.overlap}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise ModelError(f"inference.precision must be auto, float32 or bfloat16, not '{self.precision}'")
+        if any(axis not in (0, 1, 2) for axis in self.mirror_axes):
+            raise ModelError(f"inference.mirror_axes must be among 0, 1, 2, not {self.mirror_axes}")
+
+
+@dataclass(frozen=True)
+class OrganRule:
+    """Post-processing and plausibility of one organ; volumes in mL, a bound of None is not checked."""
+
+    keep_largest: bool = False
+    fill_holes: bool = False
+    minimum_ml: float = 0.0
+    plausible_ml: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """All of model.json but the schema version and the files' hashes.
+
+    `labels` maps the network's output channel to an organ (0 is background; a channel without organ becomes
+    background). `provenance` is a list of stages (config, data, licences); `metrics` a list of measured results,
+    each with data set and number of cases.
+    """
+
+    name: str
+    version: str
+    task: str
+    modality: str
+    sequences: tuple[str, ...]
+    labels: LabelSet
+    network: NetworkSpec
+    preparation: PreparationSpec
+    inference: InferenceSpec
+    postprocessing: Mapping[str, OrganRule] = field(default_factory=dict)
+    provenance: tuple[Mapping[str, Any], ...] = ()
+    metrics: tuple[Mapping[str, Any], ...] = ()
+    intended_use: str = "For research use only; not a medical device."
+    weights_license: str = "unknown"
+
+    def rule_for(self, organ_name: str) -> OrganRule:
+        """The organ's rule, or the rule that does nothing."""
+        return self.postprocessing.get(organ_name, OrganRule())
