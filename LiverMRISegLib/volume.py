@@ -1,8 +1,8 @@
 """A volume and its place in the patient: `Geometry` and `Volume`, and the exact ways from one grid to another.
 
 Conventions: arrays are [Z, Y, X] (SimpleITK's order); geometry is in ITK's (x, y, z) order and millimetres,
-in the LPS world (x to the patient's left, y to posterior, z to superior). An orientation code such as "LPS" names, for the
-x, y and z index axes, the direction in which the index grows.
+in the LPS world (x to the patient's left, y to posterior, z to superior). An orientation code such as "LPS"
+names, for the x, y and z index axes, the direction in which the index grows.
 """
 
 from __future__ import annotations

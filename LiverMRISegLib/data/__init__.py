@@ -1,0 +1,1 @@
+"""Datalists, phantoms, and training images made from label maps."""

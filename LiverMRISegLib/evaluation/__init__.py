@@ -1,0 +1,1 @@
+"""Metrics by the challenges' rules, efficiency, and reports."""

@@ -1,0 +1,1 @@
+"""Read and write volumes and segmentations; every write is atomic."""

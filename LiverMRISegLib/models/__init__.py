@@ -1,0 +1,1 @@
+"""Model packages: what training exports and inference loads."""

@@ -1,0 +1,1 @@
+"""The networks of the papers, built by name from plain data."""

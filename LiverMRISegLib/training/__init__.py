@@ -1,0 +1,1 @@
+"""The training loop, once, and one file a method."""
