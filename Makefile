@@ -1,0 +1,59 @@
+# make setup | demo | test | lint | bench    (each works alone in a fresh clone)
+PYTHON ?= python3
+DEMO_OUTPUT ?= demo_output
+PYTEST_OPTIONS ?= -q
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup system demo test lint bench clean
+
+help:
+	@echo "make setup   create $(VENV) and install everything (done once, then free)"
+	@echo "make demo    make a phantom study, segment it, show the result in $(DEMO_OUTPUT)/"
+	@echo "make test    run the tests"
+	@echo "make lint    ruff and mypy"
+	@echo "make bench   measure speed and memory on this machine"
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml setup.py constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; \
+	  sys.exit(not (3, 10) <= v <= (3, 13) and f"Python 3.10 to 3.13 is needed, this is {v[0]}.{v[1]}: make setup PYTHON=python3.11")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
+	  { rm -rf $(VENV); echo "python3 -m venv failed; on Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Installing into $(VENV) (some minutes the first time) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(MAKE) --no-print-directory system
+	@touch $@
+	@echo "Ready: $(BIN)/livermriseg --help"
+
+# The compiled wheels need three shared libraries of the system; slim container images may lack them.
+NEEDED := libstdc++6 libgcc-s1 zlib1g
+system:
+	@$(BIN)/python -c 'import numpy, SimpleITK, torch, openvino, vtk, slicer' >/dev/null 2>$(VENV)/imports.log && exit 0; \
+	  tail -n 1 $(VENV)/imports.log; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends $(NEEDED); \
+	  else echo "A system library is missing. Install: $(NEEDED) (Debian names), then run make setup again."; exit 1; fi; \
+	  $(BIN)/python -c 'import numpy, SimpleITK, torch, openvino, vtk, slicer'
+
+demo: setup
+	@$(BIN)/livermriseg demo -o $(DEMO_OUTPUT)
+
+test: setup
+	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)
+
+lint: setup
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet . || { echo "Unformatted files; run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/mypy --no-error-summary
+	@echo "lint: clean"
+
+bench: setup
+	@$(BIN)/python Testing/benchmarks/run.py
+
+clean:
+	rm -rf build dist $(DEMO_OUTPUT) *.egg-info
