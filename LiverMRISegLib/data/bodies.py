@@ -1,0 +1,203 @@
+"""Bodies for domain randomisation: a map of structures (organs and the tissue around them) on one coarse grid.
+
+The organs come from a label map. What lies around them comes from the CT image of the same body, if there is
+one, by bands of its intensity; else a procedural outline is put around the organs. No MR image is involved.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverMRISegLib.anatomy import ORGANS, LabelSet
+from LiverMRISegLib.volume import Geometry, Volume, reorient, resample
+
+logger = logging.getLogger(__name__)
+
+# Organs take the values 1, 2, ... in the order of anatomy.ORGANS; tissues begin above them.
+ORGAN_VALUES = LabelSet.of("structures", ORGANS)
+STRUCTURES = 32
+
+
+class Tissue(IntEnum):
+    """What is not one of our organs, as values of a structure map."""
+
+    AIR = 0
+    SUBCUTANEOUS_FAT = 20
+    VISCERAL_FAT = 21
+    WALL_MUSCLE = 22
+    INNER_SOFT = 23
+    SKELETON = 24
+    BRIGHT_CONTENT = 25
+    LUNG = 26
+    GAS = 27
+    # A label that joins an organ of ours with something else: painted, but not used as truth.
+    UNCERTAIN = 31
+
+
+@dataclass(frozen=True)
+class CtBands:
+    """Upper limits of CT intensity (in the image's own units) of air, fat and soft tissue; above is bone or contrast."""
+
+    air: float
+    fat: float
+    soft: float
+
+
+HOUNSFIELD_BANDS = CtBands(air=-160.0, fat=-25.0, soft=215.0)
+# 8-bit images windowed from about -130 to 300 HU (read off the peaks of fat and muscle in BTCV's shared copies).
+WINDOW = (-130.0, 300.0)
+WINDOWED_8_BIT_BANDS = CtBands(air=1.0, fat=62.0, soft=205.0)
+
+
+@dataclass(frozen=True)
+class Body:
+    """`structures` uint8 [Z, Y, X] in LPS order at isotropic `spacing` mm; `texture` uint8 (CT) or None."""
+
+    name: str
+    structures: np.ndarray
+    texture: np.ndarray | None
+    spacing: float
+
+    def save(self, path: Path) -> None:
+        """Write as .npz, whole or not at all."""
+        from LiverMRISegLib.io.atomic import atomic_path
+
+        texture = {} if self.texture is None else {"texture": self.texture}
+        with atomic_path(path) as temporary:
+            np.savez_compressed(temporary, structures=self.structures, spacing=self.spacing, **texture)
+
+    @classmethod
+    def load(cls, path: Path) -> Body:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as data:
+            texture = data["texture"] if "texture" in data else None
+            return cls(path.stem, data["structures"], texture, float(data["spacing"]))
+
+
+def make_body(
+    name: str,
+    labelmap: Volume,
+    labels: LabelSet,
+    image: Volume | None = None,
+    *,
+    spacing: float = 3.0,
+    tissues: Mapping[int, Tissue] | None = None,
+) -> Body:
+    """Put a label map (and the CT it was drawn on) on the common grid and name the tissue around the organs.
+
+    Args:
+        name: for messages and the cache.
+        labelmap: integer labels [Z, Y, X]; values that neither `labels` nor `tissues` name count as background.
+        labels: which value is which organ.
+        image: the CT on the same grid: Hounsfield units, or 8-bit windowed as `WINDOW`.
+        spacing: of the isotropic output grid, in mm.
+        tissues: values of the label map that are tissue rather than one of our organs.
+    """
+    grid = _isotropic(reorient(labelmap, "LPS").geometry, spacing)
+    organs = _translated(labelmap, labels, tissues or {})
+    organs = resample(organs, grid, nearest=True).array
+    if image is None:
+        structures, texture = _procedural_surroundings(organs, spacing), None
+    else:
+        eight_bit = image.array.min() >= 0 and image.array.max() <= 255
+        fill = 0.0 if eight_bit else -1000.0
+        ct = resample(Volume(image.array.astype(np.float32), image.geometry), grid, fill=fill).array
+        structures = _surroundings_from_ct(organs, ct, WINDOWED_8_BIT_BANDS if eight_bit else HOUNSFIELD_BANDS, spacing)
+        texture = ct if eight_bit else (ct - WINDOW[0]) * (255.0 / (WINDOW[1] - WINDOW[0]))
+        texture = np.clip(texture, 0, 255).astype(np.uint8)
+    return Body(name, structures, texture, spacing)
+
+
+def _isotropic(geometry: Geometry, spacing: float) -> Geometry:
+    return geometry.with_spacing((spacing, spacing, spacing))
+
+
+def _translated(labelmap: Volume, labels: LabelSet, tissues: Mapping[int, Tissue]) -> Volume:
+    table = np.zeros(int(labelmap.array.max()) + 1, np.uint8)
+    translation = {**labels.mapping_to(ORGAN_VALUES), **{v: int(t) for v, t in tissues.items()}}
+    for value, structure in translation.items():
+        if value < table.size:
+            table[value] = structure
+    return Volume(table[labelmap.array], labelmap.geometry)
+
+
+def _surroundings_from_ct(organs: np.ndarray, ct: np.ndarray, bands: CtBands, spacing: float) -> np.ndarray:
+    body = _body_mask(ct > bands.air)
+    trunk = body & _closed((ct > bands.fat) & body, 24.0, spacing)
+    depth = _distance_inside(trunk, spacing)
+    inside = body & (organs == 0)
+    structures = organs.copy()
+    fat = inside & (ct > bands.air) & (ct <= bands.fat)
+    structures[fat] = Tissue.VISCERAL_FAT
+    structures[fat & ~trunk] = Tissue.SUBCUTANEOUS_FAT
+    soft = inside & (ct > bands.fat) & (ct <= bands.soft)
+    structures[soft] = Tissue.INNER_SOFT
+    structures[soft & (depth < 15.0)] = Tissue.WALL_MUSCLE
+    bright = inside & (ct > bands.soft)
+    skeleton = _largest(bright)
+    structures[bright] = Tissue.BRIGHT_CONTENT
+    structures[bright & (skeleton | (depth < 25.0))] = Tissue.SKELETON
+    hollow = inside & (ct <= bands.air)
+    structures[hollow] = Tissue.GAS
+    structures[hollow & _large_components(hollow, 3e5 / spacing**3)] = Tissue.LUNG
+    return structures
+
+
+def _procedural_surroundings(organs: np.ndarray, spacing: float) -> np.ndarray:
+    """Where no image is: an oval trunk around the organs with a wall of muscle and a layer of fat."""
+    z, y, x = np.nonzero(organs)
+    margin = 18.0 / spacing
+    radii = [(v.max() - v.min()) / 2 * 1.12 + margin for v in (y, x)]
+    centre = [(v.max() + v.min()) / 2 for v in (y, x)]
+    grid_y, grid_x = np.ogrid[: organs.shape[1], : organs.shape[2]]
+    radius = np.sqrt(((grid_y - centre[0]) / radii[0]) ** 2 + ((grid_x - centre[1]) / radii[1]) ** 2)
+    trunk = np.broadcast_to(radius < 1.0, organs.shape).copy()
+    trunk |= _distance_inside(organs == 0, spacing) < 6.0
+    outside = _distance_inside(~trunk, spacing)
+    structures = np.where(trunk, np.uint8(Tissue.INNER_SOFT), np.uint8(Tissue.AIR))
+    structures[~trunk & (outside < 15.0)] = Tissue.WALL_MUSCLE
+    structures[~trunk & (outside >= 15.0) & (outside < 35.0)] = Tissue.SUBCUTANEOUS_FAT
+    return np.where(organs > 0, organs, structures).astype(np.uint8)
+
+
+def _body_mask(tissue: np.ndarray) -> np.ndarray:
+    """The largest connected tissue with its holes (lungs, gas) filled slice by slice; table and arms' air drop out."""
+    image = sitk.BinaryMorphologicalOpening(sitk.GetImageFromArray(tissue.astype(np.uint8)), (2, 2, 0))
+    body = sitk.GetArrayFromImage(_largest_component(image))
+    slices = [sitk.BinaryFillhole(sitk.GetImageFromArray(s)) for s in body]
+    return np.stack([sitk.GetArrayFromImage(s) for s in slices]).astype(bool)
+
+
+def _largest_component(mask: sitk.Image) -> sitk.Image:
+    return sitk.RelabelComponent(sitk.ConnectedComponent(mask), sortByObjectSize=True) == 1
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    return sitk.GetArrayFromImage(_largest_component(sitk.GetImageFromArray(mask.astype(np.uint8)))).astype(bool)
+
+
+def _large_components(mask: np.ndarray, minimum_voxels: float) -> np.ndarray:
+    parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
+    kept = sitk.RelabelComponent(parts, minimumObjectSize=int(minimum_voxels)) > 0
+    return sitk.GetArrayFromImage(kept).astype(bool)
+
+
+def _closed(mask: np.ndarray, radius_mm: float, spacing: float) -> np.ndarray:
+    """Morphological closing by distance maps: fast for large radii."""
+    grown = _distance_inside(~mask, spacing) <= radius_mm
+    return _distance_inside(grown, spacing) > radius_mm
+
+
+def _distance_inside(mask: np.ndarray, spacing: float) -> np.ndarray:
+    """Distance in mm of every voxel of `mask` to the nearest voxel outside it; 0 outside."""
+    image = sitk.GetImageFromArray((~mask).astype(np.uint8))
+    image.SetSpacing((spacing,) * 3)
+    distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    return np.maximum(sitk.GetArrayFromImage(distance), 0.0)

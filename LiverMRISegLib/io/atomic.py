@@ -1,0 +1,87 @@
+"""Writing files whole or not at all: a temporary file in the same folder, fsync, rename."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from LiverMRISegLib.errors import OutputError
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path`, with the same ending, that replaces `path` when the block ends well.
+
+    When the block raises, the temporary file is removed and `path` is as it was before.
+
+    Raises:
+        OutputError: the folder is missing or not writable, or the disk is full.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file")
+    temporary = _reserve(path)
+    try:
+        yield temporary
+        _flush(temporary)
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        _flush(path.parent)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def atomic_write_text(path: Path, text: str) -> None:
+    """Write `text` as UTF-8, whole or not at all; OutputError as `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def atomic_write_bytes(path: Path, content: bytes) -> None:
+    """Write `content`, whole or not at all; OutputError as `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _reserve(path: Path) -> Path:
+    """An empty temporary file beside `path`; its name keeps the ending, since writers choose the format by it."""
+    name, dot, ending = path.name.partition(".")
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=f".tmp{dot}{ending}", dir=path.parent)
+    except FileNotFoundError as error:
+        raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first") from error
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
+    os.close(handle)
+    return Path(temporary)
+
+
+def _flush(path: Path) -> None:
+    """fsync a file, or a folder where the system can (it cannot on Windows)."""
+    if path.is_dir() and os.name == "nt":
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return "the disk is full; free some space"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "no permission to write there; choose another folder"
+    return error.strerror or str(error)

@@ -1,0 +1,51 @@
+"""Checkpoints of a run: written whole or not at all, the last two and the best kept, read without running code."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.io.atomic import atomic_path
+
+logger = logging.getLogger(__name__)
+_KEPT = 2
+BEST = "best.pt"
+
+
+def save(folder: Path, step: int, state: dict[str, Any], *, is_best: bool) -> Path:
+    """Write `state` as the checkpoint of `step`; older ones than the last two are removed afterwards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"step_{step:08d}.pt"
+    with atomic_path(path) as temporary:
+        torch.save(state, temporary)
+    if is_best:
+        with atomic_path(folder / BEST) as temporary:
+            shutil.copyfile(path, temporary)
+    for old in sorted(folder.glob("step_*.pt"))[:-_KEPT]:
+        old.unlink()
+    return path
+
+
+def load_newest(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint that can be read, or None if there is none; a damaged one is passed over, with a warning."""
+    for path in sorted(folder.glob("step_*.pt"), reverse=True):
+        try:
+            return load(path)
+        except ModelError as error:
+            logger.warning("%s; trying the one before", error)
+    return None
+
+
+def load(path: Path) -> dict[str, Any]:
+    """Read one checkpoint (tensors and plain values only); ModelError if it is missing or damaged."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise ModelError(f"{path}: no readable checkpoint ({type(error).__name__})") from error
+    return state

@@ -1,0 +1,207 @@
+"""The training loop, once for every method: steps, schedule, checkpoints, exact resume, logging, progress.
+
+A run folder holds config.yaml, metrics.jsonl (a line per log or validation), TensorBoard events and
+checkpoints/ (the last two, and the best by validation). Batches are a function of the step's number, so a run
+that was killed and started again sees the same batches and, on the CPU, ends at the same weights bit for bit.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.training import checkpoints
+
+logger = logging.getLogger(__name__)
+
+
+class TrainingError(LiverMRISegError):
+    """Training cannot go on; the run folder is intact."""
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How long and how often; all counts are optimizer steps.
+
+    `precision` is Lightning Fabric's ("32-true", "bf16-mixed", "16-mixed"), `accelerator` and `devices` too.
+    The learning rate rises over `warmup` steps and then falls as (1 - step / steps) ** 0.9 (nnU-Net's polynomial).
+    """
+
+    steps: int = 3000
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    gradient_clip: float = 5.0
+    log_every: int = 20
+    validate_every: int = 250
+    checkpoint_every: int = 100
+    precision: str = "bf16-mixed"
+    accelerator: str = "auto"
+    devices: int = 1
+    seed: int = 0
+
+
+class Method(Protocol):
+    """What a training method supplies; the loop does the rest."""
+
+    model: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+
+    def losses(self, batch: Any) -> dict[str, torch.Tensor]:
+        """The named losses of a batch; "loss" is the one to minimise."""
+
+    def after_step(self, step: int) -> None:
+        """Called after each optimizer step, e.g. to update an averaged copy."""
+
+    def validate(self, writer: SummaryWriter, step: int) -> dict[str, float]:
+        """Scores on the validation split; "score" decides which checkpoint is the best."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the method needs to go on, tensors and plain values only."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where a run ended: its folder, the step reached and the best validation score."""
+
+    folder: Path
+    step: int
+    best_score: float
+
+
+def make_fabric(config: LoopConfig) -> Fabric:
+    """Lightning Fabric as the config says, launched."""
+    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=config.precision)  # type: ignore[arg-type]
+    fabric.launch()
+    return fabric
+
+
+def train(
+    method: Method, batches: Callable[[int], Iterator[Any]], config: LoopConfig, folder: Path, fabric: Fabric
+) -> RunResult:
+    """Run `method` from where `folder` stands to `config.steps`.
+
+    Args:
+        method: model, optimizer and losses.
+        batches: `batches(step)` iterates over the batches from that step on.
+        config: length, schedule, logging.
+        folder: the run folder; its newest checkpoint, if any, is gone on from.
+        fabric: device, precision, processes.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    scheduler = torch.optim.lr_scheduler.LambdaLR(method.optimizer, lambda step: _rate(step, config))
+    run = _Run(method, scheduler, config, folder)
+    run.resume()
+    writer = SummaryWriter(str(folder / "tensorboard"), purge_step=run.step)
+    progress = tqdm(total=config.steps, initial=run.step, unit="step", dynamic_ncols=True, smoothing=0.1)
+    with progress, writer:
+        for batch in batches(run.step):
+            if run.step >= config.steps:
+                break
+            losses = _step(method, batch, config, fabric, run.step)
+            scheduler.step()
+            run.step += 1
+            method.after_step(run.step)
+            progress.update()
+            run.after_step(losses, writer, progress)
+    return RunResult(folder, run.step, run.best)
+
+
+def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: int) -> dict[str, torch.Tensor]:
+    losses = method.losses(batch)
+    total = losses["loss"]
+    if not torch.isfinite(total):
+        raise TrainingError(
+            f"the loss is {total.item()} at step {step}; lower the learning rate or look at the batch. "
+            "The last checkpoint is kept: the same command goes on from it"
+        )
+    method.optimizer.zero_grad(set_to_none=True)
+    fabric.backward(total)
+    torch.nn.utils.clip_grad_norm_(method.model.parameters(), config.gradient_clip)
+    method.optimizer.step()
+    return losses
+
+
+def _rate(step: int, config: LoopConfig) -> float:
+    warm = min(1.0, (step + 1) / max(1, config.warmup))
+    return float(warm * max(0.0, 1.0 - step / config.steps) ** 0.9)
+
+
+class _Run:
+    """The state of a run beside the method's own: step, best score, and what is written when."""
+
+    def __init__(self, method: Method, scheduler: Any, config: LoopConfig, folder: Path) -> None:
+        self.method, self.scheduler, self.config, self.folder = method, scheduler, config, folder
+        self.step, self.best = 0, -math.inf
+
+    def resume(self) -> None:
+        state = checkpoints.load_newest(self.folder / "checkpoints")
+        if state is None:
+            return
+        self.step, self.best = state["step"], state["best"]
+        self.method.load_state_dict(state["method"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        torch.set_rng_state(state["rng"])
+        _truncate_metrics(self.folder / "metrics.jsonl", self.step)
+        logger.info("going on from step %d in %s", self.step, self.folder)
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "best": self.best,
+            "method": self.method.state_dict(),
+            "scheduler": {k: v for k, v in self.scheduler.state_dict().items() if k != "lr_lambdas"},
+            "rng": torch.get_rng_state(),
+        }
+
+    def after_step(self, losses: dict[str, torch.Tensor], writer: SummaryWriter, progress: Any) -> None:
+        config, last = self.config, self.step == self.config.steps
+        if self.step % config.log_every == 0 or last:
+            values = {name: float(value.detach()) for name, value in losses.items()}
+            self._log(values | {"learning_rate": self.scheduler.get_last_lr()[0]}, writer)
+            progress.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
+        is_best = False
+        if self.step % config.validate_every == 0 or last:
+            scores = self.method.validate(writer, self.step)
+            self._log({f"validation/{name}": value for name, value in scores.items()}, writer)
+            is_best = scores["score"] > self.best
+            self.best = max(self.best, scores["score"])
+        if is_best or self.step % config.checkpoint_every == 0 or last:
+            checkpoints.save(self.folder / "checkpoints", self.step, self.state(), is_best=is_best)
+
+    def _log(self, values: dict[str, float], writer: SummaryWriter) -> None:
+        for name, value in values.items():
+            writer.add_scalar(name, value, self.step)
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": self.step, **values}) + "\n")
+
+
+def _truncate_metrics(path: Path, step: int) -> None:
+    """Drop the lines of steps that will be done again, and a half-written last one."""
+    from LiverMRISegLib.io.atomic import atomic_write_text
+
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            if json.loads(line)["step"] <= step:
+                kept.append(line + "\n")
+        except ValueError:
+            continue
+    atomic_write_text(path, "".join(kept))

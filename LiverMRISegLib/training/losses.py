@@ -1,0 +1,60 @@
+"""Losses shared by the methods: Dice and cross entropy over the scales of deep supervision, unknown voxels left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from monai.losses import DiceLoss
+
+IGNORE = 255
+
+
+class DiceCrossEntropy(torch.nn.Module):
+    """Soft Dice (foreground classes, per sample, smooth 1e-5) plus cross entropy; voxels labelled IGNORE do not count.
+
+    As nnU-Net's loss up to the constant 1 (methods: Isensee et al. 2021), with MONAI's DiceLoss inside.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dice = DiceLoss(include_background=False, softmax=False, smooth_nr=1e-5, smooth_dr=1e-5)
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C, Z, Y, X] and integer labels [B, Z, Y, X] to a scalar."""
+        logits, labels = logits.float(), labels.long()
+        known = (labels != IGNORE)[:, None]
+        cross_entropy = F.cross_entropy(logits, labels, ignore_index=IGNORE)
+        one_hot = F.one_hot(labels.clamp(max=logits.shape[1] - 1), logits.shape[1]).movedim(-1, 1)
+        dice: torch.Tensor = self._dice(logits.softmax(1) * known, one_hot * known)
+        return dice + cross_entropy
+
+
+def deep_supervision_weights(scales: int) -> list[float]:
+    """nnU-Net's weights: halved per scale, the coarsest dropped, summing to 1 (5 scales: .5333 .2667 .1333 .0667 0)."""
+    raw = [0.5**i for i in range(scales)]
+    if scales > 1:
+        raw[-1] = 0.0
+    return [w / sum(raw) for w in raw]
+
+
+class DeepSupervision(torch.nn.Module):
+    """`loss` at every scale, labels taken nearest, weighted by `deep_supervision_weights`."""
+
+    def __init__(self, loss: torch.nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """Logits of every scale, full resolution first, and the full-resolution labels [B, Z, Y, X]."""
+        total = outputs[0].new_zeros((), dtype=torch.float32)
+        for weight, logits in zip(deep_supervision_weights(len(outputs)), outputs, strict=True):
+            if weight > 0:
+                total = total + weight * self.loss(logits, _nearest(labels, logits.shape[2:]))
+        return total
+
+
+def _nearest(labels: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
+    steps = [n // m for n, m in zip(labels.shape[1:], shape, strict=True)]
+    return labels[:, :: steps[0], :: steps[1], :: steps[2]]
