@@ -30,8 +30,8 @@ class PreparationSpec:
 
     `orientation`: code as in `volume.py` ("LPS"), or None to keep the file's own array orientation (nnU-Net).
     `spacing`: target in mm, [Z, Y, X] of the oriented array. `normalisation`, applied after resampling:
-    "z-score" over all voxels; "z-score-nonzero" over voxels that are not 0; "percentile-z-score" clips to the
-    0.5 and 99.5 percentiles of the voxels above the air threshold, then z-score of the whole; "ct" clips to
+    "z-score" over all voxels; "z-score-nonzero" over voxels that are not 0; "percentile-z-score" clips at
+    the 99.5 percentile of the voxels brighter than air, then z-score of the whole; "ct" clips to
     `intensity` (low, high) and then applies (mean, std). `image_order`: 1 linear or 3 cubic for the image.
     """
 

@@ -1,0 +1,50 @@
+"""Intensities as the networks expect them; the same code in training and in inference."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from LiverMRISegLib.models.specification import PreparationSpec
+
+_SAMPLES = 400_000
+_AIR_SHARE = 0.05
+
+
+def normalise(array: np.ndarray, preparation: PreparationSpec) -> np.ndarray:
+    """`array` [..., Z, Y, X] normalised as `preparation.normalisation` says; float32, a new array."""
+    image = array.astype(np.float32)
+    if preparation.normalisation == "ct":
+        return _ct(image, preparation.intensity)
+    if preparation.normalisation == "percentile-z-score":
+        np.minimum(image, bright_limit(image), out=image)
+    known = image[image != 0] if preparation.normalisation == "z-score-nonzero" else image
+    known = known if known.size else image
+    mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
+    outside = image == 0 if preparation.normalisation == "z-score-nonzero" else None
+    image -= mean
+    image /= max(deviation, 1e-8)
+    if outside is not None:
+        image[outside] = 0
+    return image
+
+
+def bright_limit(image: np.ndarray) -> float:
+    """The 99.5 percentile of what is brighter than air.
+
+    Air is what lies below 5 % of the way from the darkest voxel to the 99th percentile, so that a wide field of
+    view around the body does not move the limit.
+    """
+    flat = image.reshape(-1)
+    flat = flat[:: max(1, flat.size // _SAMPLES)]
+    darkest, bright = float(flat.min()), float(np.percentile(flat, 99))
+    tissue = flat[flat > darkest + _AIR_SHARE * (bright - darkest)]
+    return float(np.percentile(tissue, 99.5)) if tissue.size else float(flat.max())
+
+
+def _ct(image: np.ndarray, intensity: Mapping[str, float]) -> np.ndarray:
+    np.clip(image, intensity["low"], intensity["high"], out=image)
+    image -= intensity["mean"]
+    image /= max(intensity["std"], 1e-8)
+    return image

@@ -1,0 +1,30 @@
+"""Networks by name from plain data, as configs and model packages hold it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.networks.sizes import resolve_size
+from LiverMRISegLib.networks.stunet import STUNet
+
+
+def build_network(name: str, *, in_channels: int, out_channels: int, **kwargs: Any) -> nn.Module:
+    """Build a network with random weights.
+
+    Args:
+        name: "stunet-xxs" to "stunet-h", or "stunet" with `widths` and `blocks`.
+        in_channels: image channels.
+        out_channels: classes, background included.
+        **kwargs: `strides` (five triples [Z, Y, X]) and `deep_supervision` (bool).
+
+    Raises:
+        UsageError: unknown name or argument.
+    """
+    size, rest = resolve_size(name, kwargs)
+    try:
+        return STUNet(in_channels, out_channels, widths=size.widths, blocks=size.blocks, **rest)
+    except TypeError as error:
+        raise UsageError(f"network '{name}': {error}") from error

@@ -1,0 +1,57 @@
+"""The named sizes of STU-Net: plain numbers, read by the torch network, the OpenVINO graph and the importer alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from LiverMRISegLib.errors import UsageError
+
+Strides = tuple[tuple[int, int, int], ...]
+DEFAULT_STRIDES: Strides = ((2, 2, 2),) * 5
+GENERIC = "stunet"
+
+
+@dataclass(frozen=True)
+class Size:
+    """Channels of the six resolutions (finest first) and residual blocks per stage."""
+
+    widths: tuple[int, int, int, int, int, int]
+    blocks: int
+
+
+# S, B, L, H: methods.md 1.1. XS and XXS: widths chosen by the time of a training step on a CPU.
+STUNET_SIZES: dict[str, Size] = {
+    "stunet-xxs": Size((8, 16, 32, 64, 128, 128), 1),
+    "stunet-xs": Size((12, 24, 48, 96, 144, 144), 1),
+    "stunet-s": Size((16, 32, 64, 128, 256, 256), 1),
+    "stunet-b": Size((32, 64, 128, 256, 512, 512), 1),
+    "stunet-l": Size((64, 128, 256, 512, 1024, 1024), 2),
+    "stunet-h": Size((96, 192, 384, 768, 1536, 1536), 3),
+}
+
+
+def resolve_size(name: str, kwargs: Mapping[str, Any]) -> tuple[Size, dict[str, Any]]:
+    """The size that `name` means and the remaining kwargs; the generic name "stunet" takes widths and blocks.
+
+    Raises UsageError if the name is unknown or widths are missing.
+    """
+    rest = dict(kwargs)
+    if name in STUNET_SIZES:
+        return STUNET_SIZES[name], rest
+    if name != GENERIC:
+        raise UsageError(f"unknown network '{name}'; known are: {', '.join((*STUNET_SIZES, GENERIC))}")
+    if "widths" not in rest:
+        raise UsageError(f"network '{GENERIC}' needs widths, six numbers of channels")
+    widths = tuple(int(w) for w in rest.pop("widths"))
+    check_size(widths, DEFAULT_STRIDES)
+    return Size(widths, int(rest.pop("blocks", 1))), rest  # type: ignore[arg-type]
+
+
+def check_size(widths: Sequence[int], strides: Sequence[Sequence[int]]) -> None:
+    """UsageError unless there are six widths and five strides of three numbers."""
+    if len(widths) != 6 or min(widths) < 1:
+        raise UsageError(f"widths must be six positive numbers of channels, not {list(widths)}")
+    if len(strides) != 5 or any(len(s) != 3 or min(s) < 1 for s in strides):
+        raise UsageError(f"strides must be five triples [Z, Y, X] of positive integers, not {list(strides)}")
