@@ -185,8 +185,19 @@ TOTAL_MR = LabelSet("total_mr", {
     8: RIGHT_ADRENAL_GLAND, 9: LEFT_ADRENAL_GLAND, 12: OESOPHAGUS, 14: DUODENUM, 23: AORTA,
     24: INFERIOR_VENA_CAVA, 25: PORTAL_AND_SPLENIC_VEIN,
 })  # fmt: skip
+# TotalSegmentator's first version for CT (104 classes), the organs of ours.
+TOTALSEGMENTATOR_V1 = LabelSet("TotalSegmentator v1", {
+    1: SPLEEN, 2: RIGHT_KIDNEY, 3: LEFT_KIDNEY, 4: GALLBLADDER, 5: LIVER, 6: STOMACH, 7: AORTA,
+    8: INFERIOR_VENA_CAVA, 9: PORTAL_AND_SPLENIC_VEIN, 10: PANCREAS, 11: RIGHT_ADRENAL_GLAND,
+    12: LEFT_ADRENAL_GLAND, 42: OESOPHAGUS, 56: DUODENUM,
+})  # fmt: skip
 LABEL_SETS: Mapping[str, LabelSet] = MappingProxyType(
-    {s.name: s for s in (FLARE, AMOS, BTCV, CHAOS, CHAOS_PNG, TORSO, SPL_ATLAS, STUNET_105, TOTAL_MR)}
+    {
+        s.name: s
+        for s in (
+            FLARE, AMOS, BTCV, CHAOS, CHAOS_PNG, TORSO, SPL_ATLAS, STUNET_105, TOTAL_MR, TOTALSEGMENTATOR_V1,
+        )
+    }  # fmt: skip
 )
 
 

@@ -10,7 +10,6 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
-from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -65,21 +64,6 @@ class Body:
     texture: np.ndarray | None
     spacing: float
 
-    def save(self, path: Path) -> None:
-        """Write as .npz, whole or not at all."""
-        from LiverMRISegLib.io.atomic import atomic_path
-
-        texture = {} if self.texture is None else {"texture": self.texture}
-        with atomic_path(path) as temporary:
-            np.savez_compressed(temporary, structures=self.structures, spacing=self.spacing, **texture)
-
-    @classmethod
-    def load(cls, path: Path) -> Body:
-        """Read what `save` wrote."""
-        with np.load(path, allow_pickle=False) as data:
-            texture = data["texture"] if "texture" in data else None
-            return cls(path.stem, data["structures"], texture, float(data["spacing"]))
-
 
 def make_body(
     name: str,
@@ -125,7 +109,7 @@ def _translated(labelmap: Volume, labels: LabelSet, tissues: Mapping[int, Tissue
     for value, structure in translation.items():
         if value < table.size:
             table[value] = structure
-    return Volume(table[labelmap.array], labelmap.geometry)
+    return Volume(table[labelmap.array.astype(np.int64)], labelmap.geometry)
 
 
 def _surroundings_from_ct(organs: np.ndarray, ct: np.ndarray, bands: CtBands, spacing: float) -> np.ndarray:

@@ -1,0 +1,79 @@
+"""Where the bodies of domain randomisation come from: folders of label maps, with or without their CT images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from LiverMRISegLib.anatomy import LABEL_SETS
+from LiverMRISegLib.data.bodies import Body, Tissue, make_body
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BodySource:
+    """Label maps of one kind.
+
+    `labelmaps`: pattern below the data folder, e.g. "ct_multiorgan/*_label.nii.gz". `label_set`: a name of
+    `anatomy.LABEL_SETS`. `image_ending` replaces `label_ending` to give the CT of the same body; empty where
+    there is none. `tissues`: values of the label map per tissue (`bodies.Tissue`, lower case). `licence`: of
+    the data, for the model card.
+    """
+
+    labelmaps: str
+    label_set: str
+    label_ending: str = "_label.nii.gz"
+    image_ending: str = ""
+    tissues: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    licence: str = "unknown"
+
+
+def load_bodies(data: Path, sources: Sequence[BodySource], spacing: float) -> list[Body]:
+    """The bodies of all `sources` below folder `data`, in order of their names.
+
+    Raises:
+        InputError: a pattern finds nothing, or a file cannot be read.
+        UsageError: an unknown label set or tissue.
+    """
+    return [_load(path, source, spacing) for source in sources for path in _found(data, source)]
+
+
+def _found(data: Path, source: BodySource) -> list[Path]:
+    paths = sorted(data.glob(source.labelmaps))
+    if not paths:
+        raise InputError(f"{data / source.labelmaps}: no such label map; check --data")
+    return paths
+
+
+def _load(path: Path, source: BodySource, spacing: float) -> Body:
+    if source.label_set not in LABEL_SETS:
+        raise UsageError(f"unknown label set '{source.label_set}'; known are: {', '.join(LABEL_SETS)}")
+    name = path.name.removesuffix(source.label_ending)
+    image = _read(path.with_name(name + source.image_ending)) if source.image_ending else None
+    body = make_body(
+        name, _read(path), LABEL_SETS[source.label_set], image, spacing=spacing, tissues=_tissues(source.tissues)
+    )
+    logger.info("body %s: %s voxels, %s CT", name, body.structures.shape, "with" if image else "without")
+    return body
+
+
+def _read(path: Path) -> Volume:
+    try:
+        return Volume.from_sitk(sitk.ReadImage(str(path)), path.name)
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read as a volume; check the file") from error
+
+
+def _tissues(names: dict[str, tuple[int, ...]]) -> dict[int, Tissue]:
+    known = {tissue.name.lower(): tissue for tissue in Tissue}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown tissue '{name}'; known are: {', '.join(known)}")
+    return {value: known[name] for name, values in names.items() for value in values}

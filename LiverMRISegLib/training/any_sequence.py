@@ -1,0 +1,122 @@
+"""The stage that trains the default model: images of no sequence in particular, made from label maps alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from LiverMRISegLib.data.bodies import Body
+from LiverMRISegLib.data.body_sources import BodySource, load_bodies
+from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.networks.factory import build_network
+from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.configuration import write_config
+from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.supervised import LabelledPatch, OptimizerConfig, Supervised, Validation
+
+logger = logging.getLogger(__name__)
+_VALIDATION_SEED = 1_000_000
+
+
+@dataclass(frozen=True)
+class AnySequenceConfig:
+    """Config of `scripts/train/any_sequence.py`.
+
+    `data` is the folder that `sources` are looked for in, `run` the run folder. `organs` get the values 1, 2, ...
+    `validation_bodies` take no part in training; `validation_patches` are made of each, always the same.
+    `strides` and `patch` are [Z, Y, X]; `workers` processes make samples beside the training.
+    """
+
+    data: Path = Path("../shared/data")
+    run: Path = Path("runs/any_sequence")
+    sources: tuple[BodySource, ...] = ()
+    organs: tuple[str, ...] = ("liver", "right kidney", "left kidney", "spleen")
+    network: str = "stunet-xxs"
+    strides: tuple[tuple[int, int, int], ...] = ((2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
+    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    batch: int = 2
+    workers: int = 1
+    validation_bodies: tuple[str, ...] = ()
+    validation_patches: int = 2
+
+    @property
+    def preparation(self) -> PreparationSpec:
+        """How images are prepared in training and, by the model package, in inference."""
+        return PreparationSpec((self.randomization.spacing,) * 3, "LPS", "percentile-z-score")
+
+    @property
+    def network_kwargs(self) -> dict[str, Any]:
+        """Arguments of the network but deep supervision, as the model package holds them."""
+        strides = [list(s) for s in self.strides]
+        return {"in_channels": 1, "out_channels": len(self.organs) + 1, "strides": strides}
+
+
+def run(config: AnySequenceConfig) -> RunResult:
+    """Train, or go on with, the run in `config.run`.
+
+    Raises:
+        InputError, UsageError: data or names in the config that are not there.
+        TrainingError: the loss is not finite.
+    """
+    bodies = load_bodies(config.data, config.sources, config.randomization.spacing)
+    training, held_out = _split(bodies, config.validation_bodies)
+    maker = SampleMaker(config.organs, config.randomization, config.preparation)
+    config.run.mkdir(parents=True, exist_ok=True)
+    write_config(config, config.run / "config.yaml")
+    fabric = loop.make_fabric(config.loop)
+    torch.manual_seed(config.loop.seed)
+    network = build_network(config.network, deep_supervision=True, **config.network_kwargs)
+    validation = Validation(_validation_patches(maker, held_out, config.validation_patches), config.organs)
+    optimizer = replace(config.optimizer, learning_rate=config.loop.learning_rate)
+    method = Supervised(network, optimizer, validation, fabric)
+    samples = Samples(training, maker, config.loop.steps * config.batch, config.loop.seed)
+    logger.info("%d bodies to train on, %d held out", len(training), len(held_out))
+    return loop.train(method, lambda step: _batches(samples, config, step), config.loop, config.run, fabric)
+
+
+class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Sample number i is always the same: body and everything else are drawn from (seed, i)."""
+
+    def __init__(self, bodies: Sequence[Body], maker: SampleMaker, count: int, seed: int) -> None:
+        self.bodies, self.maker, self.count, self.seed = bodies, maker, count, seed
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Image [1, Z, Y, X] and labels [Z, Y, X]."""
+        random = np.random.default_rng((self.seed, index))
+        body = self.bodies[int(random.integers(len(self.bodies)))]
+        sample = self.maker.make(body, int(random.integers(2**62)))
+        return torch.from_numpy(sample.image)[None], torch.from_numpy(sample.labels)
+
+
+def _batches(samples: Samples, config: AnySequenceConfig, step: int) -> Iterator[Any]:
+    remaining = range(step * config.batch, len(samples))
+    return iter(DataLoader(samples, config.batch, sampler=remaining, num_workers=config.workers))
+
+
+def _split(bodies: Sequence[Body], held_out: Sequence[str]) -> tuple[list[Body], list[Body]]:
+    names = {body.name for body in bodies}
+    for name in held_out:
+        if name not in names:
+            raise UsageError(f"validation_bodies: there is no body '{name}'; known are: {', '.join(sorted(names))}")
+    if not held_out or len(names) == len(held_out):
+        raise UsageError("validation_bodies must name some of the bodies, and leave some to train on")
+    return [b for b in bodies if b.name not in held_out], [b for b in bodies if b.name in held_out]
+
+
+def _validation_patches(maker: SampleMaker, bodies: Sequence[Body], count: int) -> list[LabelledPatch]:
+    samples = [maker.make(body, _VALIDATION_SEED + i) for body in bodies for i in range(count)]
+    return [LabelledPatch(sample.image, sample.labels) for sample in samples]
