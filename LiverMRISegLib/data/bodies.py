@@ -85,8 +85,7 @@ def make_body(
         tissues: values of the label map that are tissue rather than one of our organs.
     """
     grid = _isotropic(reorient(labelmap, "LPS").geometry, spacing)
-    organs = _translated(labelmap, labels, tissues or {})
-    organs = resample(organs, grid, nearest=True).array
+    organs = resample(_translated(labelmap, labels, tissues or {}), grid, nearest=True).array
     if image is None:
         structures, texture = _procedural_surroundings(organs, spacing), None
     else:

@@ -249,7 +249,9 @@ def _with_lesions(
         place = int(candidates[int(random.numbers.integers(len(candidates)))])
         centre = np.unravel_index(place, tuple(image.shape))
         radius = random.uniform(4, 25) / config.spacing
-        squares = [((a - float(c)) / (radius * random.uniform(0.7, 1.4))) ** 2 for a, c in zip(axes, centre, strict=True)]
+        squares = [
+            ((a - float(c)) / (radius * random.uniform(0.7, 1.4))) ** 2 for a, c in zip(axes, centre, strict=True)
+        ]
         ball = (squares[0][:, None, None] + squares[1][:, None] + squares[2]) < 1
         image = torch.where(ball & inside, torch.tensor(random.uniform(0, 1)), image)
     return image

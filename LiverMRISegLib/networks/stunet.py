@@ -18,7 +18,9 @@ from LiverMRISegLib.networks.sizes import DEFAULT_STRIDES, check_size
 class ResidualBlock(nn.Module):
     """Two 3x3x3 convolutions with instance norm; the skip is a 1x1x1 convolution without norm, or the identity."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: Sequence[int] = (1, 1, 1), *, project: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: Sequence[int] = (1, 1, 1), *, project: bool
+    ) -> None:
         super().__init__()
         step = (stride[0], stride[1], stride[2])
         self.conv1 = nn.Conv3d(in_channels, out_channels, 3, step, padding=1)
@@ -114,7 +116,9 @@ class STUNet(nn.Module):
             for stride in self.strides:
                 divisor *= stride[axis]
             if size % divisor:
-                raise UsageError(f"an input of {tuple(shape)} voxels does not fit: axis {axis} must divide by {divisor}")
+                raise UsageError(
+                    f"an input of {tuple(shape)} voxels does not fit: axis {axis} must divide by {divisor}"
+                )
 
 
 def _stage(in_channels: int, out_channels: int, blocks: int, stride: Sequence[int] = (1, 1, 1)) -> nn.Sequential:

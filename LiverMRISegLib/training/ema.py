@@ -21,5 +21,6 @@ class AveragedModel:
     def update(self, source: torch.nn.Module, step: int) -> None:
         """Move towards the source; called after every optimizer step."""
         decay = min(self.decay, (step + 1) / (step + 10))
-        own, theirs = list(self.model.parameters()), list(source.parameters())
+        own: list[torch.Tensor] = list(self.model.parameters())
+        theirs: list[torch.Tensor] = list(source.parameters())
         torch._foreach_lerp_(own, theirs, 1.0 - decay)

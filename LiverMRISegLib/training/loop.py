@@ -104,8 +104,7 @@ def train(
     Raises:
         TrainingError: the loss is not finite.
     """
-    scheduler = torch.optim.lr_scheduler.LambdaLR(method.optimizer, lambda step: _rate(step, config))
-    run = _Run(method, scheduler, config, folder)
+    run = _Run(method, config, folder)
     run.resume()
     writer = SummaryWriter(str(folder / "tensorboard"), purge_step=run.step)
     progress = tqdm(total=config.steps, initial=run.step, unit="step", dynamic_ncols=True, smoothing=0.1)
@@ -114,7 +113,6 @@ def train(
             if run.step >= config.steps:
                 break
             losses = _step(method, batch, config, fabric, run.step)
-            scheduler.step()
             run.step += 1
             method.after_step(run.step)
             progress.update()
@@ -130,6 +128,8 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
             f"the loss is {total.item()} at step {step}; lower the learning rate or look at the batch. "
             "The last checkpoint is kept: the same command goes on from it"
         )
+    for group in method.optimizer.param_groups:
+        group["lr"] = _rate(step, config)
     method.optimizer.zero_grad(set_to_none=True)
     fabric.backward(total)
     torch.nn.utils.clip_grad_norm_(method.model.parameters(), config.gradient_clip)
@@ -139,14 +139,14 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
 
 def _rate(step: int, config: LoopConfig) -> float:
     warm = min(1.0, (step + 1) / max(1, config.warmup))
-    return float(warm * max(0.0, 1.0 - step / config.steps) ** 0.9)
+    return float(config.learning_rate * warm * max(0.0, 1.0 - step / config.steps) ** 0.9)
 
 
 class _Run:
     """The state of a run beside the method's own: step, best score, and what is written when."""
 
-    def __init__(self, method: Method, scheduler: Any, config: LoopConfig, folder: Path) -> None:
-        self.method, self.scheduler, self.config, self.folder = method, scheduler, config, folder
+    def __init__(self, method: Method, config: LoopConfig, folder: Path) -> None:
+        self.method, self.config, self.folder = method, config, folder
         self.step, self.best = 0, -math.inf
 
     def resume(self) -> None:
@@ -155,7 +155,6 @@ class _Run:
             return
         self.step, self.best = state["step"], state["best"]
         self.method.load_state_dict(state["method"])
-        self.scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["rng"])
         _truncate_metrics(self.folder / "metrics.jsonl", self.step)
         logger.info("going on from step %d in %s", self.step, self.folder)
@@ -165,7 +164,6 @@ class _Run:
             "step": self.step,
             "best": self.best,
             "method": self.method.state_dict(),
-            "scheduler": {k: v for k, v in self.scheduler.state_dict().items() if k != "lr_lambdas"},
             "rng": torch.get_rng_state(),
         }
 
@@ -173,7 +171,7 @@ class _Run:
         config, last = self.config, self.step == self.config.steps
         if self.step % config.log_every == 0 or last:
             values = {name: float(value.detach()) for name, value in losses.items()}
-            self._log(values | {"learning_rate": self.scheduler.get_last_lr()[0]}, writer)
+            self._log(values | {"learning_rate": self.method.optimizer.param_groups[0]["lr"]}, writer)
             progress.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
         is_best = False
         if self.step % config.validate_every == 0 or last:

@@ -45,7 +45,9 @@ class Validation:
 class Supervised:
     """The method of `loop.Method` for images [B, 1, Z, Y, X] with labels [B, Z, Y, X]."""
 
-    def __init__(self, network: torch.nn.Module, config: OptimizerConfig, validation: Validation, fabric: Fabric):
+    def __init__(
+        self, network: torch.nn.Module, config: OptimizerConfig, validation: Validation, fabric: Fabric
+    ) -> None:
         network = network.to(fabric.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.average = AveragedModel(network, config.averaging)
         optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay)

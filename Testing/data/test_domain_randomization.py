@@ -1,0 +1,95 @@
+"""Images from label maps: repeatable, aligned with their labels, and unlike each other."""
+
+import numpy as np
+import pytest
+
+from LiverMRISegLib.anatomy import CHAOS, LIVER, RIGHT_KIDNEY
+from LiverMRISegLib.data.bodies import ORGAN_VALUES, Tissue, make_body
+from LiverMRISegLib.data.domain_randomization import IGNORE, RandomizationConfig, SampleMaker
+from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.volume import Geometry, Volume
+
+CONFIG = RandomizationConfig(patch=(32, 48, 48), spacing=6.0)
+PREPARATION = PreparationSpec((6.0, 6.0, 6.0), normalisation="percentile-z-score")
+
+
+def label_map(direction=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))) -> Volume:
+    labels = np.zeros((30, 40, 50), np.uint8)
+    labels[8:22, 10:30, 8:24] = CHAOS.value_of(LIVER)
+    labels[8:16, 26:34, 12:20] = CHAOS.value_of(RIGHT_KIDNEY)
+    return Volume(labels, Geometry((50, 40, 30), (6.0, 6.0, 6.0), direction=direction))
+
+
+def make(body, seed=0, organs=("liver", "right kidney")):
+    return SampleMaker(organs, CONFIG, PREPARATION).make(body, seed)
+
+
+def test_a_body_without_ct_has_wall_fat_and_air_around_its_organs():
+    structures = make_body("b", label_map(), CHAOS, spacing=6.0).structures
+    for value in (ORGAN_VALUES.value_of(LIVER), Tissue.INNER_SOFT, Tissue.WALL_MUSCLE, Tissue.SUBCUTANEOUS_FAT):
+        assert np.any(structures == value)
+    assert structures[0, 0, 0] == Tissue.AIR
+
+
+def test_a_body_is_brought_to_lps():
+    turned = make_body("b", label_map(((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))), CHAOS, spacing=6.0)
+    straight = make_body("b", label_map(), CHAOS, spacing=6.0)
+    assert np.array_equal(turned.structures, straight.structures[:, ::-1, ::-1])
+
+
+def test_ct_bands_name_the_tissue_around_the_organs():
+    organs = label_map()
+    _, y, x = np.indices(organs.array.shape)
+    radius = np.hypot((y - 20) / 18.0, (x - 25) / 23.0)
+    hounsfield = np.select([radius < 0.75, radius < 0.95], [40.0, -100.0], -1000.0)
+    hounsfield[:, 26:30, 23:27] = 600.0
+    image = Volume(hounsfield.astype(np.float32), organs.geometry)
+    structures = make_body("b", organs, CHAOS, image, spacing=6.0).structures
+    assert structures[5, 20, 25] == Tissue.INNER_SOFT
+    assert structures[5, 28, 25] == Tissue.SKELETON
+    assert structures[5, 20, 25 + 20] == Tissue.SUBCUTANEOUS_FAT
+    assert structures[5, 0, 0] == Tissue.AIR
+
+
+def test_same_seed_same_sample_and_other_seed_another():
+    body = make_body("b", label_map(), CHAOS, spacing=6.0)
+    first, again, other = make(body, 3), make(body, 3), make(body, 4)
+    assert np.array_equal(first.image, again.image)
+    assert np.array_equal(first.labels, again.labels)
+    assert not np.array_equal(first.image, other.image)
+
+
+def test_samples_are_normalised_and_hold_only_the_chosen_organs():
+    body = make_body("b", label_map(), CHAOS, spacing=6.0)
+    samples = [make(body, seed, organs=("right kidney",)) for seed in range(5)]
+    assert all(set(np.unique(s.labels)) <= {0, 1} for s in samples)
+    assert any(np.any(s.labels == 1) for s in samples)
+    for sample in samples:
+        assert sample.image.dtype == np.float32
+        assert np.isfinite(sample.image).all()
+        assert sample.image.shape == CONFIG.patch
+
+
+def test_uncertain_labels_are_painted_but_not_used_as_truth():
+    body = make_body("b", label_map(), CHAOS, spacing=6.0, tissues={2: Tissue.UNCERTAIN})
+    assert any(np.any(make(body, seed).labels == IGNORE) for seed in range(3))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_edges_in_the_image_lie_where_the_labels_change(seed):
+    """Right and left never part ways: the intensity differs between inside and just outside more than within."""
+    body = make_body("b", label_map(), CHAOS, spacing=6.0)
+    plain = RandomizationConfig(
+        patch=(32, 48, 48), spacing=6.0, bias=0.0, noise=0.0, texture=0.0, thick_probability=0.0,
+        lesion_probability=0.0, vessel_probability=0.0, crop_probability=0.0,
+    )  # fmt: skip
+    sample = SampleMaker(("liver",), plain, PREPARATION).make(body, seed)
+    liver = sample.labels == 1
+    if liver.sum() < 200:
+        pytest.skip("this patch shows little liver")
+    inside = sample.image[liver]
+    step = np.abs(np.diff(sample.image, axis=2))
+    border = liver[:, :, 1:] != liver[:, :, :-1]
+    flat = liver[:, :, 1:] & liver[:, :, :-1]
+    assert np.isfinite(inside).all()
+    assert step[border].mean() > 1.5 * step[flat].mean()
