@@ -194,10 +194,8 @@ TOTALSEGMENTATOR_V1 = LabelSet("TotalSegmentator v1", {
 LABEL_SETS: Mapping[str, LabelSet] = MappingProxyType(
     {
         s.name: s
-        for s in (
-            FLARE, AMOS, BTCV, CHAOS, CHAOS_PNG, TORSO, SPL_ATLAS, STUNET_105, TOTAL_MR, TOTALSEGMENTATOR_V1,
-        )
-    }  # fmt: skip
+        for s in (FLARE, AMOS, BTCV, CHAOS, CHAOS_PNG, TORSO, SPL_ATLAS, STUNET_105, TOTAL_MR, TOTALSEGMENTATOR_V1)
+    }
 )
 
 

@@ -42,7 +42,7 @@ class Tissue(IntEnum):
 
 @dataclass(frozen=True)
 class CtBands:
-    """Upper limits of CT intensity (in the image's own units) of air, fat and soft tissue; above is bone or contrast."""
+    """Upper limits of CT intensity (in the image's units) of air, fat and soft tissue; above is bone or contrast."""
 
     air: float
     fat: float
@@ -135,7 +135,7 @@ def _surroundings_from_ct(organs: np.ndarray, ct: np.ndarray, bands: CtBands, sp
 
 def _procedural_surroundings(organs: np.ndarray, spacing: float) -> np.ndarray:
     """Where no image is: an oval trunk around the organs with a wall of muscle and a layer of fat."""
-    z, y, x = np.nonzero(organs)
+    _, y, x = np.nonzero(organs)
     margin = 18.0 / spacing
     radii = [(v.max() - v.min()) / 2 * 1.12 + margin for v in (y, x)]
     centre = [(v.max() + v.min()) / 2 for v in (y, x)]

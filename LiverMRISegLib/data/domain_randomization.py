@@ -27,7 +27,7 @@ _PARCELLED = (Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.VISCERAL_FAT)
 
 @dataclass(frozen=True)
 class RandomizationConfig:
-    """How far the generator strays; lengths in mm, angles in degrees, intensities where a painted image spans 0 to 1."""
+    """How far the generator strays; mm, degrees, and intensities where a painted image spans 0 to 1."""
 
     patch: tuple[int, int, int] = (80, 96, 96)
     spacing: float = 3.0

@@ -28,8 +28,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush(temporary)
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
         _flush(path.parent)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error

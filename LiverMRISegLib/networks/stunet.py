@@ -7,6 +7,7 @@ are theirs; "xs" and "xxs" are ours, for computers without a GPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -85,7 +86,7 @@ class STUNet(nn.Module):
         encoder = [_stage(i, o, blocks, s) for i, o, s in zip(inputs, widths, steps, strict=True)]
         self.conv_blocks_context = nn.ModuleList(encoder)
         up = list(reversed(widths))
-        pairs = list(zip(up[:-1], up[1:], strict=True))
+        pairs = list(pairwise(up))
         self.upsample_layers = nn.ModuleList(
             Upsample(i, o, factor) for (i, o), factor in zip(pairs, reversed(self.strides), strict=True)
         )

@@ -33,7 +33,7 @@ def save(folder: Path, step: int, state: dict[str, Any], *, is_best: bool) -> Pa
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None if there is none; a damaged one is passed over, with a warning."""
+    """The newest checkpoint that can be read, or None; a damaged one is passed over, with a warning."""
     for path in sorted(folder.glob("step_*.pt"), reverse=True):
         try:
             return load(path)

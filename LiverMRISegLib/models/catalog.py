@@ -1,0 +1,68 @@
+"""Which models there are: those shipped in Resources, those imported by the user, and how a name finds its package."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.storage import SPECIFICATION
+from LiverMRISegLib.resources import resource_folder
+
+DEFAULT_MODEL = "liver-any-sequence"
+FOLDER_VARIABLE = "LIVERMRISEG_MODELS"
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """A model by name; `is_shipped` tells it came with the installation."""
+
+    name: str
+    path: Path
+    is_shipped: bool
+
+
+def user_folder() -> Path:
+    """Where imported models go: $LIVERMRISEG_MODELS, else the platform's place for a program's data."""
+    if os.environ.get(FOLDER_VARIABLE):
+        return Path(os.environ[FOLDER_VARIABLE]).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA", "~/AppData/Local"))
+    elif sys.platform == "darwin":
+        base = Path("~/Library/Application Support")
+    else:
+        base = Path(os.environ.get("XDG_DATA_HOME", "~/.local/share"))
+    return base.expanduser() / "livermriseg" / "models"
+
+
+def list_models() -> list[CatalogEntry]:
+    """All models by name; the user's own stand before a shipped one of the same name."""
+    entries: dict[str, CatalogEntry] = {}
+    for folder, is_shipped in ((resource_folder() / "models", True), (user_folder(), False)):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+            if (path / SPECIFICATION).is_file() or (path.is_file() and path.suffix.lower() == ".zip"):
+                name = path.stem if path.is_file() else path.name
+                entries[name] = CatalogEntry(name, path, is_shipped)
+    return sorted(entries.values(), key=lambda entry: entry.name)
+
+
+def find_model(name_or_path: str | Path) -> Path:
+    """The package that a name of the catalog or a path means; ModelError names what there is."""
+    entries = {entry.name: entry.path for entry in list_models()}
+    if str(name_or_path) in entries:
+        return entries[str(name_or_path)]
+    path = Path(name_or_path)
+    if path.exists():
+        return path
+    near = difflib.get_close_matches(str(name_or_path), entries, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(entries) or 'none'}"
+    raise ModelError(f"{name_or_path}: neither a model's name nor a package's path; {hint}")
+
+
+def load_model(name_or_path: str | Path) -> ModelPackage:
+    """Find and load; ModelError as `find_model` and `ModelPackage.load`."""
+    return ModelPackage.load(find_model(name_or_path))

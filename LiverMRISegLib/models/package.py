@@ -1,0 +1,166 @@
+"""The model package: model.json and *.safetensors in a folder or a zip; what training exports and inference loads."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError
+from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.models import codec, storage
+from LiverMRISegLib.models.specification import ModelSpec
+from LiverMRISegLib.networks.shapes import parameter_shapes
+
+WEIGHTS = "weights.safetensors"
+_FLOATS = (np.float16, np.float32)
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """A package read into memory and found whole: the hashes agree. The weights are parsed on first use.
+
+    `path` is where it came from, `fingerprint` the first 16 digits of the weights' sha256.
+    """
+
+    spec: ModelSpec
+    path: Path
+    files: Mapping[str, bytes]
+
+    @classmethod
+    def load(cls, path: Path) -> ModelPackage:
+        """Read a folder or a .zip.
+
+        Raises:
+            ModelError: not a package, or a file that is not the one model.json speaks of.
+        """
+        path = Path(path)
+        files = storage.read_files(path)
+        where = f"{path}/{storage.SPECIFICATION}"
+        try:
+            text = files[storage.SPECIFICATION].decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise ModelError(f"{where}: is not UTF-8 text; get the model again") from error
+        spec, hashes = codec.from_json(text, where)
+        _check_hashes(files, hashes, path)
+        return cls(spec, path, {name: content for name, content in files.items() if name in hashes})
+
+    @property
+    def fingerprint(self) -> str:
+        """A short name of exactly these weights."""
+        return _sha256(b"".join(self.files[name] for name in sorted(self.files)))[:16]
+
+    @property
+    def size_mb(self) -> float:
+        """Size of the weights in megabytes."""
+        return sum(len(content) for content in self.files.values()) / 1e6
+
+    @cached_property
+    def weights(self) -> dict[str, np.ndarray]:
+        """All tensors by name, as stored (float16 or float32); ModelError if they are not what the network has."""
+        tensors: dict[str, np.ndarray] = {}
+        for name, content in self.files.items():
+            tensors.update(_tensors(content, f"{self.path}/{name}"))
+        _check_tensors(tensors, self.spec, self.path)
+        return tensors
+
+    def verify(self) -> None:
+        """Check everything that `load` leaves for later: names, shapes and values of all tensors; ModelError if not."""
+        for name, array in self.weights.items():
+            if not np.isfinite(array).all():
+                raise ModelError(f"{self.path}: tensor '{name}' holds NaN or Inf; get the model again")
+
+
+def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path) -> Path:
+    """Write a package: a .zip if `path` ends so, else a folder that must not exist or be empty. Whole or not at all.
+
+    Raises:
+        ModelError: the weights are not those of the network the spec names.
+        OutputError: it cannot be written there.
+    """
+    from safetensors.numpy import save
+
+    path = Path(path)
+    _check_tensors(weights, spec, path)
+    content = save({name: np.ascontiguousarray(array) for name, array in weights.items()})
+    text = codec.to_json(spec, {WEIGHTS: _sha256(content)})
+    files = {storage.SPECIFICATION: text.encode("utf-8"), WEIGHTS: content}
+    if path.suffix.lower() == ".zip":
+        _write_zip(path, files)
+    else:
+        _write_folder(path, files)
+    return path
+
+
+def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+
+
+def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path}: exists already; remove it or choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    try:
+        for name, content in files.items():
+            with atomic_path(temporary / name) as file:
+                file.write_bytes(content)
+        temporary.chmod(0o755)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _check_hashes(files: Mapping[str, bytes], hashes: Mapping[str, str], path: Path) -> None:
+    present = set(files) - {storage.SPECIFICATION}
+    for name in sorted(set(hashes) - present):
+        raise ModelError(f"{path}: '{name}' is missing; get the model again")
+    for name in sorted(present - set(hashes)):
+        raise ModelError(f"{path}: '{name}' is not named in {storage.SPECIFICATION}; get the model again")
+    for name, expected in hashes.items():
+        if _sha256(files[name]) != expected.lower():
+            raise ModelError(f"{path}: '{name}' has a wrong sha256, it was damaged or changed; get the model again")
+
+
+def _tensors(content: bytes, where: str) -> dict[str, np.ndarray]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(content)
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{where}: holds no safetensors ({error}); get the model again") from error
+
+
+def _check_tensors(tensors: Mapping[str, np.ndarray], spec: ModelSpec, path: Path) -> None:
+    try:
+        expected = parameter_shapes(spec.network.name, spec.network.kwargs)
+    except (LiverMRISegError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: the network in {storage.SPECIFICATION} cannot be built ({error})") from error
+    for name in sorted(set(expected) - set(tensors)):
+        raise ModelError(f"{path}: tensor '{name}' of {spec.network.name} is missing; get the model again")
+    for name, array in tensors.items():
+        if name not in expected:
+            raise ModelError(f"{path}: tensor '{name}' does not belong to {spec.network.name}; get the model again")
+        if array.shape != expected[name]:
+            raise ModelError(f"{path}: tensor '{name}' has shape {array.shape} instead of {expected[name]}")
+        if array.dtype.type not in _FLOATS:
+            raise ModelError(f"{path}: tensor '{name}' is {array.dtype}, float16 or float32 was expected")
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

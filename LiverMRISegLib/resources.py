@@ -1,0 +1,16 @@
+"""Where the files shipped with the library lie, in a checkout and in an installed wheel alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from LiverMRISegLib.errors import ModelError
+
+
+def resource_folder() -> Path:
+    """The folder Resources; ModelError if the installation lacks it."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "Resources", package.parent / "Resources"):
+        if folder.is_dir():
+            return folder
+    raise ModelError(f"{package / 'Resources'}: missing, the installation is incomplete; install livermriseg again")
