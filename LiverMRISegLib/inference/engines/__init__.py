@@ -1,1 +1,1 @@
-"""What runs a network: PyTorch or OpenVINO, behind one Protocol."""
+"""What runs a network: one Protocol, and an engine for torch and for OpenVINO."""

@@ -1,0 +1,16 @@
+"""The Protocol of all engines."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+
+class Engine(Protocol):
+    """A network that is loaded and ready. `name` tells library, device and precision, e.g. "openvino cpu bf16"."""
+
+    name: str
+
+    def predict(self, batch: np.ndarray) -> np.ndarray:
+        """Images float32 [B, C_in, Z, Y, X] of the model's patch size to logits float32 [B, C_out, Z, Y, X]."""

@@ -1,0 +1,67 @@
+"""Networks by torch: NVIDIA GPUs, Apple GPUs, CPUs."""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+import torch
+
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.networks.factory import build_network
+
+logger = logging.getLogger(__name__)
+
+
+class TorchEngine:
+    """A package's network in torch on `device` ("cpu", "cuda", "cuda:1", "mps").
+
+    `precision` "auto" is float16 on GPUs, bfloat16 on CPUs that compute with it, else float32.
+
+    Raises:
+        UsageError: this torch has no such device.
+    """
+
+    def __init__(self, package: ModelPackage, device: str, precision: str = "auto") -> None:
+        self._device = _checked(device)
+        self._type = _number_type(self._device, precision)
+        spec = package.spec.network
+        network = build_network(spec.name, **dict(spec.kwargs))
+        network.load_state_dict({name: torch.from_numpy(array).float() for name, array in package.weights.items()})
+        network.eval().requires_grad_(False)
+        self._network = network.to(self._device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self.name = f"torch {device} {str(self._type).removeprefix('torch.')}"
+
+    @torch.inference_mode()
+    def predict(self, batch: np.ndarray) -> np.ndarray:
+        """As `Engine.predict`."""
+        images = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).to(
+            self._device, memory_format=torch.channels_last_3d
+        )
+        with torch.autocast(self._device.type, dtype=self._type, enabled=self._type != torch.float32):
+            logits = self._network(images)
+        result: np.ndarray = logits.float().cpu().numpy()
+        return result
+
+
+def _checked(device: str) -> torch.device:
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise UsageError(f"unknown device '{device}'; known are auto, cpu, cuda, cuda:N, mps") from error
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device '{device}': this torch sees {torch.cuda.device_count()} CUDA GPUs; use --device cpu")
+    if found.type == "mps" and not torch.backends.mps.is_available():
+        raise UsageError("device 'mps': this computer has no Apple GPU that torch can use; use --device cpu")
+    return found
+
+
+def _number_type(device: torch.device, precision: str) -> torch.dtype:
+    if precision != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    if device.type == "cuda":
+        return torch.float16
+    # On other CPUs bfloat16 is emulated, and slower than float32.
+    fast = device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return torch.bfloat16 if fast else torch.float32

@@ -1,0 +1,65 @@
+"""Per-organ clean-up as the model package says: largest component, holes, smallest volume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.inference.tiling import Box
+from LiverMRISegLib.models.specification import OrganRule
+
+
+def postprocess(labelmap: np.ndarray, labels: LabelSet, rules: Mapping[str, OrganRule], voxel_ml: float) -> None:
+    """Clean `labelmap` [Z, Y, X] in place. What is dropped becomes background; a hole is filled only where nothing is.
+
+    Components are connected through faces.
+    """
+    boxes = bounding_boxes(labelmap)
+    for value, organ in labels.items():
+        rule = rules.get(organ.name)
+        if rule is not None and value in boxes:
+            _apply(labelmap[boxes[value]], value, rule, voxel_ml)
+
+
+def bounding_boxes(labelmap: np.ndarray) -> dict[int, Box]:
+    """The box [Z, Y, X] around every label that occurs, 0 left out."""
+    statistics = sitk.LabelShapeStatisticsImageFilter()
+    statistics.ComputePerimeterOff()
+    statistics.Execute(sitk.GetImageFromArray(labelmap))
+    boxes: dict[int, Box] = {}
+    for value in statistics.GetLabels():
+        x, y, z, width, height, depth = statistics.GetBoundingBox(value)
+        boxes[int(value)] = (slice(z, z + depth), slice(y, y + height), slice(x, x + width))
+    return boxes
+
+
+def component_sizes(mask: np.ndarray) -> list[int]:
+    """Voxels of every face-connected component, largest first."""
+    parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
+    counts = np.bincount(sitk.GetArrayViewFromImage(parts).ravel())[1:]
+    return sorted((int(c) for c in counts), reverse=True)
+
+
+def _apply(window: np.ndarray, value: int, rule: OrganRule, voxel_ml: float) -> None:
+    mask = window == value
+    if rule.keep_largest or rule.minimum_ml > 0:
+        kept = _kept_components(mask, rule, voxel_ml)
+        window[mask & ~kept] = 0
+        mask = kept
+    if rule.fill_holes and mask.any():
+        filled = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.GetImageFromArray(mask.astype(np.uint8)))) > 0
+        window[filled & (window == 0)] = value
+
+
+def _kept_components(mask: np.ndarray, rule: OrganRule, voxel_ml: float) -> np.ndarray:
+    parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
+    ranked = sitk.GetArrayFromImage(sitk.RelabelComponent(parts, sortByObjectSize=True))
+    counts = np.bincount(ranked.ravel())
+    keep = counts * voxel_ml >= rule.minimum_ml
+    keep[0] = False
+    if rule.keep_largest:
+        keep[2:] = False
+    return keep[ranked]

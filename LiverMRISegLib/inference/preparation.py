@@ -1,0 +1,59 @@
+"""From a volume to the network's input, and the exact way back to the volume's own grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from LiverMRISegLib.inference.interpolation import resize_linear
+from LiverMRISegLib.inference.normalisation import normalise
+from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.volume import AxisChange, Geometry, Volume
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """`image` float32 [Z, Y, X], normalised, and the way back: `change` made the input's axes those of `oriented`."""
+
+    image: np.ndarray
+    grid: Geometry
+    oriented: Geometry
+    change: AxisChange
+
+    def restore(self, labels: np.ndarray) -> np.ndarray:
+        """Labels [Z, Y, X] on the oriented grid, on the input's own grid; nothing is interpolated."""
+        return np.ascontiguousarray(self.change.inverse.apply(labels))
+
+
+def prepare(volume: Volume, spec: PreparationSpec) -> Prepared:
+    """Orient, resample and normalise `volume` as `spec` says; `volume` is left as it is."""
+    code = volume.geometry.orientation
+    change = AxisChange.between(code, spec.orientation or code)
+    oriented = change.apply_to_geometry(volume.geometry)
+    z, y, x = spec.spacing
+    grid = oriented.with_spacing((x, y, z))
+    image = change.apply(volume.array)
+    resized = _resized(image, grid.shape, spec.image_order)
+    return Prepared(normalise(resized, spec), grid, oriented, change)
+
+
+def _resized(image: np.ndarray, shape: tuple[int, int, int], order: int) -> np.ndarray:
+    if image.shape == shape:
+        return image.astype(np.float32)
+    if order == 1:
+        return resize_linear(image, shape)
+    return _resize_cubic(image, shape)
+
+
+def _resize_cubic(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Cubic B-splines by SimpleITK, on grids that share their outer edges."""
+    import SimpleITK as sitk
+
+    source = sitk.GetImageFromArray(image.astype(np.float32))
+    ratio = [s / t for s, t in zip(image.shape[::-1], shape[::-1], strict=True)]
+    first = [0.5 * r - 0.5 for r in ratio]
+    grid = sitk.GetArrayFromImage(
+        sitk.Resample(source, list(shape[::-1]), sitk.Transform(), sitk.sitkBSpline3, first, ratio)
+    )
+    return np.asarray(grid, np.float32)

@@ -1,0 +1,174 @@
+"""`Segmenter`: a model loaded once, and volumes in, segmentations out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib import __version__
+from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.inference import quality
+from LiverMRISegLib.inference.assembly import labels_on_grid
+from LiverMRISegLib.inference.engines.engine import Engine
+from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.postprocessing import postprocess
+from LiverMRISegLib.inference.prediction import predict_logits
+from LiverMRISegLib.inference.preparation import prepare
+from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.volume import Geometry, Volume
+
+# How the progress of the whole divides among its parts.
+_NETWORK_FROM, _NETWORK_TO = 0.05, 0.9
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The result for one volume, on its own grid.
+
+    `labelmap` uint8 [Z, Y, X] holds the values of `labels`; `volumes_ml` and `flags` as `quality` finds them;
+    `provenance` tells model, engine and seconds per part.
+    """
+
+    labelmap: np.ndarray
+    labels: LabelSet
+    geometry: Geometry
+    volumes_ml: Mapping[str, float]
+    flags: Sequence[str]
+    provenance: Mapping[str, Any]
+    source: Volume | None = field(default=None, repr=False)
+
+    def save(self, path: str | Path) -> None:
+        """Write to .nii.gz, .nii, .nrrd, .mha, .seg.nrrd or (for DICOM inputs) .dcm, whole or not at all.
+
+        Raises:
+            UsageError: unknown ending, or it cannot be written there.
+        """
+        from LiverMRISegLib.io import write_segmentation
+
+        write_segmentation(Path(path), self.labelmap, self.labels, self.geometry, source=self.source)
+
+
+class Segmenter:
+    """A model ready to segment any number of volumes. Made by `Segmenter.load`."""
+
+    def __init__(self, package: ModelPackage, engine: Engine) -> None:
+        self.package = package
+        self.engine = engine
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") -> Segmenter:
+        """Load a model by its name in the catalog or its path.
+
+        Raises:
+            ModelError: no such model, or it is damaged.
+            UsageError: no such device.
+        """
+        package = load_model(name_or_path)
+        return cls(package, load_engine(package, device))
+
+    @property
+    def organs(self) -> list[str]:
+        """Names of the organs that this model segments."""
+        return [organ.name for organ in self.package.spec.labels.organs]
+
+    def segment(
+        self,
+        volume: Volume,
+        *,
+        organs: Sequence[str] | None = None,
+        tta: bool = False,
+        progress: Progress | None = None,
+        cancel: CancelToken | None = None,
+    ) -> Segmentation:
+        """Segment one volume.
+
+        Args:
+            volume: an image of any orientation and spacing.
+            organs: keep only these; all of the model's by default.
+            tta: average over mirrored copies, along the axes that the model allows.
+            progress: told what happens, and how much of it is done.
+            cancel: asks the work to stop.
+
+        Raises:
+            UsageError: the model has no such organ, or no axis to mirror for `tta`.
+            CancelledError: `cancel` was used.
+        """
+        spec = self.package.spec
+        labels = self._chosen(organs)
+        if tta and not spec.inference.mirror_axes:
+            raise UsageError(f"model {spec.name} was not trained with mirrored images: leave --tta away")
+        report, token, clock = progress or silent, cancel or CancelToken(), _Clock()
+        report("preparing", 0.0)
+        prepared = prepare(volume, spec.preparation)
+        clock.lap("prepare")
+        logits = predict_logits(
+            prepared.image, self.engine, int(spec.network.kwargs["out_channels"]), spec.inference, mirror=tta,
+            progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done), cancel=token,
+        )  # fmt: skip
+        clock.lap("network")
+        report("restoring the volume's own grid", _NETWORK_TO)
+        channels = labels_on_grid(logits, prepared.oriented.shape)
+        del logits
+        labelmap = prepared.restore(_only(channels, spec.labels))
+        clock.lap("restore")
+        token.check()
+        postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry.voxel_volume_ml)
+        labelmap = _only(labelmap, labels)
+        volumes = quality.volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
+        found = quality.flags(volume, labelmap, labels, spec)
+        clock.lap("postprocess")
+        report("done", 1.0)
+        return Segmentation(labelmap, labels, volume.geometry, volumes, found, self._provenance(clock, tta), volume)
+
+    def _chosen(self, organs: Sequence[str] | None) -> LabelSet:
+        own = self.package.spec.labels
+        if organs is None:
+            return own
+        chosen = [organ_named(name) for name in organs]
+        for organ in chosen:
+            if organ not in own.organs:
+                raise UsageError(
+                    f"model {self.package.spec.name} has no '{organ.name}'; it has: {', '.join(self.organs)}"
+                )
+        return LabelSet(own.name, {value: organ for value, organ in own.items() if organ in chosen})
+
+    def _provenance(self, clock: _Clock, tta: bool) -> dict[str, Any]:
+        spec = self.package.spec
+        return {
+            "model": spec.name,
+            "model version": spec.version,
+            "model fingerprint": self.package.fingerprint,
+            "engine": self.engine.name,
+            "test-time mirroring": tta,
+            "livermriseg": __version__,
+            "seconds": clock.seconds,
+            "intended use": spec.intended_use,
+        }
+
+
+def _only(labelmap: np.ndarray, labels: LabelSet) -> np.ndarray:
+    """The label map with every value that is not in `labels` made background."""
+    table = np.zeros(256, np.uint8)
+    table[list(labels)] = list(labels)
+    return table[labelmap]
+
+
+class _Clock:
+    """Seconds per part."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, part: str) -> None:
+        now = time.perf_counter()
+        self.seconds[part] = round(now - self._last, 3)
+        self._last = now

@@ -1,0 +1,49 @@
+"""nnU-Net's tiles: evenly spaced, overlapping, weighted by a Gaussian (methods.md 10.3)."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+Box = tuple[slice, slice, slice]
+
+
+def tile_starts(size: int, patch: int, overlap: float) -> list[int]:
+    """First voxels of the tiles along one axis: 110 voxels in patches of 64 with overlap 0.5 give 0, 23, 46."""
+    if size <= patch:
+        return [0]
+    count = math.ceil((size - patch) / (patch * (1 - overlap))) + 1
+    step = (size - patch) / (count - 1)
+    return [round(step * i) for i in range(count)]
+
+
+def tiles(shape: Sequence[int], patch: Sequence[int], overlap: float) -> list[Box]:
+    """The boxes [Z, Y, X] that cover an image at least as large as `patch`."""
+    axes = [[slice(s, s + p) for s in tile_starts(n, p, overlap)] for n, p in zip(shape, patch, strict=True)]
+    return [(z, y, x) for z, y, x in itertools.product(*axes)]
+
+
+def importance(patch: Sequence[int]) -> np.ndarray:
+    """Weight of every voxel of a tile: a Gaussian of sigma = patch / 8 around voxel patch // 2, at most 1, never 0."""
+    weights = np.ones((1, 1, 1), np.float32)
+    for axis, size in enumerate(patch):
+        profile = np.exp(-0.5 * ((np.arange(size) - size // 2) / (size / 8)) ** 2).astype(np.float32)
+        weights = weights * profile.reshape([-1 if a == axis else 1 for a in range(3)])
+    return np.maximum(weights, weights.max() * 1e-4)
+
+
+def pad_to(image: np.ndarray, patch: Sequence[int]) -> tuple[np.ndarray, Box]:
+    """The image with its minimum around it so that no axis is shorter than the patch, and the box of the image in it.
+
+    The minimum is air after any normalisation, as in training.
+    """
+    missing = [max(0, p - n) for p, n in zip(patch, image.shape, strict=True)]
+    before = [m // 2 for m in missing]
+    box = tuple(slice(b, b + n) for b, n in zip(before, image.shape, strict=True))
+    if any(missing):
+        around = [(b, m - b) for b, m in zip(before, missing, strict=True)]
+        image = np.pad(image, around, constant_values=image.min())
+    return image, (box[0], box[1], box[2])

@@ -1,0 +1,50 @@
+"""Assembly gives exactly the labels of the full stack of classes."""
+
+import numpy as np
+import pytest
+
+from LiverMRISegLib.inference import assembly
+from LiverMRISegLib.inference.assembly import Canvas, labels_on_grid
+from LiverMRISegLib.inference.interpolation import linear_weights, resize_linear
+
+
+def smooth_logits(classes: int, shape: tuple[int, int, int], seed: int) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    coarse = random.normal(size=(classes, 4, 4, 4)).astype(np.float32) * 3
+    coarse[0] += 1.5
+    return np.stack([resize_linear(c, shape) for c in coarse])
+
+
+@pytest.mark.parametrize("shape", [(40, 44, 50), (9, 11, 13), (12, 5, 30), (1, 14, 17)])
+@pytest.mark.parametrize("seed", range(4))
+def test_same_labels_as_the_full_stack(shape, seed, monkeypatch):
+    monkeypatch.setattr(assembly, "_SLAB_VOXELS", 7 * shape[1] * shape[2])
+    logits = smooth_logits(6, (12, 11, 13), seed)
+    stack = np.stack([resize_linear(c, shape) for c in logits])
+    labels = labels_on_grid(logits, shape)
+    disagree = labels != stack.argmax(0)
+    # Sums of products in another order may break a tie differently; nothing else may differ.
+    top = np.sort(stack, axis=0)
+    assert np.all((top[-1] - top[-2])[disagree] < 1e-5)
+    assert disagree.mean() < 1e-3
+    assert len(np.unique(labels)) > 2
+
+
+def test_interpolation_is_exact_for_linear_functions_inside_and_constant_beyond():
+    weights = linear_weights(5, 20)
+    values = weights @ np.arange(5.0)
+    positions = (np.arange(20) + 0.5) / 4 - 0.5
+    assert values == pytest.approx(np.clip(positions, 0, 4), abs=1e-6)
+    assert weights.sum(1) == pytest.approx(np.ones(20), abs=1e-6)
+    assert np.array_equal(linear_weights(7, 7), np.eye(7, dtype=np.float32))
+    assert np.array_equal(linear_weights(1, 3), np.ones((3, 1), np.float32))
+
+
+def test_overlapping_tiles_are_averaged_by_weight_and_gaps_are_background():
+    canvas = Canvas(2, (1, 1, 4))
+    one = np.ones((1, 1, 2), np.float32)
+    canvas.add((slice(0, 1), slice(0, 1), slice(0, 2)), np.full((2, 1, 1, 2), 2.0), one)
+    canvas.add((slice(0, 1), slice(0, 1), slice(1, 3)), np.full((2, 1, 1, 2), 5.0), 2 * one)
+    mean = canvas.mean((slice(0, 1), slice(0, 1), slice(0, 4)))
+    assert mean[1, 0, 0].tolist() == [2.0, 4.0, 5.0, 0.0]
+    assert mean[0, 0, 0].tolist() == [2.0, 4.0, 5.0, 1.0]
