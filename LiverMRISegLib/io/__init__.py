@@ -1,1 +1,17 @@
-"""Read and write volumes and segmentations; every write is atomic."""
+"""Reading and writing volumes and segmentations; every write is atomic."""
+
+from LiverMRISegLib.io.dicom import SeriesInfo, is_dicom_folder, list_series
+from LiverMRISegLib.io.read import find_volumes, read_labelmap, read_volume
+from LiverMRISegLib.io.write import SEGMENTATION_FORMATS, write_segmentation, write_volume
+
+__all__ = [
+    "SEGMENTATION_FORMATS",
+    "SeriesInfo",
+    "find_volumes",
+    "is_dicom_folder",
+    "list_series",
+    "read_labelmap",
+    "read_volume",
+    "write_segmentation",
+    "write_volume",
+]

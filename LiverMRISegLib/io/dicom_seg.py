@@ -1,0 +1,76 @@
+"""DICOM SEG: the segmentation as a DICOM object that refers to the images it was made from (highdicom)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib import __version__
+from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.volume import Volume
+
+
+def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: Volume | None) -> None:
+    """Write `labelmap` [Z, Y, X] as a DICOM SEG with a segment for every organ that occurs.
+
+    Raises:
+        UsageError: the source was not read from DICOM, highdicom is not installed, or the label map is empty.
+        OutputError: it cannot be written there.
+    """
+    files = source.metadata.get("dicom_files") if source is not None else None
+    if not files:
+        raise UsageError(f"{path}: a DICOM SEG refers to DICOM images, but the input was none; write .seg.nrrd instead")
+    present = [(value, organ) for value, organ in labels.items() if np.any(labelmap == value)]
+    if not present:
+        raise UsageError(f"{path}: nothing was segmented, and a DICOM SEG cannot be empty; write .nii.gz instead")
+    try:
+        import highdicom
+        import pydicom
+    except ImportError as error:
+        raise UsageError("DICOM SEG needs highdicom: pip install 'livermriseg[dicom]'") from error
+    datasets = [pydicom.dcmread(file) for file in files]
+    numbered = np.zeros_like(labelmap, dtype=np.uint8)
+    for number, (value, _) in enumerate(present, start=1):
+        numbered[labelmap == value] = number
+    segmentation = highdicom.seg.Segmentation(
+        source_images=datasets,
+        pixel_array=numbered,
+        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=[_description(highdicom, n, organ) for n, (_, organ) in enumerate(present, start=1)],
+        series_instance_uid=highdicom.UID(),
+        series_number=int(datasets[0].get("SeriesNumber") or 0) + 1000,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="LiverMRISeg",
+        manufacturer_model_name="livermriseg",
+        software_versions=__version__,
+        device_serial_number="0",
+        series_description="LiverMRISeg segmentation, for research use only",
+    )
+    with atomic_path(path) as temporary:
+        segmentation.save_as(str(temporary))
+
+
+def _description(highdicom: Any, number: int, organ: Organ) -> Any:
+    codes = highdicom.sr.CodedConcept
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name="LiverMRISeg", version=__version__, family=codes("123110", "DCM", "Artificial Intelligence")
+    )
+    description = highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=organ.title,
+        segmented_property_category=codes(
+            ANATOMICAL_STRUCTURE.value, ANATOMICAL_STRUCTURE.scheme, ANATOMICAL_STRUCTURE.meaning
+        ),
+        segmented_property_type=codes(organ.type_code.value, organ.type_code.scheme, organ.type_code.meaning),
+        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=algorithm,
+    )
+    if organ.side is not None:
+        side = codes(organ.side.value, organ.side.scheme, organ.side.meaning)
+        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [side]
+    return description

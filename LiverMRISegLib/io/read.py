@@ -1,0 +1,148 @@
+"""Read an image volume, with everything that makes it unusable said in one line; and read label maps."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io import dicom
+from LiverMRISegLib.io.headers import VOLUME_ENDINGS, not_finite, read_header
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+_MOST_NOT_FINITE = 0.01
+_MASK_VALUES = 20
+
+
+def read_volume(path: str | Path, *, series: str | None = None) -> Volume:
+    """Read NIfTI, NRRD, MHA or a DICOM folder as an image to be segmented.
+
+    Args:
+        path: a file, or a folder with the images of a DICOM series.
+        series: the UID of the series, where the folder holds several.
+
+    Returns:
+        The volume, int8 to uint32 or float32. `metadata` holds "modality" and the like where the file tells, and
+        "dicom_files", never a name of a patient. A few voxels that are not finite are repaired, with a warning.
+
+    Raises:
+        InputError: it cannot be used; the message says why and what to do.
+        UsageError: `series` is given for a file.
+    """
+    path = Path(path)
+    if path.is_dir():
+        volume = dicom.read_series(path, series)
+    elif series is not None:
+        raise UsageError(f"{path}: is a file; a series can only be chosen in a DICOM folder")
+    else:
+        volume = Volume.from_sitk(_pixels(path), name_of(path), _metadata(path))
+    array = _narrowed(volume.array)
+    bad = not_finite(path, array.shape) if path.is_file() else None
+    if bad is not None:
+        array[bad] = np.nan
+    array = _checked(array, path)
+    return Volume(array, volume.geometry, volume.name, volume.metadata)
+
+
+def read_labelmap(path: str | Path) -> Volume:
+    """Read integer labels from any of the formats; `metadata["segments"]` maps value to name for .seg.nrrd files.
+
+    The segments of a .seg.nrrd keep their label values; where its layers use a value twice, segments are
+    numbered 1, 2, ... in their order, and where they overlap the later one wins.
+
+    Raises:
+        InputError: it cannot be read, or its values are no labels.
+    """
+    path = Path(path)
+    if path.name.lower().endswith(".seg.nrrd"):
+        from LiverMRISegLib.io.seg_nrrd import read_seg_nrrd
+
+        return read_seg_nrrd(path)
+    volume = Volume.from_sitk(_pixels(path), name_of(path))
+    array = volume.array
+    if not np.issubdtype(array.dtype, np.integer):
+        if not np.all(np.isfinite(array)) or not np.array_equal(array, np.round(array)):
+            raise InputError(f"{path}: holds fractions, a label map holds whole numbers; check that it is not an image")
+        array = array.astype(np.int32)
+    if array.min() < 0:
+        raise InputError(f"{path}: holds negative values, a label map holds none; check that it is not an image")
+    return Volume(array, volume.geometry, volume.name, volume.metadata)
+
+
+def find_volumes(folder: Path) -> list[Path]:
+    """The volume files and DICOM folders directly in `folder`, by name; results (NAME_seg.*) are left out."""
+    found = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        is_result = path.name.lower().endswith(".seg.nrrd") or "_seg." in path.name.lower()
+        is_volume = path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS) and not is_result
+        if is_volume or dicom.is_dicom_folder(path):
+            found.append(path)
+    return found
+
+
+def name_of(path: Path) -> str:
+    """File name without the ending of its format."""
+    for ending in (".seg.nrrd", *VOLUME_ENDINGS):
+        if path.name.lower().endswith(ending):
+            return path.name[: -len(ending)]
+    return path.name
+
+
+def _pixels(path: Path) -> sitk.Image:
+    reader = read_header(path)
+    try:
+        return reader.Execute()
+    except RuntimeError as error:
+        raise InputError(
+            f"{path}: is truncated or damaged, its voxels cannot be read; copy or export it again"
+        ) from error
+
+
+def _metadata(path: Path) -> dict[str, Any]:
+    """What a single DICOM file with many frames tells; the other formats tell nothing."""
+    return dicom.facts(path) if dicom.is_dicom_file(path) else {}
+
+
+def _narrowed(array: np.ndarray) -> np.ndarray:
+    """float64 and 64-bit integers as float32; MR magnitudes need no more."""
+    return array.astype(np.float32) if array.dtype in (np.float64, np.int64, np.uint64) else array
+
+
+def _checked(array: np.ndarray, path: Path) -> np.ndarray:
+    if array.dtype.kind == "f":
+        array = _repaired(array, path)
+    lowest, highest = array.min(), array.max()
+    if lowest == highest:
+        raise InputError(f"{path}: all voxels have the value {lowest:g}; there is nothing to segment")
+    if _looks_like_mask(array, float(lowest), float(highest)):
+        count = np.unique(array).size
+        raise InputError(f"{path}: holds only {count} different values, it looks like a mask; give the image instead")
+    return array
+
+
+def _repaired(array: np.ndarray, path: Path) -> np.ndarray:
+    finite = np.isfinite(array)
+    share = 1.0 - float(finite.mean())
+    if share == 0:
+        return array
+    if share > _MOST_NOT_FINITE:
+        raise InputError(f"{path}: {share:.0%} of the voxels are NaN or infinite; export the volume again")
+    logger.warning("%s: %d voxels are NaN or infinite and were set to the lowest value", path.name, (~finite).sum())
+    return np.where(finite, array, array[finite].min())
+
+
+def _looks_like_mask(array: np.ndarray, lowest: float, highest: float) -> bool:
+    """Few different values, all small whole numbers."""
+    if lowest < 0 or highest > 255:
+        return False
+    sample = np.unique(array.reshape(-1)[:: max(1, array.size // 100_000)])
+    if sample.size > _MASK_VALUES or not np.array_equal(sample, np.round(sample)):
+        return False
+    return np.unique(array).size <= _MASK_VALUES

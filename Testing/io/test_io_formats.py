@@ -1,0 +1,172 @@
+"""Volumes and label maps come back as they were, in place, in every format and orientation."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, all_directions, make_volume, oblique_directions
+
+from LiverMRISegLib.anatomy import CHAOS, FLARE
+from LiverMRISegLib.errors import OutputError, UsageError
+from LiverMRISegLib.io import find_volumes, read_labelmap, read_volume, write_segmentation, write_volume
+from LiverMRISegLib.volume import Volume
+
+IMAGES = ("nii.gz", "nii", "nrrd", "mha")
+DIRECTIONS = all_directions() + oblique_directions()
+
+
+def world_of_brightest(volume):
+    z, y, x = np.unravel_index(int(volume.array.argmax()), volume.array.shape)
+    return np.array(volume.geometry.world_of((x, y, z)))
+
+
+@pytest.mark.parametrize("ending", IMAGES)
+def test_images_keep_voxels_and_place_in_every_orientation(tmp_path, ending):
+    for number, direction in enumerate(DIRECTIONS):
+        volume = make_volume(direction, size=(6, 5, 4), seed=number)
+        path = tmp_path / f"v{number}.{ending}"
+        write_volume(volume, path)
+        back = read_volume(path)
+        assert np.allclose(world_of_brightest(back), world_of_brightest(volume), atol=1e-3)
+        assert np.array_equal(back.array, volume.array)
+        assert back.geometry.is_close(volume.geometry, 1e-2)
+
+
+@pytest.mark.parametrize("ending", [*IMAGES, "seg.nrrd"])
+def test_labels_keep_voxels_and_place_in_every_orientation(tmp_path, ending):
+    for number, direction in enumerate(DIRECTIONS):
+        geometry = make_volume(direction, size=(6, 5, 4)).geometry
+        labels = np.random.default_rng(number).integers(0, 5, geometry.shape).astype(np.uint8)
+        path = tmp_path / f"l{number}.{ending}"
+        write_segmentation(path, labels, CHAOS, geometry)
+        back = read_labelmap(path)
+        assert np.array_equal(back.array, labels)
+        assert back.geometry.is_close(geometry, 1e-2)
+
+
+def test_names_come_back_from_a_segmentation(tmp_path):
+    volume = make_volume()
+    labels = np.zeros(volume.array.shape, np.uint8)
+    labels[2:4], labels[5] = 1, 13
+    write_segmentation(tmp_path / "s.seg.nrrd", labels, FLARE, volume.geometry)
+    back = read_labelmap(tmp_path / "s.seg.nrrd")
+    assert back.metadata["segments"][1] == "Liver"
+    assert back.metadata["segments"][13] == "Left kidney"
+
+
+def test_a_segmentation_with_overlapping_layers_is_merged(tmp_path):
+    import SimpleITK as sitk
+
+    layers = np.zeros((4, 5, 6, 2), np.uint8)
+    layers[1, ..., 0], layers[2, ..., 1] = 1, 1
+    image = sitk.GetImageFromArray(layers, isVector=True)
+    for number in range(2):
+        for key, value in (("ID", f"s{number}"), ("Name", f"part {number}"), ("LabelValue", "1"), ("Layer", number)):
+            image.SetMetaData(f"Segment{number}_{key}", str(value))
+    sitk.WriteImage(image, str(tmp_path / "layers.seg.nrrd"))
+    back = read_labelmap(tmp_path / "layers.seg.nrrd")
+    assert back.metadata["segments"] == {1: "part 0", 2: "part 1"}
+    assert set(np.unique(back.array[1])) == {1}
+    assert set(np.unique(back.array[2])) == {2}
+
+
+def test_slicer_reads_names_colours_terminology_and_place(tmp_path):
+    slicer = pytest.importorskip("slicer")
+    import vtk
+
+    direction = oblique_directions()[0]
+    volume = make_volume(direction)
+    labels = np.zeros(volume.array.shape, np.uint8)
+    labels[3, 4, 5], labels[7:9, 2:6, 8:12] = 2, 1
+    write_segmentation(tmp_path / "s.seg.nrrd", labels, CHAOS, volume.geometry)
+    scene = slicer.vtkMRMLScene()
+    node = slicer.vtkMRMLSegmentationNode()
+    scene.AddNode(node)
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    scene.AddNode(storage)
+    storage.SetFileName(str(tmp_path / "s.seg.nrrd"))
+    assert storage.ReadData(node) == 1
+    segmentation = node.GetSegmentation()
+    names = {segmentation.GetNthSegment(i).GetName(): segmentation.GetNthSegment(i) for i in range(4)}
+    assert set(names) == {organ.title for organ in CHAOS.organs}
+    for organ in CHAOS.organs:
+        segment = names[organ.title]
+        assert segment.GetColor() == pytest.approx([c / 255 for c in organ.color], abs=1e-3)
+        entry = vtk.mutable("")
+        assert segment.GetTag("TerminologyEntry", entry)
+        assert organ.type_code.value in str(entry)
+    image = node.GetBinaryLabelmapInternalRepresentation(segmentation.GetSegmentIdBySegment(names["Right kidney"]))
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)
+    found = []
+    x0, x1, y0, y1, z0, z1 = image.GetExtent()
+    for x in range(x0, x1 + 1):
+        for y in range(y0, y1 + 1):
+            for z in range(z0, z1 + 1):
+                if image.GetScalarComponentAsDouble(x, y, z, 0) == 2:
+                    found.append(matrix.MultiplyPoint((x, y, z, 1))[:3])
+    assert len(found) == 1
+    left, posterior, superior = volume.geometry.world_of((5, 4, 3))
+    assert found[0] == pytest.approx((-left, -posterior, superior), abs=1e-3)
+
+
+def test_unknown_ending_and_places_that_cannot_be_written(tmp_path):
+    volume = make_volume()
+    with pytest.raises(UsageError, match="unknown format"):
+        write_volume(volume, tmp_path / "v.xyz")
+    with pytest.raises(OutputError, match="does not exist"):
+        write_volume(volume, tmp_path / "absent/v.nii.gz")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OutputError, match=r"v\.nii"):
+        write_volume(volume, tmp_path / "file/v.nii")
+    with pytest.raises(OutputError, match="is a folder"):
+        (tmp_path / "d.nii").mkdir()
+        write_volume(volume, tmp_path / "d.nii")
+
+
+LIMITED = """
+import resource, signal, sys
+import numpy as np
+from LiverMRISegLib.errors import OutputError
+from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.volume import Geometry, Volume
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+volume = Volume(np.random.default_rng(0).uniform(size=(40, 40, 40)).astype(np.float32), Geometry((40, 40, 40)))
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    write_volume(volume, sys.argv[1])
+except OutputError as error:
+    sys.exit(f"refused: {error}")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="file size limits are a Unix thing")
+@pytest.mark.parametrize("ending", IMAGES)
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path, ending):
+    """A limit on file sizes fails a write halfway, as a full disk does."""
+    path = tmp_path / f"v.{ending}"
+    path.write_bytes(b"old")
+    done = subprocess.run(
+        [sys.executable, "-c", LIMITED, str(path)], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert "refused:" in done.stderr, done.stderr
+    assert str(path) in done.stderr
+    assert path.read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_volumes_of_a_folder(tmp_path):
+    for name in ("b.nii.gz", "a.nrrd", "a_seg.nii.gz", "c.seg.nrrd", ".hidden.nii", "notes.txt"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [p.name for p in find_volumes(tmp_path)] == ["a.nrrd", "b.nii.gz"]
+
+
+def test_float_labels_are_read_and_images_are_not_labels(tmp_path):
+    volume = make_volume()
+    write_volume(Volume(np.round(volume.array), volume.geometry), tmp_path / "whole.nii")
+    assert read_labelmap(tmp_path / "whole.nii").array.dtype == np.int32
+    write_volume(volume, tmp_path / "image.nii")
+    with pytest.raises(Exception, match="fractions"):
+        read_labelmap(tmp_path / "image.nii")

@@ -1,0 +1,90 @@
+"""Organs, label sets and sequences: one meaning each."""
+
+import numpy as np
+import pytest
+from conftest import DATA
+
+from LiverMRISegLib.anatomy import (
+    AMOS,
+    BTCV,
+    CHAOS,
+    CONTRAST_SEQUENCES,
+    FLARE,
+    LABEL_SETS,
+    LEFT_KIDNEY,
+    LIVER,
+    ORGANS,
+    RIGHT_KIDNEY,
+    TOTALSEGMENTATOR_V1,
+    LabelSet,
+    Sequence,
+    organ_named,
+)
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io import read_labelmap
+
+
+def test_organs_are_told_apart():
+    assert len(ORGANS) == 14
+    assert len({o.name for o in ORGANS}) == 14
+    assert len({(o.type_code.value, o.side and o.side.value) for o in ORGANS}) == 14
+    assert {o.name for o in ORGANS if o.is_paired} == {
+        "right kidney", "left kidney", "right adrenal gland", "left adrenal gland",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["right kidney", "right_kidney", "Right Kidney", "RIGHT-KIDNEY"])
+def test_organs_by_name(name):
+    assert organ_named(name) is RIGHT_KIDNEY
+
+
+def test_unknown_organ_lists_the_known():
+    with pytest.raises(UsageError, match=r"unknown organ 'heart'.*liver"):
+        organ_named("heart")
+
+
+def test_values_of_the_public_sets():
+    assert FLARE.value_of(LEFT_KIDNEY) == 13
+    assert AMOS.value_of(LIVER) == 6
+    assert BTCV.value_of(LIVER) == 6
+    assert [o.name for o in CHAOS.organs] == ["liver", "right kidney", "left kidney", "spleen"]
+    assert set(LABEL_SETS) == {s.name for s in LABEL_SETS.values()}
+
+
+@pytest.mark.parametrize("source", LABEL_SETS.values(), ids=lambda s: s.name)
+@pytest.mark.parametrize("target", LABEL_SETS.values(), ids=lambda s: s.name)
+def test_mapping_keeps_the_organ_and_goes_back(source, target):
+    mapping = source.mapping_to(target)
+    assert all(source[a] is target[b] for a, b in mapping.items())
+    assert {b: a for a, b in mapping.items()} == target.mapping_to(source)
+    assert len(mapping) == len(set(source.organs) & set(target.organs))
+
+
+def test_a_set_refuses_background_and_doubles():
+    with pytest.raises(UsageError, match="positive"):
+        LabelSet("x", {0: LIVER})
+    with pytest.raises(UsageError, match="twice"):
+        LabelSet("x", {1: LIVER, 2: LIVER})
+
+
+def test_contrast_sequences():
+    assert Sequence.GED4.is_contrast
+    assert not Sequence.T2WI.is_contrast
+    assert Sequence("C+V") in CONTRAST_SEQUENCES
+
+
+@pytest.mark.skipif(not (DATA / "ct_whole").is_dir(), reason="real images are not beside this checkout")
+@pytest.mark.parametrize(
+    ("file", "labels"),
+    [("ct_whole/ct_label104.nii.gz", TOTALSEGMENTATOR_V1), ("ct_multiorgan/ct_00_label.nii.gz", BTCV)],
+)
+def test_left_is_left_in_real_label_maps(file, labels):
+    volume = read_labelmap(DATA / file)
+    places = {}
+    for value, organ in labels.items():
+        points = np.argwhere(volume.array == value)
+        if len(points):
+            places[organ.name] = np.array(volume.geometry.world_of(points.mean(0)[::-1]))
+    assert places["right kidney"][0] < places["aorta"][0] < places["left kidney"][0]
+    assert places["liver"][0] < places["spleen"][0]
+    assert places["right kidney"][2] < places["liver"][2]
