@@ -62,7 +62,7 @@ def _tile_logits(engine: Engine, tile: np.ndarray, flips: Sequence[tuple[int, ..
     """Mean logits [C, Z, Y, X] over the mirrored copies of a tile."""
     total: np.ndarray | None = None
     for axes in flips:
-        logits = np.flip(engine.predict(np.flip(tile, axes)[None, None])[0], [a + 1 for a in axes])
+        logits = np.flip(engine.predict(np.flip(tile, axes)[None, None])[0], tuple(a + 1 for a in axes))
         total = logits if total is None else total + logits
     if total is None:
         raise ValueError("flips must hold at least the unflipped copy")

@@ -135,9 +135,8 @@ class Segmenter:
         chosen = [organ_named(name) for name in organs]
         for organ in chosen:
             if organ not in own.organs:
-                raise UsageError(
-                    f"model {self.package.spec.name} has no '{organ.name}'; it has: {', '.join(self.organs)}"
-                )
+                name = self.package.spec.name
+                raise UsageError(f"model {name} has no '{organ.name}'; it has: {', '.join(self.organs)}")
         return LabelSet(own.name, {value: organ for value, organ in own.items() if organ in chosen})
 
     def _provenance(self, clock: _Clock, tta: bool) -> dict[str, Any]:

@@ -102,18 +102,17 @@ def _is_required(field: dataclasses.Field[Any]) -> bool:
 
 
 def _as_hinted(hint: Any, value: Any, where: str) -> Any:
-    """Lists as tuples of the right kind of number; the rest is checked by type."""
-    if typing.get_origin(hint) is typing.Union or isinstance(hint, type(int | None)):
-        choices = [h for h in typing.get_args(hint) if h is not type(None)]
-        return None if value is None else _as_hinted(choices[0], value, where)
-    if typing.get_origin(hint) is tuple:
-        kind = typing.get_args(hint)[0]
+    """`value` if it is what the field's type says; lists become tuples."""
+    options = typing.get_args(hint)
+    if type(None) in options:
+        return None if value is None else _as_hinted(options[0], value, where)
+    kind = typing.get_origin(hint) or hint
+    if kind is tuple:
         if not isinstance(value, list):
             raise ModelError(f"{where}: a list was expected")
-        return tuple(_as_hinted(kind, item, where) for item in value)
-    accepted = {float: (int, float), Mapping: dict}.get(typing.get_origin(hint) or hint, hint)
-    accepted = dict if accepted is Mapping or typing.get_origin(hint) is not None else accepted
-    if not isinstance(value, accepted) or (isinstance(value, bool) and hint is not bool):
+        return tuple(_as_hinted(options[0], item, where) for item in value)
+    accepted: tuple[type, ...] = (int, float) if kind is float else (dict,) if kind is Mapping else (kind,)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
         raise ModelError(f"{where}: {value!r} is of the wrong type")
     return value
 

@@ -41,7 +41,7 @@ class _Builder:
     """Appends the operations of STU-Net, in the order of `stunet.STUNet.forward`."""
 
     def __init__(self, size: Size, strides: Sequence[Sequence[int]], weights: Mapping[str, np.ndarray]) -> None:
-        import openvino.opset13 as ops
+        import openvino.opset13 as ops  # the engine has imported openvino, without its telemetry
 
         self.ops: Any = ops
         self.size, self.strides, self.weights = size, strides, weights

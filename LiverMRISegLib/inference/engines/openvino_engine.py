@@ -6,6 +6,7 @@ import logging
 
 import numpy as np
 
+from LiverMRISegLib.inference.engines.quiet_openvino import import_openvino
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.networks.stunet_openvino import openvino_graph
 
@@ -20,7 +21,7 @@ class OpenVinoEngine:
     """
 
     def __init__(self, package: ModelPackage, precision: str = "auto") -> None:
-        import openvino as ov
+        ov = import_openvino()
 
         spec = package.spec
         graph = openvino_graph(spec.network.name, spec.network.kwargs, package.weights, spec.inference.patch, batch=1)

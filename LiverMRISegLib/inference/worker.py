@@ -1,0 +1,128 @@
+"""The segmenter in a child process that stays alive: requests and replies are JSON, one object a line.
+
+    -> {"id": 1, "do": "load", "model": "liver-any-sequence", "device": "auto"}
+    -> {"id": 2, "do": "segment", "input": "t2.nii.gz", "output": "t2.seg.nrrd", "organs": null, "tta": false}
+    -> {"do": "cancel"}        -> {"do": "quit"}
+    <- {"id": 2, "event": "progress", "text": "...", "fraction": 0.4}
+    <- {"id": 2, "event": "done", "volumes_ml": {...}, "flags": [...], "provenance": {...}}
+    <- {"id": 2, "event": "error", "kind": "InputError", "message": "..."}
+
+It ends when it is told to or when its input ends, so it never outlives its parent.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any, TextIO
+
+from LiverMRISegLib.errors import LiverMRISegError, UsageError
+from LiverMRISegLib.inference.progress import CancelToken
+
+logger = logging.getLogger(__name__)
+
+
+class Worker:
+    """Answers requests one after another; a reader thread takes cancel and quit at once."""
+
+    def __init__(self, requests: TextIO, replies: TextIO) -> None:
+        self._requests, self._replies = requests, replies
+        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._cancel = CancelToken()
+        self._segmenter: Any = None
+        self._loaded: tuple[str, str] | None = None
+
+    def run(self) -> None:
+        """Serve until told to quit or the requests end."""
+        threading.Thread(target=self._read, daemon=True).start()
+        while (request := self._waiting.get()) is not None:
+            self._answer(request)
+
+    def _read(self) -> None:
+        for line in self._requests:
+            try:
+                request = json.loads(line)
+                action = request["do"]
+            except (ValueError, KeyError, TypeError):
+                self._send(None, "error", kind="UsageError", message=f"no request: {line.strip()[:200]}")
+                continue
+            if action == "cancel":
+                self._cancel.cancel()
+            elif action == "quit":
+                break
+            else:
+                self._waiting.put(request)
+        self._cancel.cancel()
+        self._waiting.put(None)
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        number = request.get("id")
+        actions = {"load": self._load, "segment": self._segment, "ping": lambda _: {}}
+        try:
+            action = actions.get(request["do"])
+            if action is None:
+                raise UsageError(f"unknown request '{request['do']}'; known are: {', '.join(actions)}, cancel, quit")
+            self._send(number, "done", **action(request))
+        except LiverMRISegError as error:
+            self._send(number, "error", kind=type(error).__name__, message=str(error))
+        except MemoryError:
+            self._send(number, "error", kind="MemoryError", message="not enough memory for this volume")
+        except Exception as error:
+            logger.exception("request failed")
+            self._send(
+                number, "error", kind=type(error).__name__, message=f"unexpected {type(error).__name__}: {error}"
+            )
+
+    def _load(self, request: dict[str, Any]) -> dict[str, Any]:
+        from LiverMRISegLib.inference.segmenter import Segmenter
+        from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+
+        wanted = (str(request.get("model") or DEFAULT_MODEL), str(request.get("device") or "auto"))
+        if wanted != self._loaded:
+            self._segmenter, self._loaded = None, None
+            self._segmenter = Segmenter.load(*wanted)
+            self._loaded = wanted
+        return {"model": self._segmenter.package.spec.name, "engine": self._segmenter.engine.name}
+
+    def _segment(self, request: dict[str, Any]) -> dict[str, Any]:
+        from LiverMRISegLib.io import read_volume
+
+        if self._segmenter is None or request.get("model"):
+            self._load(request)
+        self._cancel = CancelToken()
+        number = request.get("id")
+        volume = read_volume(Path(request["input"]), series=request.get("series"))
+        result = self._segmenter.segment(
+            volume,
+            organs=request.get("organs"),
+            tta=bool(request.get("tta")),
+            progress=lambda text, fraction: self._send(number, "progress", text=text, fraction=round(fraction, 4)),
+            cancel=self._cancel,
+        )
+        result.save(request["output"])
+        return {
+            "volumes_ml": dict(result.volumes_ml),
+            "flags": list(result.flags),
+            "provenance": dict(result.provenance),
+        }
+
+    def _send(self, number: Any, event: str, **values: Any) -> None:
+        self._replies.write(json.dumps({"id": number, "event": event, **values}) + "\n")
+        self._replies.flush()
+
+
+def main() -> None:
+    """Serve on standard input and output; whatever libraries print goes to standard error."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s")
+    Worker(sys.stdin, replies).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,84 @@
+"""From a checkpoint of the any-sequence stage to the model package that inference loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import LabelSet, Sequence as MrSequence, organ_named
+from LiverMRISegLib.models.package import save_package
+from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, OrganRule
+from LiverMRISegLib.training import checkpoints
+from LiverMRISegLib.training.any_sequence import AnySequenceConfig
+from LiverMRISegLib.training.configuration import to_plain
+
+# Volumes of adult organs outside which a person should look twice, in mL: wide on purpose.
+_PLAUSIBLE_ML: Mapping[str, tuple[float, float]] = {
+    "liver": (600.0, 3500.0),
+    "right kidney": (60.0, 400.0),
+    "left kidney": (60.0, 400.0),
+    "spleen": (40.0, 1200.0),
+    "pancreas": (20.0, 200.0),
+    "gallbladder": (2.0, 150.0),
+    "stomach": (30.0, 1200.0),
+}
+
+
+def export(
+    config: AnySequenceConfig,
+    checkpoint: Path,
+    path: Path,
+    *,
+    name: str = "liver-any-sequence",
+    version: str = "1.0",
+    organs: Sequence[str] | None = None,
+    metrics: Sequence[Mapping[str, Any]] = (),
+) -> Path:
+    """Write the averaged network of `checkpoint` as a package, float16.
+
+    Args:
+        config: of the run.
+        checkpoint: a file of the run's checkpoints folder.
+        path: folder or .zip to write.
+        name: of the model.
+        version: of the model.
+        organs: the trained organs that the package offers; the channels of the others become background.
+        metrics: measured results, each with its data set and number of cases.
+
+    Raises:
+        ModelError: the checkpoint cannot be read or is not one of this config.
+        OutputError: the package cannot be written.
+    """
+    state = checkpoints.load(checkpoint)
+    weights = {key: tensor.numpy().astype(np.float16) for key, tensor in state["method"]["average"].items()}
+    offered = {organ_named(o) for o in (organs or config.organs)}
+    values = {value: organ_named(o) for value, o in enumerate(config.organs, start=1) if organ_named(o) in offered}
+    spec = ModelSpec(
+        name=name,
+        version=version,
+        task=f"{len(values)} organs in MRI of any sequence, trained on images made from label maps",
+        modality="MR",
+        sequences=tuple(s.value for s in MrSequence),
+        labels=LabelSet(name, values),
+        network=NetworkSpec(config.network, config.network_kwargs),
+        preparation=config.preparation,
+        inference=InferenceSpec(config.randomization.patch),
+        postprocessing={organ.name: _rule(organ.name) for organ in values.values()},
+        provenance=({"stage": "any_sequence", "step": int(state["step"]), "config": _shared_config(config)},),
+        metrics=tuple(metrics),
+        weights_license="research use only: the label maps and CT include BTCV data under its challenge's terms",
+    )
+    return save_package(spec, weights, path)
+
+
+def _rule(organ: str) -> OrganRule:
+    return OrganRule(keep_largest=True, fill_holes=True, plausible_ml=_PLAUSIBLE_ML.get(organ))
+
+
+def _shared_config(config: AnySequenceConfig) -> dict[str, Any]:
+    """The config without the folders of the machine it ran on."""
+    plain: dict[str, Any] = to_plain(config)
+    return {key: value for key, value in plain.items() if key not in ("data", "run")}

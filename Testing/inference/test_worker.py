@@ -1,0 +1,112 @@
+"""The worker as a real process: it answers, stays alive, cancels, dies with its reason told, leaves nothing behind."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import make_volume
+
+from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError, ModelError, UsageError
+from LiverMRISegLib.inference.client import WorkerClient
+from LiverMRISegLib.inference.progress import CancelToken
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+
+
+@pytest.fixture
+def client(tiny_package):
+    with WorkerClient(str(tiny_package), "cpu") as client:
+        yield client
+
+
+@pytest.fixture
+def source(tmp_path):
+    write_volume(make_volume(size=(60, 50, 40)), tmp_path / "v.nii.gz")
+    return tmp_path / "v.nii.gz"
+
+
+def test_same_result_as_in_process_and_the_model_stays_loaded(client, source, tmp_path, tiny_package):
+    seen = []
+    reply = client.segment(source, tmp_path / "a.nii.gz", progress=lambda text, done: seen.append(done))
+    pid = client._process.pid
+    client.segment(source, tmp_path / "b.nrrd", organs=["liver"])
+    assert client._process.pid == pid
+    here = Segmenter.load(tiny_package, "cpu").segment(read_volume(source))
+    assert np.array_equal(read_labelmap(tmp_path / "a.nii.gz").array, here.labelmap)
+    assert reply["volumes_ml"] == pytest.approx(here.volumes_ml)
+    assert reply["flags"] == here.flags
+    assert seen == sorted(seen)
+    assert set(np.unique(read_labelmap(tmp_path / "b.nrrd").array)) <= {0, 1}
+
+
+def test_errors_keep_their_kind_and_the_worker_lives_on(client, source, tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        client.segment(tmp_path / "absent.nii.gz", tmp_path / "o.nii.gz")
+    with pytest.raises(UsageError, match="has no 'pancreas'"):
+        client.segment(source, tmp_path / "o.nii.gz", organs=["pancreas"])
+    client.segment(source, tmp_path / "o.nii.gz")
+
+
+def test_an_unknown_model_is_told():
+    with WorkerClient("no-such-model") as client, pytest.raises(ModelError, match="no-such-model"):
+        client.load()
+
+
+def test_cancel_takes_effect_and_nothing_is_written(client, tmp_path):
+    write_volume(make_volume(size=(400, 400, 200), spacing=(2.0, 2.0, 2.0)), tmp_path / "large.nrrd")
+    client.load()
+    token = CancelToken()
+    started = threading.Event()
+
+    def cancel_when_running():
+        started.wait(60)
+        token.cancel()
+
+    threading.Thread(target=cancel_when_running).start()
+    with pytest.raises(CancelledError):
+        client.segment(
+            tmp_path / "large.nrrd", tmp_path / "o.nii.gz", cancel=token,
+            progress=lambda text, done: started.set() if "network" in text else None,
+        )  # fmt: skip
+    assert [p.name for p in tmp_path.iterdir()] == ["large.nrrd"]
+
+
+def test_a_killed_worker_is_explained_and_the_next_call_starts_another(client, source, tmp_path):
+    client.load()
+    os.kill(client._process.pid, signal.SIGKILL)
+    with pytest.raises(LiverMRISegError, match="ended unexpectedly.*SIGKILL"):
+        client.load()
+    client.segment(source, tmp_path / "o.nii.gz")
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path):
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\necho 'libfoo.so is missing' >&2\nexit 3\n")
+    script.chmod(0o755)
+    with WorkerClient(python=str(script)) as client, pytest.raises(LiverMRISegError, match=r"status 3\). libfoo"):
+        client.load()
+
+
+def test_the_worker_ends_with_its_parent(client):
+    client.load()
+    process = client._process
+    process.stdin.close()
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.poll() == 0
+    process.stdin = None
+
+
+def test_no_process_is_left_behind_and_none_is_started_besides(client, source, tmp_path):
+    """OpenVINO's telemetry would fork one that talks to the network."""
+    import psutil
+
+    client.segment(source, tmp_path / "o.nii.gz")
+    worker = psutil.Process(client._process.pid)
+    assert worker.children(recursive=True) == []
+    client.close()
+    assert not worker.is_running()
