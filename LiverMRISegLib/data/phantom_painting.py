@@ -111,7 +111,7 @@ _STAYS = (Tissue.MUSCLE, Tissue.MARROW, Tissue.CORTICAL_BONE, Tissue.DISC, Tissu
 def _dome_height(x: np.ndarray, y: np.ndarray, enclosure: Enclosure) -> np.ndarray:
     """z of the diaphragm: the right and the left dome, and the central tendon between."""
     right, left = enclosure.domes
-    middle = (6.0, -72.0, left[2] - 9.0)
+    middle = (6.0, -72.0, left[2] - 5.0)
     result: np.ndarray | None = None
     for (centre_x, centre_y, top), width in ((right, 80.0), (left, 72.0), (middle, 90.0)):
         far = ((x - np.float32(centre_x)) / np.float32(width)) ** 2 + ((y - np.float32(centre_y)) / np.float32(92)) ** 2
@@ -119,8 +119,8 @@ def _dome_height(x: np.ndarray, y: np.ndarray, enclosure: Enclosure) -> np.ndarr
         if result is None:
             result = height
             continue
-        near = np.maximum(np.float32(12) - np.abs(result - height), 0) / np.float32(12)
-        result = np.maximum(result, height) + near**2 * np.float32(3)
+        near = np.maximum(np.float32(24) - np.abs(result - height), 0) / np.float32(24)
+        result = np.maximum(result, height) + near**2 * np.float32(6)
     return result if result is not None else np.zeros_like(x)
 
 

@@ -114,7 +114,11 @@ def _measured(
     nsd = 0.0
     if dsc >= _LOWEST_DSC_FOR_NSD:
         tolerance = TOLERANCE_MM[organ]
-        nsd = float(compute_surface_dice(*pair, [tolerance], True, spacing=spacing, use_subvoxels=True))
+        nsd = float(
+            compute_surface_dice(
+                pair[0], pair[1], [tolerance], include_background=True, spacing=spacing, use_subvoxels=True
+            )
+        )
     return OrganScores(organ, dsc, nsd, hd, hd95, *volumes)
 
 

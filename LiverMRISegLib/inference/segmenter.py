@@ -110,9 +110,14 @@ class Segmenter:
         prepared = prepare(volume, spec.preparation)
         clock.lap("prepare")
         logits = predict_logits(
-            prepared.image, self.engine, int(spec.network.kwargs["out_channels"]), spec.inference, mirror=tta,
-            progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done), cancel=token,
-        )  # fmt: skip
+            prepared.image,
+            self.engine,
+            int(spec.network.kwargs["out_channels"]),
+            spec.inference,
+            mirror=tta,
+            progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
+            cancel=token,
+        )
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
         channels = labels_on_grid(logits, prepared.oriented.shape)

@@ -58,6 +58,11 @@ class ModelPackage:
         return _sha256(b"".join(self.files[name] for name in sorted(self.files)))[:16]
 
     @property
+    def hashes(self) -> dict[str, str]:
+        """sha256 of every file of weights."""
+        return {name: _sha256(content) for name, content in self.files.items()}
+
+    @property
     def size_mb(self) -> float:
         """Size of the weights in megabytes."""
         return sum(len(content) for content in self.files.values()) / 1e6

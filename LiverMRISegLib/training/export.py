@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import LabelSet, Sequence as MrSequence, organ_named
+from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.models.package import save_package
 from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, OrganRule
 from LiverMRISegLib.training import checkpoints

@@ -77,7 +77,7 @@ def test_cancel_takes_effect_and_nothing_is_written(client, tmp_path):
 def test_a_killed_worker_is_explained_and_the_next_call_starts_another(client, source, tmp_path):
     client.load()
     os.kill(client._process.pid, signal.SIGKILL)
-    with pytest.raises(LiverMRISegError, match="ended unexpectedly.*SIGKILL"):
+    with pytest.raises(LiverMRISegError, match=r"ended unexpectedly.*SIGKILL"):
         client.load()
     client.segment(source, tmp_path / "o.nii.gz")
 

@@ -82,8 +82,8 @@ def test_dicom_folders_are_found_among_volumes(tmp_path):
 
 
 def test_a_series_can_only_be_chosen_in_a_folder(tmp_path):
+    (tmp_path / "v.nii").write_bytes(b"x")
     with pytest.raises(UsageError, match="is a file"):
-        (tmp_path / "v.nii").write_bytes(b"x")
         read_volume(tmp_path / "v.nii", series="1")
 
 

@@ -121,8 +121,8 @@ def test_unknown_ending_and_places_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(OutputError, match=r"v\.nii"):
         write_volume(volume, tmp_path / "file/v.nii")
+    (tmp_path / "d.nii").mkdir()
     with pytest.raises(OutputError, match="is a folder"):
-        (tmp_path / "d.nii").mkdir()
         write_volume(volume, tmp_path / "d.nii")
 
 

@@ -26,10 +26,13 @@ def package(request, tmp_path):
 
 
 def refused(path, words, *, verify=False):
-    with pytest.raises(ModelError, match=words) as error:
+    def use():
         package = ModelPackage.load(path)
         if verify:
             package.verify()
+
+    with pytest.raises(ModelError, match=words) as error:
+        use()
     assert str(path.name) in str(error.value)
     assert "\n" not in str(error.value)
 

@@ -1,0 +1,87 @@
+"""What the subcommands say: results on stdout, progress on stderr when a person watches, tables in plain text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+
+def say(text: str = "") -> None:
+    """One line (or several) of result on stdout."""
+    sys.stdout.write(text + "\n")
+
+
+def say_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    say(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+
+
+def note(text: str) -> None:
+    """One line to the person on stderr, which no program reads."""
+    sys.stderr.write(f"livermriseg: {' '.join(text.split())}\n")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned with spaces, numbers to the right."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    right = [bool(rows) and all(_is_number(row[column]) for row in rows) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(line, widths, right, strict=True)
+        ).rstrip()
+        for line in lines
+    )
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Options that every subcommand understands."""
+    parser.add_argument("--verbose", action="store_true", help="say more on stderr, and show the traceback of an error")
+
+
+class Progress:
+    """A bar on stderr if that is a terminal, else silent. Call it as `progress(text, fraction)`."""
+
+    def __init__(self, enabled: bool | None = None) -> None:
+        from tqdm import tqdm
+
+        shown = sys.stderr.isatty() if enabled is None else enabled
+        layout = "{desc} |{bar:30}| {percentage:3.0f} % [{elapsed}]"
+        self._bar = tqdm(total=1.0, disable=not shown, file=sys.stderr, leave=False, bar_format=layout)
+        self.prefix = ""
+
+    def __call__(self, text: str, fraction: float) -> None:
+        """Show `text` and the fraction done (0 to 1)."""
+        self._bar.set_description_str(f"{self.prefix}{text}", refresh=False)
+        self._bar.n = min(max(fraction, 0.0), 1.0)
+        self._bar.refresh()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.close()
+
+
+def _plain(value: Any) -> Any:
+    """numpy's scalars and the library's mappings and paths, for JSON."""
+    if hasattr(value, "item"):
+        return value.item()
+    if hasattr(value, "items"):
+        return dict(value.items())
+    return str(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return text in ("", "-")
+    return True

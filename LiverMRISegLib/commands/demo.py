@@ -1,0 +1,106 @@
+"""`livermriseg demo`: the main job on an embedded sample: a phantom study, its masks, a picture and a report."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from LiverMRISegLib.commands.console import Progress, add_common_options, say, table
+from LiverMRISegLib.commands.segment import add_model_options
+from LiverMRISegLib.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from LiverMRISegLib.data.phantom import PhantomScan
+    from LiverMRISegLib.inference.segmenter import Segmentation, Segmenter
+
+SEQUENCES = ("T2WI", "T1WI", "GED4")
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `demo` to the command line."""
+    parser = commands.add_parser(
+        "demo",
+        help="make a phantom study, segment it, write masks, pictures and a report",
+        description="Segment a phantom: proof that everything works on this computer. The phantom is drawn, not "
+        "scanned: its figures say nothing about patients.",
+    )
+    parser.add_argument("-o", "--output", type=Path, default=Path("demo_output"), metavar="DIR", help="(demo_output)")
+    add_model_options(parser)
+    add_common_options(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make, segment, write and tell; the exit status."""
+    from LiverMRISegLib.commands.segment import require_report_libraries
+    from LiverMRISegLib.evaluation.report import ReportCase, write_report
+    from LiverMRISegLib.inference.segmenter import Segmenter
+
+    require_report_libraries()
+    folder = _made(arguments.output)
+    rows, cases = [], []
+    with Progress() as progress:
+        progress("loading the model", 0.0)
+        segmenter = Segmenter.load(arguments.model, arguments.device)
+        for number, name in enumerate(SEQUENCES):
+            progress(f"{name}: making the phantom", number / len(SEQUENCES))
+            scan, result = _segmented(name, segmenter, folder)
+            case = ReportCase.of(scan.volume.name, scan.volume, result)
+            (folder / f"{scan.volume.name}.png").write_bytes(case.picture)
+            cases.append(case)
+            rows.append((name, result, _dice(scan, result)))
+        write_report(folder / "report.html", cases)
+    _tell(rows, folder, segmenter)
+    return 0
+
+
+def _made(folder: Path) -> Path:
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"-o {folder}: is a file; name a folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot make this folder ({error.strerror}); choose another") from error
+    return folder
+
+
+def _segmented(name: str, segmenter: Segmenter, folder: Path) -> tuple[PhantomScan, Segmentation]:
+    from LiverMRISegLib.anatomy import Sequence
+    from LiverMRISegLib.data.phantom import make_study
+    from LiverMRISegLib.io import read_volume, write_volume
+
+    sequence = Sequence(name)
+    scan = make_study([sequence], seed=1)[sequence]
+    file = folder / f"{scan.volume.name}.nii.gz"
+    write_volume(scan.volume, file)
+    result = segmenter.segment(read_volume(file))
+    result.save(folder / f"{scan.volume.name}_seg.nii.gz")
+    result.save(folder / f"{scan.volume.name}.seg.nrrd")
+    return scan, result
+
+
+def _dice(scan: PhantomScan, result: Segmentation) -> dict[str, float]:
+    """Dice against what was drawn, for the organs that the model has."""
+    from LiverMRISegLib.data.phantom import LABELS
+
+    found = {}
+    for value, organ in result.labels.items():
+        predicted = result.labelmap == value
+        drawn = scan.labelmap.array == LABELS.value_of(organ)
+        found[organ.name] = 2 * float((predicted & drawn).sum()) / max(1.0, float(predicted.sum() + drawn.sum()))
+    return found
+
+
+def _tell(rows: list[tuple[str, Any, dict[str, float]]], folder: Path, segmenter: Segmenter) -> None:
+    organs = segmenter.organs
+    header = ("organ", *(f"{name} mL" for name, _, _ in rows), *(f"{name} Dice" for name, _, _ in rows))
+    lines = [
+        (organ, *(f"{r.volumes_ml[organ]:.0f}" for _, r, _ in rows), *(f"{dice[organ]:.2f}" for _, _, dice in rows))
+        for organ in organs
+    ]
+    say(f"A phantom in {len(rows)} sequences, segmented by {segmenter.package.spec.name} on {segmenter.engine.name}:")
+    say(table(header, lines))
+    say(f"\nMasks, pictures and {folder / 'report.html'} are written. Now your own volume:")
+    say("  livermriseg segment t2.nii.gz -o t2.seg.nrrd --report t2.html")
+    say("For research use only.")

@@ -1,0 +1,122 @@
+"""`livermriseg models`: which models there are, what one is, whether it is whole, and importing foreign ones."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from LiverMRISegLib.commands.console import add_common_options, say, say_json, table
+
+if TYPE_CHECKING:
+    from LiverMRISegLib.models.package import ModelPackage
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `models` and its actions to the command line."""
+    parser = commands.add_parser("models", help="list, show, verify and import models")
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = actions.add_parser("list", help="all models, shipped and imported")
+    listing.add_argument("--json", action="store_true", help="print one JSON document")
+    listing.set_defaults(run=run_list)
+    show = actions.add_parser("show", help="what a model segments, what it was trained on, what was measured")
+    show.add_argument("model", metavar="NAME|PATH")
+    show.add_argument("--json", action="store_true", help="print model.json")
+    show.set_defaults(run=run_show)
+    verify = actions.add_parser("verify", help="check every file and tensor of a model")
+    verify.add_argument("model", metavar="NAME|PATH")
+    verify.set_defaults(run=run_verify)
+    importing = actions.add_parser("import", help="convert a foreign checkpoint into a model package, once")
+    importing.add_argument("kind", choices=("stunet",), help="stunet: an official .model or .pth file")
+    importing.add_argument("source", type=Path, metavar="SOURCE")
+    importing.add_argument("name", metavar="NAME", help="of the new model")
+    importing.set_defaults(run=run_import)
+    for action in (listing, show, verify, importing):
+        add_common_options(action)
+
+
+def run_list(arguments: argparse.Namespace) -> int:
+    """Print a line per model; a damaged one is listed with what is wrong."""
+    from LiverMRISegLib.errors import ModelError
+    from LiverMRISegLib.models.catalog import list_models
+    from LiverMRISegLib.models.package import ModelPackage
+
+    rows, documents = [], []
+    for entry in list_models():
+        origin = "shipped" if entry.is_shipped else "imported"
+        try:
+            package = ModelPackage.load(entry.path)
+        except ModelError as error:
+            rows.append((entry.name, "-", "-", origin, f"cannot be used: {error}"))
+            documents.append({"name": entry.name, "origin": origin, "error": str(error)})
+            continue
+        organs = [organ.name for organ in package.spec.labels.organs]
+        rows.append((entry.name, package.spec.version, f"{package.size_mb:.1f}", origin, ", ".join(organs)))
+        documents.append({
+            "name": entry.name, "version": package.spec.version, "megabytes": round(package.size_mb, 3),
+            "origin": origin, "organs": organs,
+        })  # fmt: skip
+    if arguments.json:
+        say_json(documents)
+    else:
+        say(table(("model", "version", "MB", "origin", "organs"), rows))
+    return 0
+
+
+def run_show(arguments: argparse.Namespace) -> int:
+    """Print what a model is."""
+    from LiverMRISegLib.models.catalog import load_model
+    from LiverMRISegLib.models.codec import to_json
+
+    package = load_model(arguments.model)
+    if arguments.json:
+        say(to_json(package.spec, package.hashes).rstrip())
+    else:
+        say(_description(package))
+    return 0
+
+
+def run_verify(arguments: argparse.Namespace) -> int:
+    """Check a model; ModelError if anything is wrong."""
+    from LiverMRISegLib.models.catalog import load_model
+
+    package = load_model(arguments.model)
+    package.verify()
+    say(
+        f"{package.spec.name} {package.spec.version} is whole: {len(package.weights)} tensors, {package.size_mb:.1f} MB"
+    )
+    return 0
+
+
+def run_import(arguments: argparse.Namespace) -> int:
+    """Convert a checkpoint into the user's models folder."""
+    from LiverMRISegLib.errors import UsageError
+    from LiverMRISegLib.models.catalog import user_folder
+    from LiverMRISegLib.models.import_stunet import import_stunet
+
+    if Path(arguments.name).name != arguments.name or arguments.name.startswith("."):
+        raise UsageError(f"'{arguments.name}' is no name for a model; use letters, digits, - and _")
+    path = import_stunet(arguments.source, arguments.name, user_folder())
+    say(f"{path} written; use it as --model {arguments.name}")
+    return 0
+
+
+def _description(package: ModelPackage) -> str:
+    spec = package.spec
+    lines = [
+        f"{spec.name} {spec.version}: {spec.task}",
+        f"modality    {spec.modality}; sequences: {', '.join(spec.sequences) or 'not stated'}",
+        f"organs      {', '.join(f'{value} {organ.name}' for value, organ in spec.labels.items())}",
+        f"network     {spec.network.name}, {package.size_mb:.1f} MB",
+        f"grid        {' x '.join(f'{s:g}' for s in reversed(spec.preparation.spacing))} mm, "
+        f"patch {' x '.join(map(str, reversed(spec.inference.patch)))}",
+        f"licence     {spec.weights_license}",
+        f"use         {spec.intended_use}",
+    ]
+    lines += [f"measured    {_measured(dict(metric))}" for metric in spec.metrics]
+    return "\n".join(lines)
+
+
+def _measured(metric: dict[str, Any]) -> str:
+    where = f"{metric.pop('data set', 'unnamed data')} ({metric.pop('cases', '?')} cases)"
+    return f"{where}: " + ", ".join(f"{key} {value}" for key, value in metric.items())

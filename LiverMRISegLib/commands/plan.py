@@ -1,0 +1,153 @@
+"""Which inputs a `segment` call has and where each result goes; everything wrong with that is said before any work."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from LiverMRISegLib.errors import InputError, OutputError, UsageError
+
+FORMATS = ("nii.gz", "nii", "nrrd", "mha", "seg.nrrd", "dcm")
+# Longest first, so that "a.seg.nrrd" loses all of its ending.
+_INPUT_ENDINGS = (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".gz")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One input volume and the file its segmentation is written to."""
+
+    name: str
+    source: Path
+    output: Path
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The cases of a call. `is_cohort` says that one failure must not stop the others."""
+
+    cases: tuple[Case, ...]
+    is_cohort: bool
+    made_folders: list[Path] = field(default_factory=list)
+
+    def prepare_output(self, extra_files: Sequence[Path] = ()) -> None:
+        """Make the output folders and prove by a temporary file that each can be written; OutputError if not."""
+        for folder in sorted({f.parent for f in (*(case.output for case in self.cases), *extra_files)}):
+            self._make(folder)
+            try:
+                with tempfile.TemporaryFile(dir=folder):
+                    pass
+            except OSError as error:
+                self.remove_empty_folders()
+                raise OutputError(f"{folder}: cannot write there ({error.strerror}); choose another output") from error
+
+    def _make(self, folder: Path) -> None:
+        missing = [p for p in (folder, *folder.parents) if not p.exists()]
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise OutputError(f"{folder}: cannot make this folder ({error.strerror}); choose another output") from error
+        self.made_folders.extend(missing)
+
+    def remove_empty_folders(self) -> None:
+        """Take away the folders that `prepare_output` made and that nothing was written to."""
+        for folder in self.made_folders:
+            try:
+                folder.rmdir()
+            except OSError:
+                continue
+
+
+def plan_cases(inputs: Sequence[Path], output: Path, file_format: str | None) -> Plan:
+    """The cases of `inputs` (files, folders of volumes, DICOM folders) for -o `output`.
+
+    Raises UsageError for names that clash, an output that would overwrite an input, or an ending that is no
+    format; InputError if the only input does not exist or a folder holds no volume.
+    """
+    expanded: list[Path] = []
+    any_folder = False
+    for source in inputs:
+        found = _volumes_of(source, alone=len(inputs) == 1)
+        any_folder = any_folder or found != [source]
+        expanded.extend(found)
+    is_cohort = any_folder or len(expanded) > 1
+    if _is_file_name(output):
+        _check_single_file(output, file_format, is_cohort)
+        cases = [Case(name_of(expanded[0]), expanded[0], output)]
+    else:
+        _check_folder(output, inputs, is_cohort)
+        ending = file_format or "nii.gz"
+        names = [name_of(source) for source in expanded]
+        cases = [Case(n, s, output / f"{n}_seg.{ending}") for n, s in zip(names, expanded, strict=True)]
+    _check_clashes(cases)
+    return Plan(tuple(cases), is_cohort)
+
+
+def name_of(source: Path) -> str:
+    """The NAME of NAME.nii.gz; a folder's own name."""
+    name = source.resolve().name if source.is_dir() else source.name
+    if not source.is_dir():
+        for ending in _INPUT_ENDINGS:
+            if name.lower().endswith(ending) and len(name) > len(ending):
+                return name[: -len(ending)]
+    return name
+
+
+def _volumes_of(source: Path, alone: bool) -> list[Path]:
+    """The volumes that an INPUT stands for; itself if it is a file, a DICOM folder, or (in a cohort) missing."""
+    from LiverMRISegLib.io import find_volumes, is_dicom_folder
+
+    if not source.exists() and alone:
+        raise InputError(f"{source}: no such file or folder; check the path")
+    if not source.is_dir() or is_dicom_folder(source):
+        return [source]
+    found = find_volumes(source)
+    if not found and alone:
+        raise InputError(f"{source}: holds no volume (.nii.gz, .nii, .nrrd, .mha) and no DICOM image; check the path")
+    return found or [source]
+
+
+def _is_file_name(output: Path) -> bool:
+    if output.is_dir():
+        return False
+    return any(output.name.lower().endswith(f".{ending}") for ending in FORMATS)
+
+
+def _check_single_file(output: Path, file_format: str | None, is_cohort: bool) -> None:
+    if is_cohort:
+        raise UsageError(f"-o {output}: several volumes need a folder to write to, not a file")
+    if file_format and not output.name.lower().endswith(f".{file_format}"):
+        raise UsageError(f"-o {output} does not end with .{file_format}; leave --format away or change the ending")
+
+
+def _check_folder(output: Path, inputs: Sequence[Path], is_cohort: bool) -> None:
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"-o {output}: a file of that name exists and its ending is none of .{', .'.join(FORMATS)}")
+    if not is_cohort and output.suffix and not output.exists():
+        raise UsageError(f"-o {output}: unknown ending; known are .{', .'.join(FORMATS)} (or name a folder)")
+    for source in inputs:
+        if source.is_dir() and output.resolve() == source.resolve():
+            raise UsageError(
+                f"-o {output} is an input folder; choose another, so that results are not taken for inputs"
+            )
+
+
+def _check_clashes(cases: Sequence[Case]) -> None:
+    owner: dict[str, Case] = {}
+    sources = {_key(case.source): case.source for case in cases}
+    for case in cases:
+        key = _key(case.output)
+        if key in sources:
+            raise UsageError(f"{case.output} would overwrite the input {sources[key]}; choose another output")
+        if key in owner:
+            raise UsageError(
+                f"{owner[key].source} and {case.source} would both be written to {case.output}; "
+                "rename one, or segment them into different folders"
+            )
+        owner[key] = case
+
+
+def _key(path: Path) -> str:
+    return os.path.normcase(path.resolve())

@@ -1,0 +1,147 @@
+"""Two folders of label maps compared case by case, with a failure kept to its own case, and the table of it all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
+from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
+from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case
+from LiverMRISegLib.io import read_labelmap
+from LiverMRISegLib.io.headers import VOLUME_ENDINGS
+from LiverMRISegLib.models.catalog import load_model
+
+logger = logging.getLogger(__name__)
+METRICS = ("dsc", "nsd", "hd", "hd95", "predicted_ml", "reference_ml")
+_ENDINGS = (".seg.nrrd", *VOLUME_ENDINGS)
+_SUFFIXES = ("_seg", "_label", "_segmentation", "")
+
+
+@dataclass(frozen=True)
+class CaseScores:
+    """The scores of one case, or why there are none."""
+
+    name: str
+    scores: tuple[OrganScores, ...] = ()
+    error: str = ""
+
+
+def labels_named(name: str) -> LabelSet:
+    """The label set that a name of `anatomy.LABEL_SETS`, a JSON file {"1": "liver"} or a model package means."""
+    for known, labels in LABEL_SETS.items():
+        if name.lower() == known.lower():
+            return labels
+    path = Path(name)
+    if path.suffix.lower() != ".json":
+        return load_model(name).spec.labels
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return LabelSet(path.stem, {int(value): organ_named(organ) for value, organ in document.items()})
+    except (OSError, ValueError, AttributeError) as error:
+        raise UsageError(f'{path}: is no label file such as {{"1": "liver", "2": "spleen"}} ({error})') from error
+
+
+def pair_cases(predictions: Path, references: Path) -> list[tuple[str, Path | None, Path]]:
+    """(name, prediction or None, reference) for every reference, by name; NAME_seg.* or NAME.* fits NAME(_label).*.
+
+    Raises:
+        InputError: a folder is missing or holds no label map, or two files have one name.
+    """
+    predicted, referred = _by_name(predictions), _by_name(references)
+    for name in sorted(set(predicted) - set(referred)):
+        logger.warning("%s: has no reference and is left out", predicted[name])
+    return [(name, predicted.get(name), path) for name, path in referred.items()]
+
+
+def evaluate_cohort(
+    predictions: Path, references: Path, predicted_labels: LabelSet, reference_labels: LabelSet
+) -> Iterator[CaseScores]:
+    """The scores of every case, in order; what is wrong with one case is told in its place."""
+    for name, predicted, referred in pair_cases(predictions, references):
+        if predicted is None:
+            yield CaseScores(name, error=f"{referred}: there is no prediction of this name in {predictions}")
+            continue
+        try:
+            pair = read_labelmap(predicted), read_labelmap(referred)
+            yield CaseScores(name, tuple(evaluate_case(*pair, predicted_labels, reference_labels)))
+        except LiverMRISegError as error:
+            yield CaseScores(name, error=str(error))
+
+
+def as_csv(cases: Sequence[CaseScores]) -> str:
+    """A line per case and organ; a case that failed has one line with its error."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("case", "organ", *METRICS, "error"))
+    for case in cases:
+        if case.error:
+            writer.writerow((case.name, "", *("" for _ in METRICS), case.error))
+        for scores in case.scores:
+            writer.writerow((case.name, scores.organ, *(f"{getattr(scores, m):.4f}" for m in METRICS), ""))
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One organ over all cases: mean and SD of DSC and NSD, median HD95 (it may be infinite), number of cases."""
+
+    organ: str
+    cases: int
+    dsc_mean: float
+    dsc_sd: float
+    dsc_lowest: float
+    nsd_mean: float
+    nsd_sd: float
+    hd95_median: float
+
+
+def summarise(cases: Sequence[CaseScores]) -> list[Summary]:
+    """A summary per organ, in the order of the first case."""
+    organs = list(dict.fromkeys(scores.organ for case in cases for scores in case.scores))
+    return [_summary(organ, [s for case in cases for s in case.scores if s.organ == organ]) for organ in organs]
+
+
+def _summary(organ: str, scores: Sequence[OrganScores]) -> Summary:
+    dsc, nsd = [s.dsc for s in scores], [s.nsd for s in scores]
+    return Summary(
+        organ, len(scores), statistics.mean(dsc), _deviation(dsc), min(dsc), statistics.mean(nsd), _deviation(nsd),
+        statistics.median(s.hd95 for s in scores),
+    )  # fmt: skip
+
+
+def _deviation(values: Sequence[float]) -> float:
+    return statistics.stdev(values) if len(values) > 1 else math.nan
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; check the path")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        name = _case_name(path)
+        if name is None:
+            continue
+        if name in found:
+            raise InputError(f"{folder}: {found[name].name} and {path.name} are both of case '{name}'; keep one")
+        found[name] = path
+    if not found:
+        raise InputError(f"{folder}: holds no label map ({', '.join(_ENDINGS)}); check the path")
+    return found
+
+
+def _case_name(path: Path) -> str | None:
+    if path.name.startswith("."):
+        return None
+    for ending in _ENDINGS:
+        if path.name.lower().endswith(ending):
+            name = path.name[: -len(ending)]
+            return next(name[: len(name) - len(s)] for s in _SUFFIXES if name.endswith(s))
+    return None

@@ -1,0 +1,98 @@
+"""The report of a segmentation: one HTML file that holds everything, pictures included."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from LiverMRISegLib.evaluation.pictures import three_planes_png
+from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.volume import Volume
+
+if TYPE_CHECKING:
+    from LiverMRISegLib.inference.segmenter import Segmentation
+
+_TEMPLATE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>LiverMRISeg report</title>
+<style>
+:root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 18%, transparent); }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1100px; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.5rem; margin: 0 } h2 { font-size: 1.15rem; margin: 0 0 .6rem }
+.research { border-left: 4px solid #d9822b; padding: .3rem .8rem; margin: 1rem 0 1.5rem }
+section { border: 1px solid var(--line); border-radius: 10px; padding: 1rem 1.2rem; margin: 1.2rem 0 }
+img { width: 100%; border-radius: 6px; display: block; margin-bottom: .8rem }
+table { border-collapse: collapse; margin: .3rem 0 .8rem } td, th { padding: .15rem 1.2rem .15rem 0; text-align: left }
+td.number { text-align: right; font-variant-numeric: tabular-nums } tr + tr td { border-top: 1px solid var(--line) }
+.dot { display: inline-block; width: .8em; height: .8em; border-radius: 3px; margin-right: .5em }
+.flag { margin: .2rem 0 } .flag::before { content: "\\26A0\\FE0E\\00a0\\00a0"; color: #d9822b }
+details { opacity: .8; font-size: .9em } .columns { display: flex; flex-wrap: wrap; gap: 0 3rem }
+</style></head><body>
+<h1>LiverMRISeg</h1>
+<p class="research"><strong>For research use only.</strong> Not a medical device; every outline must be looked at by a
+person who can judge it.</p>
+{% for case in cases %}
+<section><h2>{{ case.name }}</h2>
+<img alt="Three planes with the outlines of the organs" src="data:image/png;base64,{{ case.picture }}">
+<div class="columns"><div><table><tr><th>Organ</th><th>Volume, mL</th></tr>
+{% for organ in case.organs %}<tr>
+<td><span class="dot" style="background:{{ organ.color }}"></span>{{ organ.title }}</td>
+<td class="number">{{ organ.volume }}</td></tr>
+{% endfor %}</table></div>
+<div>{% for flag in case.flags %}<p class="flag">{{ flag }}</p>{% else %}<p>No flags.</p>{% endfor %}</div></div>
+<details><summary>Provenance</summary><table>
+{% for key, value in case.provenance %}<tr><td>{{ key }}</td><td>{{ value }}</td></tr>{% endfor %}
+</table></details></section>
+{% endfor %}
+</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class ReportCase:
+    """One segmented volume of a report; the picture is drawn at once, so that the volume can be let go."""
+
+    name: str
+    picture: bytes
+    segmentation: Segmentation
+
+    @classmethod
+    def of(cls, name: str, volume: Volume, segmentation: Segmentation) -> ReportCase:
+        """Draw the picture of a case."""
+        return cls(name, three_planes_png(volume, segmentation.labelmap, segmentation.labels), segmentation)
+
+
+def write_report(path: Path, cases: Sequence[ReportCase]) -> None:
+    """Write one self-contained HTML file about all cases, whole or not at all; OutputError if it cannot be written."""
+    from jinja2 import Environment
+
+    template = Environment(autoescape=True, trim_blocks=True).from_string(_TEMPLATE)
+    atomic_write_text(path, template.render(cases=[_shown(case) for case in cases]))
+
+
+def _shown(case: ReportCase) -> dict[str, Any]:
+    result = case.segmentation
+    organs = [
+        {
+            "title": organ.title,
+            "color": "rgb({}, {}, {})".format(*organ.color),
+            "volume": f"{result.volumes_ml[organ.name]:.1f}" if result.volumes_ml[organ.name] > 0 else "not found",
+        }
+        for organ in result.labels.organs
+    ]
+    return {
+        "name": case.name,
+        "picture": base64.b64encode(case.picture).decode("ascii"),
+        "organs": organs,
+        "flags": list(result.flags),
+        "provenance": [(key, _words(value)) for key, value in result.provenance.items()],
+    }
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return str(value)
