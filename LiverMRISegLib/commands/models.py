@@ -41,7 +41,8 @@ def run_list(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.models.catalog import list_models
     from LiverMRISegLib.models.package import ModelPackage
 
-    rows, documents = [], []
+    rows: list[tuple[str, ...]] = []
+    documents: list[dict[str, Any]] = []
     for entry in list_models():
         origin = "shipped" if entry.is_shipped else "imported"
         try:

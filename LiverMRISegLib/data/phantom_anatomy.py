@@ -149,8 +149,8 @@ def _liver(build: _Build) -> list[Structure]:
 
 
 def _spleen_and_kidneys(build: _Build) -> list[Structure]:
-    hollow = build.ellipsoid((58, -22, 66), (38, 44, 70))
-    spleen = Cut(build.ellipsoid((98, 4, 64), (42, 46, 50), (-18, 0, 24)), removed=(hollow,))
+    hollow = build.ellipsoid((56, -24, 66), (36, 42, 70))
+    spleen = Cut(build.ellipsoid((99, 4, 62), (45, 49, 55), (-18, 0, 24)), removed=(hollow,))
     parts = [Structure(spleen, (Fill(Tissue.SPLEEN),), anatomy.SPLEEN, rim=1.5)]
     for side, organ, height in ((-1, anatomy.RIGHT_KIDNEY, -7.0), (1, anatomy.LEFT_KIDNEY, 7.0)):
         parts.extend(_kidney(build, side, organ, height))
@@ -160,7 +160,7 @@ def _spleen_and_kidneys(build: _Build) -> list[Structure]:
 def _kidney(build: _Build, side: int, organ: Organ, height: float) -> list[Structure]:
     """Upper pole nearer to the spine and farther back, hilum medial and in front."""
     turns = (-14.0, side * 14.0, side * 22.0)
-    kidney = build.ellipsoid((side * 68, 1, height), (29, 26, 54), turns)
+    kidney = build.ellipsoid((side * 71, 2, height), (30.5, 27.5, 56), turns)
     x, y, z = kidney.centre
     pyramids = [
         Ellipsoid((x + side * 17 * across, y + 15 * back, z + rise), (7.5, 7.5, 8.5))

@@ -65,7 +65,7 @@ class _Canvas:
             tissues[within] = fill.tissue
 
     def _box(self, structure: Structure) -> tuple[slice, ...] | None:
-        coarse = bounding_indices(self.sparse, structure.shape.box, structure.rim + 25.0)
+        coarse = bounding_indices(self.sparse, structure.shape.box, structure.rim + 4.0)
         if coarse is None:
             return None
         return tuple(
@@ -90,15 +90,13 @@ class _Canvas:
         x, y, z = self.points
         a, b = enclosure.trunk
         depths = (0.0, enclosure.skin, enclosure.skin + enclosure.fat, enclosure.skin + enclosure.fat + enclosure.wall)
-        squares = [np.abs(x) ** 2.5, np.abs(y - np.float32(enclosure.centre_y)) ** 2.5]
+        powers = [_power(x), _power(y - np.float32(enclosure.centre_y))]
         outside = [
-            squares[0] / np.float32((a - d) ** 2.5) + squares[1] / np.float32((b - d) ** 2.5) > 1 for d in depths
+            powers[0] / np.float32((a - d) ** 2.5) + powers[1] / np.float32((b - d) ** 2.5) > 1 for d in depths
         ]
         axial = np.isin(self.tissues, _STAYS) & (np.abs(x) < 72) & (y > 8)
         wall = outside[3] & ~axial
-        self.tissues[wall] = Tissue.MUSCLE
-        ribs = wall & _in_ribs(x, y, z)
-        self.tissues[ribs] = Tissue.MARROW
+        self.tissues[wall] = np.where(_in_ribs(x[wall], y[wall], z[wall]), Tissue.MARROW, Tissue.MUSCLE)
         fat = outside[2] & ~axial
         self.tissues[fat] = Tissue.SUBCUTANEOUS_FAT
         self.tissues[outside[1]], self.tissues[outside[0]] = Tissue.SKIN, Tissue.AIR
@@ -106,6 +104,12 @@ class _Canvas:
 
 
 _STAYS = (Tissue.MUSCLE, Tissue.MARROW, Tissue.CORTICAL_BONE, Tissue.DISC, Tissue.SPINAL_FLUID, Tissue.SPINAL_CORD)
+
+
+def _power(values: np.ndarray) -> np.ndarray:
+    """|v| to the power of 2.5: between an ellipse and a box."""
+    size = np.abs(values)
+    return size * size * np.sqrt(size)
 
 
 def _dome_height(x: np.ndarray, y: np.ndarray, enclosure: Enclosure) -> np.ndarray:

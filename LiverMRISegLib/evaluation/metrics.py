@@ -108,15 +108,17 @@ def _measured(
     import torch
     from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
 
-    pair = [torch.from_numpy(np.ascontiguousarray(m))[None, None].float() for m in (predicted, reference)]
-    dsc = float(compute_dice(*pair))
-    hd, hd95 = (float(compute_hausdorff_distance(*pair, True, percentile=p, spacing=spacing)) for p in (None, 95))
+    first, second = (torch.from_numpy(np.ascontiguousarray(m))[None, None].float() for m in (predicted, reference))
+    dsc = float(compute_dice(first, second))
+    hd, hd95 = (
+        float(compute_hausdorff_distance(first, second, include_background=True, percentile=p, spacing=spacing))
+        for p in (None, 95)
+    )
     nsd = 0.0
     if dsc >= _LOWEST_DSC_FOR_NSD:
-        tolerance = TOLERANCE_MM[organ]
         nsd = float(
             compute_surface_dice(
-                pair[0], pair[1], [tolerance], include_background=True, spacing=spacing, use_subvoxels=True
+                first, second, [TOLERANCE_MM[organ]], include_background=True, spacing=spacing, use_subvoxels=True
             )
         )
     return OrganScores(organ, dsc, nsd, hd, hd95, *volumes)
