@@ -18,7 +18,7 @@ from LiverMRISegLib.data.phantom_anatomy import LABELS, make_patient
 from LiverMRISegLib.data.phantom_contrast import fat_signal, water_signal
 from LiverMRISegLib.data.phantom_painting import paint
 from LiverMRISegLib.data.phantom_shapes import Points
-from LiverMRISegLib.volume import Geometry, Vector, Volume
+from LiverMRISegLib.volume import Geometry, Volume
 
 __all__ = ["LABELS", "PhantomScan", "make_study"]
 
@@ -31,7 +31,7 @@ _FIELD_EXTENT = (384.0, 288.0, 232.0)
 
 @dataclass(frozen=True)
 class Protocol:
-    """How a sequence is acquired: voxel size in mm, blur in voxels, noise (of a signal of 1000), EPI distortion in mm."""
+    """How a sequence is acquired: voxels in mm, blur in voxels, noise of a signal of 1000, EPI distortion in mm."""
 
     in_plane: float
     slices: float
@@ -131,7 +131,7 @@ def _deformed_points(
     coarse = coarse - _breathing(coarse, float(scan.normal(0, 7)))
     if distortion:
         coarse[1] += _distortion(coarse, distortion, scan)
-    coarse = coarse + _waves(coarse, 5.0, (110, 200), patient, 5) + _waves(coarse, 1.0, (34, 60), patient, 6)
+    coarse = coarse + _waves(coarse, 4.0, (110, 200), patient, 5) + _waves(coarse, 1.0, (34, 60), patient, 6)
     weights = [_interpolation(n, len(axis)) for n, axis in zip(shape, axes, strict=True)]
     x, y, z = (_upsample(component.astype(np.float32), weights) for component in coarse)
     return x, y, z
@@ -237,9 +237,3 @@ def _sensitivity(geometry: Geometry, random: np.random.Generator) -> np.ndarray:
     a, b, c, d = (float(v) for v in random.normal(0, 0.07, 4))
     return np.exp(np.float32(a) * x + np.float32(b) * y + np.float32(c) * z + np.float32(d) * x * y
                   + np.float32(0.16) * (x**2 + 1.2 * y**2 - 0.7) - np.float32(0.1) * z**2)  # fmt: skip
-
-
-def centre_of(labelmap: Volume, value: int) -> Vector:
-    """Centre of mass (mm, LPS) of a label that is present."""
-    z, y, x = (float(axis.mean()) for axis in np.nonzero(labelmap.array == value))
-    return labelmap.geometry.world_of((x, y, z))

@@ -97,7 +97,7 @@ class _Build:
     ) -> Ellipsoid:
         """Moved by about `spread` mm, radii changed by about 4 % together and 3 % each."""
         moved = np.array(centre) + self.random.normal(0, spread, 3)
-        scale = np.clip(self.random.normal(1, 0.04) * self.random.normal(1, 0.03, 3), 0.88, 1.12)
+        scale = np.clip(self.random.normal(1, 0.04) * self.random.normal(1, 0.03, 3), 0.93, 1.12)
         turned = np.array(turns) + self.random.normal(0, 4.0, 3)
         return Ellipsoid(_vector(moved), _vector(np.array(radii) * scale), _vector(turned))
 
@@ -149,8 +149,8 @@ def _liver(build: _Build) -> list[Structure]:
 
 
 def _spleen_and_kidneys(build: _Build) -> list[Structure]:
-    hollow = build.ellipsoid((56, -24, 66), (36, 42, 70))
-    spleen = Cut(build.ellipsoid((99, 4, 62), (45, 49, 55), (-18, 0, 24)), removed=(hollow,))
+    hollow = build.ellipsoid((50, -28, 66), (34, 40, 68))
+    spleen = Cut(build.ellipsoid((95, 4, 62), (48, 51, 58), (-18, 0, 24)), removed=(hollow,))
     parts = [Structure(spleen, (Fill(Tissue.SPLEEN),), anatomy.SPLEEN, rim=1.5)]
     for side, organ, height in ((-1, anatomy.RIGHT_KIDNEY, -7.0), (1, anatomy.LEFT_KIDNEY, 7.0)):
         parts.extend(_kidney(build, side, organ, height))
@@ -216,12 +216,12 @@ def _retroperitoneum(build: _Build) -> list[Structure]:
     mesenteric = build.tube([(-8, -56, 28), (-8, -62, -8), (-6, -68, -70)], [5.5, 5, 4])
     artery = build.tube([(8, -26, 34), (4, -50, 18), (2, -58, -70)], [4, 3.8, 3])
     right_adrenal = Blend((
-        build.tube([(-33, -22, 62), (-38, -8, 44)], [2.6, 2.2], spread=0.5),
-        build.tube([(-33, -22, 62), (-30, -6, 46)], [2.6, 2.0], spread=0.5),
+        build.tube([(-32, -24, 64), (-42, -4, 40)], [3.6, 2.8], spread=0.5),
+        build.tube([(-32, -24, 64), (-29, -2, 44)], [3.6, 2.6], spread=0.5),
     ), 3.0)  # fmt: skip
     left_adrenal = Blend((
-        build.tube([(32, -26, 52), (40, -12, 38)], [3.0, 2.3], spread=0.5),
-        build.tube([(32, -26, 52), (28, -10, 40)], [3.0, 2.2], spread=0.5),
+        build.tube([(32, -26, 52), (43, -10, 34)], [3.8, 3.0], spread=0.5),
+        build.tube([(32, -26, 52), (29, -6, 36)], [3.8, 2.8], spread=0.5),
     ), 3.0)  # fmt: skip
     wall = (Fill(Tissue.BOWEL_WALL), Fill(Tissue.BOWEL_FLUID, 4.5))
     return [
@@ -247,16 +247,21 @@ def _bowel(build: _Build) -> list[Structure]:
         inside = Tissue.BOWEL_FLUID if random.random() < 0.5 else Tissue.BOWEL_CONTENT
         fills = (Fill(Tissue.BOWEL_WALL), Fill(inside, 2.5))
         parts.append(Structure(build.tube(path, [radius] * 4), fills, rim=1.5))
-    for path, radii in (
-        ([(-98, -40, -105), (-100, -44, -50), (-92, -58, -28)], [26, 25, 22]),
-        ([(-92, -62, -26), (-58, -104, -24), (0, -112, -26), (52, -104, 0), (96, -62, 24)], [20, 18, 17, 17, 17]),
-        ([(98, -56, 26), (112, -20, 4), (110, -14, -50), (104, -20, -105)], [17, 15, 14, 14]),
-    ):
-        shape = build.tube(path, radii, spread=4.0)
-        level = float(np.mean([point[1] for point in path]) - random.uniform(2, 14))
-        fills = (Fill(Tissue.BOWEL_WALL), Fill(Tissue.BOWEL_CONTENT, 2.5), Fill(Tissue.AIR, 2.5, above=level))
-        parts.append(Structure(shape, fills, rim=1.5))
-    return parts
+    return [*parts, *(_colon(build, path, radii) for path, radii in _COLON)]
+
+
+# Ascending, transverse and descending: points and radii.
+_COLON: tuple[tuple[tuple[Vector, ...], tuple[float, ...]], ...] = (
+    (((-98, -40, -105), (-100, -44, -50), (-92, -58, -28)), (26, 25, 22)),
+    (((-92, -62, -26), (-58, -104, -24), (0, -112, -26), (52, -104, 0), (96, -62, 24)), (20, 18, 17, 17, 17)),
+    (((98, -56, 26), (112, -20, 4), (110, -14, -50), (104, -20, -105)), (17, 15, 14, 14)),
+)
+
+
+def _colon(build: _Build, path: Sequence[Vector], radii: Sequence[float]) -> Structure:
+    level = float(np.mean([point[1] for point in path]) - build.random.uniform(2, 14))
+    fills = (Fill(Tissue.BOWEL_WALL), Fill(Tissue.BOWEL_CONTENT, 2.5), Fill(Tissue.AIR, 2.5, above=level))
+    return Structure(build.tube(path, radii, spread=4.0), fills, rim=1.5)
 
 
 def _thorax(build: _Build) -> list[Structure]:

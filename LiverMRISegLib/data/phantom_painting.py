@@ -91,9 +91,7 @@ class _Canvas:
         a, b = enclosure.trunk
         depths = (0.0, enclosure.skin, enclosure.skin + enclosure.fat, enclosure.skin + enclosure.fat + enclosure.wall)
         powers = [_power(x), _power(y - np.float32(enclosure.centre_y))]
-        outside = [
-            powers[0] / np.float32((a - d) ** 2.5) + powers[1] / np.float32((b - d) ** 2.5) > 1 for d in depths
-        ]
+        outside = [powers[0] / np.float32((a - d) ** 2.5) + powers[1] / np.float32((b - d) ** 2.5) > 1 for d in depths]
         axial = np.isin(self.tissues, _STAYS) & (np.abs(x) < 72) & (y > 8)
         wall = outside[3] & ~axial
         self.tissues[wall] = np.where(_in_ribs(x[wall], y[wall], z[wall]), Tissue.MARROW, Tissue.MUSCLE)
