@@ -1,0 +1,213 @@
+"""The command line as a real process: exit statuses, one-line errors, cohorts, JSON, reports, stopping."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT, make_volume, random_weights, tiny_spec, write_dicom_series
+
+from LiverMRISegLib.anatomy import CHAOS
+from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume
+from LiverMRISegLib.models.package import save_package
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "LiverMRISegLib", *map(str, arguments)]
+
+
+def run(*arguments, **options):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **options.pop("env", {})}
+    return subprocess.run(command(*arguments), capture_output=True, text=True, env=environment, check=False, **options)
+
+
+def segment(*arguments, model, **options):
+    return run("segment", *arguments, "--model", model, "--device", "cpu", **options)
+
+
+def fails(done, status, words):
+    assert done.returncode == status, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "error" in line]
+    assert len(lines) == 1
+    assert re.search(words, lines[0])
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def source(tmp_path):
+    write_volume(make_volume(size=(40, 36, 24)), tmp_path / "v.nii.gz")
+    return tmp_path / "v.nii.gz"
+
+
+def names(folder):
+    return sorted(p.name for p in folder.iterdir())
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "nii", "nrrd", "mha", "seg.nrrd"])
+def test_one_volume_to_one_file(source, tmp_path, tiny_package, ending):
+    output = tmp_path / f"o.{ending}"
+    done = segment(source, "-o", output, model=tiny_package)
+    assert done.returncode == 0, done.stderr
+    assert "liver" in done.stdout
+    assert read_labelmap(output).geometry.is_close(read_volume(source).geometry, 1e-3)
+
+
+def test_dicom_in_dicom_out(tmp_path, tiny_package):
+    pytest.importorskip("highdicom")
+    volume = make_volume(size=(40, 36, 24))
+    write_dicom_series(tmp_path / "study", volume)
+    done = segment(tmp_path / "study", "-o", tmp_path / "o.dcm", model=tiny_package)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "o.dcm").stat().st_size > 1000
+    write_dicom_series(tmp_path / "study", volume, uid_suffix="2")
+    fails(segment(tmp_path / "study", "-o", tmp_path / "p.nrrd", model=tiny_package), 3, "choose one with --series")
+    uid = "1.2.826.0.1.3680043.10.2.2"
+    assert segment(tmp_path / "study", "-o", tmp_path / "p.nrrd", "--series", uid, model=tiny_package).returncode == 0
+
+
+def test_json_and_report(source, tmp_path, tiny_package):
+    report = tmp_path / "r.html"
+    done = segment(source, "-o", tmp_path / "o.nii.gz", "--json", "--report", report, model=tiny_package)
+    (document,) = json.loads(done.stdout)
+    assert document["status"] == "done"
+    assert set(document["volumes_ml"]) == {o.name for o in CHAOS.organs}
+    assert {"read", "prepare", "network", "restore", "write"} <= set(document["provenance"]["seconds"])
+    text = report.read_text()
+    assert "For research use only" in text
+    assert "data:image/png;base64," in text
+    assert not re.search(r'(src|href)="(?!data:)', text)
+
+
+def test_only_some_organs(source, tmp_path, tiny_package):
+    done = segment(source, "-o", tmp_path / "o.nii.gz", "--organs", "liver,left_kidney", "--json", model=tiny_package)
+    assert set(json.loads(done.stdout)[0]["volumes_ml"]) == {"liver", "left kidney"}
+    assert set(np.unique(read_labelmap(tmp_path / "o.nii.gz").array)) <= {0, 1, 3}
+    fails(segment(source, "-o", tmp_path / "p.nii", "--organs", "pancreas", model=tiny_package), 2, "has no 'pancreas'")
+    fails(segment(source, "-o", tmp_path / "p.nii", "--organs", "heart", model=tiny_package), 2, "unknown organ 'heart'")
+
+
+def test_a_cohort_goes_on_after_a_bad_case(tmp_path, tiny_package):
+    folder, output = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a", "c"):
+        write_volume(make_volume(size=(40, 36, 24)), folder / f"{name}.nii.gz")
+    (folder / "b.nii.gz").write_text("no volume at all")
+    done = segment(folder, "-o", output, model=tiny_package)
+    fails(done, 5, r"b\.nii\.gz")
+    assert names(output) == ["a_seg.nii.gz", "c_seg.nii.gz"]
+    assert "2 done" in done.stdout
+    assert "1 failed" in done.stdout
+    again = segment(folder, "-o", output, "--skip-existing", "--json", model=tiny_package)
+    assert [case["status"] for case in json.loads(again.stdout)] == ["skipped", "failed", "skipped"]
+
+
+def test_wrong_usage(source, tmp_path, tiny_package):
+    fails(run("segment", source), 2, "required: -o")
+    fails(run("sgement"), 2, "invalid choice")
+    fails(segment(source, "-o", tmp_path / "o.xyz", model=tiny_package), 2, "unknown ending")
+    fails(segment(source, "-o", source, model=tiny_package), 2, "overwrite the input")
+    fails(segment(source, "-o", tmp_path / "o.dcm", model=tiny_package), 2, "refers to DICOM images")
+    fails(segment(source, "-o", tmp_path / "o.nii", "--tta", model=tiny_package), 2, "leave --tta away")
+    fails(segment(source, "-o", source / "o.nii", model=tiny_package), 2, "cannot (make|write)")
+    assert names(tmp_path) == ["v.nii.gz"]
+
+
+def test_bad_inputs_and_models_leave_nothing(source, tmp_path, tiny_package):
+    fails(segment(tmp_path / "absent.nii.gz", "-o", tmp_path / "new/o.nii", model=tiny_package), 3, "no such file")
+    (tmp_path / "bad.nii.gz").write_bytes(source.read_bytes()[:2000])
+    fails(segment(tmp_path / "bad.nii.gz", "-o", tmp_path / "new/o.nii", model=tiny_package), 3, "truncated")
+    fails(segment(source, "-o", tmp_path / "new/o.nii", model="no-such"), 4, "no-such")
+    (tmp_path / "m.zip").write_text("x")
+    fails(segment(source, "-o", tmp_path / "new/o.nii", model=tmp_path / "m.zip"), 4, "no model package")
+    assert names(tmp_path) == ["bad.nii.gz", "m.zip", "v.nii.gz"]
+
+
+def test_ct_is_flagged_not_refused(tmp_path, tiny_package):
+    volume = make_volume(size=(40, 36, 24))
+    array = np.where(volume.array > 200, volume.array / 4, -1000).astype(np.int16)
+    write_volume(type(volume)(array, volume.geometry), tmp_path / "ct.nii.gz")
+    done = segment(tmp_path / "ct.nii.gz", "-o", tmp_path / "o.nii.gz", model=tiny_package)
+    assert done.returncode == 0
+    assert "likely not MR" in done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_stopping_leaves_nothing_half_written(tmp_path, tiny_package, number, status):
+    write_volume(make_volume(size=(500, 500, 200), spacing=(1.5, 1.5, 2.0)), tmp_path / "large.nrrd")
+    process = subprocess.Popen(
+        command("segment", tmp_path / "large.nrrd", "-o", tmp_path / "out/o.nii.gz", "--model", tiny_package),
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    while not (tmp_path / "out").exists() and process.poll() is None:
+        time.sleep(0.05)
+    time.sleep(1.5)
+    process.send_signal(number)
+    _, words = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert "Traceback" not in words
+    assert names(tmp_path) == ["large.nrrd"]
+
+
+def test_models(tmp_path, tiny_package):
+    shown = json.loads(run("models", "show", tiny_package, "--json").stdout)
+    assert shown["labels"][0]["organ"] == "liver"
+    assert shown["labels"][1] == {
+        "value": 2, "organ": "right kidney", "snomed_ct": "64033007", "side_snomed_ct": "24028007",
+        "color": [212, 126, 151],
+    }  # fmt: skip
+    assert "is whole" in run("models", "verify", tiny_package).stdout
+    spec = tiny_spec("mine")
+    save_package(spec, random_weights(spec), tmp_path / "mine")
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/model.json").write_text("{}")
+    listed = run("models", "list", env={"LIVERMRISEG_MODELS": str(tmp_path)})
+    assert re.search(r"mine +1\.0", listed.stdout)
+    assert "cannot be used" in listed.stdout
+    fails(run("models", "verify", tmp_path / "broken"), 4, "schema version None")
+
+
+def test_evaluate(tmp_path):
+    geometry = make_volume().geometry
+    reference = np.zeros(geometry.shape, np.uint8)
+    reference[2:8, 2:8, 2:8] = 1
+    moved = np.roll(reference, 1, axis=2)
+    for folder in ("p", "r"):
+        (tmp_path / folder).mkdir()
+    write_segmentation(tmp_path / "p/a_seg.nii.gz", reference, CHAOS, geometry)
+    write_segmentation(tmp_path / "p/b_seg.nii.gz", moved, CHAOS, geometry)
+    for name in ("a", "b", "c"):
+        write_segmentation(tmp_path / f"r/{name}_label.nii.gz", reference, CHAOS, geometry)
+    options = ("evaluate", "--predictions", tmp_path / "p", "--references", tmp_path / "r", "-o", tmp_path / "m.csv")
+    done = run(*options, "--labels", "chaos")
+    fails(done, 5, "c_label.nii.gz: there is no prediction")
+    rows = [line.split(",") for line in (tmp_path / "m.csv").read_text().splitlines()]
+    assert rows[0] == ["case", "organ", "dsc", "nsd", "hd", "hd95", "predicted_ml", "reference_ml", "error"]
+    scores = {(row[0], row[1]): row for row in rows[1:]}
+    assert scores["a", "liver"][2] == "1.0000"
+    assert float(scores["b", "liver"][2]) == pytest.approx(5 / 6, abs=1e-4)
+    assert float(scores["b", "liver"][4]) == pytest.approx(2.0, abs=1e-3)
+    assert re.search(r"liver +2 +0\.917", done.stdout)
+    (tmp_path / "labels.json").write_text('{"1": "spleen"}')
+    done = run(*options, "--labels", tmp_path / "labels.json")
+    assert "spleen" in done.stdout
+    fails(run(*options, "--labels", tmp_path / "none.json"), 2, "no label file")
+
+
+def test_demo(tmp_path, tiny_package):
+    done = run("demo", "-o", tmp_path / "d", "--model", tiny_package, "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert "For research use only" in done.stdout
+    endings = {name.partition(".")[2] for name in names(tmp_path / "d")}
+    assert {"nii.gz", "seg.nrrd", "png", "html"} <= endings
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; sys.argv = ['x', '--help']\ntry:\n    from LiverMRISegLib.cli import main; main(['--help'])\nexcept SystemExit:\n    pass\nprint([m for m in ('numpy', 'torch', 'SimpleITK', 'openvino', 'scipy') if m in sys.modules])"  # noqa: E501
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.rstrip().endswith("[]")
