@@ -81,7 +81,7 @@ def _unpickled(source: Path) -> Any:
             f"{source}: holds more than tensors and numbers and was not read, for it could run code; "
             "get the checkpoint from its authors"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError) as error:
         raise ModelError(
             f"{source}: is damaged or no checkpoint ({type(error).__name__}); download it again"
         ) from error

@@ -88,7 +88,9 @@ def test_only_some_organs(source, tmp_path, tiny_package):
     assert set(json.loads(done.stdout)[0]["volumes_ml"]) == {"liver", "left kidney"}
     assert set(np.unique(read_labelmap(tmp_path / "o.nii.gz").array)) <= {0, 1, 3}
     fails(segment(source, "-o", tmp_path / "p.nii", "--organs", "pancreas", model=tiny_package), 2, "has no 'pancreas'")
-    fails(segment(source, "-o", tmp_path / "p.nii", "--organs", "heart", model=tiny_package), 2, "unknown organ 'heart'")
+    fails(
+        segment(source, "-o", tmp_path / "p.nii", "--organs", "heart", model=tiny_package), 2, "unknown organ 'heart'"
+    )
 
 
 def test_a_cohort_goes_on_after_a_bad_case(tmp_path, tiny_package):
