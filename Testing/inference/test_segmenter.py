@@ -46,7 +46,7 @@ def lump(direction, spacing=(2.0, 3.0, 4.0), size=(30, 22, 16)):
     geometry = Geometry(size, spacing, tuple(origin), as_rows(matrix))
     z, y, x = np.indices(geometry.shape)
     points = np.stack([x, y, z], -1) * np.array(spacing) @ matrix.T + origin
-    distance = np.linalg.norm(points - (middle + [3.0, 5.0, -2.0]), axis=-1)
+    distance = np.linalg.norm(points - (middle + np.array((3.0, 5.0, -2.0))), axis=-1)
     return Volume((200.0 / (1 + np.exp((distance - 14) / 2))).astype(np.float32), geometry)
 
 
