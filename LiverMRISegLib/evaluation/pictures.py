@@ -1,153 +1,105 @@
-"""Pictures of a segmentation for people: three planes as a radiologist expects them, outlines in the organs' colours.
-
-The patient's right is on the picture's left, the front up (axial) or left (sagittal), the head up.
-"""
+"""Pictures of a segmentation: three planes with outlines, in radiological display (the patient's right at the left)."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import LabelSet, Organ
-from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.volume import AxisChange, Volume
+from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.volume import Volume, reorient
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-_WIDTH_PX = 1500
-_DPI = 100
-_GAP_PX = 8
-_LEGEND_ROW_PX = 30
-_LEGEND_COLUMNS = 7
-_DARK = "#101418"
+_PLANES = ("axial", "coronal", "sagittal")
+_BACKGROUND = "#111111"
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A slice ready to be shown: `image` and `labels` [row, column], mm per row and column, what its sides are."""
+    """A slice as it is shown: `image` and `labels` [rows, columns], rows downwards, and a pixel's height / width."""
 
-    title: str
+    name: str
     image: np.ndarray
     labels: np.ndarray
-    row_mm: float
-    column_mm: float
-    left: str
-    right: str
-
-    @property
-    def size_mm(self) -> tuple[float, float]:
-        """Height and width in mm."""
-        return self.image.shape[0] * self.row_mm, self.image.shape[1] * self.column_mm
+    aspect: float
 
 
-def three_planes(volume: Volume, labelmap: np.ndarray) -> tuple[Plane, Plane, Plane]:
-    """Axial, coronal and sagittal slice, each where most of the label map lies; the middle ones if it is empty.
+def planes(volume: Volume, labelmap: np.ndarray) -> list[Plane]:
+    """The axial, coronal and sagittal slice with most of the organs, from a volume of any orientation.
 
-    Args:
-        volume: an image of any orientation; oblique ones are shown along their nearest axes.
-        labelmap: [Z, Y, X] on the volume's grid.
-
-    Raises:
-        UsageError: the label map has another shape than the volume.
+    Rows run from anterior to posterior (axial) or from head to foot, columns from the patient's right to left
+    (axial, coronal) or from anterior to posterior (sagittal).
     """
-    if labelmap.shape != volume.array.shape:
-        raise UsageError(f"{volume.name}: a label map of shape {labelmap.shape} does not lie on its grid")
-    change = AxisChange.between(volume.geometry.orientation, "LPS")
-    image, labels = change.apply(volume.array), change.apply(labelmap)
-    x_mm, y_mm, z_mm = change.apply_to_geometry(volume.geometry).spacing
-    z, y, x = (_fullest(labels, axis) for axis in range(3))
-    # Slices run upwards in an LPS array and rows downwards in a picture.
-    return (
-        Plane("axial", image[z], labels[z], y_mm, x_mm, "R", "L"),
-        Plane("coronal", image[::-1, y], labels[::-1, y], z_mm, x_mm, "R", "L"),
-        Plane("sagittal", image[::-1, :, x], labels[::-1, :, x], z_mm, y_mm, "A", "P"),
-    )
+    upright = reorient(volume, "LPS")
+    labels = reorient(Volume(labelmap, volume.geometry), "LPS").array
+    x, y, z = upright.geometry.spacing
+    indices = [_fullest(labels, axis) for axis in range(3)]
+    found = []
+    for name, axis, index, aspect in zip(_PLANES, range(3), indices, (y / x, z / x, z / y), strict=True):
+        image, mask = (np.take(array, index, axis) for array in (upright.array, labels))
+        if axis != 0:  # z points up in the patient, and down in an array
+            image, mask = image[::-1], mask[::-1]
+        found.append(Plane(name, image, mask, aspect))
+    return found
 
 
-def three_planes_png(volume: Volume, labelmap: np.ndarray, labels: LabelSet) -> bytes:
-    """A PNG of the three planes side by side on one scale, with outlines and a legend of the organs found.
-
-    Args:
-        volume: an image of any orientation.
-        labelmap: [Z, Y, X] on the volume's grid, with the values of `labels`.
-        labels: what the values mean; others are not drawn.
-
-    Raises:
-        UsageError: the label map has another shape than the volume.
-    """
+def three_planes_png(volume: Volume, labelmap: np.ndarray, labels: LabelSet, title: str = "") -> bytes:
+    """A PNG of `planes` with the organs outlined in their colours and named beside."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
 
-    planes = three_planes(volume, labelmap)
-    present = np.flatnonzero(np.bincount(labelmap.ravel())) if labelmap.size else np.array([], int)
-    shown = {value: organ for value, organ in labels.items() if value in present}
-    figure = _draw(planes, shown, _window(volume.array))
-    png = io.BytesIO()
-    FigureCanvasAgg(figure).print_png(png, metadata={"Software": None})
-    return png.getvalue()
+    shown = planes(volume, labelmap)
+    widths = [p.image.shape[1] / (p.image.shape[0] * p.aspect) for p in shown]
+    figure = Figure(figsize=(3.4 * sum(widths) + 1.9, 3.6), facecolor=_BACKGROUND)
+    FigureCanvasAgg(figure)
+    grid = figure.add_gridspec(1, 4, width_ratios=[*widths, 1.9 / 3.4], left=0.01, right=0.99, top=0.9, bottom=0.02, wspace=0.03)  # fmt: skip  # noqa: E501
+    window = _window(volume.array)
+    for number, plane in enumerate(shown):
+        _draw(figure.add_subplot(grid[number]), plane, labels, window)
+    _name_organs(figure.add_subplot(grid[3]), labels, np.unique(labelmap))
+    if title:
+        figure.suptitle(title, color="white", fontsize=11)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, facecolor=_BACKGROUND)
+    return buffer.getvalue()
+
+
+def _draw(axes: Any, plane: Plane, labels: LabelSet, window: tuple[float, float]) -> None:
+    axes.imshow(plane.image, cmap="gray", vmin=window[0], vmax=window[1], aspect=plane.aspect, interpolation="bilinear")
+    for value, organ in labels.items():
+        mask = plane.labels == value
+        if mask.any():
+            color = tuple(c / 255 for c in organ.color)
+            padded = np.pad(mask, 1).astype(float)
+            rows, columns = (np.arange(-1, n + 1) for n in mask.shape)
+            axes.contourf(columns, rows, padded, levels=[0.5, 2], colors=[color], alpha=0.25)
+            axes.contour(columns, rows, padded, levels=[0.5], colors=[color], linewidths=1.4)
+    sides = ("A", "P") if plane.name == "sagittal" else ("R", "L")
+    for text, place in zip(sides, (0.03, 0.93), strict=True):
+        axes.text(place, 0.5, text, transform=axes.transAxes, color="#ffd54f", fontsize=9, va="center")
+    axes.set_xlim(-0.5, plane.image.shape[1] - 0.5)
+    axes.set_ylim(plane.image.shape[0] - 0.5, -0.5)
+    axes.axis("off")
+
+
+def _name_organs(axes: Any, labels: LabelSet, present: np.ndarray) -> None:
+    axes.axis("off")
+    names = [organ for value, organ in labels.items() if value in present]
+    for number, organ in enumerate(names):
+        height = 0.97 - 0.066 * number
+        axes.text(0.0, height, "■", transform=axes.transAxes, color=tuple(c / 255 for c in organ.color), fontsize=12, va="top")  # fmt: skip  # noqa: E501
+        axes.text(0.13, height - 0.005, organ.title, transform=axes.transAxes, color="white", fontsize=8.5, va="top")
+    axes.text(0.0, 0.0, "For research use only", transform=axes.transAxes, color="#999999", fontsize=7)
 
 
 def _fullest(labels: np.ndarray, axis: int) -> int:
-    areas = np.count_nonzero(labels, axis=tuple(a for a in range(3) if a != axis))
-    return int(np.argmax(areas)) if areas.any() else labels.shape[axis] // 2
+    """The slice with most labelled voxels, the middle one if there are none."""
+    counts = (labels > 0).sum(axis=tuple(a for a in range(3) if a != axis))
+    return int(counts.argmax()) if counts.any() else labels.shape[axis] // 2
 
 
 def _window(array: np.ndarray) -> tuple[float, float]:
-    """Grey values shown as black and white; a few very bright voxels (fluid, fat) do not darken the rest."""
-    sample = array.reshape(-1)[:: max(1, array.size // 500_000)].astype(np.float32)
-    lower, upper = np.percentile(sample[np.isfinite(sample)], (1.0, 99.5))
-    return float(lower), float(max(upper, lower + 1e-6))
-
-
-def _draw(planes: tuple[Plane, ...], shown: Mapping[int, Organ], window: tuple[float, float]) -> Figure:
-    from matplotlib.figure import Figure
-
-    scale = (_WIDTH_PX - _GAP_PX * (len(planes) + 1)) / sum(plane.size_mm[1] for plane in planes)
-    tallest = max(plane.size_mm[0] for plane in planes) * scale
-    legend = _LEGEND_ROW_PX * (-(-len(shown) // _LEGEND_COLUMNS))
-    height = tallest + legend + 2 * _GAP_PX
-    figure = Figure(figsize=(_WIDTH_PX / _DPI, height / _DPI), dpi=_DPI, facecolor=_DARK)
-    left = float(_GAP_PX)
-    for plane in planes:
-        high, wide = (size * scale for size in plane.size_mm)
-        bottom = legend + _GAP_PX + (tallest - high) / 2
-        axes = figure.add_axes((left / _WIDTH_PX, bottom / height, wide / _WIDTH_PX, high / height))
-        _draw_plane(axes, plane, shown, window)
-        left += wide + _GAP_PX
-    _draw_legend(figure, shown)
-    return figure
-
-
-def _draw_plane(axes: Axes, plane: Plane, shown: Mapping[int, Organ], window: tuple[float, float]) -> None:
-    axes.imshow(plane.image, cmap="gray", vmin=window[0], vmax=window[1], aspect="auto", interpolation="bilinear")
-    for value, organ in shown.items():
-        mask = plane.labels == value
-        if mask.any() and min(mask.shape) > 1:
-            axes.contour(mask, levels=[0.5], colors=[_rgb(organ)], linewidths=1.4)
-    axes.set_axis_off()
-    style = {"color": "#d8dee6", "fontsize": 10, "transform": axes.transAxes}
-    axes.text(0.01, 0.5, plane.left, ha="left", va="center", **style)
-    axes.text(0.99, 0.5, plane.right, ha="right", va="center", **style)
-    axes.text(0.01, 0.99, plane.title, ha="left", va="top", **style)
-
-
-def _draw_legend(figure: Figure, shown: Mapping[int, Organ]) -> None:
-    from matplotlib.lines import Line2D
-
-    if not shown:
-        return
-    lines = [Line2D([], [], color=_rgb(organ), linewidth=3, label=organ.title) for organ in shown.values()]
-    figure.legend(
-        handles=lines, loc="lower center", ncols=min(len(lines), _LEGEND_COLUMNS), frameon=False,
-        labelcolor="#e6eaf0", fontsize=10, handlelength=1.2, columnspacing=1.6,
-    )  # fmt: skip
-
-
-def _rgb(organ: Organ) -> tuple[float, float, float]:
-    red, green, blue = organ.color
-    return (red / 255, green / 255, blue / 255)
+    sample = array.reshape(-1)[:: max(1, array.size // 200_000)]
+    low, high = np.percentile(sample, (1, 99.5))
+    return float(low), float(max(high, low + 1e-6))
