@@ -17,6 +17,7 @@ import torch.nn.functional as F
 
 from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN, organ_named
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, STRUCTURES, Body, Tissue
+from LiverMRISegLib.data.contrast_priors import draw_contrast
 from LiverMRISegLib.inference.normalisation import normalise
 from LiverMRISegLib.models.specification import PreparationSpec
 
@@ -39,6 +40,7 @@ class RandomizationConfig:
     texture: float = 0.5
     lesion_probability: float = 0.3
     vessel_probability: float = 0.4
+    family_probability: float = 0.0
     bias: float = 0.5
     slice_thickness: tuple[float, float] = (3.0, 10.0)
     thick_probability: float = 0.8
@@ -166,7 +168,7 @@ def paint(
     shape = structures.shape
     index = structures.int()
     parcels = _parcels(structures, random)
-    means = torch.from_numpy(_contrasts(random)).float()
+    means = torch.from_numpy(_contrasts(random, config.family_probability)).float()
     image = means[parcels, index] if parcels is not None else means[0][index]
     if texture is not None:
         image = image + _ct_texture(structures, texture, config, random)
@@ -193,16 +195,24 @@ def _parcels(structures: torch.Tensor, random: Random) -> torch.Tensor:
     return patches * table[structures.int()]
 
 
-def _contrasts(random: Random) -> np.ndarray:
-    """Mean intensity [parcel, structure]: anything goes, but air is dark, and some relations hold more often."""
+def _contrasts(random: Random, family_probability: float) -> np.ndarray:
+    """Mean intensity [parcel, structure]; parcels of a tissue differ among each other."""
     n = random.numbers
     means = n.uniform(0.05, 1.0, (9, STRUCTURES))
-    means[1:] = means[0] * 0.4 + means[1:] * 0.6
-    common = means[0]
+    means[0] = draw_contrast(n) if random.chance(family_probability) else _any_contrast(means[0], random)
+    means[1:] = means[0] * 0.6 + means[1:] * 0.4
+    means[:, Tissue.AIR] = n.uniform(0, 0.05)
+    means[:, [Tissue.GAS, Tissue.LUNG]] = n.uniform(0, 0.15, 2)
+    fat = means[0, Tissue.VISCERAL_FAT]
+    means[1:, Tissue.VISCERAL_FAT] = fat + 0.3 * (means[1:, Tissue.VISCERAL_FAT] - 0.5)
+    return np.clip(means, 0, 1)
+
+
+def _any_contrast(common: np.ndarray, random: Random) -> np.ndarray:
+    """Anything goes, but both kidneys are alike, fat is mostly bright or suppressed, and muscle mostly dark."""
+    n = random.numbers
     kidney = common[_LARGE_ORGANS[1]]
     common[_LARGE_ORGANS[1]], common[_LARGE_ORGANS[2]] = kidney, np.clip(kidney + n.normal(0, 0.03), 0.03, 1)
-    common[Tissue.AIR] = n.uniform(0, 0.05)
-    common[[Tissue.GAS, Tissue.LUNG]] = n.uniform(0, 0.15, 2)
     fat = random.uniform(0.55, 1.0) if random.chance(0.5) else random.uniform(0.03, 0.35)
     common[[Tissue.SUBCUTANEOUS_FAT, Tissue.VISCERAL_FAT]] = np.clip(fat + n.normal(0, 0.05, 2), 0.02, 1)
     if random.chance(0.5):
@@ -212,8 +222,7 @@ def _contrasts(random: Random) -> np.ndarray:
     if random.chance(0.35):  # the hard case: the liver as bright as its neighbour
         neighbour = int(n.choice([Tissue.WALL_MUSCLE, Tissue.INNER_SOFT, _LARGE_ORGANS[3], _LARGE_ORGANS[1]]))
         common[neighbour] = np.clip(common[_LARGE_ORGANS[0]] + n.normal(0, 0.06), 0.02, 1)
-    means[1:, Tissue.VISCERAL_FAT] = common[Tissue.VISCERAL_FAT] + 0.3 * (means[1:, Tissue.VISCERAL_FAT] - 0.5)
-    return np.clip(means, 0, 1)
+    return common
 
 
 def _ct_texture(
@@ -231,9 +240,9 @@ def _ct_texture(
 
 def _with_vessels(image: torch.Tensor, organs: torch.Tensor, random: Random) -> torch.Tensor:
     """Thin curved tubes, where two smooth fields are both near zero, brighter or darker than the organ."""
-    fields = random.field(image.shape, random.uniform(5, 9), channels=2)
-    tube = (fields.square().sum(0) < random.uniform(0.005, 0.03)) & organs
-    return torch.where(tube, image + random.uniform(-0.5, 0.5), image)
+    fields = random.field(image.shape, random.uniform(4, 10), channels=2)
+    tube = (fields.square().sum(0) < random.uniform(0.005, 0.05)) & organs
+    return torch.where(tube, image + random.uniform(-0.5, 0.6), image)
 
 
 def _with_lesions(

@@ -1,0 +1,77 @@
+"""What is bright and what is dark in the families of abdominal MR sequences, from textbooks, with wide tolerance.
+
+Half of the randomised images draw their contrast around one of these, the others from anywhere: the network
+then meets the common sequences often, and still learns to trust shape and place before brightness.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from LiverMRISegLib.data.bodies import STRUCTURES, Tissue
+
+Range = tuple[float, float]
+_SPREAD = 0.07
+
+
+@dataclass(frozen=True)
+class Family:
+    """Intensity of each kind of tissue, 0 black to 1 brightest; a pair is a range to draw from."""
+
+    liver: float
+    spleen: float
+    kidney: float
+    pancreas: float
+    artery: Range
+    vein: Range
+    bile: Range
+    content: Range
+    fat: float
+    muscle: float
+    bone: float
+    bowel: float
+
+
+FAMILIES = (
+    # T2, and T2 with fat suppression (twice as often: it is what liver protocols have)
+    Family(0.30, 0.58, 0.70, 0.45, (0.0, 0.6), (0.05, 0.95), (0.8, 1.0), (0.2, 1.0), 0.65, 0.18, 0.40, 0.50),
+    Family(0.30, 0.65, 0.75, 0.45, (0.0, 0.6), (0.05, 0.95), (0.8, 1.0), (0.2, 1.0), 0.12, 0.17, 0.20, 0.45),
+    Family(0.22, 0.62, 0.60, 0.40, (0.0, 0.6), (0.10, 0.90), (0.8, 1.0), (0.2, 1.0), 0.10, 0.12, 0.15, 0.40),
+    # diffusion
+    Family(0.28, 0.82, 0.72, 0.42, (0.0, 0.1), (0.00, 0.30), (0.2, 0.8), (0.1, 0.6), 0.08, 0.13, 0.18, 0.40),
+    # T1 in phase, opposed phase, with fat suppression
+    Family(0.60, 0.42, 0.42, 0.62, (0.1, 0.3), (0.10, 0.35), (0.1, 0.7), (0.1, 0.5), 0.95, 0.42, 0.62, 0.42),
+    Family(0.52, 0.44, 0.42, 0.58, (0.1, 0.3), (0.10, 0.35), (0.1, 0.7), (0.1, 0.5), 0.70, 0.44, 0.40, 0.42),
+    Family(0.58, 0.40, 0.44, 0.66, (0.1, 0.3), (0.10, 0.35), (0.1, 0.7), (0.1, 0.5), 0.14, 0.38, 0.22, 0.42),
+    # arterial, venous and hepatobiliary phase
+    Family(0.42, 0.70, 0.85, 0.70, (0.8, 1.0), (0.20, 0.60), (0.1, 0.4), (0.1, 0.4), 0.14, 0.30, 0.24, 0.42),
+    Family(0.64, 0.64, 0.84, 0.58, (0.7, 1.0), (0.70, 1.00), (0.1, 0.4), (0.1, 0.4), 0.14, 0.34, 0.26, 0.44),
+    Family(0.88, 0.40, 0.55, 0.45, (0.1, 0.3), (0.10, 0.35), (0.2, 1.0), (0.1, 0.4), 0.13, 0.33, 0.24, 0.36),
+)
+_LIVER, _KIDNEYS, _SPLEEN, _PANCREAS, _AORTA, _CAVA = 1, [2, 3], 4, 5, 6, 7
+_ADRENALS, _GALLBLADDER, _OESOPHAGUS, _STOMACH, _DUODENUM, _PORTAL = [8, 9], 10, 11, 12, 13, 14
+
+
+def draw_contrast(random: np.random.Generator) -> np.ndarray:
+    """Mean intensity by structure value (`bodies`), float64 [STRUCTURES], around a family chosen at random."""
+    family = FAMILIES[int(random.integers(len(FAMILIES)))]
+    means = random.uniform(0.1, 0.6, STRUCTURES)
+    means[_LIVER], means[_KIDNEYS], means[_SPLEEN] = family.liver, family.kidney, family.spleen
+    means[_PANCREAS], means[_ADRENALS] = family.pancreas, family.pancreas
+    means[_AORTA] = random.uniform(*family.artery)
+    means[[_CAVA, _PORTAL]] = random.uniform(*family.vein)
+    means[_GALLBLADDER] = random.uniform(*family.bile)
+    means[[_STOMACH, _DUODENUM]] = random.uniform(*family.content, 2)
+    means[_OESOPHAGUS] = family.muscle + 0.1
+    means[[Tissue.SUBCUTANEOUS_FAT, Tissue.VISCERAL_FAT]] = family.fat
+    means[Tissue.WALL_MUSCLE] = family.muscle
+    # Unlabelled soft tissue: muscle near the spine, bowel, heart, vessels.
+    means[Tissue.INNER_SOFT] = random.uniform(family.muscle, family.bowel)
+    means[Tissue.SKELETON] = family.bone
+    means[Tissue.BRIGHT_CONTENT] = random.uniform(*family.content)
+    scale = random.uniform(0.7, 1.1)
+    shift = random.normal(0, _SPREAD, STRUCTURES)
+    shift[_KIDNEYS[1]] = shift[_KIDNEYS[0]]
+    return np.clip(means * scale + shift, 0.01, 1.0)

@@ -1,0 +1,133 @@
+"""The default model on the real MR volumes of ../shared/data: every case, the means, a sheet of pictures.
+
+evaluate_any_sequence.py [--model NAME|PATH] [--data ../shared/data] --output FOLDER
+writes scores.csv, metrics.json (for the package) and sheet.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from LiverMRISegLib.anatomy import CHAOS, TOTAL_MR, LabelSet
+from LiverMRISegLib.errors import InputError, LiverMRISegError
+from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, summarise
+from LiverMRISegLib.evaluation.metrics import evaluate_case
+from LiverMRISegLib.evaluation.pictures import three_planes_png
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Real volumes with references: `pairs` are patterns of image and label file below the data folder."""
+
+    name: str
+    images: str
+    ending: str
+    label_ending: str
+    labels: LabelSet
+
+
+DATA_SETS = (
+    DataSet("T2-SPIR, CHAOS training set", "mr_t2_liver_kidneys_spleen/mr_*.nii.gz", ".nii.gz", "_label.nii.gz", CHAOS),
+    DataSet(
+        "T1 slab, labels by TotalSegmentator",
+        "mr_t1_slab/example_mr_sm.nii.gz",
+        "mr_sm.nii.gz",
+        "seg_mr.nii.gz",
+        TOTAL_MR,
+    ),
+)
+
+
+def cases_of(data: Path, kind: DataSet) -> list[tuple[Path, Path]]:
+    """(image, label map) of every case; InputError if there is none."""
+    images = [p for p in sorted(data.glob(kind.images)) if not p.name.endswith("_label.nii.gz")]
+    if not images:
+        raise InputError(f"{data / kind.images}: no such image; check --data")
+    return [(p, p.with_name(p.name.removesuffix(kind.ending) + kind.label_ending)) for p in images]
+
+
+def evaluate(segmenter: Segmenter, data: Path, kind: DataSet, pictures: list[bytes]) -> list[CaseScores]:
+    """Segment and compare every case of a data set; a picture of each is added to `pictures`."""
+    found = []
+    for image, label in cases_of(data, kind):
+        volume = read_volume(image)
+        result = segmenter.segment(volume)
+        prediction = Volume(result.labelmap, result.geometry, image.name)
+        scores = evaluate_case(prediction, read_labelmap(label), result.labels, kind.labels)
+        shown = [s for s in scores if s.reference_ml > 0]
+        found.append(CaseScores(image.name.removesuffix(".nii.gz"), tuple(shown)))
+        pictures.append(three_planes_png(volume, result.labelmap, result.labels))
+        logger.info("%s: %s", image.name, ", ".join(f"{s.organ} {s.dsc:.3f}" for s in shown))
+    return found
+
+
+def summary(kind: DataSet, cases: Sequence[CaseScores]) -> dict[str, Any]:
+    """Mean Dice per organ, as the package holds it."""
+    means = {s.organ: round(s.dsc_mean, 3) for s in summarise(cases)}
+    return {"data set": kind.name, "cases": len(cases), "figure": "mean Dice", **means}
+
+
+def sheet(pictures: Sequence[bytes]) -> bytes:
+    """All pictures below each other, half their size."""
+    import io
+
+    from PIL import Image
+
+    images = [Image.open(io.BytesIO(p)).convert("RGB") for p in pictures]
+    images = [i.resize((900, round(i.height * 900 / i.width))) for i in images]
+    whole = Image.new("RGB", (900, sum(i.height for i in images)))
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    buffer = io.BytesIO()
+    whole.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def main() -> int:
+    """Evaluate, write, tell; the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    pictures: list[bytes] = []
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        segmenter = Segmenter.load(arguments.model)
+        results = [(kind, evaluate(segmenter, arguments.data, kind, pictures)) for kind in DATA_SETS]
+    except LiverMRISegError as error:
+        logger.error("%s", error)
+        return error.exit_status
+    atomic_write_text(arguments.output / "scores.csv", as_csv([case for _, cases in results for case in cases]))
+    metrics = [summary(kind, cases) for kind, cases in results]
+    atomic_write_text(arguments.output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    atomic_write_bytes(arguments.output / "sheet.png", sheet(pictures))
+    for kind, cases in results:
+        for s in summarise(cases):
+            logger.info(
+                "%s, %d cases: %-20s Dice %.3f (SD %.3f, lowest %.3f), NSD %.3f, HD95 median %.1f mm",
+                kind.name, s.cases, s.organ, s.dsc_mean, s.dsc_sd, s.dsc_lowest, s.nsd_mean,
+                s.hd95_median,
+            )  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
