@@ -108,7 +108,7 @@ def _translated(labelmap: Volume, labels: LabelSet, tissues: Mapping[int, Tissue
     for value, structure in translation.items():
         if value < table.size:
             table[value] = structure
-    return Volume(table[labelmap.array.astype(np.int64)], labelmap.geometry)
+    return Volume(table[labelmap.array], labelmap.geometry)
 
 
 def _surroundings_from_ct(organs: np.ndarray, ct: np.ndarray, bands: CtBands, spacing: float) -> np.ndarray:

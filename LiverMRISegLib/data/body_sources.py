@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import SimpleITK as sitk
-
 from LiverMRISegLib.anatomy import LABEL_SETS
 from LiverMRISegLib.data.bodies import Body, Tissue, make_body
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.io import read_labelmap, read_volume
 
 logger = logging.getLogger(__name__)
 
@@ -56,19 +54,17 @@ def _load(path: Path, source: BodySource, spacing: float) -> Body:
     if source.label_set not in LABEL_SETS:
         raise UsageError(f"unknown label set '{source.label_set}'; known are: {', '.join(LABEL_SETS)}")
     name = path.name.removesuffix(source.label_ending)
-    image = _read(path.with_name(name + source.image_ending)) if source.image_ending else None
+    image = read_volume(path.with_name(name + source.image_ending)) if source.image_ending else None
     body = make_body(
-        name, _read(path), LABEL_SETS[source.label_set], image, spacing=spacing, tissues=_tissues(source.tissues)
+        name,
+        read_labelmap(path),
+        LABEL_SETS[source.label_set],
+        image,
+        spacing=spacing,
+        tissues=_tissues(source.tissues),
     )
     logger.info("body %s: %s voxels, %s CT", name, body.structures.shape, "with" if image else "without")
     return body
-
-
-def _read(path: Path) -> Volume:
-    try:
-        return Volume.from_sitk(sitk.ReadImage(str(path)), path.name)
-    except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read as a volume; check the file") from error
 
 
 def _tissues(names: dict[str, tuple[int, ...]]) -> dict[int, Tissue]:

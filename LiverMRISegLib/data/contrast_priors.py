@@ -68,7 +68,7 @@ def draw_contrast(random: np.random.Generator) -> np.ndarray:
     means[[Tissue.SUBCUTANEOUS_FAT, Tissue.VISCERAL_FAT]] = family.fat
     means[Tissue.WALL_MUSCLE] = family.muscle
     # Unlabelled soft tissue: muscle near the spine, bowel, heart, vessels.
-    means[Tissue.INNER_SOFT] = random.uniform(*sorted((family.muscle, family.bowel)))
+    means[Tissue.INNER_SOFT] = random.uniform(min(family.muscle, family.bowel), max(family.muscle, family.bowel))
     means[Tissue.SKELETON] = family.bone
     means[Tissue.BRIGHT_CONTENT] = random.uniform(*family.content)
     scale = random.uniform(0.7, 1.1)

@@ -307,5 +307,5 @@ def _scanned_shape(shape: Sequence[int], config: RandomizationConfig, random: Ra
         scanned[axis] = max(2, round(shape[axis] * config.spacing / random.uniform(*config.slice_thickness)))
         if random.chance(0.2):
             for other in {0, 1, 2} - {axis}:
-                scanned[other] = max(2, round(shape[other] * config.spacing / random.uniform(config.spacing, 6.0)))
+                scanned[other] = max(2, round(shape[other] * config.spacing / (config.spacing * random.uniform(1, 2))))
     return tuple(min(a, b) for a, b in zip(scanned, shape, strict=True))

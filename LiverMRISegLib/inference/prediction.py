@@ -7,10 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from LiverMRISegLib.inference import tiling
 from LiverMRISegLib.inference.assembly import Canvas
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.progress import CancelToken, Progress
-from LiverMRISegLib.inference.tiling import Box, importance, pad_to, tiles
+from LiverMRISegLib.inference.tiling import Box, importance, pad_to
 from LiverMRISegLib.models.specification import InferenceSpec
 
 _AIR_SHARE = 0.05
@@ -36,12 +37,14 @@ def predict_logits(
     padded, inner = pad_to(image, spec.patch)
     canvas = Canvas(classes, (padded.shape[0], padded.shape[1], padded.shape[2]))
     weight = importance(spec.patch)
-    boxes = busy_tiles(padded, tiles(padded.shape, spec.patch, spec.overlap))
+    boxes = busy_tiles(padded, tiling.tiles(padded.shape, spec.patch, spec.overlap))
     flips = _flips(spec.mirror_axes if mirror else ())
-    for number, box in enumerate(boxes):
+    for start in range(0, len(boxes), engine.batch):
         cancel.check()
-        progress(f"network, tile {number + 1} of {len(boxes)}", number / len(boxes))
-        canvas.add(box, _tile_logits(engine, padded[box], flips), weight)
+        progress(f"network, tile {start + 1} of {len(boxes)}", start / len(boxes))
+        group = boxes[start : start + engine.batch]
+        for box, logits in zip(group, _batch_logits(engine, [padded[b] for b in group], flips), strict=True):
+            canvas.add(box, logits, weight)
     cancel.check()
     return canvas.mean(inner)
 
@@ -58,12 +61,11 @@ def _flips(axes: Sequence[int]) -> list[tuple[int, ...]]:
     return [flip for n in range(len(axes) + 1) for flip in itertools.combinations(axes, n)]
 
 
-def _tile_logits(engine: Engine, tile: np.ndarray, flips: Sequence[tuple[int, ...]]) -> np.ndarray:
-    """Mean logits [C, Z, Y, X] over the mirrored copies of a tile."""
-    total: np.ndarray | None = None
-    for axes in flips:
-        logits = np.flip(engine.predict(np.flip(tile, axes)[None, None])[0], tuple(a + 1 for a in axes))
-        total = logits if total is None else total + logits
-    if total is None:
-        raise ValueError("flips must hold at least the unflipped copy")
+def _batch_logits(engine: Engine, tiles: Sequence[np.ndarray], flips: Sequence[tuple[int, ...]]) -> np.ndarray:
+    """Mean logits [B, C, Z, Y, X] over the mirrored copies of some tiles."""
+    batch = np.stack(tiles)[:, None]
+    total = engine.predict(batch)
+    for axes in flips[1:]:
+        turned = tuple(a + 2 for a in axes)
+        total = total + np.flip(engine.predict(np.flip(batch, turned)), turned)
     return total / len(flips) if len(flips) > 1 else total

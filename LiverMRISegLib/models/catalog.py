@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -14,16 +15,18 @@ from LiverMRISegLib.models.storage import SPECIFICATION
 from LiverMRISegLib.resources import resource_folder
 
 DEFAULT_MODEL = "liver-any-sequence"
+CATALOG = "catalog.json"
 FOLDER_VARIABLE = "LIVERMRISEG_MODELS"
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A model by name; `is_shipped` tells it came with the installation."""
+    """A model by name; `is_shipped` tells it came with the installation, `summary` what it is for in one line."""
 
     name: str
     path: Path
     is_shipped: bool
+    summary: str = ""
 
 
 def user_folder() -> Path:
@@ -42,12 +45,24 @@ def user_folder() -> Path:
 def list_models() -> list[CatalogEntry]:
     """All models by name; the user's own stand before a shipped one of the same name."""
     entries: dict[str, CatalogEntry] = {}
-    for folder, is_shipped in ((resource_folder() / "models", True), (user_folder(), False)):
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if (path / SPECIFICATION).is_file() or (path.is_file() and path.suffix.lower() == ".zip"):
-                name = path.stem if path.is_file() else path.name
-                entries[name] = CatalogEntry(name, path, is_shipped)
+    for name, summary in _shipped().items():
+        entries[name] = CatalogEntry(name, resource_folder() / "models" / name, True, summary)
+    folder = user_folder()
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if (path / SPECIFICATION).is_file() or (path.is_file() and path.suffix.lower() == ".zip"):
+            name = path.stem if path.is_file() else path.name
+            entries[name] = CatalogEntry(name, path, False)
     return sorted(entries.values(), key=lambda entry: entry.name)
+
+
+def _shipped() -> dict[str, str]:
+    """Name and summary of every model in Resources, as catalog.json lists them."""
+    path = resource_folder() / "models" / CATALOG
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return {str(entry["name"]): str(entry["summary"]) for entry in document["models"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}: cannot be read ({error}); install livermriseg again") from error
 
 
 def find_model(name_or_path: str | Path) -> Path:

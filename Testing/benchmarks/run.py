@@ -9,7 +9,7 @@ from pathlib import Path
 
 from common import machine
 
-BENCHMARKS = ("help_time", "patch_engines", "segment_command", "peak_memory")
+BENCHMARKS = ("help_time", "patch_engines", "network_sizes", "segment_command", "peak_memory", "sample_speed")
 
 
 def main() -> int:

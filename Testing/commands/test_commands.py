@@ -209,6 +209,15 @@ def test_demo(tmp_path, tiny_package):
     assert {"nii.gz", "seg.nrrd", "png", "html"} <= endings
 
 
+def test_a_computer_without_torch_segments(source, tmp_path, tiny_package):
+    pytest.importorskip("openvino")
+    code = "import sys; sys.modules['torch'] = None\nfrom LiverMRISegLib.cli import main\nsys.exit(main(sys.argv[1:]))"
+    arguments = ["segment", source, "-o", tmp_path / "o.seg.nrrd", "--model", tiny_package]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "o.seg.nrrd").exists()
+
+
 def test_help_imports_nothing_heavy():
     code = "import sys; sys.argv = ['x', '--help']\ntry:\n    from LiverMRISegLib.cli import main; main(['--help'])\nexcept SystemExit:\n    pass\nprint([m for m in ('numpy', 'torch', 'SimpleITK', 'openvino', 'scipy') if m in sys.modules])"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

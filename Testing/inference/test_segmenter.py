@@ -19,8 +19,10 @@ class Threshold:
     """An engine whose result is known: class 1 is what is brighter than the mean."""
 
     name = "threshold"
+    batch = 3
 
     def predict(self, batch):
+        assert 1 <= len(batch) <= self.batch
         bright = batch[:, 0]
         return np.stack([-bright, bright, np.full_like(bright, -99.0)], axis=1)
 
@@ -100,12 +102,30 @@ def test_cancel_and_progress(package):
 
     def progress(text, fraction):
         seen.append(fraction)
-        if "tile 3" in text:
+        if "tile 4" in text:
             token.cancel()
 
     with pytest.raises(CancelledError):
         Segmenter(package, Threshold()).segment(lump(np.eye(3)), progress=progress, cancel=token)
     assert seen == sorted(seen)
+
+
+def test_mirroring_averages_over_all_flips(package):
+    """A network that adds a ramp along z is wrong at the edges; the mean over the flips cancels the ramp."""
+
+    class Ramp(Threshold):
+        def predict(self, batch):
+            logits = super().predict(batch)
+            logits[:, 1] += np.linspace(-3, 3, batch.shape[2], dtype=np.float32)[:, None, None]
+            return logits
+
+    spec = replace(package.spec, inference=replace(package.spec.inference, mirror_axes=(0,)))
+    volume = lump(np.eye(3))
+    plain = Segmenter(package, Threshold()).segment(volume)
+    mirrored = Segmenter(replace(package, spec=spec), Ramp()).segment(volume, tta=True)
+    assert np.mean(mirrored.labelmap != plain.labelmap) < 0.001
+    skewed = Segmenter(replace(package, spec=spec), Ramp()).segment(volume)
+    assert np.mean(skewed.labelmap != plain.labelmap) > 0.01
 
 
 def test_devices(tiny_package):

@@ -8,9 +8,14 @@ import numpy as np
 
 
 class Engine(Protocol):
-    """A network that is loaded and ready. `name` tells library, device and precision, e.g. "openvino cpu bf16"."""
+    """A network that is loaded and ready.
+
+    `name` tells library, device and precision, e.g. "openvino cpu bf16"; `batch` how many tiles it is best given
+    at once.
+    """
 
     name: str
+    batch: int
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Images float32 [B, C_in, Z, Y, X] of the model's patch size to logits float32 [B, C_out, Z, Y, X]."""

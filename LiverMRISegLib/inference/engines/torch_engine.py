@@ -31,6 +31,8 @@ class TorchEngine:
         network.load_state_dict({name: torch.from_numpy(array).float() for name, array in package.weights.items()})
         network.eval().requires_grad_(False)
         self._network = network.to(self._device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        # A GPU is filled by several tiles; a CPU is full with one, and a second only takes memory.
+        self.batch = 1 if self._device.type == "cpu" else 4
         self.name = f"torch {device} {str(self._type).removeprefix('torch.')}"
 
     @torch.inference_mode()

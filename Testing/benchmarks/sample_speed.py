@@ -1,0 +1,55 @@
+"""Making a sample by domain randomisation against the training step that uses it (the shipped model's settings)."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import torch
+
+from LiverMRISegLib.anatomy import Sequence
+from LiverMRISegLib.data.bodies import make_body
+from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
+from LiverMRISegLib.data.phantom import LABELS, make_study
+from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.supervised import OptimizerConfig, Supervised, Validation
+
+BATCH, REPEATS = 2, 6
+STRIDES = [[2, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2], [1, 2, 2]]
+
+
+def main() -> int:
+    """Measure and print; the last line holds the ratio."""
+    organs = ("liver", "right kidney", "left kidney", "spleen")
+    scan = make_study([Sequence.T1WI])[Sequence.T1WI]
+    body = make_body("phantom", scan.labelmap, LABELS)
+    config = RandomizationConfig(family_probability=0.55)
+    maker = SampleMaker(organs, config, PreparationSpec((3.0, 3.0, 3.0), normalisation="percentile-z-score"))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    maker.make(body, 0)
+    start = time.perf_counter()
+    samples = [maker.make(body, seed) for seed in range(1, 9)]
+    each = (time.perf_counter() - start) / len(samples)
+    torch.set_num_threads(threads)
+    settings = loop.LoopConfig(accelerator="cpu")
+    network = build_network("stunet-xxs", in_channels=1, out_channels=10, strides=STRIDES, deep_supervision=True)
+    method = Supervised(network, OptimizerConfig(), Validation([], []), loop.make_fabric(settings))
+    images = torch.stack([torch.from_numpy(s.image)[None] for s in samples[:BATCH]])
+    labels = torch.stack([torch.from_numpy(s.labels) for s in samples[:BATCH]])
+    times = []
+    for step in range(REPEATS):
+        start = time.perf_counter()
+        loop._step(method, (images, labels), settings, method.fabric, step)
+        times.append(time.perf_counter() - start)
+    step_seconds = sorted(times[1:])[len(times[1:]) // 2]
+    print(f"a batch of {BATCH} samples, one process   {BATCH * each:.3f} s")
+    print(f"a training step, {threads} threads          {step_seconds:.3f} s")
+    print(f"RATIO sample_speed: making a batch takes {BATCH * each / step_seconds:.2f} of a training step")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
