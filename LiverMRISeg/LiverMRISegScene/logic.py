@@ -1,0 +1,102 @@
+"""Segment volume nodes: the logic of the module, for Slicer's Python console, scripts and the panel alike.
+
+logic = SceneLogic(slicer.mrmlScene)
+node = logic.segment(volumeNode, model="liver-any-sequence").node
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from LiverMRISegLib.errors import CancelledError, LiverMRISegError
+from LiverMRISegLib.inference.client import WorkerClient
+from LiverMRISegLib.inference.progress import CancelToken
+from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegScene.segmentations import add_segmentation
+from LiverMRISegScene.volumes import volume_of
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """What became of one volume: the segmentation node, or `error` in one line."""
+
+    name: str
+    node: Any = None
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
+    flags: Sequence[str] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+class SceneLogic:
+    """Segments volumes of a scene in a worker process that keeps its model loaded between calls; `close` ends it.
+
+    Args:
+        scene: the vtkMRMLScene.
+        python: interpreter of the worker; Slicer's own is `PythonSlicer`.
+    """
+
+    def __init__(self, scene: Any, python: str = sys.executable) -> None:
+        self.scene = scene
+        self._python = python
+        self._worker: WorkerClient | None = None
+
+    def segment(
+        self,
+        volume_node: Any,
+        *,
+        model: str = DEFAULT_MODEL,
+        organs: Sequence[str] | None = None,
+        device: str = "auto",
+        progress: Callable[[str, float], None] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> SceneResult:
+        """Segment one volume node into a new segmentation node beside it.
+
+        Raises:
+            InputError: the volume cannot be used.
+            ModelError: the model cannot be used.
+            CancelledError: `cancel` was used.
+            LiverMRISegError: the worker died; the message tells why.
+        """
+        labels = load_model(model).spec.labels
+        with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
+            source, target = Path(folder) / "volume.nrrd", Path(folder) / "labels.nrrd"
+            write_volume(volume_of(volume_node), source)
+            reply = self._worker_for(model, device).segment(
+                source, target, organs=organs, progress=progress, cancel=cancel
+            )
+            labelmap = read_labelmap(target).array
+        name = f"{volume_node.GetName()} organs"
+        node = add_segmentation(self.scene, volume_node, labelmap, labels, name)
+        return SceneResult(volume_node.GetName(), node, reply["volumes_ml"], reply["flags"], reply["provenance"])
+
+    def segment_batch(self, volume_nodes: Sequence[Any], **options: Any) -> list[SceneResult]:
+        """Segment several volume nodes; a failure is kept to its own result. CancelledError ends the batch."""
+        results = []
+        for node in volume_nodes:
+            try:
+                results.append(self.segment(node, **options))
+            except CancelledError:
+                raise
+            except LiverMRISegError as error:
+                results.append(SceneResult(node.GetName(), error=str(error)))
+        return results
+
+    def close(self) -> None:
+        """End the worker process."""
+        if self._worker is not None:
+            self._worker.close()
+            self._worker = None
+
+    def _worker_for(self, model: str, device: str) -> WorkerClient:
+        if self._worker is None or (self._worker.model, self._worker.device) != (model, device):
+            self.close()
+            self._worker = WorkerClient(model, device, self._python)
+        return self._worker

@@ -1,0 +1,79 @@
+"""A label map of the core as a vtkMRMLSegmentationNode beside the volume it was made from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import LabelSet, Organ
+from LiverMRISegLib.inference.postprocessing import bounding_boxes
+
+
+def add_segmentation(scene: Any, volume_node: Any, labelmap: np.ndarray, labels: LabelSet, name: str) -> Any:
+    """A new segmentation node with one segment for every organ of `labels` that occurs.
+
+    It has names, colours and SNOMED CT terminology, the volume's geometry as reference, the volume's parent
+    transform (so that both move together), and a place beside the volume in the subject hierarchy.
+
+    Args:
+        scene: the vtkMRMLScene.
+        volume_node: the segmented vtkMRMLScalarVolumeNode.
+        labelmap: uint8 [Z, Y, X] on the volume's own voxels.
+        labels: what the values mean.
+        name: of the new node.
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
+    node.SetNodeReferenceID("referenceImageGeometryRef", volume_node.GetID())
+    for value, box in bounding_boxes(labelmap).items():
+        if value in labels:
+            _add_segment(node, volume_node, labelmap, value, box, labels[value])
+    node.GetSegmentation().CollapseBinaryLabelmaps(False)
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    if scene.GetNumberOfNodesByClass("vtkMRMLColorNode") or not volume_node.GetDisplayNode():
+        node.CreateDefaultDisplayNodes()
+    _place_beside(scene, volume_node, node)
+    return node
+
+
+def _add_segment(
+    node: Any, volume_node: Any, labelmap: np.ndarray, value: int, box: tuple[slice, slice, slice], organ: Organ
+) -> None:
+    import slicer
+
+    segment = slicer.vtkSegment()
+    segment.SetName(organ.title)
+    segment.SetColor(*(c / 255 for c in organ.color))
+    segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), organ.terminology_entry)
+    image = _oriented_image(volume_node, (labelmap[box] == value).astype(np.uint8), box)
+    segment.AddRepresentation("Binary labelmap", image)
+    node.GetSegmentation().AddSegment(segment, organ.name.replace(" ", "_"))
+
+
+def _oriented_image(volume_node: Any, mask: np.ndarray, box: tuple[slice, slice, slice]) -> Any:
+    """`mask` as a vtkOrientedImageData whose extent is the box within the volume's own voxels."""
+    import slicer
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    image = slicer.vtkOrientedImageData()
+    z, y, x = box
+    image.SetExtent(x.start, x.stop - 1, y.start, y.stop - 1, z.start, z.stop - 1)
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(mask).ravel(), deep=True))
+    matrix = vtk.vtkMatrix4x4()
+    volume_node.GetIJKToRASMatrix(matrix)
+    image.SetImageToWorldMatrix(matrix)
+    return image
+
+
+def _place_beside(scene: Any, volume_node: Any, node: Any) -> None:
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    if hierarchy is None:
+        return
+    item = hierarchy.GetItemByDataNode(volume_node)
+    if item:
+        own = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(hierarchy.GetItemParent(item), node)
+        hierarchy.SetItemParent(own, hierarchy.GetItemParent(item))

@@ -1,0 +1,83 @@
+"""A scalar volume node as a `Volume` of the core, in the place that its parent transforms give it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.volume import Geometry, Volume
+
+_LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def volume_of(node: Any) -> Volume:
+    """The voxels of a vtkMRMLScalarVolumeNode and their place in the world, linear parent transforms included.
+
+    Raises:
+        InputError: no voxels, several components, or a parent transform that a regular grid cannot follow.
+    """
+    image = node.GetImageData()
+    if image is None or image.GetNumberOfPoints() == 0:
+        raise InputError(f"{node.GetName()}: holds no voxels; load the volume again")
+    if image.GetNumberOfScalarComponents() != 1:
+        raise InputError(f"{node.GetName()}: is a colour or vector volume; choose a grey one")
+    return Volume(_voxels(image), _geometry(node, image.GetDimensions()), node.GetName(), _metadata(node))
+
+
+def ijk_to_world(node: Any) -> np.ndarray:
+    """4 x 4 matrix from voxel index (i, j, k) to the world's RAS, parent transforms included.
+
+    Raises:
+        InputError: a parent transform is not linear.
+    """
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    own = _as_array(matrix)
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return own
+    if not parent.IsTransformToWorldLinear():
+        raise InputError(
+            f"{node.GetName()}: lies under the transform '{parent.GetName()}', which is not linear; harden it first "
+            "(Transforms module, Harden transform), or take the volume out of it"
+        )
+    parent.GetMatrixTransformToWorld(matrix)
+    result: np.ndarray = _as_array(matrix) @ own
+    return result
+
+
+def _geometry(node: Any, size: tuple[int, int, int]) -> Geometry:
+    matrix = _LPS_FROM_RAS @ ijk_to_world(node)
+    columns = matrix[:3, :3]
+    spacing = np.linalg.norm(columns, axis=0)
+    if spacing.min() <= 0:
+        raise InputError(f"{node.GetName()}: a voxel spacing is zero; correct it in the Volumes module")
+    direction = columns / spacing
+    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
+        raise InputError(
+            f"{node.GetName()}: its axes are sheared by a transform; harden the transform first (Transforms module)"
+        )
+    rows = tuple(tuple(float(v) for v in row) for row in direction)
+    return Geometry(size, tuple(map(float, spacing)), tuple(map(float, matrix[:3, 3])), rows)  # type: ignore[arg-type]
+
+
+def _voxels(image: Any) -> np.ndarray:
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    i, j, k = image.GetDimensions()
+    voxels: np.ndarray = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
+    return voxels
+
+
+def _metadata(node: Any) -> dict[str, Any]:
+    """What the node tells of how it was acquired; never who the patient is."""
+    modality = node.GetAttribute("DICOM.Modality") if node.GetAttribute("DICOM.Modality") else None
+    return {"modality": modality} if modality else {}
+
+
+def _as_array(matrix: Any) -> np.ndarray:
+    return np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])
