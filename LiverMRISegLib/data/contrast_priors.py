@@ -13,7 +13,7 @@ import numpy as np
 from LiverMRISegLib.data.bodies import STRUCTURES, Tissue
 
 Range = tuple[float, float]
-_SPREAD = 0.07
+_SPREAD = 0.1
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Family:
 
 FAMILIES = (
     # T2, and T2 with fat suppression (twice as often: it is what liver protocols have)
-    Family(0.30, 0.58, 0.70, 0.45, (0.0, 0.6), (0.05, 0.95), (0.8, 1.0), (0.2, 1.0), 0.65, 0.18, 0.40, 0.50),
-    Family(0.30, 0.65, 0.75, 0.45, (0.0, 0.6), (0.05, 0.95), (0.8, 1.0), (0.2, 1.0), 0.12, 0.17, 0.20, 0.45),
-    Family(0.22, 0.62, 0.60, 0.40, (0.0, 0.6), (0.10, 0.90), (0.8, 1.0), (0.2, 1.0), 0.10, 0.12, 0.15, 0.40),
+    Family(0.30, 0.62, 0.70, 0.45, (0.0, 0.6), (0.05, 0.95), (0.8, 1.0), (0.2, 1.0), 0.65, 0.18, 0.40, 0.50),
+    Family(0.30, 0.78, 0.75, 0.45, (0.0, 0.6), (0.05, 0.95), (0.8, 1.0), (0.2, 1.0), 0.12, 0.17, 0.20, 0.45),
+    Family(0.22, 0.68, 0.62, 0.40, (0.0, 0.6), (0.10, 0.90), (0.8, 1.0), (0.2, 1.0), 0.10, 0.12, 0.15, 0.40),
     # diffusion
     Family(0.28, 0.82, 0.72, 0.42, (0.0, 0.1), (0.00, 0.30), (0.2, 0.8), (0.1, 0.6), 0.08, 0.13, 0.18, 0.40),
     # T1 in phase, opposed phase, with fat suppression

@@ -46,6 +46,7 @@ class RandomizationConfig:
     thick_probability: float = 0.8
     noise: float = 0.08
     gamma: float = 0.6
+    slice_gain: float = 0.0
     crop_probability: float = 0.6
     shortest_field_of_view: float = 60.0
 
@@ -287,6 +288,9 @@ def acquire(image: torch.Tensor, config: RandomizationConfig, random: Random) ->
     image = image * torch.exp(random.uniform(0, config.bias) * shading)
     image = _blurred(image, random)
     image = F.interpolate(image[None, None], size=_scanned_shape(shape, config, random), mode="area")
+    if config.slice_gain > 0 and random.chance(0.4):
+        # Slices scanned one by one, in different breaths: each is a little brighter or darker than its neighbours.
+        image = image * torch.exp(random.uniform(0, config.slice_gain) * random.noise((1, 1, image.shape[2], 1, 1)))
     level = random.uniform(0, config.noise)
     noisy = (image + level * random.noise(image.shape)).square() + (level * random.noise(image.shape)).square()
     return F.interpolate(noisy.sqrt(), size=tuple(shape), mode="trilinear", align_corners=False)[0, 0]

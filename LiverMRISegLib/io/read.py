@@ -11,7 +11,8 @@ import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import dicom
-from LiverMRISegLib.io.headers import VOLUME_ENDINGS, not_finite, read_header
+from LiverMRISegLib.io.headers import VOLUME_ENDINGS, read_header
+from LiverMRISegLib.io.nifti import is_nifti, not_finite
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -42,9 +43,9 @@ def read_volume(path: str | Path, *, series: str | None = None) -> Volume:
     else:
         volume = Volume.from_sitk(_pixels(path), name_of(path), _metadata(path))
     array = _narrowed(volume.array)
-    bad = not_finite(path, array.shape) if path.is_file() else None
+    bad = not_finite(path, array.shape) if path.is_file() and is_nifti(path) else None
     if bad is not None:
-        array[bad] = np.nan
+        array.flat[bad] = np.nan
     array = _checked(array, path)
     return Volume(array, volume.geometry, volume.name, volume.metadata)
 
