@@ -10,6 +10,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.headers import quietly
 from LiverMRISegLib.volume import Volume
 
 _TAGS = {
@@ -35,8 +36,13 @@ class SeriesInfo:
     number: int
     files: tuple[str, ...]
 
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.files)
+
     def __str__(self) -> str:
-        return f"{self.uid} ({self.description or 'no description'}, {self.modality}, {len(self.files)} images)"
+        return f"{self.uid} ({self.description or 'no description'}, {self.modality}, {self.count} images)"
 
 
 def is_dicom_file(path: Path) -> bool:
@@ -56,7 +62,7 @@ def is_dicom_folder(folder: Path) -> bool:
 def list_series(folder: Path) -> list[SeriesInfo]:
     """The image series in `folder` by their number; InputError if there is none."""
     series = []
-    for uid in _quietly(lambda: sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))):
+    for uid in quietly(lambda: sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))):
         files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
         first = _header(Path(files[0]))
         if first is not None:
@@ -87,7 +93,7 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames(series.files)
     try:
-        image = _quietly(reader.Execute)
+        image = quietly(reader.Execute)
     except RuntimeError as error:
         raise InputError(f"{folder}: the images of series {series.uid} do not fit together; export it again") from error
     if image.GetDimension() != 3 or min(image.GetSize()) < 2:
@@ -122,7 +128,7 @@ def _header(path: Path) -> dict[str, str] | None:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
-        _quietly(reader.ReadImageInformation)
+        quietly(reader.ReadImageInformation)
     except RuntimeError:
         return None
     return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
@@ -152,13 +158,3 @@ def _check_positions(folder: Path, series: SeriesInfo) -> None:
             f"{folder}: series {series.uid} lacks about {missing} slice(s) between {places[widest]:.1f} mm "
             f"and {places[widest + 1]:.1f} mm; export it again, complete"
         )
-
-
-def _quietly(call: Any) -> Any:
-    """Run without GDCM's chatter about files that are no images; errors are still raised."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.GlobalWarningDisplayOff()
-    try:
-        return call()
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)

@@ -6,7 +6,9 @@ import logging
 import os
 import re
 import struct
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import SimpleITK as sitk
@@ -14,6 +16,7 @@ import SimpleITK as sitk
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.nifti import DAMAGED, NiftiHeader, is_gzip, is_nifti, open_plain, read_nifti_header
 
+T = TypeVar("T")
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 logger = logging.getLogger(__name__)
 # Deflate cannot make anything smaller than by this factor.
@@ -36,6 +39,7 @@ def read_header(path: Path) -> sitk.ImageFileReader:
         raise InputError(f"{path}: no such file; check the path")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; export or copy it again")
+    _data_file(path)
     nifti = read_nifti_header(path) if is_nifti(path) else None
     if nifti is not None:
         _check_nifti(path, nifti)
@@ -47,6 +51,16 @@ def read_header(path: Path) -> sitk.ImageFileReader:
     return reader
 
 
+def quietly(call: Callable[[], T]) -> T:
+    """Run a reader without its warnings of several lines; errors are still raised."""
+    before = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.GlobalWarningDisplayOff()
+    try:
+        return call()
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(before)
+
+
 def check_whole(path: Path) -> None:
     """InputError unless the file just written can hold what its header announces."""
     _check_extent(path, _opened(path), read_nifti_header(path) if is_nifti(path) else None)
@@ -55,14 +69,10 @@ def check_whole(path: Path) -> None:
 def _opened(path: Path) -> sitk.ImageFileReader:
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.GlobalWarningDisplayOff()
     try:
-        reader.ReadImageInformation()
+        quietly(reader.ReadImageInformation)
     except RuntimeError as error:
         raise _unreadable(path, str(error)) from error
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
     return reader
 
 
@@ -84,8 +94,8 @@ def _check_nifti(path: Path, header: NiftiHeader) -> None:
         raise InputError(f"{path}: a voxel spacing is zero or negative; correct the header")
     if not header.place_is_finite:
         raise InputError(f"{path}: its header gives no place in space (NaN); correct the header or export it again")
-    if header.is_sheared:
-        logger.warning("%s: the axes of its sform are not perpendicular; the qform, if any, is used", path.name)
+    if header.is_sheared and header.has_qform:
+        logger.warning("%s: the axes of its sform are not perpendicular; its qform is used", path.name)
 
 
 def _check_dimensions(path: Path, reader: sitk.ImageFileReader) -> None:
@@ -137,7 +147,7 @@ def _check_extent(path: Path, reader: sitk.ImageFileReader, nifti: NiftiHeader |
     present = data.stat().st_size
     if needed + start > present * (_DEFLATE_LIMIT if _is_compressed(path) or is_gzip(data) else 1):
         raise InputError(
-            f"{path}: its header announces {needed / 1e6:.3g} MB, but the file has {present / 1e6:.3g} MB: "
+            f"{path}: its header announces {_megabytes(needed)}, but the file has {_megabytes(present)}: "
             "truncated or no real volume; export or copy it again"
         )
     if is_nifti(path) and is_gzip(data):
@@ -151,9 +161,13 @@ def _check_memory(path: Path, needed: int) -> None:
         return
     if 0 < memory < needed:
         raise InputError(
-            f"{path}: its header announces {needed / 1e6:.3g} MB, more than this computer's memory "
-            f"({memory / 1e6:.3g} MB); crop or resample it first"
+            f"{path}: its header announces {_megabytes(needed)}, more than this computer's memory "
+            f"({_megabytes(memory)}); crop or resample it first"
         )
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.2g} MB"
 
 
 def _data_file(path: Path) -> Path | None:

@@ -39,6 +39,7 @@ class NiftiHeader:
     spacing: tuple[float, float, float]
     voxels_at: int
     sform: np.ndarray | None
+    has_qform: bool
     is_single_file: bool
 
     @property
@@ -102,10 +103,11 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         order=order,
         size=dim[1 : 1 + max(0, dim[0])],
         datatype=struct.unpack_from(order + "h", head, 70)[0],
-        spacing=struct.unpack_from(order + "3f", head, 80),  # type: ignore[arg-type]
+        spacing=struct.unpack_from(order + "3f", head, 80),
         # As the reader takes it: after the header, whatever a damaged file says.
         voxels_at=max(int(offset) if np.isfinite(offset) else 0, _HEAD_BYTES if single else 0),
         sform=np.array(struct.unpack_from(order + "12f", head, 280)).reshape(3, 4) if has_sform else None,
+        has_qform=struct.unpack_from(order + "h", head, 252)[0] > 0,
         is_single_file=single,
     )
 

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import dicom
-from LiverMRISegLib.io.headers import VOLUME_ENDINGS, read_header
+from LiverMRISegLib.io.headers import VOLUME_ENDINGS, quietly, read_header
 from LiverMRISegLib.io.nifti import is_nifti, not_finite
 from LiverMRISegLib.volume import Volume
 
@@ -76,7 +76,13 @@ def read_labelmap(path: str | Path) -> Volume:
 
 
 def find_volumes(folder: Path) -> list[Path]:
-    """The volume files and DICOM folders directly in `folder`, by name; results (NAME_seg.*) are left out."""
+    """The volume files and DICOM folders directly in `folder`, by name; results (NAME_seg.*) are left out.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; check the path")
     found = []
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
@@ -99,7 +105,7 @@ def name_of(path: Path) -> str:
 def _pixels(path: Path) -> sitk.Image:
     reader = read_header(path)
     try:
-        return reader.Execute()
+        return quietly(reader.Execute)
     except RuntimeError as error:
         raise InputError(
             f"{path}: is truncated or damaged, its voxels cannot be read; copy or export it again"

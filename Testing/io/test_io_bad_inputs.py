@@ -1,5 +1,6 @@
 """Every input that cannot be used is refused with one line that names the file, and says what to do."""
 
+import contextlib
 import gzip
 import struct
 
@@ -9,7 +10,7 @@ import SimpleITK as sitk
 from conftest import make_volume
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io import read_volume, write_volume
+from LiverMRISegLib.io import find_volumes, read_volume, write_volume
 
 
 def refused(path, words):
@@ -158,3 +159,112 @@ def test_number_types(tmp_path, dtype):
     volume = read_volume(written(tmp_path, array, "image.nrrd"))
     assert np.array_equal(volume.array.astype(np.float64), array.astype(np.float64))
     assert volume.array.dtype.itemsize <= 4
+
+
+def changed(tmp_path, kind, place, *values, name="changed.nii", array=None):
+    """A NIfTI file with one field of its header overwritten."""
+    content = bytearray(written(tmp_path, ramp() if array is None else array, "plain.nii").read_bytes())
+    struct.pack_into(kind, content, place, *values)
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(bytes(content)) if name.endswith("gz") else bytes(content))
+    return path
+
+
+@pytest.mark.parametrize("name", ["scaled.nii", "scaled.nii.gz"])
+def test_integers_with_a_scale_are_read(tmp_path, name):
+    array = ramp(dtype=np.int16)
+    volume = read_volume(changed(tmp_path, "<2f", 112, 2.5, 1.0, name=name, array=array))
+    assert np.allclose(volume.array, array * 2.5 + 1.0)
+
+
+@pytest.mark.parametrize("missing", [1, 4, 351, 353])
+def test_a_few_missing_bytes_are_noticed(tmp_path, missing):
+    whole = bytes(nifti_bytes(tmp_path))
+    (tmp_path / "short.nii").write_bytes(whole[:-missing])
+    refused(tmp_path / "short.nii", "truncated")
+    (tmp_path / "short.nii.gz").write_bytes(gzip.compress(whole[:-missing]))
+    refused(tmp_path / "short.nii.gz", "fewer voxels")
+
+
+def test_voxels_said_to_begin_behind_the_end(tmp_path):
+    refused(changed(tmp_path, "<f", 108, 5000.0), "truncated")
+
+
+def test_every_damage_of_a_compressed_file_is_noticed(tmp_path):
+    path = tmp_path / "image.nii.gz"
+    write_volume(make_volume(size=(20, 20, 20)), path)
+    whole, random = path.read_bytes(), np.random.default_rng(0)
+    passed = []
+    for place in random.integers(0, len(whole), 150):
+        broken = bytearray(whole)
+        broken[place] ^= 1 << random.integers(0, 8)
+        path.write_bytes(broken)
+        with contextlib.suppress(InputError):
+            read_volume(path)
+            passed.append(place)
+    # Only the name or time in gzip's own header may differ.
+    assert all(place < 40 for place in passed)
+    assert len(passed) < 10
+
+
+def test_names_that_hide_the_compression(tmp_path):
+    plain = bytes(nifti_bytes(tmp_path))
+    (tmp_path / "plain.nii.gz").write_bytes(plain)
+    assert np.array_equal(read_volume(tmp_path / "plain.nii.gz").array, ramp())
+    (tmp_path / "packed.nii").write_bytes(gzip.compress(plain))
+    refused(tmp_path / "packed.nii", "rename it to packed.nii.gz")
+
+
+@pytest.mark.parametrize("place", [280, 292])
+def test_no_place_in_space(tmp_path, place):
+    path = changed(tmp_path, "<f", place, float("nan"))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<2h", content, 252, 0, 1)
+    path.write_bytes(content)
+    refused(path, "no place in space")
+
+
+@pytest.mark.parametrize("size", [0, -6])
+def test_impossible_sizes(tmp_path, size):
+    refused(changed(tmp_path, "<h", 42, size), "no size")
+
+
+def test_nifti_2(tmp_path):
+    path = tmp_path / "second.nii"
+    path.write_bytes(struct.pack("<i", 540) + b"n+2\0\r\n\x1a\n" + bytes(1000))
+    refused(path, "NIfTI-2")
+
+
+def test_a_sheared_sform_beside_a_sound_qform_is_warned_of(tmp_path, caplog):
+    content = nifti_bytes(tmp_path)
+    struct.pack_into("<2h", content, 252, 1, 1)
+    struct.pack_into("<12f", content, 280, 1, 0.5, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0)
+    path = tmp_path / "both.nii"
+    path.write_bytes(content)
+    assert read_volume(path).array.shape == (6, 7, 8)
+    assert "not perpendicular" in caplog.text
+
+
+@pytest.mark.parametrize(("header", "voxels"), [("v.mhd", "v.raw"), ("v.nhdr", "v.raw"), ("v.hdr", "v.img")])
+def test_voxels_in_a_file_of_their_own(tmp_path, header, voxels):
+    path = written(tmp_path, ramp(), header)
+    assert np.array_equal(read_volume(path).array, ramp())
+    content = (tmp_path / voxels).read_bytes()
+    (tmp_path / voxels).write_bytes(content[:-8])
+    refused(path, "truncated")
+    (tmp_path / voxels).unlink()
+    refused(path, f"{voxels}, is missing")
+
+
+def test_more_than_the_memory(tmp_path):
+    """A file that could unpack to what its header announces, but not into this computer."""
+    content = nifti_bytes(tmp_path)
+    struct.pack_into("<4h", content, 40, 3, 32000, 32000, 32000)
+    path = tmp_path / "bomb.nii"
+    path.write_bytes(content)
+    refused(path, "more than this computer's memory")
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        find_volumes(tmp_path / "absent")
