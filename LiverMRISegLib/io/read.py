@@ -18,6 +18,8 @@ from LiverMRISegLib.volume import Volume
 logger = logging.getLogger(__name__)
 _MOST_NOT_FINITE = 0.01
 _MASK_VALUES = 20
+# Label maps of many structures: measured 0.89 and more of equal neighbours, real images, 8-bit ones too, 0.11 at most.
+_MANY_LABELS, _HIGHEST_LABEL, _EVEN_SHARE = 256, 2**16 - 1, 0.75
 
 
 def read_volume(path: str | Path, *, series: str | None = None) -> Volume:
@@ -118,8 +120,13 @@ def _metadata(path: Path) -> dict[str, Any]:
 
 
 def _narrowed(array: np.ndarray) -> np.ndarray:
-    """float64 and 64-bit integers as float32; MR magnitudes need no more."""
-    return array.astype(np.float32) if array.dtype in (np.float64, np.int64, np.uint64) else array
+    """64-bit integers as int32 where they fit, else, as float64, float32; MR magnitudes need no more."""
+    if array.dtype in (np.int64, np.uint64) and array.min() >= -(2**31) and array.max() < 2**31:
+        return array.astype(np.int32)
+    if array.dtype in (np.float64, np.int64, np.uint64):
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is repaired or refused as such
+            return array.astype(np.float32)
+    return array
 
 
 def _checked(array: np.ndarray, path: Path) -> np.ndarray:
@@ -146,10 +153,18 @@ def _repaired(array: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _looks_like_mask(array: np.ndarray, lowest: float, highest: float) -> bool:
-    """Few different values, all small whole numbers."""
-    if lowest < 0 or highest > 255:
+    """Few different whole numbers; or some more, in areas of one value each, as in label maps of many structures."""
+    if lowest < 0 or highest > _HIGHEST_LABEL:
         return False
     sample = np.unique(array.reshape(-1)[:: max(1, array.size // 100_000)])
-    if sample.size > _MASK_VALUES or not np.array_equal(sample, np.round(sample)):
+    if sample.size > _MANY_LABELS or not np.array_equal(sample, np.round(sample)):
         return False
-    return np.unique(array).size <= _MASK_VALUES
+    count = np.unique(array).size
+    return count <= _MASK_VALUES or (count <= _MANY_LABELS and _evenness(array) > _EVEN_SHARE)
+
+
+def _evenness(array: np.ndarray) -> float:
+    """Share of the voxels between the extremes whose neighbour along x is equal."""
+    here, next_one = array[:, :, :-1], array[:, :, 1:]
+    inside = (here > array.min()) & (here < array.max())
+    return float(np.mean(here[inside] == next_one[inside])) if inside.any() else 1.0

@@ -7,7 +7,7 @@ import struct
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import make_volume
+from conftest import DATA, make_volume
 
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import find_volumes, read_volume, write_volume
@@ -151,6 +151,51 @@ def test_mask_as_image(tmp_path):
     mask[7:8] = 4
     refused(written(tmp_path, mask), "looks like a mask")
     refused(written(tmp_path, mask.astype(np.float32), "float.nii"), "looks like a mask")
+
+
+def test_a_label_map_of_many_structures_as_image(tmp_path):
+    blocks = np.arange(60).reshape(3, 4, 5).repeat(8, 0).repeat(8, 1).repeat(12, 2)
+    refused(written(tmp_path, blocks.astype(np.int16)), "60 different values, it looks like a mask")
+
+
+def test_eight_bit_images_are_no_masks(tmp_path):
+    """Smooth, noisy, with wide areas at both ends of the scale, as windowed images have."""
+    random = np.random.default_rng(0)
+    smooth = np.add.outer(np.linspace(-150, 200, 20), np.add.outer(np.linspace(0, 150, 40), np.zeros(50)))
+    image = np.clip(smooth + random.normal(0, 4, smooth.shape), 0, 255).astype(np.uint8)
+    assert np.array_equal(read_volume(written(tmp_path, image)).array, image)
+
+
+@pytest.mark.skipif(not (DATA / "ct_whole").is_dir(), reason="real images are not beside this checkout")
+@pytest.mark.parametrize("file", ["ct_whole/ct_label104.nii.gz", "labelmaps/spl_atlas.nrrd"])
+def test_real_label_maps_as_images(file):
+    refused(DATA / file, "looks like a mask")
+
+
+@pytest.mark.skipif(not (DATA / "ct_whole").is_dir(), reason="real images are not beside this checkout")
+@pytest.mark.parametrize(
+    "file", ["ct_whole/ct.nii.gz", "ct_multiorgan/ct_00.nii.gz", "mr_left_atrium/la_01.nii.gz",
+             "mr_t1_slab/example_mr_sm.nii.gz", "mr_t2_liver_kidneys_spleen/mr_01.nii.gz"],
+)  # fmt: skip
+def test_real_images_are_read(file):
+    assert np.unique(read_volume(DATA / file).array).size > 200
+
+
+@pytest.mark.parametrize("value", [2**31, 2**40])
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64])
+def test_large_integers_become_floats(tmp_path, dtype, value):
+    array = ramp((4, 6, 9), np.int64).astype(dtype)
+    array[0, 0, 0] = value
+    volume = read_volume(written(tmp_path, array, "image.nrrd"))
+    assert volume.array.dtype == np.float32
+    assert volume.array[0, 0, 0] == value
+
+
+def test_a_double_too_large_for_a_float_is_repaired(tmp_path, caplog):
+    array = ramp((8, 9, 10), np.float64)
+    array[1, 2, 3] = 1e300
+    assert np.isfinite(read_volume(written(tmp_path, array)).array).all()
+    assert "1 voxels are NaN or infinite" in caplog.text
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.uint32, np.uint64, np.int64, np.float64])
