@@ -30,7 +30,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         _flush(temporary)
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
-        _flush(path.parent)
+        with contextlib.suppress(OSError):  # the file is in place; some network folders cannot be flushed
+            _flush(path.parent)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
     finally:
@@ -53,7 +54,9 @@ def _reserve(path: Path) -> Path:
     """An empty temporary file beside `path`; its name keeps the ending, since writers choose the format by it."""
     name, dot, ending = path.name.partition(".")
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{name}.", suffix=f".tmp{dot}{ending}", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(
+            prefix=f".{name[:40]}.", suffix=f".tmp{dot}{ending[-40:]}", dir=path.parent
+        )
     except FileNotFoundError as error:
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first") from error
     except OSError as error:
@@ -80,8 +83,11 @@ def _umask() -> int:
 
 
 def _reason(error: OSError) -> str:
+    cause = error.__cause__ or error.__context__
+    if error.errno is None and isinstance(cause, OSError):  # wrapped by a library, with its own traceback as text
+        return _reason(cause)
     if error.errno == errno.ENOSPC:
         return "the disk is full; free some space"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "no permission to write there; choose another folder"
-    return error.strerror or str(error)
+    return error.strerror or " ".join(str(error).split())

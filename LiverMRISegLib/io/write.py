@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,10 @@ def write_volume(volume: Volume, path: str | Path) -> None:
     """
     path = Path(path)
     _format_of(path, IMAGE_FORMATS)
-    _write(volume.to_sitk(), path)
+    array = volume.array
+    if array.dtype in (np.bool_, np.float16):  # types that the formats do not have
+        array = array.astype(np.uint8 if array.dtype == np.bool_ else np.float32)
+    _write(replace(volume, array=array).to_sitk(), path)
 
 
 def write_segmentation(
@@ -43,20 +47,31 @@ def write_segmentation(
         source: the segmented volume; a DICOM SEG needs one that was read from DICOM.
 
     Raises:
-        UsageError: another ending, or .dcm for an input that was not DICOM.
+        UsageError: another ending, .dcm for an input that was not DICOM, or no label map of `geometry`.
         OutputError: it cannot be written there.
     """
     path = Path(path)
     kind = _format_of(path, SEGMENTATION_FORMATS)
+    labelmap = _whole_labels(labelmap, path)
     if kind == "dcm":
         from LiverMRISegLib.io.dicom_seg import write_dicom_seg
 
         write_dicom_seg(path, labelmap, labels, source)
         return
-    image = Volume(labelmap.astype(np.uint8, copy=False), geometry).to_sitk()
+    image = Volume(labelmap, geometry).to_sitk()
     if kind == "seg.nrrd":
         seg_nrrd.tag(image, labels)
     _write(image, path)
+
+
+def _whole_labels(labelmap: np.ndarray, path: Path) -> np.ndarray:
+    """The labels as uint8, or uint16 where they are larger; UsageError if they are no labels."""
+    if labelmap.dtype != np.bool_ and not np.issubdtype(labelmap.dtype, np.integer):
+        raise UsageError(f"{path}: labels are whole numbers, not {labelmap.dtype}; threshold or round them first")
+    lowest, highest = (int(labelmap.min()), int(labelmap.max())) if labelmap.size else (0, 0)
+    if lowest < 0 or highest > 2**16 - 1:
+        raise UsageError(f"{path}: labels lie between 0 and {2**16 - 1}, not {lowest} and {highest}")
+    return labelmap.astype(np.uint8 if highest < 256 else np.uint16, copy=False)
 
 
 def _format_of(path: Path, known: tuple[str, ...]) -> str:

@@ -170,3 +170,22 @@ def test_float_labels_are_read_and_images_are_not_labels(tmp_path):
     write_volume(volume, tmp_path / "image.nii")
     with pytest.raises(Exception, match="fractions"):
         read_labelmap(tmp_path / "image.nii")
+
+
+@pytest.mark.parametrize(("array", "words"), [(np.full((12, 16, 20), -1), "between"), (np.ones((12, 16, 20)), "whole")])
+def test_what_is_no_label_map_is_not_written(tmp_path, array, words):
+    with pytest.raises(UsageError, match=words):
+        write_segmentation(tmp_path / "m.nrrd", array, CHAOS, make_volume().geometry)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(("kind", "stored"), [(np.bool_, np.uint8), (np.float16, np.float32), (np.int64, np.int64)])
+def test_types_that_the_formats_lack(tmp_path, kind, stored):
+    import SimpleITK as sitk
+
+    volume = make_volume()
+    array = (np.round(volume.array) % 2 if kind is np.bool_ else np.round(volume.array)).astype(kind)
+    write_volume(Volume(array, volume.geometry), tmp_path / "v.nii.gz")
+    back = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "v.nii.gz")))
+    assert back.dtype == stored
+    assert np.array_equal(back, array.astype(stored))
