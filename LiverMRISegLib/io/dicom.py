@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.headers import quietly
+from LiverMRISegLib.io.headers import is_dicom_file, quietly
 from LiverMRISegLib.volume import Volume
 
 _TAGS = {
@@ -23,7 +24,11 @@ _TAGS = {
     "contrast agent": "0018|0010",
 }
 _POSITION, _ORIENTATION, _NUMBER = "0020|0032", "0020|0037", "0020|0011"
+_SPACING, _SLOPE, _INTERCEPT = "0028|0030", "0028|1053", "0028|1052"
+_LISTED = (_TAGS["series description"], _TAGS["modality"])
 _TOLERANCE = 0.1
+# What is stored beside images and is none to be segmented: results, reports, plans, presentation states.
+_NO_IMAGES = frozenset({"SEG", "SR", "PR", "KO", "REG", "RTSTRUCT", "RTDOSE", "RTPLAN", "DOC"})
 
 
 @dataclass(frozen=True)
@@ -45,40 +50,54 @@ class SeriesInfo:
         return f"{self.uid} ({self.description or 'no description'}, {self.modality}, {self.count} images)"
 
 
-def is_dicom_file(path: Path) -> bool:
-    """Whether the file begins as DICOM files do."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
 def is_dicom_folder(folder: Path) -> bool:
-    """Whether the folder itself (not its subfolders) holds a DICOM image."""
-    return folder.is_dir() and any(is_dicom_file(path) for path in sorted(folder.iterdir()) if path.is_file())
+    """Whether the folder itself (not its subfolders) holds a DICOM image; results such as DICOM SEG are none."""
+    return folder.is_dir() and any(_is_image(_header(path)) for path in _dicom_files(folder))
 
 
 def list_series(folder: Path) -> list[SeriesInfo]:
     """The image series in `folder` by their number; InputError if there is none."""
-    series = []
+    series: list[SeriesInfo] = []
+    unread = set(map(str, _dicom_files(folder)))
     for uid in quietly(lambda: sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))):
         files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-        first = _header(Path(files[0]))
-        if first is not None:
-            number = first.get(_NUMBER, "").strip()
-            series.append(
-                SeriesInfo(
-                    uid,
-                    first.get(_TAGS["series description"], "").strip(),
-                    first.get(_TAGS["modality"], "").strip(),
-                    int(number) if number.lstrip("-").isdigit() else 0,
-                    tuple(files),
-                )
-            )
+        unread.difference_update(files)
+        first = _header(Path(files[0])) or {}
+        if _is_image(first):
+            description, modality, number = (_text(first, tag) for tag in (*_LISTED, _NUMBER))
+            is_number = number.lstrip("-").isdigit()
+            series.append(SeriesInfo(uid, description, modality, int(number) if is_number else 0, tuple(files)))
+    if unread:
+        raise InputError(
+            f"{folder}: {len(unread)} DICOM file(s) are truncated or damaged, the first is "
+            f"{Path(min(unread)).name}; copy or export the series again"
+        )
     if not series:
-        raise InputError(f"{folder}: holds no DICOM image; give the folder with the images of a series")
+        raise _no_images(folder)
     return sorted(series, key=lambda s: (s.number, s.uid))
+
+
+def _no_images(folder: Path) -> InputError:
+    if not folder.is_dir():
+        return InputError(f"{folder}: no such folder; check the path")
+    inside = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and is_dicom_folder(path)]
+    where = f"one of its folders: {', '.join(inside[:10])}" if inside else "the folder with the images of a series"
+    return InputError(f"{folder}: holds no DICOM image; give {where}")
+
+
+def _dicom_files(folder: Path) -> Iterator[Path]:
+    """The DICOM files directly in `folder`, without a medium's directory."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        if path.name.upper() != "DICOMDIR" and path.is_file() and is_dicom_file(path):
+            yield path
+
+
+def _is_image(header: dict[str, str] | None) -> bool:
+    return bool(header) and _text(header or {}, _TAGS["modality"]) not in _NO_IMAGES
+
+
+def _text(header: dict[str, str], tag: str) -> str:
+    return header.get(tag, "").strip().strip("\0")
 
 
 def read_series(folder: Path, uid: str | None = None) -> Volume:
@@ -88,9 +107,13 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
         InputError: no images, several series and no `uid`, missing slices, or images that do not fit together.
     """
     series = _chosen(folder, list_series(folder), uid)
-    if len(series.files) > 1:
-        _check_positions(folder, series)
     reader = sitk.ImageSeriesReader()
+    if len(series.files) > 1:
+        headers = [_header(Path(file)) or {} for file in series.files]
+        _check_positions(folder, series, headers)
+        if len({(_text(h, _SLOPE), _text(h, _INTERCEPT)) for h in headers}) > 1:
+            # Each image has a scale of its own: as integers, the type of the first, fractions would be cut off.
+            reader.SetOutputPixelType(sitk.sitkFloat32)
     reader.SetFileNames(series.files)
     try:
         image = quietly(reader.Execute)
@@ -107,7 +130,7 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
 def facts(path: Path) -> dict[str, Any]:
     """How the image was acquired, from the header of one file: nothing that names a person."""
     header = _header(path) or {}
-    found = {name: header.get(tag, "").strip() for name, tag in _TAGS.items()}
+    found = {name: _text(header, tag) for name, tag in _TAGS.items()}
     return {name: value for name, value in found.items() if value}
 
 
@@ -134,16 +157,27 @@ def _header(path: Path) -> dict[str, str] | None:
     return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
 
 
-def _check_positions(folder: Path, series: SeriesInfo) -> None:
-    """Slices must lie evenly along the normal, one at each place."""
-    headers = [_header(Path(file)) or {} for file in series.files]
+def _check_positions(folder: Path, series: SeriesInfo, headers: list[dict[str, str]]) -> None:
+    """Slices must lie evenly along the normal, one at each place, not shifted in their plane."""
     if any(_POSITION not in header or _ORIENTATION not in header for header in headers):
         raise InputError(f"{folder}: images of series {series.uid} tell no position; export it as an MR series")
-    rows = np.array([[float(v) for v in h[_ORIENTATION].split("\\")] for h in headers])
+    if any(min(_numbers(header, _SPACING) or [0.0]) <= 0 for header in headers):
+        raise InputError(f"{folder}: images of series {series.uid} tell no pixel spacing; export it as an MR series")
+    rows = np.array([_numbers(header, _ORIENTATION) for header in headers])
     if np.abs(rows - rows[0]).max() > 1e-3:
         raise InputError(f"{folder}: the images of series {series.uid} lie in different planes (a localizer?)")
     normal = np.cross(rows[0, :3], rows[0, 3:])
-    places = np.sort([np.dot([float(v) for v in h[_POSITION].split("\\")], normal) for h in headers])
+    corners = np.array([_numbers(header, _POSITION) for header in headers])
+    _check_steps(folder, series, np.sort(corners @ normal))
+    drift = (corners - corners[0]) @ rows[0].reshape(2, 3).T
+    if np.abs(drift).max() > _TOLERANCE * min(_numbers(headers[0], _SPACING)):
+        raise InputError(
+            f"{folder}: the images of series {series.uid} are shifted in their plane (tilted gantry); "
+            "resample it to a regular grid first"
+        )
+
+
+def _check_steps(folder: Path, series: SeriesInfo, places: np.ndarray) -> None:
     steps = np.diff(places)
     usual = float(np.median(steps))
     if steps.min() < 0.01:
@@ -158,3 +192,11 @@ def _check_positions(folder: Path, series: SeriesInfo) -> None:
             f"{folder}: series {series.uid} lacks about {missing} slice(s) between {places[widest]:.1f} mm "
             f"and {places[widest + 1]:.1f} mm; export it again, complete"
         )
+
+
+def _numbers(header: dict[str, str], tag: str) -> list[float]:
+    """The numbers of a tag; none where it is missing or no number."""
+    try:
+        return [float(text) for text in _text(header, tag).split("\\")]
+    except ValueError:
+        return []

@@ -9,9 +9,14 @@ import numpy as np
 
 from LiverMRISegLib import __version__
 from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.atomic import atomic_path
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import Geometry, Volume
+
+_MAY_BE_EMPTY = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber",
+)  # fmt: skip
 
 
 def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: Volume | None) -> None:
@@ -27,20 +32,75 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
     present = [(value, organ) for value, organ in labels.items() if np.any(labelmap == value)]
     if not present:
         raise UsageError(f"{path}: nothing was segmented, and a DICOM SEG cannot be empty; write .nii.gz instead")
+    highdicom, pydicom = _libraries()
+    datasets = [pydicom.dcmread(file) for file in files]
+    for dataset in datasets:
+        _complete(dataset, path)
+    numbered = np.zeros_like(labelmap, dtype=np.uint8)
+    for number, (value, _) in enumerate(present, start=1):
+        numbered[labelmap == value] = number
+    descriptions = [_description(highdicom, n, organ) for n, (_, organ) in enumerate(present, start=1)]
+    try:
+        segmentation = _segmentation(highdicom, datasets, numbered, descriptions)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path}: the DICOM images do not allow a DICOM SEG ({reason}); write .seg.nrrd") from error
+    with atomic_path(path) as temporary:
+        segmentation.save_as(str(temporary))
+
+
+def read_dicom_seg(path: Path) -> Volume:
+    """The label map of a DICOM SEG, values as its segments are numbered; `metadata["segments"]` maps value to name.
+
+    Raises:
+        InputError: it is no DICOM SEG, or its segments overlap.
+        UsageError: highdicom is not installed.
+    """
+    highdicom, _ = _libraries()
+    try:
+        segmentation = highdicom.seg.segread(path)
+        volume = segmentation.get_volume(combine_segments=True)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: is no DICOM SEG that can be read as a label map ({reason})") from error
+    slices, rows, columns = volume.spatial_shape
+    # highdicom's index axes are ours, [Z, Y, X], and its world is DICOM's, LPS; ITK's order is x, y, z.
+    direction = np.array(volume.direction)[:, ::-1]
+    geometry = Geometry(
+        (columns, rows, slices),
+        tuple(float(s) for s in volume.spacing[::-1]),  # type: ignore[arg-type]
+        tuple(float(p) for p in volume.position),  # type: ignore[arg-type]
+        tuple(tuple(float(v) for v in row) for row in direction),  # type: ignore[arg-type]
+    )
+    names = {int(n): segmentation.get_segment_description(n).segment_label for n in segmentation.segment_numbers}
+    return Volume(np.asarray(volume.array), geometry, path.name.removesuffix(".dcm"), {"segments": names})
+
+
+def _libraries() -> tuple[Any, Any]:
     try:
         import highdicom
         import pydicom
     except ImportError as error:
         raise UsageError("DICOM SEG needs highdicom: pip install 'livermriseg[dicom]'") from error
-    datasets = [pydicom.dcmread(file) for file in files]
-    numbered = np.zeros_like(labelmap, dtype=np.uint8)
-    for number, (value, _) in enumerate(present, start=1):
-        numbered[labelmap == value] = number
-    segmentation = highdicom.seg.Segmentation(
+    return highdicom, pydicom
+
+
+def _complete(dataset: Any, path: Path) -> None:
+    """Give attributes that may be empty, and that tools which hide names delete, an empty value."""
+    for keyword in _MAY_BE_EMPTY:
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        if not dataset.get(keyword):
+            raise UsageError(f"{path}: the DICOM images have no {keyword}, a DICOM SEG needs it; write .seg.nrrd")
+
+
+def _segmentation(highdicom: Any, datasets: list[Any], numbered: np.ndarray, descriptions: list[Any]) -> Any:
+    return highdicom.seg.Segmentation(
         source_images=datasets,
         pixel_array=numbered,
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=[_description(highdicom, n, organ) for n, (_, organ) in enumerate(present, start=1)],
+        segment_descriptions=descriptions,
         series_instance_uid=highdicom.UID(),
         series_number=int(datasets[0].get("SeriesNumber") or 0) + 1000,
         sop_instance_uid=highdicom.UID(),
@@ -51,8 +111,6 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
         device_serial_number="0",
         series_description="LiverMRISeg segmentation, for research use only",
     )
-    with atomic_path(path) as temporary:
-        segmentation.save_as(str(temporary))
 
 
 def _description(highdicom: Any, number: int, organ: Organ) -> Any:

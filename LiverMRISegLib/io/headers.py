@@ -51,6 +51,15 @@ def read_header(path: Path) -> sitk.ImageFileReader:
     return reader
 
 
+def is_dicom_file(path: Path) -> bool:
+    """Whether the file begins as DICOM files do."""
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
 def quietly(call: Callable[[], T]) -> T:
     """Run a reader without its warnings of several lines; errors are still raised."""
     before = sitk.ProcessObject.GetGlobalWarningDisplay()
@@ -126,6 +135,8 @@ def _check_geometry(path: Path, reader: sitk.ImageFileReader) -> None:
         raise InputError(f"{path}: a voxel spacing is zero or negative; correct the header")
     if min(reader.GetSize()[:3]) < 2:
         size = " x ".join(map(str, reader.GetSize()[:3]))
+        if is_dicom_file(path):
+            raise InputError(f"{path}: is a single DICOM image ({size}); give the folder with all images of the series")
         raise InputError(f"{path}: is only one voxel thin ({size}); a volume of several slices is needed")
     if not np.all(np.isfinite(reader.GetOrigin())):
         raise InputError(f"{path}: its header gives no place in space (NaN); correct the header or export it again")

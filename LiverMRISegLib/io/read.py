@@ -11,7 +11,7 @@ import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import dicom
-from LiverMRISegLib.io.headers import VOLUME_ENDINGS, quietly, read_header
+from LiverMRISegLib.io.headers import VOLUME_ENDINGS, is_dicom_file, quietly, read_header
 from LiverMRISegLib.io.nifti import is_nifti, not_finite
 from LiverMRISegLib.volume import Volume
 
@@ -53,19 +53,25 @@ def read_volume(path: str | Path, *, series: str | None = None) -> Volume:
 
 
 def read_labelmap(path: str | Path) -> Volume:
-    """Read integer labels from any of the formats; `metadata["segments"]` maps value to name for .seg.nrrd files.
+    """Read integer labels from any of the formats; `metadata["segments"]` maps value to name for .seg.nrrd, DICOM SEG.
 
     The segments of a .seg.nrrd keep their label values; where its layers use a value twice, segments are
-    numbered 1, 2, ... in their order, and where they overlap the later one wins.
+    numbered 1, 2, ... in their order, and where they overlap the later one wins. A DICOM SEG holds the slices with
+    segments only; its values are the numbers of the segments.
 
     Raises:
         InputError: it cannot be read, or its values are no labels.
+        UsageError: it is a DICOM SEG and highdicom is not installed.
     """
     path = Path(path)
     if path.name.lower().endswith(".seg.nrrd"):
         from LiverMRISegLib.io.seg_nrrd import read_seg_nrrd
 
         return read_seg_nrrd(path)
+    if is_dicom_file(path):
+        from LiverMRISegLib.io.dicom_seg import read_dicom_seg
+
+        return read_dicom_seg(path)
     volume = Volume.from_sitk(_pixels(path), name_of(path))
     array = volume.array
     if not np.issubdtype(array.dtype, np.integer):
@@ -116,7 +122,7 @@ def _pixels(path: Path) -> sitk.Image:
 
 def _metadata(path: Path) -> dict[str, Any]:
     """What a single DICOM file with many frames tells; the other formats tell nothing."""
-    return dicom.facts(path) if dicom.is_dicom_file(path) else {}
+    return dicom.facts(path) if is_dicom_file(path) else {}
 
 
 def _narrowed(array: np.ndarray) -> np.ndarray:

@@ -1,0 +1,66 @@
+"""The model that is shipped: whole, small, and sensible on the phantom and, where they are at hand, on real volumes."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import DATA, ROOT
+
+from LiverMRISegLib import Segmenter, read_volume
+from LiverMRISegLib.anatomy import CHAOS, Sequence
+from LiverMRISegLib.data.phantom import LABELS, make_study
+from LiverMRISegLib.io import read_labelmap
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models, load_model
+
+REAL = DATA / "mr_t2_liver_kidneys_spleen"
+
+
+def dice(first, second):
+    return 2 * np.logical_and(first, second).sum() / max(1, first.sum() + second.sum())
+
+
+@pytest.fixture(scope="module")
+def segmenter():
+    return Segmenter.load(device="cpu")
+
+
+def test_it_is_whole_small_and_says_what_it_is():
+    package = load_model(DEFAULT_MODEL)
+    package.verify()
+    assert package.size_mb <= 12
+    assert {"liver", "spleen", "right kidney", "left kidney"} <= {o.name for o in package.spec.labels.organs}
+    assert "research use" in package.spec.intended_use.lower()
+    assert package.spec.metrics
+    assert all("cases" in metric and "data set" in metric for metric in package.spec.metrics)
+    assert (ROOT / f"Resources/models/{DEFAULT_MODEL}.md").is_file()
+
+
+def test_everything_in_the_catalog_is_there():
+    document = json.loads((ROOT / "Resources/models/catalog.json").read_text())
+    names = [entry["name"] for entry in document["models"]]
+    assert DEFAULT_MODEL in names
+    shipped = {entry.name: entry.path for entry in list_models() if entry.is_shipped}
+    assert all(shipped[name].is_dir() for name in names)
+
+
+@pytest.mark.parametrize("sequence", [Sequence.T2WI, Sequence.T1WI, Sequence.GED4])
+def test_the_phantom_is_segmented_in_any_sequence(segmenter, sequence):
+    scan = make_study([sequence], seed=1)[sequence]
+    result = segmenter.segment(scan.volume)
+    for value, organ in result.labels.items():
+        if organ.name == "liver":
+            assert dice(result.labelmap == value, scan.labelmap.array == LABELS.value_of(organ)) > 0.8
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="real images are not beside this checkout")
+@pytest.mark.parametrize("name", ["mr_02", "mr_20"])
+def test_a_real_volume(segmenter, name):
+    result = segmenter.segment(read_volume(REAL / f"{name}.nii.gz"))
+    truth = read_labelmap(REAL / f"{name}_label.nii.gz").array
+    found = {o.name: result.labelmap == v for v, o in result.labels.items()}
+    drawn = {o.name: truth == v for v, o in CHAOS.items()}
+    assert dice(found["liver"], drawn["liver"]) > 0.7
+    assert dice(found["right kidney"], drawn["right kidney"]) > 0.6
+    assert dice(found["left kidney"], drawn["left kidney"]) > 0.6
+    assert dice(found["right kidney"], drawn["left kidney"]) < 0.05
+    assert dice(found["left kidney"], drawn["right kidney"]) < 0.05
