@@ -27,6 +27,9 @@ _POSITION, _ORIENTATION, _NUMBER = "0020|0032", "0020|0037", "0020|0011"
 _SPACING, _SLOPE, _INTERCEPT = "0028|0030", "0028|1053", "0028|1052"
 _LISTED = (_TAGS["series description"], _TAGS["modality"])
 _TOLERANCE = 0.1
+# Media storage SOP class (0002,0002), and the classes of MR, CT and secondary capture images (DICOM PS3.6, annex A).
+_CLASS_ELEMENT, _STORAGE = b"\x02\x00\x02\x00UI", "1.2.840.10008.5.1.4.1.1."
+_IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
 # What is stored beside images and is none to be segmented: results, reports, plans, presentation states.
 _NO_IMAGES = frozenset({"SEG", "SR", "PR", "KO", "REG", "RTSTRUCT", "RTDOSE", "RTPLAN", "DOC"})
 
@@ -58,7 +61,7 @@ def is_dicom_folder(folder: Path) -> bool:
 def list_series(folder: Path) -> list[SeriesInfo]:
     """The image series in `folder` by their number; InputError if there is none."""
     series: list[SeriesInfo] = []
-    unread = set(map(str, _dicom_files(folder)))
+    unread = {str(path) for path in _dicom_files(folder) if _claims_to_be_an_image(path)}
     for uid in quietly(lambda: sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))):
         files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
         unread.difference_update(files)
@@ -94,6 +97,16 @@ def _dicom_files(folder: Path) -> Iterator[Path]:
 
 def _is_image(header: dict[str, str] | None) -> bool:
     return bool(header) and _text(header or {}, _TAGS["modality"]) not in _NO_IMAGES
+
+
+def _claims_to_be_an_image(path: Path) -> bool:
+    """Whether the file is MR, CT or secondary capture by the class in its first bytes, which survive a truncation."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    place = head.find(_CLASS_ELEMENT)
+    length = int.from_bytes(head[place + 6 : place + 8], "little")
+    uid = head[place + 8 : place + 8 + length].strip(b"\0 ").decode("ascii", "replace") if place >= 0 else ""
+    return uid.startswith(_STORAGE) and uid.removeprefix(_STORAGE) in _IMAGE_CLASSES
 
 
 def _text(header: dict[str, str], tag: str) -> str:

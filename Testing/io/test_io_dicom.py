@@ -6,10 +6,10 @@ from conftest import all_directions, make_volume, oblique_directions, write_dico
 
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.io import find_volumes, is_dicom_folder, list_series, read_volume, write_segmentation
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.io import find_volumes, is_dicom_folder, list_series, read_labelmap, read_volume, write_segmentation
+from LiverMRISegLib.volume import Volume, resample
 
-pytest.importorskip("pydicom")
+pydicom = pytest.importorskip("pydicom")
 # Directions with a right-handed set of axes: slices are stacked along the normal.
 PROPER = [d for d in all_directions() + oblique_directions() if np.linalg.det(d) > 0]
 
@@ -57,8 +57,6 @@ def test_missing_slices_are_named(tmp_path):
 def test_two_images_at_one_place(tmp_path):
     volume = series()
     write_dicom_series(tmp_path / "s", volume)
-    import pydicom
-
     first = sorted((tmp_path / "s").iterdir())[0]
     data = pydicom.dcmread(first)
     data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = "1.2.826.0.1.3680043.10.1.1.99"
@@ -74,6 +72,139 @@ def test_folders_without_images(tmp_path):
     with pytest.raises(InputError, match="no DICOM image"):
         read_volume(tmp_path)
     assert not is_dicom_folder(tmp_path)
+
+
+def edited(folder, change, only=None):
+    """A DICOM series with `change(dataset, number)` done to its files."""
+    write_dicom_series(folder, series())
+    for number, path in enumerate(sorted(folder.iterdir())):
+        if only is None or number in only:
+            data = pydicom.dcmread(path)
+            change(data, number)
+            data.save_as(path)
+    return folder
+
+
+@pytest.mark.parametrize("number", [0, 5, 11])
+@pytest.mark.parametrize("kept", [400, -300])
+def test_a_truncated_file_is_named(tmp_path, number, kept):
+    write_dicom_series(tmp_path / "s", series())
+    path = sorted((tmp_path / "s").iterdir())[number]
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(InputError, match=f"1 DICOM file.*damaged, the first is {path.name}"):
+        read_volume(tmp_path / "s")
+
+
+def test_reports_and_results_beside_the_images_are_passed_over(tmp_path):
+    write_dicom_series(tmp_path, series())
+    report = pydicom.dcmread(sorted(tmp_path.iterdir())[0])
+    for keyword in ("PixelData", "Rows", "Columns", "BitsAllocated", "ImagePositionPatient", "PixelSpacing"):
+        delattr(report, keyword)
+    report.Modality, report.SeriesInstanceUID = "SR", "1.2.826.0.1.3680043.10.77"
+    report.SOPClassUID = report.file_meta.MediaStorageSOPClassUID = pydicom.uid.BasicTextSRStorage
+    report.save_as(tmp_path / "report.dcm")
+    (tmp_path / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    volume = read_volume(tmp_path)
+    assert volume.array.shape == (12, 16, 20)
+    pytest.importorskip("highdicom")
+    write_segmentation(
+        tmp_path / "result.dcm", np.ones(volume.array.shape, np.uint8), CHAOS, volume.geometry, source=volume
+    )
+    assert [s.count for s in list_series(tmp_path)] == [12]
+    (tmp_path / "results").mkdir()
+    (tmp_path / "result.dcm").rename(tmp_path / "results" / "result.dcm")
+    assert not is_dicom_folder(tmp_path / "results")
+
+
+def test_every_image_keeps_its_own_scale(tmp_path):
+    def scale(data, number):
+        data.RescaleSlope, data.RescaleIntercept = f"{1 + number / 8}", "-0.5"
+
+    expected = series().array * (1 + np.arange(12) / 8)[:, None, None] - 0.5
+    assert np.allclose(read_volume(edited(tmp_path / "s", scale)).array, expected, atol=1e-3)
+
+
+def test_slices_shifted_in_their_plane(tmp_path):
+    def tilt(data, number):
+        x, y, z = data.ImagePositionPatient
+        data.ImagePositionPatient = [x, y + number * 1.0, z]
+
+    with pytest.raises(InputError, match="tilted gantry"):
+        read_volume(edited(tmp_path / "s", tilt))
+
+
+@pytest.mark.parametrize("spacing", [None, [0, 0], [-1, 1]])
+def test_images_without_a_pixel_spacing(tmp_path, spacing):
+    with pytest.raises(InputError, match="no pixel spacing"):
+        read_volume(edited(tmp_path / "s", lambda data, _: setattr(data, "PixelSpacing", spacing)))
+
+
+def test_images_without_a_position(tmp_path):
+    with pytest.raises(InputError, match="no position"):
+        read_volume(edited(tmp_path / "s", lambda data, _: delattr(data, "ImagePositionPatient")))
+
+
+def test_an_image_of_another_size(tmp_path):
+    def halve(data, _):
+        data.Rows, data.PixelData = 8, data.PixelData[: len(data.PixelData) // 2]
+
+    with pytest.raises(InputError, match="do not fit together"):
+        read_volume(edited(tmp_path / "s", halve, only=[3]))
+
+
+def test_a_single_image(tmp_path):
+    write_dicom_series(tmp_path / "s", series(), skip=range(1, 12))
+    with pytest.raises(InputError, match="single image"):
+        read_volume(tmp_path / "s")
+    with pytest.raises(InputError, match="give the folder"):
+        read_volume(next((tmp_path / "s").iterdir()))
+
+
+def test_a_folder_of_folders_names_them(tmp_path):
+    write_dicom_series(tmp_path / "T2", series())
+    with pytest.raises(InputError, match="give one of its folders: T2"):
+        read_volume(tmp_path)
+    with pytest.raises(InputError, match="no such folder"):
+        list_series(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("keyword", ["PatientName", "StudyID", "AccessionNumber", "StudyDate"])
+def test_dicom_seg_of_images_without_names(tmp_path, keyword):
+    pytest.importorskip("highdicom")
+    volume = read_volume(edited(tmp_path / "s", lambda data, _: delattr(data, keyword)))
+    labels = np.ones(volume.array.shape, np.uint8)
+    write_segmentation(tmp_path / "m.dcm", labels, CHAOS, volume.geometry, source=volume)
+    assert (read_labelmap(tmp_path / "m.dcm").array == 1).all()
+
+
+@pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "StudyInstanceUID"])
+def test_dicom_seg_needs_what_names_its_images(tmp_path, keyword):
+    pytest.importorskip("highdicom")
+    volume = read_volume(edited(tmp_path / "s", lambda data, _: delattr(data, keyword)))
+    labels = np.ones(volume.array.shape, np.uint8)
+    with pytest.raises(UsageError, match=rf"{keyword}.*write \.seg\.nrrd"):
+        write_segmentation(tmp_path / "m.dcm", labels, CHAOS, volume.geometry, source=volume)
+    assert not (tmp_path / "m.dcm").exists()
+
+
+@pytest.mark.parametrize("direction", [np.eye(3), *oblique_directions()], ids=range(5))
+def test_dicom_seg_is_read_back_in_place(tmp_path, direction):
+    pytest.importorskip("highdicom")
+    write_dicom_series(tmp_path / "s", series(direction if np.linalg.det(direction) > 0 else -direction))
+    volume = read_volume(tmp_path / "s")
+    labels = np.random.default_rng(0).integers(0, 5, volume.array.shape).astype(np.uint8)
+    write_segmentation(tmp_path / "m.dcm", labels, CHAOS, volume.geometry, source=volume)
+    back = read_labelmap(tmp_path / "m.dcm")
+    assert back.metadata["segments"] == {value: organ.title for value, organ in CHAOS.items()}
+    turned = resample(back, volume.geometry, nearest=True)
+    assert np.array_equal(turned.array, labels)
+
+
+def test_what_is_no_dicom_seg_is_no_label_map(tmp_path):
+    pytest.importorskip("highdicom")
+    write_dicom_series(tmp_path, series())
+    with pytest.raises(InputError, match="no DICOM SEG"):
+        read_labelmap(sorted(tmp_path.iterdir())[0])
 
 
 def test_dicom_folders_are_found_among_volumes(tmp_path):
