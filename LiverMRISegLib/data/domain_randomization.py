@@ -28,7 +28,11 @@ _PARCELLED = (Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.VISCERAL_FAT)
 
 @dataclass(frozen=True)
 class RandomizationConfig:
-    """How far the generator strays; mm, degrees, and intensities where a painted image spans 0 to 1."""
+    """How far the generator strays; mm, degrees, and intensities where a painted image spans 0 to 1.
+
+    `family_probability`: how often the contrast is drawn around a family of MR sequences (`contrast_priors`)
+    rather than from anywhere. `slice_gain`: how unevenly bright neighbouring slices are, at most.
+    """
 
     patch: tuple[int, int, int] = (80, 96, 96)
     spacing: float = 3.0
@@ -39,14 +43,14 @@ class RandomizationConfig:
     deformation_grid: int = 7
     texture: float = 0.5
     lesion_probability: float = 0.3
-    vessel_probability: float = 0.4
-    family_probability: float = 0.0
-    bias: float = 0.5
+    vessel_probability: float = 0.6
+    family_probability: float = 0.7
+    bias: float = 0.6
     slice_thickness: tuple[float, float] = (3.0, 10.0)
     thick_probability: float = 0.8
     noise: float = 0.08
     gamma: float = 0.6
-    slice_gain: float = 0.0
+    slice_gain: float = 0.15
     crop_probability: float = 0.6
     shortest_field_of_view: float = 60.0
 

@@ -25,7 +25,7 @@ def main() -> int:
     organs = ("liver", "right kidney", "left kidney", "spleen")
     scan = make_study([Sequence.T1WI])[Sequence.T1WI]
     body = make_body("phantom", scan.labelmap, LABELS)
-    config = RandomizationConfig(family_probability=0.55)
+    config = RandomizationConfig()
     maker = SampleMaker(organs, config, PreparationSpec((3.0, 3.0, 3.0), normalisation="percentile-z-score"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
