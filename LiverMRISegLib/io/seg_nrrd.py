@@ -37,16 +37,15 @@ def tag(image: sitk.Image, labels: LabelSet) -> None:
 
 
 def read_seg_nrrd(path: Path) -> Volume:
-    """The label map of a .seg.nrrd; `metadata["segments"]` maps value to name. InputError if it cannot be read."""
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read as a segmentation; save it again from Slicer") from error
-    segments = _segments(image)
+    """The label map of a .seg.nrrd; `metadata["segments"]` maps value to name.
+
+    Raises:
+        InputError: it cannot be read, holds fractions, or its header contradicts itself.
+    """
+    image = _read(path)
     stack = sitk.GetArrayFromImage(image)
     layers = stack[..., None] if image.GetNumberOfComponentsPerPixel() == 1 else stack
+    segments = _segments(image, path)
     if not segments:
         segments = [(int(v), 0, f"Segment {v}") for v in np.unique(layers) if v > 0]
     values = [value for value, _, _ in segments]
@@ -54,20 +53,42 @@ def read_seg_nrrd(path: Path) -> Volume:
     labels = np.zeros(layers.shape[:3], np.int32)
     names = {}
     for number, (value, layer, name) in enumerate(segments, start=1):
+        if not 0 <= layer < layers.shape[3]:
+            raise InputError(f"{path}: segment '{name}' lies in layer {layer}, which is not there; save it again")
         new = number if renumber else value
         labels[layers[..., layer] == value] = new
         names[new] = name
     return Volume(labels, geometry_from_sitk(image), path.name.removesuffix(".seg.nrrd"), {"segments": names})
 
 
-def _segments(image: sitk.Image) -> list[tuple[int, int, str]]:
+def _read(path: Path) -> sitk.Image:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path")
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise InputError(f"{path}: cannot be read as a segmentation; save it again from Slicer") from error
+    if image.GetDimension() != 3:
+        raise InputError(f"{path}: is a {image.GetDimension()}D image, a 3D segmentation is needed")
+    kinds = (sitk.sitkFloat32, sitk.sitkFloat64, sitk.sitkVectorFloat32, sitk.sitkVectorFloat64)
+    if _field(image, "Segmentation_MasterRepresentation", "").startswith("Frac") or image.GetPixelID() in kinds:
+        raise InputError(f"{path}: holds fractions; export it from Slicer as a binary label map")
+    return image
+
+
+def _segments(image: sitk.Image, path: Path) -> list[tuple[int, int, str]]:
     """(label value, layer, name) of every segment of the header, in order."""
     numbers = sorted(int(m[1]) for key in image.GetMetaDataKeys() if (m := re.fullmatch(r"Segment(\d+)_ID", key)))
     found = []
     for n in numbers:
-        value, layer, name = (
-            image.GetMetaData(f"Segment{n}_{key}") if image.HasMetaDataKey(f"Segment{n}_{key}") else default
-            for key, default in (("LabelValue", "1"), ("Layer", "0"), ("Name", f"Segment {n}"))
-        )
+        # Files of Slicer before 4.11 have no layers: each segment is a component of its own, with value 1.
+        layer = _field(image, f"Segment{n}_Layer", str(n) if image.GetNumberOfComponentsPerPixel() > 1 else "0")
+        value, name = _field(image, f"Segment{n}_LabelValue", "1"), _field(image, f"Segment{n}_Name", f"Segment {n}")
+        if not (value.isdigit() and layer.isdigit() and int(value) > 0):
+            raise InputError(f"{path}: segment '{name}' has no label value or layer; save it again from Slicer")
         found.append((int(value), int(layer), name))
     return found
+
+
+def _field(image: sitk.Image, key: str, default: str) -> str:
+    return image.GetMetaData(key).strip() if image.HasMetaDataKey(key) else default

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from conftest import ROOT, all_directions, make_volume, oblique_directions
 
-from LiverMRISegLib.anatomy import CHAOS, FLARE
-from LiverMRISegLib.errors import OutputError, UsageError
+from LiverMRISegLib.anatomy import CHAOS, FLARE, ORGANS
+from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import find_volumes, read_labelmap, read_volume, write_segmentation, write_volume
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import Volume, resample
 
 IMAGES = ("nii.gz", "nii", "nrrd", "mha")
 DIRECTIONS = all_directions() + oblique_directions()
@@ -72,6 +72,107 @@ def test_a_segmentation_with_overlapping_layers_is_merged(tmp_path):
     assert set(np.unique(back.array[2])) == {2}
 
 
+def layered(path, fields, layers):
+    """A .seg.nrrd made by hand: `fields` of its header, `layers` [Z, Y, X, layer]."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(layers, isVector=True)
+    for key, value in fields.items():
+        image.SetMetaData(key, value)
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def test_segmentations_of_old_slicers_have_a_component_for_each_segment(tmp_path):
+    layers = np.zeros((4, 5, 6, 2), np.uint8)
+    layers[1, ..., 0], layers[2, ..., 1] = 1, 1
+    fields = {"Segment0_ID": "a", "Segment0_Name": "one", "Segment1_ID": "b", "Segment1_Name": "two"}
+    back = read_labelmap(layered(tmp_path / "old.seg.nrrd", fields, layers))
+    assert back.metadata["segments"] == {1: "one", 2: "two"}
+    assert (back.array[1] == 1).all()
+    assert (back.array[2] == 2).all()
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"Segment0_LabelValue": "x"}, "no label value"),
+        ({"Segment0_LabelValue": "-3"}, "no label value"),
+        ({"Segment0_Layer": "7"}, "layer 7, which is not there"),
+        ({"Segmentation_MasterRepresentation": "Fractional labelmap"}, "holds fractions"),
+    ],
+)
+def test_segmentations_that_contradict_themselves(tmp_path, fields, words):
+    path = layered(tmp_path / "s.seg.nrrd", {"Segment0_ID": "a", **fields}, np.ones((4, 5, 6, 2), np.uint8))
+    with pytest.raises(InputError, match=words):
+        read_labelmap(path)
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
+def test_truncated_segmentations(tmp_path, kept):
+    path = tmp_path / "s.seg.nrrd"
+    geometry = make_volume().geometry
+    write_segmentation(path, np.random.default_rng(0).integers(0, 5, geometry.shape), CHAOS, geometry)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    with pytest.raises(InputError, match=r"s\.seg\.nrrd: cannot be read as a segmentation"):
+        read_labelmap(path)
+    with pytest.raises(InputError, match="no such file"):
+        read_labelmap(tmp_path / "absent.seg.nrrd")
+
+
+def slicer_segmentation(slicer, path=None):
+    """A segmentation node in a scene, read from `path`."""
+    scene = slicer.vtkMRMLScene()
+    node, storage = slicer.vtkMRMLSegmentationNode(), slicer.vtkMRMLSegmentationStorageNode()
+    scene.AddNode(node)
+    scene.AddNode(storage)
+    if path is not None:
+        storage.SetFileName(str(path))
+        assert storage.ReadData(node) == 1
+    return scene, node, storage
+
+
+def test_overlapping_segments_saved_by_slicer(tmp_path):
+    """What Slicer crops, and puts in two layers, comes back in place; where they overlap the later segment wins."""
+    slicer = pytest.importorskip("slicer")
+    volume = make_volume(oblique_directions()[1])
+    parts = np.zeros((2, *volume.array.shape), np.uint8)
+    parts[0, 2:8, 3:9, 4:12], parts[1, 6:10, 5:14, 8:18] = 1, 2
+    for number in range(2):
+        write_segmentation(tmp_path / f"{number}.seg.nrrd", parts[number], CHAOS, volume.geometry)
+    _scene, node, storage = slicer_segmentation(slicer, tmp_path / "0.seg.nrrd")
+    other = slicer_segmentation(slicer, tmp_path / "1.seg.nrrd")
+    for value in (2, 3, 4):
+        node.GetSegmentation().RemoveSegment(f"Segment_{value}")
+    assert node.GetSegmentation().AddSegment(other[1].GetSegmentation().GetSegment("Segment_2"), "Segment_2")
+    assert node.GetSegmentation().GetNumberOfLayers() == 2
+    storage.SetFileName(str(tmp_path / "both.seg.nrrd"))
+    assert storage.WriteData(node) == 1
+    back = read_labelmap(tmp_path / "both.seg.nrrd")
+    assert sorted(back.metadata["segments"].values()) == ["Liver", "Right kidney"]
+    assert back.array.shape != volume.array.shape
+    expected = np.where(parts[1] > 0, 2, parts[0])
+    names = {1: "Liver", 2: "Right kidney"}
+    moved = resample(back, volume.geometry, nearest=True).array
+    for value, name in names.items():
+        found = next(v for v, n in back.metadata["segments"].items() if n == name)
+        assert np.array_equal(moved == found, expected == value)
+
+
+def test_slicer_understands_the_terminology(tmp_path):
+    """Slicer's own parser finds category, type and side of every organ."""
+    slicer = pytest.importorskip("slicer")
+    logic, entry = slicer.vtkSlicerTerminologiesModuleLogic(), slicer.vtkSlicerTerminologyEntry()
+    for organ in ORGANS:
+        assert logic.DeserializeTerminologyEntry(organ.terminology_entry, entry)
+        assert entry.GetCategoryObject().GetCodeValue() == "123037004"
+        kind = entry.GetTypeObject()
+        assert (kind.GetCodingSchemeDesignator(), kind.GetCodeValue()) == ("SCT", organ.type_code.value)
+        assert kind.GetCodeMeaning() == organ.type_code.meaning
+        side = entry.GetTypeModifierObject().GetCodeValue()
+        assert side == (organ.side.value if organ.side else None)
+
+
 def test_slicer_reads_names_colours_terminology_and_place(tmp_path):
     slicer = pytest.importorskip("slicer")
     import vtk
@@ -81,13 +182,7 @@ def test_slicer_reads_names_colours_terminology_and_place(tmp_path):
     labels = np.zeros(volume.array.shape, np.uint8)
     labels[3, 4, 5], labels[7:9, 2:6, 8:12] = 2, 1
     write_segmentation(tmp_path / "s.seg.nrrd", labels, CHAOS, volume.geometry)
-    scene = slicer.vtkMRMLScene()
-    node = slicer.vtkMRMLSegmentationNode()
-    scene.AddNode(node)
-    storage = slicer.vtkMRMLSegmentationStorageNode()
-    scene.AddNode(storage)
-    storage.SetFileName(str(tmp_path / "s.seg.nrrd"))
-    assert storage.ReadData(node) == 1
+    _scene, node, _ = slicer_segmentation(slicer, tmp_path / "s.seg.nrrd")
     segmentation = node.GetSegmentation()
     names = {segmentation.GetNthSegment(i).GetName(): segmentation.GetNthSegment(i) for i in range(4)}
     assert set(names) == {organ.title for organ in CHAOS.organs}
