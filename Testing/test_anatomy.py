@@ -1,5 +1,7 @@
 """Organs, label sets and sequences: one meaning each."""
 
+import itertools
+
 import numpy as np
 import pytest
 from conftest import DATA
@@ -11,6 +13,7 @@ from LiverMRISegLib.anatomy import (
     CONTRAST_SEQUENCES,
     FLARE,
     LABEL_SETS,
+    LEFT,
     LEFT_KIDNEY,
     LIVER,
     ORGANS,
@@ -31,6 +34,14 @@ def test_organs_are_told_apart():
     assert {o.name for o in ORGANS if o.is_paired} == {
         "right kidney", "left kidney", "right adrenal gland", "left adrenal gland",
     }  # fmt: skip
+
+
+def test_organs_are_told_apart_on_the_screen():
+    """Slicer gives both adrenal glands, and both kidneys, one colour; all others differ to the eye."""
+    single = [o for o in ORGANS if o.side is not LEFT]
+    for one, other in itertools.combinations(single, 2):
+        assert max(abs(a - b) for a, b in zip(one.color, other.color, strict=True)) >= 5, (one.name, other.name)
+    assert all(0 <= c <= 255 for o in ORGANS for c in o.color)
 
 
 @pytest.mark.parametrize("name", ["right kidney", "right_kidney", "Right Kidney", "RIGHT-KIDNEY"])
@@ -88,3 +99,25 @@ def test_left_is_left_in_real_label_maps(file, labels):
     assert places["right kidney"][0] < places["aorta"][0] < places["left kidney"][0]
     assert places["liver"][0] < places["spleen"][0]
     assert places["right kidney"][2] < places["liver"][2]
+
+
+@pytest.mark.skipif(not (DATA / "ct_whole").is_dir(), reason="real images are not beside this checkout")
+def test_values_of_totalsegmentator_by_place_and_size():
+    """Each value's structure lies, and is as large, as the organ it is said to be."""
+    volume = read_labelmap(DATA / "ct_whole/ct_label104.nii.gz")
+    place, ml = {}, {}
+    for value, organ in TOTALSEGMENTATOR_V1.items():
+        points = np.argwhere(volume.array == value)
+        if len(points):
+            place[organ.name] = np.array(volume.geometry.world_of(points.mean(0)[::-1]))
+            ml[organ.name] = len(points) * volume.geometry.voxel_volume_ml
+    assert len(place) >= 13
+    left, posterior, superior = ({name: p[axis] for name, p in place.items()} for axis in range(3))
+    assert max(ml, key=ml.get) == "liver"
+    assert {n for n, v in ml.items() if v < 15} == {"right adrenal gland", "left adrenal gland"}
+    assert left["right adrenal gland"] < left["inferior vena cava"] < left["aorta"] < left["left adrenal gland"]
+    assert left["gallbladder"] < left["duodenum"] < left["pancreas"] < left["stomach"] < left["spleen"]
+    assert posterior["gallbladder"] < posterior["pancreas"] < posterior["aorta"] < posterior["right kidney"]
+    assert superior["duodenum"] < superior["pancreas"] < superior["portal and splenic vein"]
+    for side in ("right", "left"):
+        assert superior[f"{side} adrenal gland"] > superior[f"{side} kidney"]

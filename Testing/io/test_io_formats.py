@@ -31,7 +31,7 @@ def test_images_keep_voxels_and_place_in_every_orientation(tmp_path, ending):
         back = read_volume(path)
         assert np.allclose(world_of_brightest(back), world_of_brightest(volume), atol=1e-3)
         assert np.array_equal(back.array, volume.array)
-        assert back.geometry.is_close(volume.geometry, 1e-2)
+        assert back.geometry.is_close(volume.geometry, 1e-4)
 
 
 @pytest.mark.parametrize("ending", [*IMAGES, "seg.nrrd"])
@@ -43,7 +43,7 @@ def test_labels_keep_voxels_and_place_in_every_orientation(tmp_path, ending):
         write_segmentation(path, labels, CHAOS, geometry)
         back = read_labelmap(path)
         assert np.array_equal(back.array, labels)
-        assert back.geometry.is_close(geometry, 1e-2)
+        assert back.geometry.is_close(geometry, 1e-4)
 
 
 def test_names_come_back_from_a_segmentation(tmp_path):
