@@ -14,13 +14,14 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.nifti import DAMAGED, NiftiHeader, is_gzip, is_nifti, open_plain, read_nifti_header
+from LiverMRISegLib.io.nifti import DAMAGED, TYPES, NiftiHeader, is_gzip, is_nifti, open_plain, read_nifti_header
 
 T = TypeVar("T")
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 logger = logging.getLogger(__name__)
 # Deflate cannot make anything smaller than by this factor.
 _DEFLATE_LIMIT = 1032
+_MHA_LOCAL, _MHA_PACKED = rb"ElementDataFile *= *LOCAL\r?\n", rb"CompressedDataSize *= *(\d+)"
 _PIXEL_BYTES = {
     sitk.sitkUInt8: 1, sitk.sitkInt8: 1, sitk.sitkUInt16: 2, sitk.sitkInt16: 2, sitk.sitkUInt32: 4, sitk.sitkInt32: 4,
     sitk.sitkUInt64: 8, sitk.sitkInt64: 8, sitk.sitkFloat32: 4, sitk.sitkFloat64: 8,
@@ -99,6 +100,10 @@ def _check_nifti(path: Path, header: NiftiHeader) -> None:
         raise InputError(f"{path}: is compressed; rename it to {path.name}.gz")
     if not 1 <= len(header.size) <= 7 or min(header.size) < 1:
         raise InputError(f"{path}: its header gives no size; export it again")
+    if header.datatype not in TYPES:
+        raise InputError(
+            f"{path}: voxels of NIfTI type {header.datatype} cannot be read; save them as integers or floats"
+        )
     if not np.all(np.isfinite(header.spacing)) or min(header.spacing[: len(header.size)]) <= 0:
         raise InputError(f"{path}: a voxel spacing is zero or negative; correct the header")
     if not header.place_is_finite:
@@ -152,6 +157,8 @@ def _check_extent(path: Path, reader: sitk.ImageFileReader, nifti: NiftiHeader |
     _check_memory(path, count * voxel_bytes)
     if nifti is not None:  # scaled integers are announced as the floats that they become
         voxel_bytes, start = nifti.voxel_bytes or voxel_bytes, nifti.voxels_at
+    else:
+        _check_metaimage(path)
     needed, data = count * voxel_bytes, _data_file(path)
     if data is None:
         return
@@ -163,6 +170,15 @@ def _check_extent(path: Path, reader: sitk.ImageFileReader, nifti: NiftiHeader |
         )
     if is_nifti(path) and is_gzip(data):
         _check_gzip(path, data, needed + start)
+
+
+def _check_metaimage(path: Path) -> None:
+    """MetaImage's header tells how many bytes of compressed voxels follow; its reader complains in many lines."""
+    with path.open("rb") as file:
+        head = file.read(16_384)
+    local, packed = (re.search(rb"(?m)^" + key, head) for key in (_MHA_LOCAL, _MHA_PACKED))
+    if local and packed and local.end() + int(packed[1]) > path.stat().st_size:
+        raise InputError(f"{path}: the compressed file is truncated; copy or export it again")
 
 
 def _check_memory(path: Path, needed: int) -> None:

@@ -21,6 +21,8 @@ ENDINGS = (".nii.gz", ".nii", ".hdr")
 _GZIP_MAGIC = b"\x1f\x8b"
 _FLOATS = {16: "f4", 64: "f8"}
 _BYTES = {2: 1, 256: 1, 4: 2, 512: 2, 8: 4, 768: 4, 16: 4, 64: 8, 1024: 8, 1280: 8}
+# Those that ITK reads: of the others complex numbers and colours, which are refused by name later.
+TYPES = frozenset({*_BYTES, 32, 1792, 128, 2304})
 _HEAD_BYTES = 348
 # How far axes may be from perpendicular (cosine): what rounding to float32 and other tools leave behind.
 _PERPENDICULAR = 1e-3

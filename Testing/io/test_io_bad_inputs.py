@@ -313,3 +313,20 @@ def test_more_than_the_memory(tmp_path):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         find_volumes(tmp_path / "absent")
+
+
+def test_unknown_number_types(tmp_path, capfd):
+    refused(changed(tmp_path, "<h", 70, 1536), "type 1536 cannot be read")
+    assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize("kept", [0.2, 0.6, 0.999])
+@pytest.mark.parametrize("ending", ["nii", "nii.gz", "mha", "nrrd"])
+def test_truncation_is_told_in_one_line(tmp_path, capfd, kept, ending):
+    """Libraries below print lines of their own; what is known beforehand keeps them quiet."""
+    path = tmp_path / f"image.{ending}"
+    write_volume(make_volume(size=(40, 40, 40)), path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    refused(path, "truncated|fewer voxels")
+    assert not capfd.readouterr().err
