@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.dicom_pixels import lacks_pixels
 from LiverMRISegLib.io.headers import is_dicom_file, quietly
 from LiverMRISegLib.volume import Volume
 
@@ -25,6 +27,7 @@ _TAGS = {
 }
 _POSITION, _ORIENTATION, _NUMBER = "0020|0032", "0020|0037", "0020|0011"
 _SPACING, _SLOPE, _INTERCEPT = "0028|0030", "0028|1053", "0028|1052"
+_PIXEL_COUNTS, _BITS = ("0028|0010", "0028|0011", "0028|0002", "0028|0008"), "0028|0100"
 _LISTED = (_TAGS["series description"], _TAGS["modality"])
 _TOLERANCE = 0.1
 # Media storage SOP class (0002,0002), and the classes of MR, CT and secondary capture images (DICOM PS3.6, annex A).
@@ -121,8 +124,11 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
     """
     series = _chosen(folder, list_series(folder), uid)
     reader = sitk.ImageSeriesReader()
+    headers = [_header(Path(file)) or {} for file in series.files]
+    for file, header in zip(series.files, headers, strict=True):
+        if lacks_pixels(Path(file), _pixel_bytes(header)):
+            raise InputError(f"{folder}: {Path(file).name} lacks part of its pixels; copy or export the series again")
     if len(series.files) > 1:
-        headers = [_header(Path(file)) or {} for file in series.files]
         _check_positions(folder, series, headers)
         if len({(_text(h, _SLOPE), _text(h, _INTERCEPT)) for h in headers}) > 1:
             # Each image has a scale of its own: as integers, the type of the first, fractions would be cut off.
@@ -168,6 +174,13 @@ def _header(path: Path) -> dict[str, str] | None:
     except RuntimeError:
         return None
     return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+
+
+def _pixel_bytes(header: dict[str, str]) -> int:
+    """How many bytes rows x columns x samples x frames pixels take, uncompressed."""
+    counts = [int((_numbers(header, tag) or [1.0])[0]) for tag in _PIXEL_COUNTS]
+    bits = (_numbers(header, _BITS) or [8.0])[0]
+    return math.prod(counts) * int(bits) // 8
 
 
 def _check_positions(folder: Path, series: SeriesInfo, headers: list[dict[str, str]]) -> None:

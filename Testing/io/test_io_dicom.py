@@ -95,6 +95,33 @@ def test_a_truncated_file_is_named(tmp_path, number, kept):
         read_volume(tmp_path / "s")
 
 
+@pytest.mark.parametrize("kept", [0, 300, 638])
+@pytest.mark.parametrize("syntax", ["ExplicitVRLittleEndian", "ImplicitVRLittleEndian"])
+def test_images_that_lack_pixels(tmp_path, kept, syntax):
+    """Files whose parts agree with each other, but hold fewer pixels than rows and columns."""
+
+    def cut(data, number):
+        data.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+        if number == 7:
+            data.PixelData = data.PixelData[:kept]
+
+    with pytest.raises(InputError, match=r"image_1_007\.dcm lacks part of its pixels"):
+        read_volume(edited(tmp_path / "s", cut))
+
+
+@pytest.mark.parametrize("syntax", ["ExplicitVRLittleEndian", "ImplicitVRLittleEndian", "RLELossless"])
+def test_whole_images_with_padding_or_compression(tmp_path, syntax):
+    def change(data, _):
+        if syntax == "RLELossless":
+            data.compress(pydicom.uid.RLELossless)
+            return
+        data.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+        data.DataSetTrailingPadding = b"\0" * 50
+
+    back = read_volume(edited(tmp_path / "s", change))
+    assert np.array_equal(back.array.astype(np.float32), series().array)
+
+
 def test_reports_and_results_beside_the_images_are_passed_over(tmp_path):
     write_dicom_series(tmp_path, series())
     report = pydicom.dcmread(sorted(tmp_path.iterdir())[0])
