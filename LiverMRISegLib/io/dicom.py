@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.dicom_frames import arrange_frames
 from LiverMRISegLib.io.dicom_pixels import lacks_pixels
+from LiverMRISegLib.io.dicom_positions import Plane, check_planes
 from LiverMRISegLib.io.headers import is_dicom_file, quietly
 from LiverMRISegLib.volume import Volume
 
@@ -27,9 +28,8 @@ _TAGS = {
 }
 _POSITION, _ORIENTATION, _NUMBER = "0020|0032", "0020|0037", "0020|0011"
 _SPACING, _SLOPE, _INTERCEPT = "0028|0030", "0028|1053", "0028|1052"
-_PIXEL_COUNTS, _BITS = ("0028|0010", "0028|0011", "0028|0002", "0028|0008"), "0028|0100"
+_ROWS, _COLUMNS, _SAMPLES, _FRAMES, _BITS = "0028|0010", "0028|0011", "0028|0002", "0028|0008", "0028|0100"
 _LISTED = (_TAGS["series description"], _TAGS["modality"])
-_TOLERANCE = 0.1
 # Media storage SOP class (0002,0002), and the classes of MR, CT and secondary capture images (DICOM PS3.6, annex A).
 _CLASS_ELEMENT, _STORAGE = b"\x02\x00\x02\x00UI", "1.2.840.10008.5.1.4.1.1."
 _IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
@@ -123,27 +123,55 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
         InputError: no images, several series and no `uid`, missing slices, or images that do not fit together.
     """
     series = _chosen(folder, list_series(folder), uid)
+    files = [Path(file) for file in series.files]
+    headers = [_header(file) or {} for file in files]
+    metadata = {**facts(files[0]), "series": series.uid}
+    if len(files) == 1:
+        return replace(read_file(files[0], headers[0], metadata), name=folder.name)
+    for file, header in zip(files, headers, strict=True):
+        _check_pixels(file, header)
+    check_planes(f"{folder}: series {series.uid}", [_plane(header) for header in headers])
     reader = sitk.ImageSeriesReader()
-    headers = [_header(Path(file)) or {} for file in series.files]
-    for file, header in zip(series.files, headers, strict=True):
-        if lacks_pixels(Path(file), _pixel_bytes(header)):
-            raise InputError(f"{folder}: {Path(file).name} lacks part of its pixels; copy or export the series again")
-    if len(series.files) > 1:
-        _check_positions(folder, series, headers)
-        if len({(_text(h, _SLOPE), _text(h, _INTERCEPT)) for h in headers}) > 1:
-            # Each image has a scale of its own: as integers, the type of the first, fractions would be cut off.
-            reader.SetOutputPixelType(sitk.sitkFloat32)
     reader.SetFileNames(series.files)
+    if len({(_text(h, _SLOPE), _text(h, _INTERCEPT)) for h in headers}) > 1:
+        # Each image has a scale of its own: as integers, the type of the first, fractions would be cut off.
+        reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
         image = quietly(reader.Execute)
     except RuntimeError as error:
         raise InputError(f"{folder}: the images of series {series.uid} do not fit together; export it again") from error
-    if image.GetDimension() != 3 or min(image.GetSize()) < 2:
-        raise InputError(f"{folder}: series {series.uid} is a single image, a volume of several slices is needed")
-    if image.GetNumberOfComponentsPerPixel() != 1:
-        raise InputError(f"{folder}: series {series.uid} has colour images; choose a grey one")
-    metadata = {**facts(Path(series.files[0])), "series": series.uid, "dicom_files": list(series.files)}
-    return Volume.from_sitk(image, folder.name, metadata)
+    return Volume.from_sitk(image, folder.name, {**metadata, "dicom_files": list(series.files)})
+
+
+def read_file(path: Path, header: dict[str, str] | None = None, metadata: dict[str, Any] | None = None) -> Volume:
+    """The volume of one DICOM file with many frames; `metadata["dicom_files"]` is that file.
+
+    Raises:
+        InputError: it is a single image, a segmentation, or its frames are no volume.
+        UsageError: pydicom is not installed.
+    """
+    header = header if header is not None else _header(path)
+    if header is None:
+        raise InputError(f"{path}: holds no image that can be read; copy or export it again")
+    if not _is_image(header):
+        raise InputError(f"{path}: is no image but a result made from one; give the image instead")
+    frames = int((_numbers(header, _FRAMES) or [1.0])[0])
+    if frames < 2:
+        raise InputError(f"{path}: is a single DICOM image; give the folder with all images of the series")
+    _check_pixels(path, header)
+    try:
+        image = quietly(lambda: sitk.ReadImage(str(path)))
+    except RuntimeError as error:
+        raise InputError(f"{path}: its frames cannot be read; copy or export it again") from error
+    known = metadata if metadata is not None else facts(path)
+    return arrange_frames(path, sitk.GetArrayFromImage(image), path.stem, {**known, "dicom_files": [str(path)]})
+
+
+def _check_pixels(path: Path, header: dict[str, str]) -> None:
+    if int((_numbers(header, _SAMPLES) or [1.0])[0]) != 1:
+        raise InputError(f"{path}: is a colour image; choose a series of grey ones")
+    if lacks_pixels(path, _pixel_bytes(header)):
+        raise InputError(f"{path}: lacks part of its pixels; copy or export the series again")
 
 
 def facts(path: Path) -> dict[str, Any]:
@@ -178,46 +206,13 @@ def _header(path: Path) -> dict[str, str] | None:
 
 def _pixel_bytes(header: dict[str, str]) -> int:
     """How many bytes rows x columns x samples x frames pixels take, uncompressed."""
-    counts = [int((_numbers(header, tag) or [1.0])[0]) for tag in _PIXEL_COUNTS]
+    counts = [int((_numbers(header, tag) or [1.0])[0]) for tag in (_ROWS, _COLUMNS, _SAMPLES, _FRAMES)]
     bits = (_numbers(header, _BITS) or [8.0])[0]
     return math.prod(counts) * int(bits) // 8
 
 
-def _check_positions(folder: Path, series: SeriesInfo, headers: list[dict[str, str]]) -> None:
-    """Slices must lie evenly along the normal, one at each place, not shifted in their plane."""
-    if any(_POSITION not in header or _ORIENTATION not in header for header in headers):
-        raise InputError(f"{folder}: images of series {series.uid} tell no position; export it as an MR series")
-    if any(min(_numbers(header, _SPACING) or [0.0]) <= 0 for header in headers):
-        raise InputError(f"{folder}: images of series {series.uid} tell no pixel spacing; export it as an MR series")
-    rows = np.array([_numbers(header, _ORIENTATION) for header in headers])
-    if np.abs(rows - rows[0]).max() > 1e-3:
-        raise InputError(f"{folder}: the images of series {series.uid} lie in different planes (a localizer?)")
-    normal = np.cross(rows[0, :3], rows[0, 3:])
-    corners = np.array([_numbers(header, _POSITION) for header in headers])
-    _check_steps(folder, series, np.sort(corners @ normal))
-    drift = (corners - corners[0]) @ rows[0].reshape(2, 3).T
-    if np.abs(drift).max() > _TOLERANCE * min(_numbers(headers[0], _SPACING)):
-        raise InputError(
-            f"{folder}: the images of series {series.uid} are shifted in their plane (tilted gantry); "
-            "resample it to a regular grid first"
-        )
-
-
-def _check_steps(folder: Path, series: SeriesInfo, places: np.ndarray) -> None:
-    steps = np.diff(places)
-    usual = float(np.median(steps))
-    if steps.min() < 0.01:
-        raise InputError(
-            f"{folder}: series {series.uid} has several images at one place (echoes or phases); "
-            "export each phase as a series of its own"
-        )
-    widest = int(np.argmax(steps))
-    if np.abs(steps - usual).max() > max(_TOLERANCE * usual, 0.02):
-        missing = max(1, round(steps[widest] / usual) - 1)
-        raise InputError(
-            f"{folder}: series {series.uid} lacks about {missing} slice(s) between {places[widest]:.1f} mm "
-            f"and {places[widest + 1]:.1f} mm; export it again, complete"
-        )
+def _plane(header: dict[str, str]) -> Plane:
+    return Plane(*(tuple(_numbers(header, tag)) for tag in (_POSITION, _ORIENTATION, _SPACING)))
 
 
 def _numbers(header: dict[str, str], tag: str) -> list[float]:

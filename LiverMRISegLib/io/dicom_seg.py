@@ -39,6 +39,9 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
     numbered = np.zeros_like(labelmap, dtype=np.uint8)
     for number, (value, _) in enumerate(present, start=1):
         numbered[labelmap == value] = number
+    order = source.metadata.get("frame_order") if source is not None else None
+    if order is not None:  # slices were put in order; the file's frames have their own
+        numbered[order] = numbered.copy()
     descriptions = [_description(highdicom, n, organ) for n, (_, organ) in enumerate(present, start=1)]
     try:
         segmentation = _segmentation(highdicom, datasets, numbered, descriptions)

@@ -140,8 +140,6 @@ def _check_geometry(path: Path, reader: sitk.ImageFileReader) -> None:
         raise InputError(f"{path}: a voxel spacing is zero or negative; correct the header")
     if min(reader.GetSize()[:3]) < 2:
         size = " x ".join(map(str, reader.GetSize()[:3]))
-        if is_dicom_file(path):
-            raise InputError(f"{path}: is a single DICOM image ({size}); give the folder with all images of the series")
         raise InputError(f"{path}: is only one voxel thin ({size}); a volume of several slices is needed")
     if not np.all(np.isfinite(reader.GetOrigin())):
         raise InputError(f"{path}: its header gives no place in space (NaN); correct the header or export it again")

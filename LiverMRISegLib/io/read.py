@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
@@ -26,7 +25,7 @@ def read_volume(path: str | Path, *, series: str | None = None) -> Volume:
     """Read NIfTI, NRRD, MHA or a DICOM folder as an image to be segmented.
 
     Args:
-        path: a file, or a folder with the images of a DICOM series.
+        path: a file (also DICOM of many frames), or a folder with the images of a DICOM series.
         series: the UID of the series, where the folder holds several.
 
     Returns:
@@ -42,8 +41,10 @@ def read_volume(path: str | Path, *, series: str | None = None) -> Volume:
         volume = dicom.read_series(path, series)
     elif series is not None:
         raise UsageError(f"{path}: is a file; a series can only be chosen in a DICOM folder")
+    elif path.is_file() and is_dicom_file(path):
+        volume = dicom.read_file(path)
     else:
-        volume = Volume.from_sitk(_pixels(path), name_of(path), _metadata(path))
+        volume = Volume.from_sitk(_pixels(path), name_of(path))
     array = _narrowed(volume.array)
     bad = not_finite(path, array.shape) if path.is_file() and is_nifti(path) else None
     if bad is not None:
@@ -68,7 +69,7 @@ def read_labelmap(path: str | Path) -> Volume:
         from LiverMRISegLib.io.seg_nrrd import read_seg_nrrd
 
         return read_seg_nrrd(path)
-    if is_dicom_file(path):
+    if path.is_file() and is_dicom_file(path):
         from LiverMRISegLib.io.dicom_seg import read_dicom_seg
 
         return read_dicom_seg(path)
@@ -118,11 +119,6 @@ def _pixels(path: Path) -> sitk.Image:
         raise InputError(
             f"{path}: is truncated or damaged, its voxels cannot be read; copy or export it again"
         ) from error
-
-
-def _metadata(path: Path) -> dict[str, Any]:
-    """What a single DICOM file with many frames tells; the other formats tell nothing."""
-    return dicom.facts(path) if is_dicom_file(path) else {}
 
 
 def _narrowed(array: np.ndarray) -> np.ndarray:
