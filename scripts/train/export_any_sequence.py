@@ -23,6 +23,7 @@ def main() -> int:
     parser.add_argument("--run", type=Path, required=True, help="run folder")
     parser.add_argument("--output", type=Path, required=True, help="package to write: a new folder, or a .zip")
     parser.add_argument("--organs", help="offer only these organs, e.g. liver,spleen (all that were trained)")
+    parser.add_argument("--background-offset", type=float, default=0.0, help="see LiverMRISegLib.training.export")
     parser.add_argument("--version", default="1.0")
     parser.add_argument("--metrics", type=Path, help="figures of evaluate_any_sequence.py to put into the package")
     arguments = parser.parse_args()
@@ -33,7 +34,15 @@ def main() -> int:
         metrics = json.loads(arguments.metrics.read_text(encoding="utf-8")) if arguments.metrics else []
         config = read_config(AnySequenceConfig, arguments.run / "config.yaml")
         organs = arguments.organs.split(",") if arguments.organs else None
-        export(config, checkpoints[-1], arguments.output, version=arguments.version, organs=organs, metrics=metrics)
+        export(
+            config,
+            checkpoints[-1],
+            arguments.output,
+            version=arguments.version,
+            organs=organs,
+            background_offset=arguments.background_offset,
+            metrics=metrics,
+        )
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status

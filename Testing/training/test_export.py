@@ -1,0 +1,45 @@
+"""A checkpoint becomes a package with the averaged weights, the offered organs and what was measured."""
+
+import numpy as np
+import pytest
+import torch
+
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.training.any_sequence import AnySequenceConfig
+from LiverMRISegLib.training.export import export
+
+
+@pytest.fixture
+def run(tmp_path):
+    config = AnySequenceConfig(network="stunet-xxs", organs=("liver", "spleen", "stomach"))
+    network = build_network(config.network, **config.network_kwargs)
+    torch.save({"step": 7, "method": {"average": network.state_dict()}}, tmp_path / "step_00000007.pt")
+    return config, tmp_path / "step_00000007.pt", network.state_dict()
+
+
+def test_what_is_exported(run, tmp_path):
+    config, checkpoint, state = run
+    metrics = [{"data set": "x", "cases": 3, "liver": 0.9}]
+    path = export(
+        config, checkpoint, tmp_path / "p", organs=["spleen", "liver"], background_offset=0.5, metrics=metrics
+    )
+    package = ModelPackage.load(path)
+    package.verify()
+    assert {value: organ.name for value, organ in package.spec.labels.items()} == {1: "liver", 2: "spleen"}
+    assert package.spec.network.kwargs["out_channels"] == 4
+    assert package.spec.metrics[0]["cases"] == 3
+    assert package.spec.provenance[0]["step"] == 7
+    assert "data" not in package.spec.provenance[0]["config"]
+    bias = state["seg_outputs.4.bias"].numpy().copy()
+    bias[0] -= 0.5
+    assert np.allclose(package.weights["seg_outputs.4.bias"], bias, atol=1e-3)
+    assert package.spec.preparation == config.preparation
+
+
+def test_what_is_no_checkpoint(run, tmp_path):
+    config, _, _ = run
+    (tmp_path / "bad.pt").write_text("x")
+    with pytest.raises(ModelError, match=r"bad\.pt"):
+        export(config, tmp_path / "bad.pt", tmp_path / "p")
