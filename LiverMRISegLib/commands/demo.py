@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.commands.segment import require_report_libraries
     from LiverMRISegLib.evaluation.report import ReportCase, write_report
     from LiverMRISegLib.inference.segmenter import Segmenter
+    from LiverMRISegLib.io.atomic import atomic_write_bytes
 
     require_report_libraries()
     folder = _made(arguments.output)
@@ -47,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
             progress(f"{name}: making the phantom", number / len(SEQUENCES))
             scan, result = _segmented(name, segmenter, folder)
             case = ReportCase.of(scan.volume.name, scan.volume, result)
-            (folder / f"{scan.volume.name}.png").write_bytes(case.picture)
+            atomic_write_bytes(folder / f"{scan.volume.name}.png", case.picture)
             cases.append(case)
             rows.append((name, result, _dice(scan, result)))
         write_report(folder / "report.html", cases)

@@ -170,7 +170,7 @@ class _Cohort:
 
     def results(self) -> Iterator[CaseResult]:
         """The result of each case; in a cohort an error that concerns one case alone becomes a failed case."""
-        with Progress() as progress:
+        with Progress(enabled=False if self.arguments.json else None) as progress:
             for number, case in enumerate(self.plan.cases, start=1):
                 progress.prefix = f"[{number}/{len(self.plan.cases)}] {case.name}: " if self.plan.is_cohort else ""
                 start = time.perf_counter()
