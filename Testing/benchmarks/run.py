@@ -13,7 +13,7 @@ BENCHMARKS = ("help_time", "patch_engines", "network_sizes", "segment_command", 
 
 
 def main() -> int:
-    """Run those named on the command line, or all; the exit status is that of the worst."""
+    """Run those named on the command line, or all; the exit status is 1 if one failed."""
     chosen = sys.argv[1:] or BENCHMARKS
     print(f"{datetime.datetime.now(tz=datetime.timezone.utc):%Y-%m-%d}, {machine()}")
     ratios, worst = [], 0
@@ -23,7 +23,9 @@ def main() -> int:
         done = subprocess.run([sys.executable, str(script)], stdout=subprocess.PIPE, text=True, check=False)
         print(done.stdout.rstrip(), flush=True)
         ratios += [line for line in done.stdout.splitlines() if line.startswith("RATIO")]
-        worst = max(worst, done.returncode)
+        if done.returncode:
+            ratios.append(f"FAILED {name}: exit status {done.returncode}")
+            worst = 1
     print("\n" + "\n".join(ratios))
     return worst
 
