@@ -11,6 +11,8 @@ from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.inference.tiling import Box
 from LiverMRISegLib.models.specification import OrganRule
 
+_COUNTED_AT_ONCE = 1 << 22
+
 
 def postprocess(labelmap: np.ndarray, labels: LabelSet, rules: Mapping[str, OrganRule], voxel_ml: float) -> None:
     """Clean `labelmap` [Z, Y, X] in place. What is dropped becomes background; a hole is filled only where nothing is.
@@ -39,8 +41,21 @@ def bounding_boxes(labelmap: np.ndarray) -> dict[int, Box]:
 def component_sizes(mask: np.ndarray) -> list[int]:
     """Voxels of every face-connected component, largest first."""
     parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
-    counts = np.bincount(sitk.GetArrayViewFromImage(parts).ravel())[1:]
+    counts = voxel_counts(sitk.GetArrayViewFromImage(parts))[1:]
     return sorted((int(c) for c in counts), reverse=True)
+
+
+def voxel_counts(labels: np.ndarray) -> np.ndarray:
+    """How often every value from 0 to the largest occurs.
+
+    `np.bincount` alone would copy the whole array as int64, eight times a label map's own memory.
+    """
+    flat = labels.reshape(-1)
+    total = np.zeros(int(flat.max()) + 1 if flat.size else 1, np.int64)
+    for start in range(0, flat.size, _COUNTED_AT_ONCE):
+        counts = np.bincount(flat[start : start + _COUNTED_AT_ONCE])
+        total[: len(counts)] += counts
+    return total
 
 
 def _apply(window: np.ndarray, value: int, rule: OrganRule, voxel_ml: float) -> None:
@@ -57,7 +72,7 @@ def _apply(window: np.ndarray, value: int, rule: OrganRule, voxel_ml: float) -> 
 def _kept_components(mask: np.ndarray, rule: OrganRule, voxel_ml: float) -> np.ndarray:
     parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
     ranked = sitk.GetArrayFromImage(sitk.RelabelComponent(parts, sortByObjectSize=True))
-    counts = np.bincount(ranked.ravel())
+    counts = voxel_counts(ranked)
     keep = counts * voxel_ml >= rule.minimum_ml
     keep[0] = False
     if rule.keep_largest:

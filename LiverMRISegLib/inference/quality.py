@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.inference.postprocessing import bounding_boxes, component_sizes
+from LiverMRISegLib.inference.postprocessing import bounding_boxes, component_sizes, voxel_counts
 from LiverMRISegLib.models.specification import ModelSpec
 from LiverMRISegLib.volume import Volume
 
@@ -17,8 +17,8 @@ _NOTABLE_CONTACT = 0.01
 
 def volumes_ml(labelmap: np.ndarray, labels: LabelSet, voxel_ml: float) -> dict[str, float]:
     """Volume in mL of every organ of `labels`, 0 where it is empty."""
-    counts = np.bincount(labelmap.ravel(), minlength=256)
-    return {organ.name: float(counts[value]) * voxel_ml for value, organ in labels.items()}
+    counts = dict(enumerate(voxel_counts(labelmap)))
+    return {organ.name: float(counts.get(value, 0)) * voxel_ml for value, organ in labels.items()}
 
 
 def flags(volume: Volume, labelmap: np.ndarray, labels: LabelSet, spec: ModelSpec) -> list[str]:
@@ -34,7 +34,9 @@ def flags(volume: Volume, labelmap: np.ndarray, labels: LabelSet, spec: ModelSpe
         on_edge = [(s.start == 0, s.stop == n) for s, n in zip(boxes[value], labelmap.shape, strict=True)]
         if _touches_edge(mask, on_edge):
             found.append(f"{organ.name} touches the edge of the volume, its volume may be incomplete")
-        parts = sum(size >= _NOTABLE_PART * mask.sum() for size in component_sizes(mask))
+        sizes = component_sizes(mask)
+        notable = _NOTABLE_PART * sum(sizes)
+        parts = sum(size >= notable for size in sizes)
         if parts > 1:
             found.append(f"{organ.name} consists of {parts} separate parts")
         found.extend(_implausible(organ.name, volumes[organ.name], spec))

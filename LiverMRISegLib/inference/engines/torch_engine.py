@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 class TorchEngine:
     """A package's network in torch on `device` ("cpu", "cuda", "cuda:1", "mps").
 
-    `precision` "auto" is float16 on GPUs, bfloat16 on CPUs that compute with it, else float32.
+    `precision` "auto" is float16 on NVIDIA GPUs, else float32.
 
     Raises:
         UsageError: this torch has no such device.
@@ -62,8 +62,4 @@ def _checked(device: str) -> torch.device:
 def _number_type(device: torch.device, precision: str) -> torch.dtype:
     if precision != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
-    if device.type == "cuda":
-        return torch.float16
-    # On other CPUs bfloat16 is emulated, and slower than float32.
-    fast = device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-    return torch.bfloat16 if fast else torch.float32
+    return torch.float16 if device.type == "cuda" else torch.float32
