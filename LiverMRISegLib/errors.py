@@ -31,6 +31,10 @@ class ModelError(LiverMRISegError):
     exit_status = 4
 
 
+class DeviceMemoryError(LiverMRISegError):
+    """A device has too little memory for what was asked; `inference.ladder` knows what takes less."""
+
+
 class CancelledError(LiverMRISegError):
     """The caller asked to stop; nothing was written."""
 

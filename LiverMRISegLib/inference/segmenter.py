@@ -12,11 +12,12 @@ import numpy as np
 
 from LiverMRISegLib import __version__
 from LiverMRISegLib.anatomy import LabelSet, organ_named
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import DeviceMemoryError, UsageError
 from LiverMRISegLib.inference import quality
 from LiverMRISegLib.inference.assembly import labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.ladder import MemoryLadder
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.preparation import prepare
@@ -60,8 +61,17 @@ class Segmenter:
     """A model ready to segment any number of volumes. Made by `Segmenter.load`."""
 
     def __init__(self, package: ModelPackage, engine: Engine) -> None:
-        self.package = package
-        self.engine = engine
+        self._ladder = MemoryLadder(package, engine)
+
+    @property
+    def package(self) -> ModelPackage:
+        """The model in use."""
+        return self._ladder.package
+
+    @property
+    def engine(self) -> Engine:
+        """The engine in use."""
+        return self._ladder.engine
 
     @classmethod
     def load(cls, name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") -> Segmenter:
@@ -100,12 +110,22 @@ class Segmenter:
         Raises:
             UsageError: the model has no such organ, or no axis to mirror for `tta`.
             CancelledError: `cancel` was used.
+            DeviceMemoryError: the memory is too small, after all that takes less of it was tried (`ladder`).
         """
+        while True:
+            try:
+                return self._segment(volume, organs, tta, progress or silent, cancel or CancelToken())
+            except DeviceMemoryError as error:
+                self._ladder.descend(error)
+
+    def _segment(
+        self, volume: Volume, organs: Sequence[str] | None, tta: bool, report: Progress, token: CancelToken
+    ) -> Segmentation:
         spec = self.package.spec
         labels = self._chosen(organs)
         if tta and not spec.inference.mirror_axes:
             raise UsageError(f"model {spec.name} was not trained with mirrored images: leave --tta away")
-        report, token, clock = progress or silent, cancel or CancelToken(), _Clock()
+        clock = _Clock()
         report("preparing", 0.0)
         prepared = prepare(volume, spec.preparation)
         clock.lap("prepare")
@@ -128,7 +148,7 @@ class Segmenter:
         postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry.voxel_volume_ml)
         labelmap = _only(labelmap, labels)
         volumes = quality.volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
-        found = quality.flags(volume, labelmap, labels, spec)
+        found = [*self._ladder.taken, *quality.flags(volume, labelmap, labels, spec)]
         clock.lap("postprocess")
         report("done", 1.0)
         return Segmentation(labelmap, labels, volume.geometry, volumes, found, self._provenance(clock, tta), volume)

@@ -118,6 +118,8 @@ class Worker:
 
 def main() -> None:
     """Serve on standard input and output; whatever libraries print goes to standard error."""
+    if os.name != "nt" and os.getpgrp() != os.getpid():
+        os.setpgid(0, 0)  # a group of its own, so that its parent can end it with all it started
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s")

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.package import ModelPackage, load_spec
+from LiverMRISegLib.models.specification import ModelSpec
 from LiverMRISegLib.models.storage import SPECIFICATION
+from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.resources import resource_folder
 
 DEFAULT_MODEL = "liver-any-sequence"
@@ -76,6 +79,26 @@ def find_model(name_or_path: str | Path) -> Path:
     near = difflib.get_close_matches(str(name_or_path), entries, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(entries) or 'none'}"
     raise ModelError(f"{name_or_path}: neither a model's name nor a package's path; {hint}")
+
+
+def smaller_model(spec: ModelSpec) -> ModelPackage | None:
+    """The largest model of the catalog that is smaller than that of `spec` and fits the same inputs and organs."""
+    size = _parameters(spec)
+    others = [(load_spec(entry.path), entry.path) for entry in list_models()]
+    fitting = [
+        (_parameters(other), str(path))
+        for other, path in others
+        if other.modality == spec.modality
+        and set(other.sequences) >= set(spec.sequences)
+        and set(other.labels.organs) >= set(spec.labels.organs)
+        and _parameters(other) < size
+    ]
+    return load_model(max(fitting)[1]) if fitting else None
+
+
+def _parameters(spec: ModelSpec) -> int:
+    shapes = parameter_shapes(spec.network.name, spec.network.kwargs)
+    return sum(math.prod(shape) for shape in shapes.values())
 
 
 def load_model(name_or_path: str | Path) -> ModelPackage:

@@ -43,12 +43,7 @@ class ModelPackage:
         """
         path = Path(path)
         files = storage.read_files(path)
-        where = f"{path}/{storage.SPECIFICATION}"
-        try:
-            text = files[storage.SPECIFICATION].decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise ModelError(f"{where}: is not UTF-8 text; get the model again") from error
-        spec, hashes = codec.from_json(text, where)
+        spec, hashes = _parsed(files[storage.SPECIFICATION], path)
         _check_hashes(files, hashes, path)
         return cls(spec, path, {name: content for name, content in files.items() if name in hashes})
 
@@ -81,6 +76,14 @@ class ModelPackage:
         for name, array in self.weights.items():
             if not np.isfinite(array).all():
                 raise ModelError(f"{self.path}: tensor '{name}' holds NaN or Inf; get the model again")
+
+
+def load_spec(path: Path) -> ModelSpec:
+    """What a package says of itself, without reading its weights; ModelError if it is no package.
+
+    Whether the weights are whole is left to `ModelPackage.load`.
+    """
+    return _parsed(storage.read_specification(Path(path)), Path(path))[0]
 
 
 def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path) -> Path:
@@ -128,6 +131,15 @@ def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _parsed(content: bytes, path: Path) -> tuple[ModelSpec, Mapping[str, str]]:
+    """Specification and hashes of the files of weights."""
+    where = f"{path}/{storage.SPECIFICATION}"
+    try:
+        return codec.from_json(content.decode("utf-8"), where)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{where}: is not UTF-8 text; get the model again") from error
 
 
 def _check_hashes(files: Mapping[str, bytes], hashes: Mapping[str, str], path: Path) -> None:

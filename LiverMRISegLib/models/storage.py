@@ -22,18 +22,27 @@ def read_files(path: Path) -> dict[str, bytes]:
     Raises:
         ModelError: not a package, a name or a size that a package does not have.
     """
+    return _read(path, everything=True)
+
+
+def read_specification(path: Path) -> bytes:
+    """Only the package's model.json, as fast for a large package as for a small one; errors as `read_files`."""
+    return _read(path, everything=False)[SPECIFICATION]
+
+
+def _read(path: Path, everything: bool) -> dict[str, bytes]:
     if path.is_dir():
-        return _from_folder(path)
+        return _from_folder(path, everything)
     if not path.exists():
         raise ModelError(f"{path}: no such model; 'livermriseg models list' shows what is there")
     try:
         with zipfile.ZipFile(path) as archive:
-            return _from_zip(archive, path)
+            return _from_zip(archive, path, everything)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
         raise ModelError(f"{path}: is no model package (a folder or .zip with {SPECIFICATION}): {error}") from error
 
 
-def _from_folder(path: Path) -> dict[str, bytes]:
+def _from_folder(path: Path, everything: bool) -> dict[str, bytes]:
     files = {}
     for file in sorted(path.iterdir()):
         if file.name.startswith("."):  # what file managers leave behind
@@ -42,11 +51,12 @@ def _from_folder(path: Path) -> dict[str, bytes]:
         if not file.is_file() or file.is_symlink():
             raise ModelError(f"{path}: '{file.name}' is no plain file; {_REMEDY}")
         _check_size(file.name, file.stat().st_size, path)
-        files[file.name] = file.read_bytes()
+        if everything or file.name == SPECIFICATION:
+            files[file.name] = file.read_bytes()
     return _complete(files, path)
 
 
-def _from_zip(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
+def _from_zip(archive: zipfile.ZipFile, path: Path, everything: bool) -> dict[str, bytes]:
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
@@ -56,7 +66,8 @@ def _from_zip(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
         _check_size(entry.filename, entry.file_size, path)
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise ModelError(f"{path}: '{entry.filename}' is a link; {_REMEDY}")
-    return _complete({entry.filename: _unpacked(archive, entry, path) for entry in entries}, path)
+    wanted = [entry for entry in entries if everything or entry.filename == SPECIFICATION]
+    return _complete({entry.filename: _unpacked(archive, entry, path) for entry in wanted}, path)
 
 
 def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bytes:

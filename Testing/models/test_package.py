@@ -14,7 +14,7 @@ from conftest import random_weights, tiny_spec
 
 from LiverMRISegLib.errors import ModelError, OutputError
 from LiverMRISegLib.models.catalog import find_model, list_models
-from LiverMRISegLib.models.package import ModelPackage, save_package
+from LiverMRISegLib.models.package import ModelPackage, load_spec, save_package
 
 SPEC = tiny_spec()
 WEIGHTS = random_weights(SPEC)
@@ -215,3 +215,15 @@ def test_models_are_found_by_name_and_path(tmp_path, monkeypatch):
     assert "mine" in [entry.name for entry in list_models()]
     with pytest.raises(ModelError, match="did you mean 'mine'"):
         find_model("mina")
+
+
+@pytest.mark.parametrize("name", ["p", "p.zip"])
+def test_the_specification_alone(tmp_path, name):
+    spec = tiny_spec()
+    path = save_package(spec, random_weights(spec), tmp_path / name)
+    assert load_spec(path) == ModelPackage.load(path).spec
+    if path.is_dir():
+        (path / "weights.safetensors").write_bytes(b"damaged")
+        assert load_spec(path) == spec
+    with pytest.raises(ModelError, match="no such model"):
+        load_spec(tmp_path / "absent")

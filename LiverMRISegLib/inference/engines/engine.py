@@ -10,12 +10,17 @@ import numpy as np
 class Engine(Protocol):
     """A network that is loaded and ready.
 
-    `name` tells library, device and precision, e.g. "openvino cpu bf16"; `batch` how many tiles it is best given
-    at once.
+    `name` tells library, device and precision, e.g. "openvino cpu f32"; `device` as of `load_engine`; `batch` how
+    many tiles it is best given at once.
     """
 
     name: str
+    device: str
     batch: int
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
-        """Images float32 [B, C_in, Z, Y, X] of the model's patch size to logits float32 [B, C_out, Z, Y, X]."""
+        """Images float32 [B, C_in, Z, Y, X] of the model's patch size to logits float32 [B, C_out, Z, Y, X].
+
+        Raises:
+            DeviceMemoryError: the device's memory is too small for so many.
+        """

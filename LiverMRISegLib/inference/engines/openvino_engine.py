@@ -30,7 +30,7 @@ class OpenVinoEngine:
         compiled = ov.Core().compile_model(graph, "CPU", options)
         self._request = compiled.create_infer_request()
         chosen = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        self.batch = 1
+        self.device, self.batch = "cpu", 1
         self.name = f"openvino cpu {chosen}"
 
     def predict(self, batch: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import logging
 import numpy as np
 import torch
 
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import DeviceMemoryError, UsageError
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.networks.factory import build_network
 
@@ -33,17 +33,21 @@ class TorchEngine:
         self._network = network.to(self._device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         # A GPU is filled by several tiles; a CPU is full with one, and a second only takes memory.
         self.batch = 1 if self._device.type == "cpu" else 4
+        self.device = device
         self.name = f"torch {device} {str(self._type).removeprefix('torch.')}"
 
     @torch.inference_mode()
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """As `Engine.predict`."""
-        images = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).to(
-            self._device, memory_format=torch.channels_last_3d
-        )
-        with torch.autocast(self._device.type, dtype=self._type, enabled=self._type != torch.float32):
-            logits = self._network(images)
-        result: np.ndarray = logits.float().cpu().numpy()
+        try:
+            images = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).to(
+                self._device, memory_format=torch.channels_last_3d
+            )
+            with torch.autocast(self._device.type, dtype=self._type, enabled=self._type != torch.float32):
+                logits = self._network(images)
+            result: np.ndarray = logits.float().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise DeviceMemoryError(f"the memory of {self.device} is full: {str(error).splitlines()[0]}") from error
         return result
 
 

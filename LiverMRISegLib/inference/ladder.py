@@ -1,0 +1,50 @@
+"""What to do when a GPU's memory is full: one rung down at a time, and every rung is told to the user.
+
+The sum over tiles always lies in the computer's own memory (`assembly.Canvas`), so that rung is taken from the start.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from LiverMRISegLib.errors import DeviceMemoryError
+from LiverMRISegLib.inference.engines.engine import Engine
+from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.models.catalog import smaller_model
+from LiverMRISegLib.models.package import ModelPackage
+
+logger = logging.getLogger(__name__)
+
+
+class MemoryLadder:
+    """One tile at a time, then a smaller model of the same organs if the catalog has one, then the CPU.
+
+    `package` and `engine` are those to use now; `taken` says in words which rungs were taken.
+    """
+
+    def __init__(
+        self, package: ModelPackage, engine: Engine, make: Callable[[ModelPackage, str], Engine] = load_engine
+    ) -> None:
+        self.package, self.engine = package, engine
+        self.taken: list[str] = []
+        self._asked, self._make = package, make
+
+    def descend(self, error: DeviceMemoryError) -> None:
+        """Take the next rung; `error` is raised again where there is none."""
+        logger.warning("%s", error)
+        device = self.engine.device
+        if self.engine.batch > 1:
+            self.engine.batch = 1
+            self.taken.append(f"the memory of {device} was full: computed one tile at a time")
+        elif device == "cpu":
+            raise error
+        elif (smaller := smaller_model(self.package.spec)) is not None:
+            self._use(smaller, device)
+            self.taken.append(f"the memory of {device} was full: used the smaller model {smaller.spec.name}")
+        else:
+            self._use(self._asked, "cpu")
+            self.taken.append(f"the memory of {device} was full: computed {self._asked.spec.name} on the CPU")
+
+    def _use(self, package: ModelPackage, device: str) -> None:
+        self.package, self.engine = package, self._make(package, device)

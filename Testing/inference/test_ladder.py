@@ -1,0 +1,99 @@
+"""A GPU whose memory is full: the ladder is walked down rung by rung, and the result tells it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import make_volume, random_weights, tiny_spec
+
+from LiverMRISegLib.errors import DeviceMemoryError
+from LiverMRISegLib.inference.ladder import MemoryLadder
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.models import catalog
+from LiverMRISegLib.models.package import ModelPackage, save_package
+from LiverMRISegLib.models.specification import NetworkSpec
+
+
+class SmallGpu:
+    """An engine whose memory holds `holds` tiles of a given model at once; "cpu" holds any."""
+
+    def __init__(self, package, device="cuda:0", holds=0):
+        self.package, self.device, self.holds = package, device, holds
+        self.batch = 1 if device == "cpu" else 4
+        self.name = f"small {device}"
+
+    def predict(self, batch):
+        if self.device != "cpu" and len(batch) > self.holds:
+            raise DeviceMemoryError(f"the memory of {self.device} is full")
+        classes = int(self.package.spec.network.kwargs["out_channels"])
+        return np.zeros((len(batch), classes, *batch.shape[2:]), np.float32)
+
+
+def saved(folder, name, **network):
+    spec = tiny_spec(name)
+    kwargs = {**spec.network.kwargs, **network}
+    spec = replace(spec, network=NetworkSpec(spec.network.name, kwargs))
+    return ModelPackage.load(save_package(spec, random_weights(spec), folder / name))
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    monkeypatch.setenv(catalog.FOLDER_VARIABLE, str(tmp_path))
+    return tmp_path
+
+
+def segmenter(package, holds, **by_name):
+    made = Segmenter(package, SmallGpu(package, holds=holds))
+    made._ladder = MemoryLadder(
+        package, made.engine, lambda p, device: SmallGpu(p, device, by_name.get(p.spec.name, 0))
+    )
+    return made
+
+
+def test_one_tile_at_a_time(models):
+    package = saved(models, "tiny")
+    made = segmenter(package, holds=1)
+    result = made.segment(make_volume(size=(40, 40, 30)))
+    assert result.flags[0] == "the memory of cuda:0 was full: computed one tile at a time"
+    assert (made.engine.batch, made.engine.device) == (1, "cuda:0")
+    again = made.segment(make_volume())
+    assert again.flags[0] == result.flags[0]
+
+
+def test_a_smaller_model_comes_before_the_cpu(models):
+    large = saved(models, "large", widths=[8] * 6)
+    saved(models, "small")
+    made = segmenter(large, holds=0, small=1)
+    result = made.segment(make_volume(size=(40, 40, 30)))
+    assert "used the smaller model small" in result.flags[1]
+    assert result.provenance["model"] == "small"
+
+
+def test_the_cpu_with_the_model_that_was_asked_for(models):
+    large = saved(models, "large", widths=[8] * 6)
+    saved(models, "small")
+    result = segmenter(large, holds=0).segment(make_volume())
+    assert "the memory of cuda:0 was full: computed large on the CPU" in result.flags
+    assert result.provenance["model"] == "large"
+    assert result.provenance["engine"] == "small cpu"
+
+
+def test_nothing_below_the_cpu(models):
+    package = saved(models, "tiny")
+    ladder = MemoryLadder(package, SmallGpu(package, "cpu"))
+    with pytest.raises(DeviceMemoryError, match="full"):
+        ladder.descend(DeviceMemoryError("the memory is full"))
+
+
+def test_torch_running_out_of_memory_is_named(tiny_package, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
+
+    engine = TorchEngine(ModelPackage.load(tiny_package), "cpu")
+
+    def full(_images):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
+
+    monkeypatch.setattr(engine, "_network", full)
+    with pytest.raises(DeviceMemoryError, match="memory of cpu is full: CUDA out of memory"):
+        engine.predict(np.zeros((1, 1, 16, 16, 16), np.float32))
