@@ -13,13 +13,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from LiverMRISegLib.errors import CancelledError, LiverMRISegError
+from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
 from LiverMRISegLib.inference.client import WorkerClient
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.io import read_labelmap, write_volume
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
+
+_LABELS = "labels.nrrd"
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,34 @@ class SceneResult:
     flags: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+
+
+def prepared(volume_node: Any, folder: Path) -> tuple[Path, Path]:
+    """Write a volume node for the worker; tells the file, and the one that the worker writes its labels to.
+
+    Raises:
+        InputError: the volume cannot be used.
+        OutputError: the temporary folder is full or not writable.
+    """
+    source = folder / "volume.nrrd"
+    write_volume(volume_of(volume_node), source)
+    return source, folder / _LABELS
+
+
+def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
+    """Read what the worker wrote into `folder` into a new segmentation node; `reply` is the worker's.
+
+    Raises:
+        InputError: the volume was removed or changed its size meanwhile.
+    """
+    if volume_node.GetScene() is None or volume_node.GetImageData() is None:
+        raise InputError(f"{volume_node.GetName()}: was removed from the scene while it was segmented")
+    labelmap = read_labelmap(folder / _LABELS).array
+    if labelmap.shape != volume_node.GetImageData().GetDimensions()[::-1]:
+        raise InputError(f"{volume_node.GetName()}: was changed while it was segmented; segment it again")
+    labels = LabelSet("result", {int(v): organ_named(name) for name, v in reply["labels"].items()})
+    node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
+    return SceneResult(volume_node.GetName(), node, reply["volumes_ml"], reply["flags"], reply["provenance"])
 
 
 class SceneLogic:
@@ -65,17 +96,12 @@ class SceneLogic:
             CancelledError: `cancel` was used.
             LiverMRISegError: the worker died; the message tells why.
         """
-        labels = load_model(model).spec.labels
         with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
-            source, target = Path(folder) / "volume.nrrd", Path(folder) / "labels.nrrd"
-            write_volume(volume_of(volume_node), source)
+            source, target = prepared(volume_node, Path(folder))
             reply = self._worker_for(model, device).segment(
                 source, target, organs=organs, progress=progress, cancel=cancel
             )
-            labelmap = read_labelmap(target).array
-        name = f"{volume_node.GetName()} organs"
-        node = add_segmentation(self.scene, volume_node, labelmap, labels, name)
-        return SceneResult(volume_node.GetName(), node, reply["volumes_ml"], reply["flags"], reply["provenance"])
+            return accepted(self.scene, volume_node, Path(folder), reply)
 
     def segment_batch(self, volume_nodes: Sequence[Any], **options: Any) -> list[SceneResult]:
         """Segment several volume nodes; a failure is kept to its own result. CancelledError ends the batch."""

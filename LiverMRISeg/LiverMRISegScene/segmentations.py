@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, Organ
+from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.postprocessing import bounding_boxes
+
+_GEOMETRY = "Reference image geometry"
+_GEOMETRY_REFERENCE = "referenceImageGeometryRef"
 
 
 def add_segmentation(scene: Any, volume_node: Any, labelmap: np.ndarray, labels: LabelSet, name: str) -> Any:
@@ -25,7 +29,7 @@ def add_segmentation(scene: Any, volume_node: Any, labelmap: np.ndarray, labels:
     """
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-    node.SetNodeReferenceID("referenceImageGeometryRef", volume_node.GetID())
+    node.SetNodeReferenceID(_GEOMETRY_REFERENCE, volume_node.GetID())
     for value, box in bounding_boxes(labelmap).items():
         if value in labels:
             _add_segment(node, volume_node, labelmap, value, box, labels[value])
@@ -35,6 +39,44 @@ def add_segmentation(scene: Any, volume_node: Any, labelmap: np.ndarray, labels:
         node.CreateDefaultDisplayNodes()
     _place_beside(scene, volume_node, node)
     return node
+
+
+def replace_segments(node: Any, newer: Any) -> None:
+    """Put the segments of `newer` into `node`, in place of those of the same name; others stay. `newer` is removed.
+
+    Raises:
+        InputError: `node` has other segments and lies under another transform, so that these would move.
+    """
+    old, new = node.GetSegmentation(), newer.GetSegmentation()
+    ids = segment_ids(newer)
+    if node.GetTransformNodeID() != newer.GetTransformNodeID():
+        if set(segment_ids(node)) - set(ids):
+            raise InputError(
+                f"{node.GetName()}: lies under another transform than the volume; choose a new segmentation"
+            )
+        node.SetAndObserveTransformNodeID(newer.GetTransformNodeID())
+    for segment_id in ids:
+        if old.GetSegment(segment_id) is not None:
+            old.RemoveSegment(segment_id)
+        old.CopySegmentFromSegmentation(new, segment_id)
+    old.SetConversionParameter(_GEOMETRY, new.GetConversionParameter(_GEOMETRY))
+    node.SetNodeReferenceID(_GEOMETRY_REFERENCE, newer.GetNodeReferenceID(_GEOMETRY_REFERENCE))
+    newer.GetScene().RemoveNode(newer)
+
+
+def segment_ids(node: Any) -> list[str]:
+    """The identifiers of a segmentation's segments, in order."""
+    segmentation = node.GetSegmentation()
+    return [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
+
+
+def show_in_3d(node: Any, shown: bool) -> None:
+    """Make the closed surfaces and show them in the 3D views, or hide them."""
+    if shown:
+        node.CreateClosedSurfaceRepresentation()
+    display = node.GetDisplayNode()
+    if display is not None:
+        display.SetVisibility3D(shown)
 
 
 def _add_segment(

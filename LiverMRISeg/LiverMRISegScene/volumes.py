@@ -26,6 +26,24 @@ def volume_of(node: Any) -> Volume:
     return Volume(_voxels(image), _geometry(node, image.GetDimensions()), node.GetName(), _metadata(node))
 
 
+def add_volume(scene: Any, volume: Volume, name: str) -> Any:
+    """A new vtkMRMLScalarVolumeNode with the voxels and the place of `volume`."""
+    import slicer
+    import vtk
+
+    geometry = volume.geometry
+    lps = np.eye(4)
+    lps[:3, :3] = np.array(geometry.direction) * np.array(geometry.spacing)
+    lps[:3, 3] = geometry.origin
+    matrix = vtk.vtkMatrix4x4()
+    matrix.DeepCopy((_LPS_FROM_RAS @ lps).ravel().tolist())
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(volume.array))
+    node.SetIJKToRASMatrix(matrix)
+    node.CreateDefaultDisplayNodes()
+    return node
+
+
 def ijk_to_world(node: Any) -> np.ndarray:
     """4 x 4 matrix from voxel index (i, j, k) to the world's RAS, parent transforms included.
 

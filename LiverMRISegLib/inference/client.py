@@ -21,7 +21,8 @@ from LiverMRISegLib.errors import CancelledError, LiverMRISegError
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 
 _POLL_SECONDS = 0.05
-_CANCEL_SECONDS = 0.8
+CANCEL_SECONDS = 0.8
+WORKER_ARGUMENTS = ("-u", "-m", "LiverMRISegLib.inference.worker")
 _SHOWN_CHARACTERS = 2000
 
 
@@ -117,7 +118,7 @@ class WorkerClient:
         except CancelledError:
             if give_up is None:
                 self._send({"do": "cancel"})
-                return time.monotonic() + _CANCEL_SECONDS
+                return time.monotonic() + CANCEL_SECONDS
             if time.monotonic() > give_up:
                 self.close()
                 raise
@@ -129,11 +130,10 @@ class WorkerClient:
         self._replies = queue.Queue()
         self._messages.seek(0)
         self._messages.truncate()
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([_library_folder(), *_inherited_path()])}
         self._process = subprocess.Popen(
-            [self.python, "-u", "-m", "LiverMRISegLib.inference.worker"],
+            [self.python, *WORKER_ARGUMENTS],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._messages, text=True, encoding="utf-8",
-            env=environment, start_new_session=os.name != "nt",
+            env={**os.environ, "PYTHONPATH": python_path()}, start_new_session=os.name != "nt",
         )  # fmt: skip
         threading.Thread(target=_pump, args=(self._process.stdout, self._replies), daemon=True).start()
 
@@ -153,8 +153,27 @@ class WorkerClient:
         status = process.wait() if process is not None else None
         self.close()
         self._messages.seek(0)
-        words = " ".join(self._messages.read()[-_SHOWN_CHARACTERS:].split())
-        return LiverMRISegError(f"the segmentation process ended unexpectedly ({_ending(status)}). {words}".strip())
+        return LiverMRISegError(why_it_ended(status, self._messages.read()))
+
+
+def python_path() -> str:
+    """PYTHONPATH for the worker: this library first, then what the parent has."""
+    return os.pathsep.join([str(Path(__file__).resolve().parents[2]), *_inherited_path()])
+
+
+def why_it_ended(status: int | None, words: str) -> str:
+    """In one line: exit status or signal (negative, as of `subprocess`) of a worker, and its last words."""
+    last = " ".join(words[-_SHOWN_CHARACTERS:].split())
+    return f"the segmentation process ended unexpectedly ({_ending(status)}). {last}".strip()
+
+
+def end_tree(pid: int) -> None:
+    """Kill a worker and all it started: it leads a process group of its own. Nothing happens if it is gone."""
+    if os.name == "nt":
+        subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
 
 
 def _pump(stream: Any, replies: queue.Queue[dict[str, Any] | None]) -> None:
@@ -182,17 +201,9 @@ def _ending(status: int | None) -> str:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """The process and its children: they share a session of their own."""
     if process.poll() is None:
-        if os.name == "nt":
-            subprocess.run(["taskkill", "/F", "/T", "/PID", str(process.pid)], capture_output=True, check=False)
-        else:
-            os.killpg(process.pid, signal.SIGKILL)
+        end_tree(process.pid)
     process.wait()
-
-
-def _library_folder() -> str:
-    return str(Path(__file__).resolve().parents[2])
 
 
 def _inherited_path() -> list[str]:

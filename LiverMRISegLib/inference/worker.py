@@ -4,7 +4,7 @@
     -> {"id": 2, "do": "segment", "input": "t2.nii.gz", "output": "t2.seg.nrrd", "organs": null, "tta": false}
     -> {"do": "cancel"}        -> {"do": "quit"}
     <- {"id": 2, "event": "progress", "text": "...", "fraction": 0.4}
-    <- {"id": 2, "event": "done", "volumes_ml": {...}, "flags": [...], "provenance": {...}}
+    <- {"id": 2, "event": "done", "labels": {"liver": 1, ...}, "volumes_ml": {...}, "flags": [...], "provenance": {...}}
     <- {"id": 2, "event": "error", "kind": "InputError", "message": "..."}
 
 It ends when it is told to or when its input ends, so it never outlives its parent.
@@ -106,6 +106,7 @@ class Worker:
         )
         result.save(request["output"])
         return {
+            "labels": {organ.name: value for value, organ in result.labels.items()},
             "volumes_ml": dict(result.volumes_ml),
             "flags": list(result.flags),
             "provenance": dict(result.provenance),

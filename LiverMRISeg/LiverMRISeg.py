@@ -1,0 +1,137 @@
+"""LiverMRISeg, a module of 3D Slicer: organs in MRI of any sequence. For research use only.
+
+Nothing runs and nothing is installed when this file is imported; the parts lie in LiverMRISegPanel (Qt) and
+LiverMRISegScene (MRML, also without Qt and without the application).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+_HERE = Path(__file__).resolve().parent
+for _folder in (_HERE, _HERE.parent):  # installed, the core lies beside this file; in a checkout, one folder up
+    if str(_folder) not in sys.path:
+        sys.path.insert(0, str(_folder))
+
+from LiverMRISegScene.bases import (  # noqa: E402
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+    VTKObservationMixin,
+    tr,
+)
+
+
+class LiverMRISeg(ScriptedLoadableModule):
+    """What the application shows of the module."""
+
+    def __init__(self, parent):  # noqa: ANN001, ANN204
+        ScriptedLoadableModule.__init__(self, parent)
+        parent.title = "LiverMRISeg"
+        parent.categories = ["Segmentation"]
+        parent.dependencies = []
+        parent.contributors = ["The LiverMRISeg authors"]
+        parent.helpText = tr(
+            "Segments the liver and other abdominal organs in MRI of any sequence. "
+            "Choose a volume and click Segment. For research use only; not a medical device."
+        )
+        parent.acknowledgementText = tr("Apache-2.0. The models' own terms stand in 'About this model'.")
+        from LiverMRISegScene.bases import when_started
+        from LiverMRISegScene.sample_data import register
+
+        when_started(lambda: register(_HERE))
+
+
+class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel's shell: loads the .ui and follows the scene."""
+
+    def __init__(self, parent=None):  # noqa: ANN001, ANN204
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.panel = None
+
+    def setup(self) -> None:
+        """Called once, when the module is first opened."""
+        ScriptedLoadableModuleWidget.setup(self)
+        import slicer
+        from LiverMRISegPanel.panel import Panel
+
+        widget = slicer.util.loadUI(self.resourcePath("UI/LiverMRISeg.ui"))
+        self.layout.addWidget(widget)
+        self.ui = slicer.util.childWidgetVariables(widget)
+        widget.setMRMLScene(slicer.mrmlScene)
+        self.logic = LiverMRISegLogic()
+        self.panel = Panel(self.ui)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._on_scene_closing)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._on_scene_closed)
+
+    def cleanup(self) -> None:
+        """The application exits or the module is reloaded: no process is left behind."""
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.close()
+            self.logic.close()
+
+    def enter(self) -> None:
+        """The user opens the module."""
+        if self.panel is not None:
+            self.panel.enter()
+
+    def _on_scene_closing(self, _caller, _event) -> None:  # noqa: ANN001
+        self.panel.scene_closing()
+
+    def _on_scene_closed(self, _caller, _event) -> None:  # noqa: ANN001
+        self.panel.scene_closed()
+
+
+class LiverMRISegLogic(ScriptedLoadableModuleLogic):
+    """For Slicer's Python console, scripts and slicer-core: no panel is needed.
+
+    LiverMRISegLogic().segment(volumeNode, model="liver-any-sequence")
+    """
+
+    def __init__(self, scene=None):  # noqa: ANN001, ANN204
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._given = scene
+        self._scene_logic = None
+
+    def segment(self, volumeNode, **options):  # noqa: ANN001, ANN003, ANN201, N803
+        """Segment a volume node; the new vtkMRMLSegmentationNode. Options as of `SceneLogic.segment`."""
+        return self._logic().segment(volumeNode, **options).node
+
+    def segmentBatch(self, volumeNodes, **options):  # noqa: ANN001, ANN003, ANN201, N802, N803
+        """Segment several; a list of `SceneResult`, each with its node or its error. Options as `segment`."""
+        return self._logic().segment_batch(volumeNodes, **options)
+
+    def close(self) -> None:
+        """End the worker process."""
+        if self._scene_logic is not None:
+            self._scene_logic.close()
+
+    def _logic(self):  # noqa: ANN202
+        if self._scene_logic is None:
+            import slicer
+            from LiverMRISegScene.interpreter import worker_python
+            from LiverMRISegScene.logic import SceneLogic
+
+            scene = self._given if self._given is not None else slicer.mrmlScene
+            self._scene_logic = SceneLogic(scene, worker_python())
+        return self._scene_logic
+
+
+class LiverMRISegTest(ScriptedLoadableModuleTest):
+    """The self test of Slicer's Reload and Test: a drawn phantom through the whole way."""
+
+    def runTest(self) -> None:  # noqa: N802
+        """Segment a phantom and look at the result."""
+        import slicer
+        from LiverMRISegScene.self_test import check_phantom
+
+        slicer.mrmlScene.Clear(0)
+        logic = LiverMRISegLogic()
+        try:
+            self.delayDisplay(check_phantom(logic, slicer.mrmlScene))
+        finally:
+            logic.close()

@@ -1,0 +1,161 @@
+"""Many volumes in one run: a table with a row for each, what became of it, and the figures as CSV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from LiverMRISegScene import batch
+from LiverMRISegScene.jobs import CANCELLED, DONE, EARLIER, FAILED, WAITING, Job, JobQueue
+
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegPanel.log_view import LogView
+from LiverMRISegPanel.model_picker import ModelPicker
+from LiverMRISegPanel.result_table import save_text
+from LiverMRISegPanel.words import time_left, tr
+
+_SCENE, _PATIENT, _FOLDER = range(3)
+_VOLUME, _MODEL, _STATE = range(3)
+_TABLE_FILE = "volumes.csv"
+
+
+class BatchView:
+    """Binds the batch section of the panel; arguments as of `RunView`."""
+
+    def __init__(
+        self, ui: Any, queue: JobQueue, picker: ModelPicker, log: LogView, is_installed: Callable[[], bool]
+    ) -> None:
+        self.ui, self._queue, self._picker = ui, queue, picker
+        self._log, self._is_installed = log, is_installed
+        self.jobs: list[Job] = []
+        for text in (tr("All volumes of the scene"), tr("All volumes of the patient"), tr("A folder of files")):
+            ui.batchSource.addItem(text)
+        ui.batchTable.setColumnCount(3)
+        ui.batchTable.setHorizontalHeaderLabels([tr("Volume"), tr("Model"), tr("State")])
+        ui.batchTable.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        ui.batchTable.horizontalHeader().setStretchLastSection(True)
+        ui.batchTable.verticalHeader().setVisible(False)
+        ui.batchSource.connect("currentIndexChanged(int)", self._source_changed)
+        ui.batchListButton.connect("clicked(bool)", self._list)
+        ui.batchRunButton.connect("clicked(bool)", self._run)
+        ui.batchExportButton.connect("clicked(bool)", self._export)
+        self._source_changed(0)
+        self.reset()
+
+    def reset(self) -> None:
+        """An empty table."""
+        self.jobs = []
+        self.ui.batchTable.setRowCount(0)
+        self.update()
+
+    def update(self) -> None:
+        """Which buttons can be clicked, and what they say."""
+        busy = self._queue.is_busy
+        rest = [job for job in self.jobs if job.state not in (DONE, EARLIER)]
+        started = len(rest) < len(self.jobs)
+        label = tr("Cancel batch") if busy else (tr("Run the rest") if started else tr("Run batch"))
+        self.ui.batchRunButton.setText(label)
+        self.ui.batchRunButton.setEnabled(bool(rest) and (not busy or self._is_running))
+        self.ui.batchListButton.setEnabled(not busy)
+        self.ui.batchExportButton.setEnabled(any(job.is_over for job in self.jobs))
+
+    def owns(self, job: Job) -> bool:
+        """Whether a job is a row of the table."""
+        return job in self.jobs
+
+    def changed(self, job: Job) -> None:
+        """Show how far a row is."""
+        row = self.jobs.index(job)
+        left = time_left(job.seconds_left)
+        text = f"{job.state}: {job.message}" + (f", {left}" if left else "")
+        if job.result is not None and job.result.flags:
+            text += tr("; look at: ") + "; ".join(job.result.flags)
+        self._put(row, _STATE, text)
+        self.ui.batchTable.scrollToItem(self.ui.batchTable.item(row, _STATE))
+
+    def finished(self, jobs: Sequence[Job]) -> None:
+        """All rows are over: log them; a folder gets its table of volumes."""
+        for job in jobs:
+            self._log.add_job(job)
+        self._log.add(tr("Batch: {text}").format(text=_summary(self.jobs)))
+        output = self.jobs[0].output if self.jobs else None
+        if output is not None:
+            try:
+                atomic_write_text(output.parent / _TABLE_FILE, batch.as_csv(self.jobs))
+            except LiverMRISegError as error:
+                self._log.add(str(error))
+        self.ui.statusLabel.setText(tr("Batch: {text}.").format(text=_summary(self.jobs)))
+        self.update()
+
+    @property
+    def _is_running(self) -> bool:
+        return self._queue.is_busy and any(job.state not in (DONE, EARLIER, FAILED, CANCELLED) for job in self.jobs)
+
+    def _source_changed(self, index: int) -> None:
+        self.ui.batchFolder.setVisible(index == _FOLDER)
+
+    def _list(self, _checked: bool = False) -> None:
+        try:
+            self.jobs = self._found()
+        except LiverMRISegError as error:
+            self.reset()
+            self.ui.statusLabel.setText(str(error))
+            return
+        self.ui.batchTable.setRowCount(len(self.jobs))
+        for row, job in enumerate(self.jobs):
+            self._put(row, _VOLUME, job.name)
+            self._put(row, _MODEL, job.model)
+            self._put(row, _STATE, job.state)
+        self.ui.batchTable.resizeColumnToContents(_VOLUME)
+        self.ui.batchTable.resizeColumnToContents(_MODEL)
+        if not self.jobs:
+            self.ui.statusLabel.setText(tr("No volume was found; load some, or choose a folder."))
+        self.update()
+
+    def _found(self) -> list[Job]:
+        offer = self._picker.offer
+        if offer is None:
+            return []
+        options = {"device": self._picker.device, "organs": self._picker.organs}
+        source = self.ui.batchSource.currentIndex
+        if source == _FOLDER:
+            return batch.folder_jobs(Path(self.ui.batchFolder.currentPath), offer.entry.name, **options)
+        node = self.ui.inputSelector.currentNode()
+        if source == _PATIENT and node is not None:
+            nodes = batch.volumes_of_patient(slicer.mrmlScene, node)
+        else:
+            nodes = batch.volumes_in_scene(slicer.mrmlScene) if source == _SCENE else []
+        return batch.scene_jobs(nodes, offer.entry.name, **options)
+
+    def _run(self, _checked: bool = False) -> None:
+        if self._queue.is_busy:
+            self._queue.cancel()
+            return
+        rest = [job for job in self.jobs if job.state not in (DONE, EARLIER)]
+        if not rest or not self._is_installed():
+            return
+        for job in rest:
+            job.state, job.message = WAITING, ""
+            self.changed(job)
+        self._log.add(tr("Batch of {n} volumes").format(n=len(rest)))
+        self._queue.start(rest)
+        self.update()
+
+    def _put(self, row: int, column: int, text: str) -> None:
+        item = qt.QTableWidgetItem(text)
+        item.setToolTip(text)
+        self.ui.batchTable.setItem(row, column, item)
+
+    def _export(self, _checked: bool = False) -> None:
+        path = qt.QFileDialog.getSaveFileName(self.ui.batchTable, tr("Save volumes"), _TABLE_FILE, "CSV (*.csv)")
+        if path:
+            save_text(path, batch.as_csv(self.jobs))
+
+
+def _summary(jobs: Sequence[Job]) -> str:
+    states = [job.state for job in jobs]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))

@@ -1,0 +1,33 @@
+"""What was done, in lines that can be copied into a bug report: no names of volumes, which may be patients' names."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import qt
+from LiverMRISegScene.jobs import DONE, Job
+
+
+class LogView:
+    """Binds the log section of the panel."""
+
+    def __init__(self, ui: Any) -> None:
+        self.ui = ui
+        ui.copyLogButton.connect("clicked(bool)", self._copy)
+
+    def add(self, text: str) -> None:
+        """A line with the time before it."""
+        self.ui.logText.appendPlainText(f"{time.strftime('%H:%M:%S')}  {text}")
+
+    def add_job(self, job: Job) -> None:
+        """How a job ended."""
+        self.add(f"{job.model}: {job.state}, {job.message}".replace(job.name or "\0", "the volume"))
+        if job.state == DONE and job.result is not None:
+            provenance = job.result.provenance
+            self.add(f"engine {provenance.get('engine')}, seconds {provenance.get('seconds')}")
+            for flag in job.result.flags:
+                self.add(f"flag: {flag}")
+
+    def _copy(self, _checked: bool = False) -> None:
+        qt.QApplication.clipboard().setText(self.ui.logText.toPlainText())

@@ -1,0 +1,119 @@
+"""Models on this computer, and whether the installation is sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import qt
+import slicer
+from LiverMRISegLib.models.library import import_package, remove_model, size_mb
+from LiverMRISegScene.installation import (
+    as_text,
+    check_installation,
+    install_missing,
+    install_torch,
+    missing_requirements,
+)
+
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.models.catalog import list_models, load_model
+from LiverMRISegPanel.words import tr
+
+
+class Maintenance:
+    """Binds the section "Models and installation"; `models_changed` is called after an import or a removal."""
+
+    def __init__(self, ui: Any, models_changed: Callable[[], None]) -> None:
+        self.ui, self._models_changed = ui, models_changed
+        table = ui.modelTable
+        table.setColumnCount(3)
+        table.setHorizontalHeaderLabels([tr("Model"), tr("MB"), tr("Where")])
+        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        table.horizontalHeader().setStretchLastSection(True)
+        table.verticalHeader().setVisible(False)
+        ui.importModelButton.connect("clicked(bool)", self._import)
+        ui.verifyModelButton.connect("clicked(bool)", self._verify)
+        ui.removeModelButton.connect("clicked(bool)", self._remove)
+        ui.checkButton.connect("clicked(bool)", self._check)
+        ui.installButton.connect("clicked(bool)", self._install)
+        ui.torchButton.connect("clicked(bool)", self._install_torch)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """List the models again."""
+        entries = list_models()
+        self.ui.modelTable.setRowCount(len(entries))
+        for row, entry in enumerate(entries):
+            place = tr("shipped with LiverMRISeg") if entry.is_shipped else str(entry.path)
+            for column, text in enumerate((entry.name, f"{size_mb(entry):.1f}", place)):
+                self.ui.modelTable.setItem(row, column, qt.QTableWidgetItem(text))
+        self.ui.modelTable.resizeColumnToContents(0)
+
+    def is_installed(self) -> bool:
+        """Ask to install what is missing; False if the user declined or it failed."""
+        if not missing_requirements():
+            return True
+        try:
+            return bool(install_missing(slicer.util.confirmOkCancelDisplay))
+        except LiverMRISegError as error:
+            self._say(str(error))
+            return False
+
+    def _import(self, _checked: bool = False) -> None:
+        path = qt.QFileDialog.getOpenFileName(self.ui.modelTable, tr("Import a model"), "", tr("Models (*.zip)"))
+        if path:
+            self._try(lambda: tr("Imported {name}.").format(name=import_package(Path(path)).name))
+
+    def _verify(self, _checked: bool = False) -> None:
+        name = self._chosen()
+        if name:
+            self._try(lambda: self._verified(name))
+
+    def _verified(self, name: str) -> str:
+        load_model(name).verify()
+        return tr("{name} is whole.").format(name=name)
+
+    def _remove(self, _checked: bool = False) -> None:
+        name = self._chosen()
+        if name and slicer.util.confirmOkCancelDisplay(tr("Delete the model {name}?").format(name=name)):
+            self._try(lambda: self._removed(name))
+
+    def _removed(self, name: str) -> str:
+        remove_model(name)
+        return tr("Removed {name}.").format(name=name)
+
+    def _chosen(self) -> str:
+        row = self.ui.modelTable.currentRow()
+        item = self.ui.modelTable.item(row, 0) if row >= 0 else None
+        if item is None:
+            self._say(tr("Choose a model in the table first."))
+            return ""
+        return str(item.text())
+
+    def _check(self, _checked: bool = False) -> None:
+        self._say(as_text(check_installation()))
+
+    def _install(self, _checked: bool = False) -> None:
+        if not missing_requirements():
+            self._say(tr("All required packages are installed."))
+            return
+        self._try(lambda: tr("Installed.") if self.is_installed() else tr("Not installed."))
+
+    def _install_torch(self, _checked: bool = False) -> None:
+        ask = slicer.util.confirmOkCancelDisplay
+        self._try(lambda: tr("Installed.") if install_torch(ask) else tr("Not installed."))
+
+    def _try(self, action: Callable[[], str]) -> None:
+        """Do something with models or packages; say how it went, an error in its own words."""
+        try:
+            self._say(action())
+        except LiverMRISegError as error:
+            self._say(str(error))
+        self.refresh()
+        self._models_changed()
+
+    def _say(self, text: str) -> None:
+        self.ui.checkText.setPlainText(text)

@@ -1,0 +1,122 @@
+"""Model, organs and device: what the volume is to be segmented with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+from LiverMRISegLib.inference.devices import list_devices
+from LiverMRISegLib.models.library import size_mb
+from LiverMRISegScene.model_choice import ModelOffer, VolumeKind, details, kind_of, offers
+
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegPanel.settings import remember, remembered
+from LiverMRISegPanel.words import tr
+
+
+class ModelPicker:
+    """Shows the models that suit the volume first, and warns of those that do not."""
+
+    def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
+        self.ui, self._changed = ui, changed
+        self._kind = VolumeKind()
+        self._offers: list[ModelOffer] = []
+        self._wanted = remembered("model", DEFAULT_MODEL)
+        self._excluded = set(filter(None, remembered("excluded organs").split(",")))
+        ui.modelSearch.connect("textChanged(QString)", self._searched)
+        ui.modelSelector.connect("activated(int)", self._chosen)
+        ui.organList.connect("itemChanged(QListWidgetItem*)", self._organ_checked)
+        ui.deviceSelector.connect("activated(int)", self._device_chosen)
+        self.refresh()
+
+    @property
+    def offer(self) -> ModelOffer | None:
+        """The chosen model; None if the search finds none."""
+        index = self.ui.modelSelector.currentIndex
+        return self._offers[index] if 0 <= index < len(self._offers) else None
+
+    @property
+    def organs(self) -> list[str] | None:
+        """The checked organs; None for all."""
+        items = [self.ui.organList.item(n) for n in range(self.ui.organList.count)]
+        checked = [item.text() for item in items if item.checkState() == qt.Qt.Checked]
+        return None if len(checked) == len(items) else checked
+
+    @property
+    def device(self) -> str:
+        """As of `Segmenter.load`."""
+        return str(self.ui.deviceSelector.itemData(self.ui.deviceSelector.currentIndex) or "auto")
+
+    def show_volume(self, node: Any) -> None:
+        """Offer models for this volume node, or for any if it is None."""
+        self._kind = kind_of(node) if node is not None else VolumeKind()
+        self._fill_models()
+
+    def refresh(self) -> None:
+        """Look again which models and devices there are."""
+        self._fill_models()
+        self._fill_devices()
+
+    def _fill_models(self) -> None:
+        selector = self.ui.modelSelector
+        self._offers = offers(self._kind, self.ui.modelSearch.text)
+        selector.clear()
+        for offer in self._offers:
+            selector.addItem(("\u26a0 " if offer.warning else "") + offer.entry.name, offer.entry.name)
+        names = [offer.entry.name for offer in self._offers]
+        selector.setCurrentIndex(names.index(self._wanted) if self._wanted in names else (0 if names else -1))
+        self._show_offer()
+
+    def _show_offer(self) -> None:
+        offer = self.offer
+        self.ui.fitWarning.setText(self._warning(offer))
+        self.ui.fitWarning.setVisible(bool(self.ui.fitWarning.text))
+        lines = details(offer, size_mb(offer.entry)) if offer is not None else []
+        self.ui.modelDetails.setText("<br>".join(f"<b>{tr(title)}:</b> {text}" for title, text in lines))
+        self._fill_organs()
+        self._changed()
+
+    def _warning(self, offer: ModelOffer | None) -> str:
+        if offer is None:
+            return tr("No model holds these words. Change what you search for, or import a model below.")
+        return f"\u26a0 {offer.warning}" if offer.warning else ""
+
+    def _fill_organs(self) -> None:
+        blocked = self.ui.organList.blockSignals(True)
+        self.ui.organList.clear()
+        for organ in self.offer.spec.labels.organs if self.offer is not None else ():
+            item = qt.QListWidgetItem(organ.name)
+            item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable | qt.Qt.ItemIsSelectable)
+            item.setCheckState(qt.Qt.Unchecked if organ.name in self._excluded else qt.Qt.Checked)
+            self.ui.organList.addItem(item)
+        self.ui.organList.blockSignals(blocked)
+
+    def _fill_devices(self) -> None:
+        selector = self.ui.deviceSelector
+        wanted = remembered("device", "auto")
+        selector.clear()
+        selector.addItem(tr("Automatic"), "auto")
+        ids = ["auto"]
+        for device in list_devices():
+            selector.addItem(device.title, device.id)
+            ids.append(device.id)
+        selector.setCurrentIndex(ids.index(wanted) if wanted in ids else 0)
+
+    def _searched(self, _text: str) -> None:
+        self._fill_models()
+
+    def _chosen(self, _index: int) -> None:
+        if self.offer is not None:
+            self._wanted = self.offer.entry.name
+            remember("model", self._wanted)
+        self._show_offer()
+
+    def _device_chosen(self, _index: int) -> None:
+        remember("device", self.device)
+
+    def _organ_checked(self, item: Any) -> None:
+        checked = item.checkState() == qt.Qt.Checked
+        (self._excluded.discard if checked else self._excluded.add)(item.text())
+        remember("excluded organs", ",".join(sorted(self._excluded)))
+        self._changed()

@@ -1,0 +1,85 @@
+"""The panel: its parts put together, and the scene's life followed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import slicer
+from LiverMRISegScene.interpreter import worker_python
+from LiverMRISegScene.jobs import Job, JobQueue
+
+from LiverMRISegPanel.batch_view import BatchView
+from LiverMRISegPanel.log_view import LogView
+from LiverMRISegPanel.maintenance import Maintenance
+from LiverMRISegPanel.model_picker import ModelPicker
+from LiverMRISegPanel.qt_worker import QtWorker
+from LiverMRISegPanel.result_table import ResultTable
+from LiverMRISegPanel.run_view import RunView
+
+
+class Panel:
+    """Owns the worker process and the queue; made once, when the module's widget is set up.
+
+    Args:
+        ui: widgets of LiverMRISeg.ui by name.
+    """
+
+    def __init__(self, ui: Any) -> None:
+        self.ui = ui
+        self.worker = QtWorker(worker_python())
+        self.queue = JobQueue(slicer.mrmlScene, self.worker, self._job_changed, self._jobs_finished)
+        self._is_ready = False
+        self.log = LogView(ui)
+        self.maintenance = Maintenance(ui, self._models_changed)
+        self.picker = ModelPicker(ui, self._input_changed)
+        self.table = ResultTable(ui)
+        installed = self.maintenance.is_installed
+        self.run = RunView(ui, self.queue, self.picker, self.table, self.log, installed)
+        self.batch = BatchView(ui, self.queue, self.picker, self.log, installed)
+        self._is_ready = True
+        ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._volume_changed)
+        self._volume_changed(ui.inputSelector.currentNode())
+
+    def enter(self) -> None:
+        """The module is shown: models and devices may have changed meanwhile."""
+        if not self.queue.is_busy:
+            self.picker.refresh()
+            self.maintenance.refresh()
+
+    def scene_closing(self) -> None:
+        """End what runs; nothing of the closing scene is touched."""
+        self.queue.abandon()
+
+    def scene_closed(self) -> None:
+        """Show the empty state."""
+        self.run.reset()
+        self.batch.reset()
+
+    def close(self) -> None:
+        """The application exits or the module is reloaded."""
+        self.queue.abandon()
+
+    def _volume_changed(self, node: Any) -> None:
+        self.picker.show_volume(node)
+
+    def _input_changed(self) -> None:
+        if self._is_ready:
+            self.run.update()
+
+    def _models_changed(self) -> None:
+        if self._is_ready:
+            self.picker.refresh()
+
+    def _job_changed(self, job: Job) -> None:
+        if self.batch.owns(job):
+            self.batch.changed(job)
+        self.run.changed(job)
+
+    def _jobs_finished(self, jobs: Sequence[Job]) -> None:
+        if jobs and self.batch.owns(jobs[0]):
+            self.batch.finished(jobs)
+        else:
+            self.run.finished(jobs)
+        self.run.update()
+        self.batch.update()

@@ -1,0 +1,16 @@
+"""Translation and formatting of what the panel says."""
+
+from __future__ import annotations
+
+from LiverMRISegScene.bases import tr
+
+__all__ = ["time_left", "tr"]
+
+
+def time_left(seconds: float | None) -> str:
+    """A rough time in words, empty while it is not known."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return tr("about {n} s left").format(n=max(1, round(seconds)))
+    return tr("about {n} min left").format(n=round(seconds / 60))

@@ -1,0 +1,181 @@
+"""Segmentations one after another, without waiting for any: the panel's click and its batch are both jobs.
+
+The worker is injected: `QtWorker` in the application. Everything here runs in the main thread, called by the worker's
+replies, so the scene is only touched between two events.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegScene.logic import SceneResult, accepted, prepared
+
+WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done", "failed", "cancelled", "done before"
+Reply = dict[str, Any]
+
+
+class Worker(Protocol):
+    """A worker process that answers one request at a time through a callback, and never blocks."""
+
+    def ask(self, request: Reply, on_reply: Callable[[Reply], None]) -> None:
+        """Send a request; `on_reply` gets progress, and at last "done" or "error"."""
+
+    def cancel(self) -> None:
+        """End the request within a second, the process with it if need be."""
+
+    def close(self) -> None:
+        """End the process and all it started."""
+
+
+@dataclass(eq=False)
+class Job:
+    """One volume to segment: a node of the scene (`node`), or a file (`source`) into a file (`output`)."""
+
+    name: str
+    model: str
+    device: str = "auto"
+    organs: Sequence[str] | None = None
+    node: Any = None
+    source: Path | None = None
+    output: Path | None = None
+    state: str = WAITING
+    message: str = ""
+    fraction: float = 0.0
+    result: SceneResult | None = None
+    started: float = field(default=0.0, repr=False)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state not in (WAITING, RUNNING)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """An estimate from what has passed; None while too little has."""
+        passed = time.monotonic() - self.started
+        if self.state != RUNNING or self.fraction < 0.08 or passed < 0.5:
+            return None
+        return passed * (1 - self.fraction) / self.fraction
+
+
+class JobQueue:
+    """Runs jobs in order; a failure stays its own job's.
+
+    Args:
+        scene: the vtkMRMLScene the results go to.
+        worker: answers requests.
+        changed: called with a job whenever something about it changed.
+        finished: called once with all jobs of a run when the last is over.
+    """
+
+    def __init__(
+        self,
+        scene: Any,
+        worker: Worker,
+        changed: Callable[[Job], None],
+        finished: Callable[[Sequence[Job]], None],
+    ) -> None:
+        self._scene, self._worker = scene, worker
+        self._changed, self._finished = changed, finished
+        self._jobs: list[Job] = []
+        self._current: Job | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a run is going on."""
+        return bool(self._jobs)
+
+    def start(self, jobs: Sequence[Job]) -> None:
+        """Begin a run. LiverMRISegError if one is going on."""
+        if self.is_busy:
+            raise LiverMRISegError("a segmentation is running; wait for it or cancel it")
+        self._jobs = list(jobs)
+        self._next()
+
+    def cancel(self) -> None:
+        """End the running job and drop the waiting ones; the queue tells when it is done."""
+        for job in self._jobs:
+            if job.state == WAITING:
+                self._end(job, CANCELLED, "cancelled before it began")
+        if self._current is not None:
+            self._current.message = "cancelling"
+            self._changed(self._current)
+            self._worker.cancel()
+
+    def abandon(self) -> None:
+        """The scene closes or the application exits: end the process, touch nothing of the scene any more."""
+        self._jobs, self._current = [], None
+        self._worker.close()
+        self._clean()
+
+    def _next(self) -> None:
+        waiting = [job for job in self._jobs if job.state == WAITING]
+        if not waiting:
+            jobs, self._jobs = self._jobs, []
+            self._finished(jobs)
+            return
+        job = self._current = waiting[0]
+        job.state, job.started = RUNNING, time.monotonic()
+        job.message, job.fraction = "writing the volume for the segmentation process", 0.0
+        self._changed(job)
+        try:
+            request = self._request(job)
+        except (LiverMRISegError, OSError) as error:
+            self._over(job, FAILED, str(error))
+            return
+        self._worker.ask(request, lambda reply: self._replied(job, reply))
+
+    def _request(self, job: Job) -> Reply:
+        request = {"do": "segment", "model": job.model, "device": job.device}
+        request["organs"] = list(job.organs) if job.organs is not None else None
+        if job.node is None:
+            return {**request, "input": str(job.source), "output": str(job.output)}
+        self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
+        source, target = prepared(job.node, Path(self._folder.name))
+        return {**request, "input": str(source), "output": str(target)}
+
+    def _replied(self, job: Job, reply: Reply) -> None:
+        if job is not self._current:
+            return  # of a job that was abandoned
+        if reply["event"] == "progress":
+            job.message, job.fraction = reply["text"], reply["fraction"]
+            self._changed(job)
+        elif reply["event"] == "error":
+            state = CANCELLED if reply["kind"] == "CancelledError" else FAILED
+            self._over(job, state, reply["message"])
+        else:
+            self._accept(job, reply)
+
+    def _accept(self, job: Job, reply: Reply) -> None:
+        try:
+            if job.node is None:
+                job.result = SceneResult(job.name, None, reply["volumes_ml"], reply["flags"], reply["provenance"])
+            elif self._folder is not None:
+                job.result = accepted(self._scene, job.node, Path(self._folder.name), reply)
+        except (LiverMRISegError, OSError) as error:
+            self._over(job, FAILED, str(error))
+            return
+        job.fraction = 1.0
+        self._over(job, DONE, f"{time.monotonic() - job.started:.1f} s")
+
+    def _over(self, job: Job, state: str, message: str) -> None:
+        self._current = None
+        self._clean()
+        self._end(job, state, message)
+        self._next()
+
+    def _end(self, job: Job, state: str, message: str) -> None:
+        job.state, job.message = state, message
+        self._changed(job)
+
+    def _clean(self) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+            self._folder = None

@@ -1,0 +1,136 @@
+"""Which model suits which volume: by the modality and the sequence that its DICOM attributes, else its name, tell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from LiverMRISegLib.anatomy import Sequence
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, CatalogEntry, list_models
+from LiverMRISegLib.models.package import load_spec
+from LiverMRISegLib.models.specification import ModelSpec
+from LiverMRISegLib.sequence_names import guess_sequence
+
+_DESCRIBING = ("DICOM.SeriesDescription", "DICOM.ProtocolName", "DICOM.SequenceName")
+_MODALITY = "DICOM.Modality"
+
+
+@dataclass(frozen=True)
+class VolumeKind:
+    """What is known of a volume; None where nothing tells."""
+
+    modality: str | None = None
+    sequence: Sequence | None = None
+
+    @property
+    def title(self) -> str:
+        """In words: "MR, T2WI", "CT", "sequence not known"."""
+        known = [self.modality, self.sequence.value if self.sequence else None]
+        return ", ".join(part for part in known if part) or "sequence not known"
+
+
+@dataclass(frozen=True)
+class ModelOffer:
+    """A model of the catalog for a volume; `warning` is empty where it suits."""
+
+    entry: CatalogEntry
+    spec: ModelSpec
+    warning: str = ""
+
+    @property
+    def matches_all(self) -> str:
+        """Everything that a search looks at, in lower case."""
+        organs = " ".join(organ.name for organ in self.spec.labels.organs)
+        words = (self.spec.name, self.entry.summary, self.spec.task, organs, *self.spec.sequences)
+        return " ".join(words).lower()
+
+
+def kind_of(node: Any) -> VolumeKind:
+    """Modality and sequence of a volume node: from its DICOM attributes and place in the hierarchy, else its name."""
+    modality = _attribute(node, _MODALITY)
+    texts = [*(_attribute(node, key) for key in _DESCRIBING), node.GetName() or ""]
+    sequence = next((found for text in texts if text and (found := guess_sequence(text))), None)
+    if modality is None and "CT" in (node.GetName() or "").replace("_", " ").split():
+        modality = "CT"
+    if modality not in (None, "MR"):
+        return VolumeKind(modality)
+    return VolumeKind(modality or ("MR" if sequence else None), sequence)
+
+
+def offers(kind: VolumeKind, search: str = "") -> list[ModelOffer]:
+    """The catalog's models that hold all words of `search`, those that suit the volume first."""
+    found = [ModelOffer(entry, spec, _warning(spec, kind)) for entry, spec in _readable()]
+    words = search.lower().split()
+    chosen = [offer for offer in found if all(word in offer.matches_all for word in words)]
+    return sorted(chosen, key=lambda offer: (bool(offer.warning), offer.spec.name != DEFAULT_MODEL, offer.spec.name))
+
+
+def model_for(kind: VolumeKind, asked: str) -> str:
+    """The model meant for this volume: the most specialised one that names its sequence, `asked` where none does.
+
+    A patient's contrast phases and non-contrast sequences so go to their own models, where the catalog has such.
+    """
+    if kind.sequence is None:
+        return asked
+    specs = {entry.name: spec for entry, spec in _readable()}
+    organs = set(specs[asked].labels.organs) if asked in specs else set()
+    named = {
+        name: len(spec.sequences)
+        for name, spec in specs.items()
+        if kind.sequence.value in spec.sequences and set(spec.labels.organs) >= organs
+    }
+    fewest = min(named.values(), default=0)
+    best = sorted(name for name, count in named.items() if count == fewest)
+    return asked if asked in best or not best else best[0]
+
+
+def details(offer: ModelOffer, size_mb: float) -> list[tuple[str, str]]:
+    """What a person wants to know before choosing, as pairs of title and text."""
+    spec = offer.spec
+    measured = [_measured(entry) for entry in spec.metrics]
+    return [
+        ("Model", f"{spec.name} {spec.version}, {spec.task}"),
+        ("Organs", ", ".join(organ.name for organ in spec.labels.organs)),
+        ("Sequences", f"{spec.modality}: {', '.join(spec.sequences)}"),
+        ("Measured", "; ".join(filter(None, measured)) or "not stated by its makers"),
+        ("Licence of weights", spec.weights_license),
+        ("Size", f"{size_mb:.1f} MB"),
+        ("Use", spec.intended_use),
+    ]
+
+
+def _measured(entry: Any) -> str:
+    figures = [f"{name} {value:.3f}" for name, value in entry.items() if isinstance(value, float)]
+    what = f"{entry.get('figure', 'figure')} on {entry.get('cases', '?')} of {entry.get('data set', '?')}"
+    return f"{what}: {', '.join(figures)}" if figures else ""
+
+
+def _readable() -> list[tuple[CatalogEntry, ModelSpec]]:
+    """All models whose specification can be read; a broken one is shown by `models list`, and must not stop others."""
+    found = []
+    for entry in list_models():
+        try:
+            found.append((entry, load_spec(entry.path)))
+        except ModelError:
+            continue
+    return found
+
+
+def _warning(spec: ModelSpec, kind: VolumeKind) -> str:
+    if kind.modality not in (None, spec.modality):
+        return f"the volume is {kind.modality}, this model was made for {spec.modality}"
+    if kind.sequence is not None and kind.sequence.value not in spec.sequences:
+        return f"the volume looks like {kind.sequence.value}, this model was trained for {', '.join(spec.sequences)}"
+    return ""
+
+
+def _attribute(node: Any, key: str) -> str | None:
+    """An attribute of the node, or of its item in the subject hierarchy."""
+    if node.GetAttribute(key):
+        return str(node.GetAttribute(key))
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    item = hierarchy.GetItemByDataNode(node) if hierarchy else 0
+    return (hierarchy.GetItemAttribute(item, key) or None) if item else None

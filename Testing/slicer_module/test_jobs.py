@@ -1,0 +1,143 @@
+"""Jobs in a row through a real worker process: results, failures, cancel, a scene that changes meanwhile."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+
+slicer = pytest.importorskip("slicer")
+from LiverMRISegScene import jobs  # noqa: E402
+from LiverMRISegScene.jobs import Job, JobQueue  # noqa: E402
+from scene_tools import WaitingWorker, add_flat, add_random  # noqa: E402
+
+from LiverMRISegLib.errors import LiverMRISegError  # noqa: E402
+
+
+@pytest.fixture
+def scene():
+    scene = slicer.vtkMRMLScene()
+    slicer.mrmlScene = scene
+    yield scene
+    scene.Clear(True)
+
+
+@pytest.fixture
+def worker():
+    worker = WaitingWorker()
+    yield worker
+    worker.close()
+
+
+class Record:
+    def __init__(self):
+        self.seen, self.ended = [], []
+
+    def changed(self, job):
+        self.seen.append((job.name, job.state, job.message, job.fraction))
+
+    def finished(self, all_jobs):
+        self.ended.append(list(all_jobs))
+
+
+def run(scene, worker, rows):
+    record = Record()
+    queue = JobQueue(scene, worker, record.changed, record.finished)
+    queue.start(rows)
+    return queue, record
+
+
+def test_one_failure_stays_its_own(scene, worker, tiny_package):
+    rows = [
+        Job("a", str(tiny_package), "cpu", node=add_random(scene, "a")),
+        Job("flat", str(tiny_package), "cpu", node=add_flat(scene, "flat")),
+        Job("b", str(tiny_package), "cpu", ["liver"], node=add_random(scene, "b")),
+    ]
+    queue, record = run(scene, worker, rows)
+    assert [row.state for row in rows] == [jobs.DONE, jobs.FAILED, jobs.DONE]
+    assert "nothing to segment" in rows[1].message
+    assert list(rows[2].result.volumes_ml) == ["liver"]
+    assert rows[0].result.node.GetScene() is scene
+    assert record.ended == [rows]
+    assert not queue.is_busy
+    fractions = [fraction for name, state, _, fraction in record.seen if (name, state) == ("a", jobs.RUNNING)]
+    assert fractions == sorted(fractions)
+    assert fractions[-1] > 0.5
+
+
+def test_no_temporary_file_is_left(scene, worker, tiny_package, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    rows = [
+        Job("a", str(tiny_package), "cpu", node=add_random(scene, "a")),
+        Job("flat", str(tiny_package), "cpu", node=add_flat(scene, "flat")),
+    ]
+    run(scene, worker, rows)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_cancel_ends_the_running_job_and_drops_the_rest(scene, worker, tiny_package):
+    worker.cancel_at_progress = 0.1
+    rows = [Job(n, str(tiny_package), "cpu", node=add_random(scene, n)) for n in ("a", "b")]
+    record = Record()
+    queue = JobQueue(scene, worker, record.changed, record.finished)
+
+    def changed(job):
+        record.changed(job)
+        if job.fraction > 0 and job.state == jobs.RUNNING and rows[1].state == jobs.WAITING:
+            queue.cancel()
+
+    queue._changed = changed
+    queue.start(rows)
+    assert [row.state for row in rows] == [jobs.CANCELLED, jobs.CANCELLED]
+    assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+    assert len(worker.requests) == 1
+    assert not queue.is_busy
+    worker.cancel_at_progress = None
+    again = Job("b", str(tiny_package), "cpu", node=rows[1].node)
+    queue.start([again])
+    assert again.state == jobs.DONE
+
+
+def test_a_volume_that_was_removed_meanwhile(scene, worker, tiny_package):
+    node = add_random(scene, "gone")
+    row = Job("gone", str(tiny_package), "cpu", node=node)
+    record = Record()
+
+    def changed(job):
+        record.changed(job)
+        if job.fraction > 0 and node.GetScene() is not None:
+            scene.RemoveNode(node)
+
+    JobQueue(scene, worker, changed, record.finished).start([row])
+    assert row.state == jobs.FAILED
+    assert "removed from the scene" in row.message
+
+
+def test_files_go_to_files(scene, worker, tiny_package, tmp_path):
+    from conftest import make_volume
+
+    from LiverMRISegLib.io import read_labelmap, write_volume
+
+    write_volume(make_volume(size=(40, 36, 24)), tmp_path / "t1.nrrd")
+    row = Job("t1", str(tiny_package), "cpu", source=tmp_path / "t1.nrrd", output=tmp_path / "t1_seg.seg.nrrd")
+    run(scene, worker, [row])
+    assert row.state == jobs.DONE
+    assert read_labelmap(Path(row.output)).array.shape == (24, 36, 40)
+    assert row.result.node is None
+
+
+def test_only_one_run_at_a_time(scene, tiny_package):
+    class Silent(WaitingWorker):
+        def ask(self, request, on_reply):
+            self.on_reply = on_reply
+
+    worker = Silent()
+    queue = JobQueue(scene, worker, lambda job: None, lambda all_jobs: None)
+    row = Job("a", str(tiny_package), "cpu", node=add_random(scene, "a"))
+    queue.start([row])
+    assert queue.is_busy
+    with pytest.raises(LiverMRISegError, match="running"):
+        queue.start([row])
+    queue.abandon()
+    assert not queue.is_busy
+    worker.on_reply({"event": "error", "kind": "X", "message": "too late"})
+    assert row.state == jobs.RUNNING

@@ -1,0 +1,145 @@
+"""The model that suits a volume: by DICOM attributes, by name, by search."""
+
+from dataclasses import replace
+
+import pytest
+from conftest import random_weights, tiny_spec
+
+slicer = pytest.importorskip("slicer")
+from LiverMRISegScene.batch import as_csv, folder_jobs, scene_jobs, volumes_in_scene, volumes_of_patient  # noqa: E402
+from LiverMRISegScene.jobs import EARLIER, WAITING  # noqa: E402
+from LiverMRISegScene.logic import SceneResult  # noqa: E402
+from LiverMRISegScene.model_choice import details, kind_of, model_for, offers  # noqa: E402
+from scene_tools import add_random  # noqa: E402
+
+from LiverMRISegLib.anatomy import Sequence  # noqa: E402
+from LiverMRISegLib.errors import InputError  # noqa: E402
+from LiverMRISegLib.models import catalog  # noqa: E402
+from LiverMRISegLib.models.package import save_package  # noqa: E402
+
+CONTRAST = ("GED1", "GED2", "GED3", "GED4", "C+A", "C+V", "C+Delay")
+NON_CONTRAST = ("T1WI", "T2WI", "DWI")
+
+
+@pytest.fixture
+def scene():
+    scene = slicer.vtkMRMLScene()
+    slicer.mrmlScene = scene
+    yield scene
+    scene.Clear(True)
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    monkeypatch.setenv(catalog.FOLDER_VARIABLE, str(tmp_path))
+    for name, sequences in (("liver-contrast", CONTRAST), ("liver-non-contrast", NON_CONTRAST)):
+        spec = replace(tiny_spec(name), sequences=sequences, modality="MR")
+        save_package(spec, random_weights(spec), tmp_path / name)
+    return tmp_path
+
+
+def named(scene, name, **attributes):
+    node = add_random(scene, name, size=(8, 8, 8))
+    for key, value in attributes.items():
+        node.SetAttribute(f"DICOM.{key}", value)
+    return node
+
+
+def test_what_is_known_of_a_volume(scene):
+    assert kind_of(named(scene, "5: t2_haste_tra")).sequence is Sequence.T2WI
+    assert (
+        kind_of(named(scene, "x", SeriesDescription="t1_vibe arterial", Modality="MR")).sequence is Sequence.C_ARTERIAL
+    )
+    assert kind_of(named(scene, "volume")).title == "sequence not known"
+    assert kind_of(named(scene, "t1", Modality="CT")).title == "CT"
+    assert kind_of(named(scene, "CT abdomen")).modality == "CT"
+
+
+def test_attributes_of_the_hierarchy_count(scene):
+    node = named(scene, "volume")
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
+    hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
+    assert kind_of(node).modality == "CT"
+
+
+def test_those_that_suit_come_first_and_the_others_say_why(scene, models):
+    found = offers(kind_of(named(scene, "GED4")))
+    names = [offer.entry.name for offer in found]
+    assert names == ["liver-any-sequence", "liver-contrast", "liver-non-contrast"]
+    assert [bool(offer.warning) for offer in found] == [False, False, True]
+    assert "looks like GED4" in found[2].warning
+    assert all("was made for MR" in o.warning for o in offers(kind_of(named(scene, "x", Modality="CT"))))
+
+
+def test_search_by_name_organ_and_sequence(scene, models):
+    kind = kind_of(named(scene, "volume"))
+    assert [o.entry.name for o in offers(kind, "pancreas")] == ["liver-any-sequence"]
+    assert [o.entry.name for o in offers(kind, "CONTRAST ged3")] == ["liver-contrast"]
+    assert offers(kind, "knee") == []
+
+
+def test_a_broken_model_does_not_stop_the_others(scene, models):
+    (models / "liver-contrast" / "model.json").write_text("{")
+    assert len(offers(kind_of(named(scene, "volume")))) == 2
+
+
+def test_phases_go_to_the_model_meant_for_them(scene, models):
+    rows = scene_jobs([named(scene, n) for n in ("T1WI", "GED2", "C+V", "volume")], "liver-any-sequence")
+    asked = "liver-any-sequence"
+    assert [row.model for row in rows] == [asked] * 4  # they lack organs that were asked for
+    rows = scene_jobs([named(scene, n) for n in ("T1WI", "GED2", "C+V", "volume")], "liver-contrast")
+    assert [row.model for row in rows] == ["liver-non-contrast", "liver-contrast", "liver-contrast", "liver-contrast"]
+    assert model_for(kind_of(named(scene, "OutPhase")), "liver-contrast") == asked
+
+
+def test_details_name_what_was_measured(scene):
+    text = dict(details(offers(kind_of(named(scene, "volume")))[0], 7.3))
+    assert "liver 0.8" in text["Measured"]
+    assert "10 of T2-SPIR" in text["Measured"]
+    assert text["Size"] == "7.3 MB"
+    assert "research use" in text["Use"]
+
+
+def test_volumes_of_scene_and_patient(scene):
+    nodes = [named(scene, n) for n in ("a", "b", "c")]
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+    assert volumes_in_scene(scene) == nodes
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
+    study = hierarchy.CreateStudyItem(patient, "study")
+    other = hierarchy.CreateStudyItem(patient, "other study")
+    for node, parent in ((nodes[0], study), (nodes[1], other)):
+        item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(parent, node)
+        hierarchy.SetItemParent(item, parent)
+    assert volumes_of_patient(scene, nodes[0]) == nodes[:2]
+    assert volumes_of_patient(scene, nodes[2]) == nodes[2:]
+
+
+def test_a_folder_goes_on_where_it_stopped(tmp_path):
+    from conftest import make_volume
+
+    from LiverMRISegLib.io import write_volume
+
+    for name in ("p1_T1", "p1_GED1"):
+        write_volume(make_volume(size=(8, 8, 8)), tmp_path / f"{name}.nii.gz")
+    rows = folder_jobs(tmp_path, "liver-any-sequence", device="cpu")
+    assert [row.state for row in rows] == [WAITING, WAITING]
+    rows[0].output.write_bytes(b"made before")
+    again = folder_jobs(tmp_path, "liver-any-sequence")
+    assert [row.state for row in again] == [EARLIER, WAITING]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(InputError, match="holds no volume"):
+        folder_jobs(empty, "liver-any-sequence")
+
+
+def test_the_table_of_volumes(scene):
+    rows = scene_jobs([named(scene, n) for n in ("a", "b, c")], "liver-any-sequence")
+    rows[0].state, rows[0].result = "done", SceneResult("a", None, {"liver": 1500.04}, ["liver touches the edge"])
+    rows[1].state, rows[1].message = "failed", "holds no voxels"
+    lines = as_csv(rows).splitlines()
+    assert lines[0] == "volume,model,state,liver mL,flags,message"
+    assert lines[1] == "a,liver-any-sequence,done,1500.0,liver touches the edge,"
+    assert lines[2] == '"b, c",liver-any-sequence,failed,,,holds no voxels'
