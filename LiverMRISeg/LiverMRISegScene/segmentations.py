@@ -10,6 +10,7 @@ from LiverMRISegLib.anatomy import LabelSet, Organ
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.postprocessing import bounding_boxes
 
+_LABELMAP = "Binary labelmap"
 _GEOMETRY = "Reference image geometry"
 _GEOMETRY_REFERENCE = "referenceImageGeometryRef"
 
@@ -55,13 +56,33 @@ def replace_segments(node: Any, newer: Any) -> None:
                 f"{node.GetName()}: lies under another transform than the volume; choose a new segmentation"
             )
         node.SetAndObserveTransformNodeID(newer.GetTransformNodeID())
-    for segment_id in ids:
+    for segment_id, copy in _copies(new, ids).items():  # all are there before the first old one goes
         if old.GetSegment(segment_id) is not None:
             old.RemoveSegment(segment_id)
-        old.CopySegmentFromSegmentation(new, segment_id)
+        old.AddSegment(copy, segment_id)
     old.SetConversionParameter(_GEOMETRY, new.GetConversionParameter(_GEOMETRY))
     node.SetNodeReferenceID(_GEOMETRY_REFERENCE, newer.GetNodeReferenceID(_GEOMETRY_REFERENCE))
     newer.GetScene().RemoveNode(newer)
+
+
+def _copies(segmentation: Any, ids: list[str]) -> dict[str, Any]:
+    """Copies of segments with their label maps.
+
+    They are built by hand: `vtkSegment.DeepCopy` fails where no conversion rules are registered, as in slicer-core.
+    """
+    import slicer
+
+    copies = {}
+    for segment_id in ids:
+        original, copy = segmentation.GetSegment(segment_id), slicer.vtkSegment()
+        image = slicer.vtkOrientedImageData()
+        image.DeepCopy(original.GetRepresentation(_LABELMAP))
+        copy.SetName(original.GetName())
+        copy.SetColor(*original.GetColor())
+        copy.DeepCopyMetadata(original)
+        copy.AddRepresentation(_LABELMAP, image)
+        copies[segment_id] = copy
+    return copies
 
 
 def segment_ids(node: Any) -> list[str]:
@@ -89,7 +110,7 @@ def _add_segment(
     segment.SetColor(*(c / 255 for c in organ.color))
     segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), organ.terminology_entry)
     image = _oriented_image(volume_node, (labelmap[box] == value).astype(np.uint8), box)
-    segment.AddRepresentation("Binary labelmap", image)
+    segment.AddRepresentation(_LABELMAP, image)
     node.GetSegmentation().AddSegment(segment, organ.name.replace(" ", "_"))
 
 

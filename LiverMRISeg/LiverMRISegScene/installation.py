@@ -1,0 +1,187 @@
+"""What the module needs beyond Slicer's own packages: whether it is there, how it is installed, what to do.
+
+Nothing is installed without asking. torch is never installed by pip, only by the PyTorch extension; without it the
+processor is served by OpenVINO.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.inference.devices import list_devices, support_of
+from LiverMRISegLib.models.catalog import user_folder
+from LiverMRISegScene.interpreter import worker_python
+
+_REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "requirements.txt"
+_SHOWN = ("numpy", "SimpleITK", "safetensors", "openvino", "torch")
+_LEAST_DISK_GB = 2.0
+_TORCH_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class CheckLine:
+    """One thing that was looked at; `remedy` is empty where it is sound."""
+
+    title: str
+    value: str
+    remedy: str = ""
+
+
+def requirements() -> list[str]:
+    """The lines of Resources/requirements.txt."""
+    lines = [line.split("#")[0].strip() for line in _REQUIREMENTS.read_text(encoding="utf-8").splitlines()]
+    return [line for line in lines if line]
+
+
+def missing_requirements() -> list[str]:
+    """Those that are not installed, or older than wanted."""
+    return [requirement for requirement in requirements() if not _is_met(requirement)]
+
+
+def install_missing(confirm: Callable[[str], bool], pip_install: Callable[[Sequence[str]], None] | None = None) -> bool:
+    """Install what is missing, after asking; False if the user declined.
+
+    Args:
+        confirm: asks a question, True for yes.
+        pip_install: installs requirements; by default Slicer's own way.
+
+    Raises:
+        LiverMRISegError: the installation failed; the message holds the cause.
+    """
+    missing = missing_requirements()
+    if not missing:
+        return True
+    question = f"LiverMRISeg needs these Python packages: {', '.join(missing)}. Install them now?"
+    if not confirm(question):
+        return False
+    try:
+        (pip_install or _slicer_pip_install)(missing)
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        raise LiverMRISegError(
+            f"installing {', '.join(missing)} failed: {error}; check the network or ask your administrator"
+        ) from error
+    return True
+
+
+def install_torch(confirm: Callable[[str], bool]) -> bool:
+    """Install torch by the PyTorch extension, after asking; False if the user declined.
+
+    Raises:
+        LiverMRISegError: the extension is absent, or it failed.
+    """
+    if importlib.util.find_spec("PyTorchUtils") is None:
+        raise LiverMRISegError(
+            "the PyTorch extension is not installed; get it in the Extensions Manager, start Slicer again, and try again"
+        )
+    if not confirm("Install PyTorch for the GPU, some gigabytes, by the PyTorch extension?"):
+        return False
+    import PyTorchUtils
+
+    try:
+        return PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False) is not None
+    except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+        raise LiverMRISegError(f"installing PyTorch failed: {error}") from error
+
+
+def check_installation() -> list[CheckLine]:
+    """Versions, devices, memory and disk, each with what to do if it is not sound."""
+    missing = ", ".join(missing_requirements())
+    remedy = f"missing: {missing}; click Install requirements" if missing else ""
+    lines = [
+        CheckLine("System", platform.platform()),
+        CheckLine("Python", platform.python_version()),
+        CheckLine("Worker", worker_python()),
+        *(CheckLine(name, _version(name) or "not installed") for name in _SHOWN),
+        CheckLine("Requirements", "not complete" if missing else "complete", remedy),
+    ]
+    return [*lines, _engine_line(), *_device_lines(), *_disk_lines()]
+
+
+def as_text(lines: Sequence[CheckLine]) -> str:
+    """A line for each, with its remedy after an arrow."""
+    return "\n".join(f"{line.title}: {line.value}" + (f"  ->  {line.remedy}" if line.remedy else "") for line in lines)
+
+
+def _is_met(requirement: str) -> bool:
+    name, _, least = requirement.partition(">=")
+    version = _version(name.strip())
+    return version is not None and (not least or _numbers(version) >= _numbers(least))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
+
+
+def _slicer_pip_install(missing: Sequence[str]) -> None:
+    """Slicer 5.12's packaging where present, else 5.10's pip_install; it was asked before."""
+    import slicer
+
+    packaging = getattr(slicer, "packaging", None)
+    if packaging is not None and hasattr(packaging, "pip_install"):
+        packaging.pip_install(list(missing))
+    else:
+        slicer.util.pip_install(" ".join(f'"{requirement}"' for requirement in missing))
+
+
+def _engine_line() -> CheckLine:
+    if _version("openvino"):
+        return CheckLine("The processor computes with", "OpenVINO")
+    if _version("torch"):
+        return CheckLine("The processor computes with", "PyTorch")
+    return CheckLine("The processor computes with", "nothing", "click Install requirements")
+
+
+def _device_lines() -> list[CheckLine]:
+    devices = list_devices()
+    architectures = _torch_architectures() if _version("torch") and len(devices) > 1 else []
+    lines = []
+    for device in devices:
+        if device.id == "cpu":
+            lines.append(CheckLine("Processor", device.title))
+            continue
+        no_torch = "" if _version("torch") else "to use it, click Install PyTorch"
+        text = device.title + (f", driver {device.driver}, compute {device.capability}" if device.driver else "")
+        lines.append(CheckLine("GPU", text, no_torch or support_of(device, architectures)))
+    if len(devices) == 1:
+        lines.append(CheckLine("GPU", "none found; the processor is used"))
+    return lines
+
+
+def _torch_architectures() -> list[str]:
+    """What the installed torch was built for, asked in a process of its own: torch stays out of Slicer's."""
+    code = "import torch; print(' '.join(torch.cuda.get_arch_list()))"
+    try:
+        done = subprocess.run(
+            [worker_python(), "-c", code], capture_output=True, text=True, timeout=_TORCH_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.split()
+
+
+def _disk_lines() -> list[CheckLine]:
+    models = user_folder()
+    existing = next(folder for folder in (models, *models.parents) if folder.exists())
+    lines = []
+    for title, folder in (("Temporary folder", Path(tempfile.gettempdir())), ("Models' folder", existing)):
+        free = shutil.disk_usage(folder).free / 1e9
+        remedy = f"less than {_LEAST_DISK_GB:.0f} GB are free; free some space" if free < _LEAST_DISK_GB else ""
+        lines.append(CheckLine(title, f"{free:.0f} GB free", remedy))
+    return lines

@@ -1,0 +1,85 @@
+"""Which devices this computer can segment on, with their free memory; torch is not imported for that."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+
+_QUERY = "index,name,memory.total,memory.free,driver_version,compute_cap"
+_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Device:
+    """`id` as of `Segmenter.load`; memory in GB, None where it is not known. `driver`, `capability`: NVIDIA only."""
+
+    id: str
+    name: str
+    total_gb: float | None = None
+    free_gb: float | None = None
+    driver: str = ""
+    capability: str = ""
+
+    @property
+    def title(self) -> str:
+        """For a list to choose from: "NVIDIA A100 (cuda:0), 38 of 40 GB free"."""
+        if self.total_gb is None or self.free_gb is None:
+            return f"{self.name} ({self.id})"
+        return f"{self.name} ({self.id}), {self.free_gb:.0f} of {self.total_gb:.0f} GB free"
+
+
+def list_devices() -> list[Device]:
+    """GPUs first, the processor last."""
+    apple = [Device("mps", "Apple GPU")] if sys.platform == "darwin" and platform.machine() == "arm64" else []
+    return [*nvidia_gpus(), *apple, _processor()]
+
+
+def nvidia_gpus() -> list[Device]:
+    """What the driver's nvidia-smi lists; none where it is absent or fails."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    command = [program, f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [gpu for line in done.stdout.splitlines() if (gpu := _gpu(line)) is not None]
+
+
+def support_of(gpu: Device, architectures: list[str]) -> str:
+    """Whether a torch built for `architectures` (torch.cuda.get_arch_list()) can use a GPU; empty if it can."""
+    built = [int(a.split("_")[1].rstrip("abcdef")) for a in architectures if a.startswith(("sm_", "compute_"))]
+    if not gpu.capability or not built:
+        return ""
+    wanted = int(gpu.capability.replace(".", ""))
+    if wanted > max(built) and wanted // 10 > max(built) // 10:
+        return f"{gpu.name} is newer than this torch; install a newer torch by the PyTorch extension, or use the CPU"
+    if wanted < min(built):
+        return f"{gpu.name} is too old for this torch; use the CPU"
+    return ""
+
+
+def _gpu(line: str) -> Device | None:
+    fields = [field.strip() for field in line.split(",")]
+    if len(fields) != 6:
+        return None
+    index, name, total, free, driver, capability = fields
+    return Device(f"cuda:{index}", name, _gb(total), _gb(free), driver, capability)
+
+
+def _gb(mib: str) -> float | None:
+    """GB of a number in MiB; None for "[N/A]"."""
+    return float(mib) * 1024**2 / 1e9 if mib.replace(".", "").isdigit() else None
+
+
+def _processor() -> Device:
+    name = f"processor, {os.cpu_count() or 1} cores"
+    if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return Device("cpu", name)
+    page = os.sysconf("SC_PAGE_SIZE") / 1e9
+    return Device("cpu", name, page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES"))

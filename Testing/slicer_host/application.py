@@ -1,0 +1,135 @@
+"""slicer.app, slicer.modules, slicer.i18n and ScriptedLoadableModule: what a scripted module meets when it is loaded."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import tempfile
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PySide6 import QtCore, QtWidgets
+
+
+class Application:
+    """`slicer.app`."""
+
+    applicationName = "SlicerHost"  # noqa: N815
+    slicerHome = ""  # noqa: N815
+
+    def __init__(self, qt_application: Any) -> None:
+        self._qt = qt_application
+        self._folder = tempfile.TemporaryDirectory(prefix="slicer_host-")
+        self.temporaryPath = self._folder.name
+        path = str(Path(self._folder.name) / "settings.ini")
+        self._settings = QtCore.QSettings(path, QtCore.QSettings.Format.IniFormat)
+        self.started: list[Callable[[], None]] = []
+
+    def settings(self) -> Any:
+        """The user's settings, in a temporary folder."""
+        return self._settings
+
+    def userSettings(self) -> Any:  # noqa: N802
+        return self._settings
+
+    def processEvents(self) -> None:  # noqa: N802
+        self._qt.processEvents()
+
+    def testingEnabled(self) -> bool:  # noqa: N802
+        return True
+
+    def connect(self, signature: str, slot: Callable[[], None]) -> bool:
+        if signature != "startupCompleted()":
+            raise ValueError(f"the host's application has no signal {signature}")
+        self.started.append(slot)
+        return True
+
+
+class Dialogs:
+    """Stands in for message boxes: `shown` holds (kind, text), `answer` is what a question gets."""
+
+    def __init__(self) -> None:
+        self.shown: list[tuple[str, str]] = []
+        self.answer = True
+
+    def install(self, util: Any) -> None:
+        """Put this in place of slicer.util's dialogs."""
+        for kind in ("errorDisplay", "warningDisplay", "infoDisplay"):
+            setattr(util, kind, lambda text, *a, kind=kind, **k: self.shown.append((kind, text)))
+        for kind in ("confirmOkCancelDisplay", "confirmYesNoDisplay"):
+            setattr(util, kind, lambda text, *a, kind=kind, **k: self._ask(kind, text))
+
+    def _ask(self, kind: str, text: str) -> bool:
+        self.shown.append((kind, text))
+        return self.answer
+
+
+def make_base_module(qt: Any) -> types.ModuleType:
+    """slicer.ScriptedLoadableModule: Slicer's own file if SLICER_PYTHON_DIR names its folder, else the host's."""
+    folder = os.environ.get("SLICER_PYTHON_DIR")
+    name = "slicer.ScriptedLoadableModule"
+    if folder:
+        spec = importlib.util.spec_from_file_location(name, Path(folder) / "ScriptedLoadableModule.py")
+        if spec is None or spec.loader is None:
+            raise RuntimeError(f"{folder}: SLICER_PYTHON_DIR holds no ScriptedLoadableModule.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+    module = types.ModuleType(name)
+
+    class ScriptedLoadableModule:
+        def __init__(self, parent: Any) -> None:
+            self.parent = parent
+
+    class ScriptedLoadableModuleWidget:
+        def __init__(self, parent: Any = None) -> None:
+            self.parent = parent
+            self.layout = qt.QVBoxLayout(parent)
+            self.moduleName = type(self).__name__.removesuffix("Widget")
+
+        def setup(self) -> None:
+            pass
+
+        def resourcePath(self, name: str) -> str:  # noqa: N802
+            return str(Path(sys.modules[type(self).__module__].__file__ or "").parent / "Resources" / name)
+
+    class ScriptedLoadableModuleLogic:
+        def __init__(self, parent: Any = None) -> None:
+            pass
+
+    class ScriptedLoadableModuleTest:
+        def delayDisplay(self, text: str, _milliseconds: int = 0) -> None:  # noqa: N802
+            self.delayed = [*getattr(self, "delayed", []), text]
+
+    for kind in (
+        ScriptedLoadableModule,
+        ScriptedLoadableModuleWidget,
+        ScriptedLoadableModuleLogic,
+        ScriptedLoadableModuleTest,
+    ):
+        setattr(module, kind.__name__, kind)
+    return module
+
+
+def make_translation_module() -> types.ModuleType:
+    """slicer.i18n: texts as they are."""
+    module = types.ModuleType("slicer.i18n")
+    module.tr = lambda text: text  # type: ignore[attr-defined]
+    module.translate = lambda _context, text: text  # type: ignore[attr-defined]
+    return module
+
+
+class ModuleParent:
+    """What the application gives to a module's class: its description is written here."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = str(path)
+        self.title = path.stem
+
+
+def qt_application() -> Any:
+    """The one QApplication of the process."""
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["slicer_host"])

@@ -1,0 +1,122 @@
+"""The few widgets of CTK that the panel uses."""
+
+from __future__ import annotations
+
+import types
+from typing import Any
+
+from PySide6 import QtCore, QtWidgets
+
+from slicer_host.qt_classes import python_class
+
+
+class _CollapsibleButton(QtWidgets.QWidget):
+    """A title that folds its contents."""
+
+    contentsCollapsed = QtCore.Signal(bool)  # noqa: N815
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self._title = QtWidgets.QToolButton(self)
+        self._title.setCheckable(True)
+        self._title.setChecked(True)
+        self._title.setAutoRaise(True)
+        self._title.setToolButtonStyle(QtCore.Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._title.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Fixed)
+        self._title.toggled.connect(self._toggled)
+        self._height = self._title.sizeHint().height() + 4
+        self.setContentsMargins(0, self._height, 0, 2)
+        self._toggled(True)
+
+    def resizeEvent(self, event: Any) -> None:  # noqa: N802
+        self._title.setGeometry(0, 0, super().width(), self._height)
+        super().resizeEvent(event)
+
+    def _toggled(self, opened: bool) -> None:
+        arrow = QtCore.Qt.ArrowType.DownArrow if opened else QtCore.Qt.ArrowType.RightArrow
+        self._title.setArrowType(arrow)
+        for child in self._contents():
+            child.setVisible(opened)
+        self.setMaximumHeight(16777215 if opened else self._height + 4)
+        self.contentsCollapsed.emit(not opened)
+
+    def _contents(self) -> list[Any]:
+        mine = QtCore.Qt.FindChildOption.FindDirectChildrenOnly
+        return [c for c in self.findChildren(QtWidgets.QWidget, options=mine) if c is not self._title]
+
+    def _get_collapsed(self) -> bool:
+        return not self._title.isChecked()
+
+    def _set_collapsed(self, collapsed: bool) -> None:
+        self._title.setChecked(not collapsed)
+
+    def _get_text(self) -> str:
+        return self._title.text()
+
+    def _set_text(self, text: str) -> None:
+        self._title.setText(text)
+
+    collapsed = QtCore.Property(bool, _get_collapsed, _set_collapsed)
+    text = QtCore.Property(str, _get_text, _set_text)
+
+
+class _CollapsibleGroupBox(QtWidgets.QGroupBox):
+    """A group box that folds by its check mark."""
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        self.setCheckable(True)
+        self.toggled.connect(self._toggled)
+
+    def _toggled(self, opened: bool) -> None:
+        for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
+            child.setVisible(opened)
+
+    def childEvent(self, event: Any) -> None:  # noqa: N802
+        super().childEvent(event)
+        if event.added() and not self.isChecked() and isinstance(event.child(), QtWidgets.QWidget):
+            event.child().setVisible(False)
+
+    def _get_collapsed(self) -> bool:
+        return not self.isChecked()
+
+    def _set_collapsed(self, collapsed: bool) -> None:
+        self.setChecked(not collapsed)
+
+    collapsed = QtCore.Property(bool, _get_collapsed, _set_collapsed)
+
+
+class _PathLineEdit(QtWidgets.QWidget):
+    """A path and a button to browse."""
+
+    currentPathChanged = QtCore.Signal(str)  # noqa: N815
+
+    def __init__(self, parent: Any = None) -> None:
+        super().__init__(parent)
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        self._edit = QtWidgets.QLineEdit(self)
+        self._edit.textChanged.connect(self.currentPathChanged)
+        layout.addWidget(self._edit)
+
+    def _get_path(self) -> str:
+        return self._edit.text()
+
+    def _set_path(self, path: str) -> None:
+        self._edit.setText(path)
+
+    currentPath = QtCore.Property(str, _get_path, _set_path)  # noqa: N815
+
+
+def make_ctk_module() -> types.ModuleType:
+    """The module `ctk`."""
+    module = types.ModuleType("ctk", "Widgets of CTK, made by the host.")
+    for name, base in (
+        ("ctkCollapsibleButton", _CollapsibleButton),
+        ("ctkCollapsibleGroupBox", _CollapsibleGroupBox),
+        ("ctkPathLineEdit", _PathLineEdit),
+    ):
+        made = python_class(base)
+        made.__name__ = name
+        setattr(module, name, made)
+    return module

@@ -1,0 +1,368 @@
+"""The panel by real mouse clicks, a real worker process and the shipped model; the host stands for the application."""
+
+import csv
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, make_volume
+
+pytest.importorskip("PySide6")
+pytest.importorskip("slicer")
+
+from scene_tools import add_flat, add_random
+from slicer_host import start
+
+from LiverMRISegLib.models import catalog
+
+SECONDS = 90
+
+
+@pytest.fixture(scope="module")
+def host():
+    return start()
+
+
+@pytest.fixture(scope="module")
+def module(host):
+    return host.load_module(ROOT / "LiverMRISeg" / "LiverMRISeg.py")
+
+
+@pytest.fixture
+def scene(host):
+    import slicer
+
+    slicer.mrmlScene.Clear(0)
+    return slicer.mrmlScene
+
+
+@pytest.fixture
+def panel(host, module, scene, monkeypatch, tmp_path):
+    import slicer
+
+    monkeypatch.setenv(catalog.FOLDER_VARIABLE, str(tmp_path / "models"))
+    slicer.app.settings().clear()
+    host.problems.clear()
+    widget = host.show_panel(module)
+    yield widget.panel
+    widget.cleanup()
+    widget.parent.close()
+    assert host.problems.slot_errors == []
+    assert host.problems.unknown_signals == []
+
+
+@pytest.fixture
+def phantom(scene):
+    from LiverMRISegScene.sample_data import add_sample
+
+    return add_sample(scene, "LiverMRISegPhantom-T1WI")[0]
+
+
+def segment(host, panel, node=None, wait=True):
+    if node is not None:
+        panel.ui.inputSelector.setCurrentNode(node)
+    host.click(panel.ui.segmentButton)
+    assert panel.queue.is_busy, panel.ui.statusLabel.text
+    if wait:
+        assert host.wait(lambda: not panel.queue.is_busy, SECONDS), panel.ui.statusLabel.text
+
+
+def segmentations(scene):
+    return [
+        scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode")
+        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
+    ]
+
+
+def rows(table):
+    return {
+        table.item(r, 0).text(): [table.item(r, c) for c in range(table.columnCount)] for r in range(table.rowCount)
+    }
+
+
+def test_empty_panel_says_what_to_do(panel):
+    assert not panel.ui.segmentButton.enabled
+    assert panel.ui.statusLabel.text == "Choose a volume."
+    assert not panel.ui.progressBar.visible
+    assert not panel.ui.acceptFrame.visible
+
+
+def test_a_click_segments_and_the_window_lives(host, panel, scene, phantom):
+    import qt
+
+    ticks = []
+    timer = qt.QTimer()
+    timer.connect("timeout()", lambda: ticks.append(time.monotonic()))
+    timer.start(20)
+    segment(host, panel, phantom, wait=False)
+    assert panel.ui.segmentButton.text == "Cancel"
+    assert panel.ui.progressBar.visible
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    timer.stop()
+    assert len(ticks) > 20
+    assert panel.ui.segmentButton.text == "Segment"
+    assert panel.ui.statusLabel.text.startswith("Done in")
+    node = segmentations(scene)[0]
+    assert panel.ui.outputSelector.currentNode() is node
+    table = rows(panel.ui.resultTable)
+    assert len(table) == 9
+    assert 1000 < float(table["liver"][1].text()) < 2500
+    assert not panel.ui.resultCollapsibleButton.collapsed
+    assert "liver-any-sequence: done" in panel.ui.logText.toPlainText()
+    assert phantom.GetName() not in panel.ui.logText.toPlainText()
+
+
+def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, monkeypatch, tmp_path):
+    import qt
+
+    segment(host, panel, phantom)
+    node = segmentations(scene)[0]
+    host.click(panel.ui.show3DButton)
+    assert node.GetSegmentation().ContainsRepresentation("Closed surface")
+    assert node.GetDisplayNode().GetVisibility3D()
+    liver = rows(panel.ui.resultTable)["liver"]
+    liver[2].setCheckState(qt.Qt.Unchecked)
+    liver[3].setCheckState(qt.Qt.Unchecked)
+    assert not node.GetDisplayNode().GetSegmentVisibility2DFill("liver")
+    assert not node.GetDisplayNode().GetSegmentVisibility3D("liver")
+    assert node.GetDisplayNode().GetSegmentVisibility3D("spleen")
+    host.click(panel.ui.copyButton)
+    assert qt.QApplication.clipboard().text().startswith("organ\tvolume mL\tlook at\nliver\t1")
+    target = tmp_path / "volumes.csv"
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(target)))
+    host.click(panel.ui.exportButton)
+    assert [row["organ"] for row in csv.DictReader(target.open())][:2] == ["liver", "right kidney"]
+
+
+def test_a_second_run_keeps_the_old_result_until_accepted(host, panel, scene, phantom):
+    import slicer
+
+    segment(host, panel, phantom)
+    older = segmentations(scene)[0]
+    older.GetSegmentation().RemoveSegment("liver")
+    mine = slicer.vtkSegment()
+    mine.SetName("drawn by hand")
+    older.GetSegmentation().AddSegment(mine, "mine")
+    segment(host, panel)
+    assert panel.ui.acceptFrame.visible
+    assert len(segmentations(scene)) == 2
+    assert older.GetSegmentation().GetSegment("liver") is None
+    host.click(panel.ui.discardButton)
+    assert segmentations(scene) == [older]
+    segment(host, panel)
+    host.click(panel.ui.acceptButton)
+    assert segmentations(scene) == [older]
+    assert older.GetSegmentation().GetSegment("liver") is not None
+    assert older.GetSegmentation().GetSegment("mine") is not None
+    assert not panel.ui.acceptFrame.visible
+
+
+def test_cancel_in_the_middle_takes_effect_within_a_second(host, panel, scene, phantom):
+    segment(host, panel, phantom, wait=False)
+    assert host.wait(lambda: panel.ui.progressBar.value > 10, SECONDS)
+    begun = time.monotonic()
+    host.click(panel.ui.segmentButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert time.monotonic() - begun < 5  # how fast is measured by the benchmark; this only finds a hang
+    assert panel.ui.statusLabel.text.startswith("Cancelled")
+    assert segmentations(scene) == []
+    segment(host, panel)
+    assert len(segmentations(scene)) == 1
+
+
+def test_a_worker_that_is_killed_is_named_and_the_next_click_works(host, panel, scene, phantom):
+    segment(host, panel, phantom, wait=False)
+    assert host.wait(lambda: panel.ui.progressBar.value > 5, SECONDS)
+    os.kill(panel.worker.process_id, signal.SIGKILL)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert "ended unexpectedly (SIGKILL" in panel.ui.statusLabel.text
+    assert not panel.ui.logCollapsibleButton.collapsed
+    segment(host, panel)
+    assert panel.ui.statusLabel.text.startswith("Done")
+
+
+def stand_in(folder, monkeypatch, patch):
+    """A PythonSlicer on PATH that runs `patch` before the worker."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(patch)
+    script = folder / "PythonSlicer"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}:$PYTHONPATH" exec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+FULL_GPU = """
+import LiverMRISegLib.inference.ladder as ladder
+import LiverMRISegLib.inference.segmenter as segmenter
+from LiverMRISegLib.errors import DeviceMemoryError
+
+class FullGpu:
+    name, device, batch = "full gpu", "cuda:0", 4
+    def predict(self, batch):
+        raise DeviceMemoryError("the memory of cuda:0 is full")
+
+segmenter.load_engine = lambda package, device="auto": FullGpu()
+"""
+
+
+def test_a_full_gpu_walks_down_the_ladder_and_says_so(host, module, scene, phantom, monkeypatch, tmp_path, request):
+    stand_in(tmp_path / "bin", monkeypatch, FULL_GPU)
+    panel = request.getfixturevalue("panel")
+    segment(host, panel, scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode") or phantom)
+    assert panel.ui.statusLabel.text.startswith("Done"), panel.ui.statusLabel.text
+    assert "computed one tile at a time" in panel.ui.flagsLabel.text
+    assert "on the CPU" in panel.ui.flagsLabel.text
+
+
+def test_a_worker_that_cannot_start(host, panel, phantom, monkeypatch):
+    monkeypatch.setattr(panel.worker, "_python", "/nowhere/PythonSlicer")
+    panel.ui.inputSelector.setCurrentNode(phantom)
+    host.click(panel.ui.segmentButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert "could not be started" in panel.ui.statusLabel.text
+
+
+def test_install_declined(host, panel, phantom, monkeypatch):
+    from LiverMRISegPanel import maintenance
+
+    asked = []
+    monkeypatch.setattr(maintenance, "missing_requirements", lambda: ["openvino>=2024.6"])
+    monkeypatch.setattr(maintenance, "install_missing", lambda confirm: asked.append(confirm) or False)
+    panel.ui.inputSelector.setCurrentNode(phantom)
+    host.click(panel.ui.segmentButton)
+    assert len(asked) == 1
+    assert not panel.queue.is_busy
+    assert "not installed" in panel.ui.statusLabel.text
+
+
+def test_an_input_that_cannot_be_used_says_why(host, panel, scene):
+    segment(host, panel, add_flat(scene, "Muller^Anna"))
+    assert "nothing to segment" in panel.ui.statusLabel.text
+    assert "Anna" not in panel.ui.logText.toPlainText()
+
+
+def test_a_batch_of_four_with_a_bad_one(host, panel, scene, monkeypatch, tmp_path):
+    import qt
+
+    nodes = [add_random(scene, name) for name in ("T1WI", "GED2", "T2WI")]
+    bad = add_flat(scene, "DWI")
+    panel.ui.inputSelector.setCurrentNode(nodes[0])
+    panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    assert panel.ui.batchTable.rowCount == 4
+    host.click(panel.ui.batchRunButton)
+    assert panel.ui.batchRunButton.text == "Cancel batch"
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    states = {job.name: job.state for job in panel.batch.jobs}
+    assert states == {"T1WI": "done", "GED2": "done", "T2WI": "done", "DWI": "failed"}
+    assert len(segmentations(scene)) == 3
+    assert panel.ui.statusLabel.text == "Batch: 3 done, 1 failed."
+    assert "nothing to segment" in panel.ui.batchTable.item(3, 2).text()
+    assert panel.ui.batchRunButton.text == "Run the rest"
+    target = tmp_path / "batch.csv"
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(target)))
+    host.click(panel.ui.batchExportButton)
+    assert [row["state"] for row in csv.DictReader(target.open())] == ["done", "done", "done", "failed"]
+    import slicer
+
+    slicer.util.updateVolumeFromArray(bad, make_volume(size=(40, 36, 24)).array)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert len(segmentations(scene)) == 4
+
+
+def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path):
+    from LiverMRISegLib.io import write_volume
+
+    (tmp_path / "in").mkdir()
+    for name in ("p1_T1", "p1_T2"):
+        write_volume(make_volume(size=(40, 36, 24)), tmp_path / "in" / f"{name}.nii.gz")
+    panel.ui.batchCollapsibleButton.collapsed = False
+    panel.ui.batchSource.setCurrentIndex(2)
+    panel.ui.batchFolder.currentPath = str(tmp_path / "in")
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    results = tmp_path / "in" / "LiverMRISeg"
+    assert sorted(p.name for p in results.iterdir()) == ["p1_T1_seg.seg.nrrd", "p1_T2_seg.seg.nrrd", "volumes.csv"]
+    host.click(panel.ui.batchListButton)
+    assert [job.state for job in panel.batch.jobs] == ["done before", "done before"]
+    assert not panel.ui.batchRunButton.enabled
+
+
+def test_closing_the_scene_in_the_middle(host, panel, scene, phantom):
+    segment(host, panel, phantom, wait=False)
+    assert host.wait(lambda: panel.ui.progressBar.value > 5, SECONDS)
+    process = panel.worker.process_id
+    scene.Clear(0)
+    assert not panel.queue.is_busy
+    assert host.wait(lambda: not Path(f"/proc/{process}").exists() or _is_zombie(process), 5)
+    assert panel.ui.resultTable.rowCount == 0
+    assert panel.ui.statusLabel.text == "Choose a volume."
+    from LiverMRISegScene.sample_data import add_sample
+
+    segment(host, panel, add_sample(scene, "LiverMRISegPhantom-T2WI")[0])
+    assert panel.ui.statusLabel.text.startswith("Done")
+
+
+def _is_zombie(process):
+    return ") Z" in Path(f"/proc/{process}/stat").read_text()
+
+
+def test_models_that_do_not_fit_are_marked_and_search_finds(host, panel, scene):
+    panel.ui.inputSelector.setCurrentNode(add_random(scene, "CT thorax"))
+    assert "the volume is CT" in panel.ui.fitWarning.text
+    assert panel.ui.fitWarning.visible
+    panel.ui.modelSearch.setText("knee")
+    assert panel.picker.offer is None
+    assert not panel.ui.segmentButton.enabled
+    assert panel.ui.statusLabel.text == "Choose a model."
+    panel.ui.modelSearch.setText("pancreas")
+    assert panel.picker.offer.entry.name == "liver-any-sequence"
+    assert "Measured" in panel.ui.modelDetails.text
+
+
+def test_only_the_checked_organs_and_they_are_remembered(host, module, panel, scene, phantom):
+    import qt
+
+    names = [panel.ui.organList.item(n).text() for n in range(panel.ui.organList.count)]
+    for n, name in enumerate(names):
+        if name not in ("liver", "spleen"):
+            panel.ui.organList.item(n).setCheckState(qt.Qt.Unchecked)
+    segment(host, panel, phantom)
+    assert list(rows(panel.ui.resultTable)) == ["liver", "spleen"]
+    again = host.show_panel(module)
+    try:
+        assert again.panel.picker.organs == ["liver", "spleen"]
+    finally:
+        again.cleanup()
+        again.parent.close()
+
+
+def test_check_installation_and_models(host, panel, monkeypatch, tmp_path):
+    import qt
+    from conftest import random_weights, tiny_spec
+
+    from LiverMRISegLib.models.package import save_package
+
+    panel.ui.maintenanceCollapsibleButton.collapsed = False
+    host.click(panel.ui.checkButton)
+    assert "Python" in panel.ui.checkText.toPlainText()
+    spec = tiny_spec("tiny")
+    package = save_package(spec, random_weights(spec), tmp_path / "tiny.zip")
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", staticmethod(lambda *a: str(package)))
+    host.click(panel.ui.importModelButton)
+    assert panel.ui.checkText.toPlainText() == "Imported tiny."
+    assert panel.ui.modelTable.rowCount == 2
+    panel.ui.modelTable.selectRow(1)
+    host.click(panel.ui.verifyModelButton)
+    assert panel.ui.checkText.toPlainText() == "tiny is whole."
+    host.click(panel.ui.removeModelButton)
+    assert panel.ui.modelTable.rowCount == 1
+    (tmp_path / "broken.zip").write_bytes(b"no zip")
+    monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", staticmethod(lambda *a: str(tmp_path / "broken.zip")))
+    host.click(panel.ui.importModelButton)
+    assert "is no model package" in panel.ui.checkText.toPlainText()
