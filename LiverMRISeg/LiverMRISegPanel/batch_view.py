@@ -96,7 +96,7 @@ class BatchView:
         return self._queue.is_busy and any(job.state not in (DONE, EARLIER, FAILED, CANCELLED) for job in self.jobs)
 
     def _source_changed(self, index: int) -> None:
-        self.ui.batchFolder.setVisible(index == _FOLDER)
+        self.ui.batchFolder.setEnabled(index == _FOLDER)
 
     def _list(self, _checked: bool = False) -> None:
         try:

@@ -81,7 +81,7 @@ def install_torch(confirm: Callable[[str], bool]) -> bool:
     """
     if importlib.util.find_spec("PyTorchUtils") is None:
         raise LiverMRISegError(
-            "the PyTorch extension is not installed; get it in the Extensions Manager, start Slicer again, and try again"
+            "the PyTorch extension is not installed; get it in the Extensions Manager and start Slicer again"
         )
     if not confirm("Install PyTorch for the GPU, some gigabytes, by the PyTorch extension?"):
         return False
@@ -100,7 +100,7 @@ def check_installation() -> list[CheckLine]:
     lines = [
         CheckLine("System", platform.platform()),
         CheckLine("Python", platform.python_version()),
-        CheckLine("Worker", worker_python()),
+        CheckLine("Worker", Path(worker_python()).name),
         *(CheckLine(name, _version(name) or "not installed") for name in _SHOWN),
         CheckLine("Requirements", "not complete" if missing else "complete", remedy),
     ]

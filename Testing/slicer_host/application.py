@@ -1,4 +1,4 @@
-"""slicer.app, slicer.modules, slicer.i18n and ScriptedLoadableModule: what a scripted module meets when it is loaded."""
+"""slicer.app, slicer.i18n and ScriptedLoadableModule: what a scripted module meets when it is loaded."""
 
 from __future__ import annotations
 

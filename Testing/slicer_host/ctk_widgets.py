@@ -18,6 +18,8 @@ class _CollapsibleButton(QtWidgets.QWidget):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._title = QtWidgets.QToolButton(self)
+        self._explicit: dict[Any, bool] = {}
+        self._is_folding = False
         self._title.setCheckable(True)
         self._title.setChecked(True)
         self._title.setAutoRaise(True)
@@ -36,9 +38,29 @@ class _CollapsibleButton(QtWidgets.QWidget):
         arrow = QtCore.Qt.ArrowType.DownArrow if opened else QtCore.Qt.ArrowType.RightArrow
         self._title.setArrowType(arrow)
         for child in self._contents():
-            child.setVisible(opened)
+            self._fold(child, not opened)
         self.setMaximumHeight(16777215 if opened else self._height + 4)
         self.contentsCollapsed.emit(not opened)
+
+    def childEvent(self, event: Any) -> None:  # noqa: N802
+        super().childEvent(event)
+        if event.added() and isinstance(event.child(), QtWidgets.QWidget) and hasattr(self, "_explicit"):
+            event.child().installEventFilter(self)
+            if self._get_collapsed():
+                self._fold(event.child(), True)
+
+    def eventFilter(self, child: Any, event: Any) -> bool:  # noqa: N802
+        """Remember what the panel shows and hides itself, also while this is folded."""
+        if not self._is_folding and event.type() in (QtCore.QEvent.Type.ShowToParent, QtCore.QEvent.Type.HideToParent):
+            self._explicit[child] = event.type() == QtCore.QEvent.Type.ShowToParent
+            if self._get_collapsed():
+                self._fold(child, True)
+        return False
+
+    def _fold(self, child: Any, folded: bool) -> None:
+        self._is_folding = True
+        child.setVisible(not folded and self._explicit.get(child, True))
+        self._is_folding = False
 
     def _contents(self) -> list[Any]:
         mine = QtCore.Qt.FindChildOption.FindDirectChildrenOnly
@@ -71,6 +93,7 @@ class _CollapsibleGroupBox(QtWidgets.QGroupBox):
     def _toggled(self, opened: bool) -> None:
         for child in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindChildOption.FindDirectChildrenOnly):
             child.setVisible(opened)
+        self.setMaximumHeight(16777215 if opened else self.fontMetrics().height() + 6)
 
     def childEvent(self, event: Any) -> None:  # noqa: N802
         super().childEvent(event)

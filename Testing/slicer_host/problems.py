@@ -34,7 +34,14 @@ def guarded(slot: Callable[..., Any], given: int) -> Callable[..., None]:
         except Exception:
             PROBLEMS.slot_errors.append(traceback.format_exc())
 
-    return call
+    # PySide looks at how many arguments a callable names, and gives it no more.
+    exact: list[Callable[..., None]] = [
+        lambda: call(),
+        lambda a: call(a),
+        lambda a, b: call(a, b),
+        lambda a, b, c: call(a, b, c),
+    ]
+    return exact[given]
 
 
 def _accepted(slot: Callable[..., Any]) -> int:

@@ -123,10 +123,8 @@ def python_class(base: type, extra: dict[str, Any] | None = None) -> type:
     }
     for index in range(meta.propertyCount()):
         entry = meta.property(index)
-        declared = inspect.getattr_static(base, entry.name(), None)
-        if entry.name() not in skipped and not isinstance(
-            declared, QtCore.Property
-        ):  # that one is an attribute already
+        is_attribute_already = isinstance(inspect.getattr_static(base, entry.name(), None), QtCore.Property)
+        if entry.name() not in skipped and not is_attribute_already:
             namespace[entry.name()] = property_of(base, entry.name(), _KINDS.get(entry.typeName()))
     namespace["name"] = namespace["objectName"]
     return QtMeta(base.__name__, (PythonQtObject, base), namespace)

@@ -1,0 +1,86 @@
+"""Installing: nothing without asking, failures in words, torch only by its extension."""
+
+import subprocess
+import sys
+
+import pytest
+
+slicer = pytest.importorskip("slicer")
+from LiverMRISegScene import installation  # noqa: E402
+from LiverMRISegScene.installation import as_text, check_installation, install_missing, install_torch  # noqa: E402
+
+from LiverMRISegLib.errors import LiverMRISegError  # noqa: E402
+
+
+@pytest.fixture
+def absent(monkeypatch, tmp_path):
+    """One requirement that is met, one too old, one absent."""
+    file = tmp_path / "requirements.txt"
+    file.write_text("# comment\nnumpy>=1.0\nsafetensors>=99.0\nno-such-package  # why\n")
+    monkeypatch.setattr(installation, "_REQUIREMENTS", file)
+    return ["safetensors>=99.0", "no-such-package"]
+
+
+def test_the_real_requirements_are_met_here():
+    assert installation.missing_requirements() == []
+    assert install_missing(lambda question: pytest.fail("asked")) is True
+    assert not any("torch" in line for line in installation.requirements())
+
+
+def test_asks_and_installs(absent):
+    asked, installed = [], []
+    assert install_missing(lambda question: asked.append(question) or True, installed.extend) is True
+    assert installed == absent
+    assert "no-such-package" in asked[0]
+
+
+def test_declined(absent):
+    assert install_missing(lambda question: False, lambda names: pytest.fail("installed")) is False
+
+
+def test_a_failure_is_told_in_words(absent):
+    def fail(names):
+        raise subprocess.CalledProcessError(1, "pip")
+
+    with pytest.raises(LiverMRISegError, match=r"no-such-package failed: .*check the network"):
+        install_missing(lambda question: True, fail)
+
+
+@pytest.mark.parametrize("is_new", [True, False])
+def test_slicers_own_ways(absent, monkeypatch, is_new):
+    called = []
+    if is_new:
+        packaging = type("packaging", (), {"pip_install": staticmethod(lambda names: called.append(names))})
+        monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
+    else:
+        monkeypatch.delattr(slicer, "packaging", raising=False)
+        monkeypatch.setattr(slicer.util, "pip_install", lambda text: called.append(text), raising=False)
+    assert install_missing(lambda question: True)
+    assert called == ([absent] if is_new else ['"safetensors>=99.0" "no-such-package"'])
+
+
+def test_torch_only_by_the_extension(monkeypatch, tmp_path):
+    with pytest.raises(LiverMRISegError, match="PyTorch extension is not installed"):
+        install_torch(lambda question: True)
+    (tmp_path / "PyTorchUtils.py").write_text(
+        "class PyTorchUtilsLogic:\n    def installTorch(self, askConfirmation):\n        return 'torch'\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    try:
+        assert install_torch(lambda question: False) is False
+        assert install_torch(lambda question: True) is True
+    finally:
+        sys.modules.pop("PyTorchUtils", None)
+
+
+def test_the_check_names_versions_devices_and_disk():
+    text = as_text(check_installation())
+    for word in ("Python: 3.", "numpy: ", "openvino: ", "Processor: processor", "Models' folder: ", "OpenVINO"):
+        assert word in text
+    assert "->" not in text.replace("  ->  less than", "")
+
+
+def test_the_check_says_what_to_do(absent):
+    assert "->  missing: safetensors>=99.0, no-such-package; click Install requirements" in as_text(
+        check_installation()
+    )

@@ -1,0 +1,183 @@
+"""The host is as strict as PythonQt: what would fail in Slicer fails here."""
+
+import pytest
+
+pytest.importorskip("PySide6")
+pytest.importorskip("slicer")
+
+from slicer_host import start
+
+
+@pytest.fixture
+def host():
+    host = start()
+    host.problems.clear()
+    return host
+
+
+@pytest.fixture
+def qt(host):
+    import qt
+
+    return qt
+
+
+UI = """<ui version="4.0"><class>T</class><widget class="qMRMLWidget" name="T"><layout class="QVBoxLayout" name="l">
+<item><widget class="ctkCollapsibleButton" name="fold"><property name="text"><string>Title</string></property>
+<property name="collapsed"><bool>true</bool></property>
+<layout class="QVBoxLayout" name="m"><item><widget class="{kind}" name="inner"/></item>
+<item><layout class="QHBoxLayout" name="n"><item><widget class="QLabel" name="second"/></item></layout></item></layout></widget>
+</item><item><widget class="qMRMLNodeComboBox" name="nodes"><property name="nodeTypes"><stringlist>
+<string>vtkMRMLScalarVolumeNode</string></stringlist></property></widget></item></layout></widget>
+<connections><connection><sender>T</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal><receiver>nodes</receiver>
+<slot>setMRMLScene(vtkMRMLScene*)</slot></connection></connections></ui>"""
+
+
+def load(tmp_path, kind="QPushButton"):
+    import slicer
+
+    (tmp_path / "t.ui").write_text(UI.format(kind=kind))
+    return slicer.util.loadUI(str(tmp_path / "t.ui"))
+
+
+def test_properties_are_attributes(qt):
+    label = qt.QLabel("text")
+    assert label.text == "text"
+    label.text = "other"
+    label.setText(label.text + "!")
+    assert label.text == "other!"
+    assert qt.QLineEdit().enabled is True
+    assert qt.QTableWidget(2, 3).rowCount == 2
+
+
+def test_a_misspelt_attribute_is_an_error_but_not_on_subclasses(qt):
+    with pytest.raises(AttributeError, match="no property 'txt'"):
+        qt.QLabel().txt = "x"
+
+    class Mine(qt.QLabel):
+        pass
+
+    mine = Mine("x")
+    mine.whatever = 3
+    assert mine.whatever == 3
+
+
+def test_wrong_types_are_errors(qt):
+    with pytest.raises(ValueError, match="text must be str"):
+        qt.QLabel().text = 3
+    with pytest.raises(ValueError, match="value must be int"):
+        qt.QProgressBar().value = "3"
+    button = qt.QPushButton()
+    button.enabled = 0
+    assert button.enabled is False
+
+
+def test_an_unknown_signal_is_noted(host, qt):
+    assert qt.QPushButton().connect("clickt(bool)", print) is False
+    assert host.problems.unknown_signals == ["QPushButton: clickt(bool)"]
+    host.problems.clear()
+
+
+def test_slots_get_as_many_arguments_as_they_take(host, qt):
+    button, got = qt.QPushButton(), []
+
+    def both(*arguments):
+        got.append(arguments)
+
+    assert button.connect("clicked(bool)", lambda: got.append("none"))
+    assert button.connect("clicked(bool)", lambda checked: got.append(checked))
+    assert button.connect("clicked(bool)", both)
+    assert button.connect("clicked()", both)
+    button.click()
+    assert got == ["none", False, (False,), ()]
+    assert button.disconnect("clicked(bool)", both)
+    assert not button.disconnect("clicked(bool)", print)
+    got.clear()
+    button.click()
+    assert got == ["none", False, ()]
+
+
+def test_an_error_in_a_slot_is_kept(host, qt):
+    button = qt.QPushButton()
+    button.connect("clicked(bool)", lambda: 1 / 0)
+    button.click()
+    assert "ZeroDivisionError" in host.problems.slot_errors[0]
+    host.problems.clear()
+
+
+def test_isinstance_holds_for_what_qt_made_itself(qt):
+    table = qt.QTableWidget()
+    assert isinstance(table.horizontalHeader(), qt.QHeaderView)
+    assert isinstance(table, qt.QWidget)
+    assert not isinstance(table, qt.QLabel)
+
+
+def test_static_members_stay_reachable(host, qt):
+    done = []
+    qt.QTimer.singleShot(10, lambda: done.append(1))
+    assert host.wait(lambda: done == [1], 5)
+
+
+def test_a_ui_file(host, qt, tmp_path):
+    import slicer
+
+    widget = load(tmp_path)
+    ui = slicer.util.childWidgetVariables(widget)
+    assert {"fold", "inner", "second", "nodes"} <= set(vars(ui))
+    assert ui.fold.collapsed
+    assert ui.fold.text == "Title"
+    widget.show()
+    assert not ui.inner.visible
+    ui.second.setVisible(True)
+    ui.second.setVisible(False)
+    ui.fold.collapsed = False
+    assert ui.inner.visible
+    assert ui.nodes.mrmlScene() is None
+    widget.setMRMLScene(slicer.mrmlScene)
+    assert ui.nodes.mrmlScene() is slicer.mrmlScene
+    widget.close()
+
+
+def test_a_ui_file_with_a_class_the_host_has_not(qt, tmp_path):
+    with pytest.raises(RuntimeError, match="cannot make: qMRMLColorTableView inner"):
+        load(tmp_path, "qMRMLColorTableView")
+
+
+def test_the_node_box_follows_the_scene_and_does_not_choose_by_itself(host, tmp_path):
+    import slicer
+
+    scene = host.scene
+    slicer.mrmlScene = scene
+    scene.Clear(0)
+    widget = load(tmp_path)
+    widget.setMRMLScene(scene)
+    box = slicer.util.childWidgetVariables(widget).nodes
+    changes = []
+    box.connect("currentNodeChanged(vtkMRMLNode*)", changes.append)
+    scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "another class")
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "a")
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    assert box.nodeCount() == 1
+    assert box.currentNode() is None
+    box.setCurrentNode(node)
+    assert changes == [node]
+    scene.RemoveNode(node)
+    assert box.currentNode() is None
+    assert changes == [node, None]
+
+
+def test_what_a_person_cannot_click_cannot_be_clicked(host, qt):
+    button = qt.QPushButton("x")
+    with pytest.raises(RuntimeError, match="hidden or disabled"):
+        host.click(button)
+
+
+def test_dialogs_are_kept_and_answered(host):
+    import slicer
+
+    host.dialogs.shown.clear()
+    host.dialogs.answer = False
+    assert slicer.util.confirmOkCancelDisplay("sure?") is False
+    host.dialogs.answer = True
+    slicer.util.errorDisplay("bad")
+    assert host.dialogs.shown == [("confirmOkCancelDisplay", "sure?"), ("errorDisplay", "bad")]
