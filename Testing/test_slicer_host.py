@@ -26,7 +26,8 @@ UI = """<ui version="4.0"><class>T</class><widget class="qMRMLWidget" name="T"><
 <item><widget class="ctkCollapsibleButton" name="fold"><property name="text"><string>Title</string></property>
 <property name="collapsed"><bool>true</bool></property>
 <layout class="QVBoxLayout" name="m"><item><widget class="{kind}" name="inner"/></item>
-<item><layout class="QHBoxLayout" name="n"><item><widget class="QLabel" name="second"/></item></layout></item></layout></widget>
+<item><layout class="QHBoxLayout" name="n"><item><widget class="QLabel" name="second"/></item></layout></item>
+</layout></widget>
 </item><item><widget class="qMRMLNodeComboBox" name="nodes"><property name="nodeTypes"><stringlist>
 <string>vtkMRMLScalarVolumeNode</string></stringlist></property></widget></item></layout></widget>
 <connections><connection><sender>T</sender><signal>mrmlSceneChanged(vtkMRMLScene*)</signal><receiver>nodes</receiver>

@@ -27,10 +27,10 @@ class BatchView:
     """Binds the batch section of the panel; arguments as of `RunView`."""
 
     def __init__(
-        self, ui: Any, queue: JobQueue, picker: ModelPicker, log: LogView, is_installed: Callable[[], bool]
+        self, ui: Any, queue: JobQueue, picker: ModelPicker, log: LogView, why_not: Callable[[Sequence[str]], str]
     ) -> None:
         self.ui, self._queue, self._picker = ui, queue, picker
-        self._log, self._is_installed = log, is_installed
+        self._log, self._why_not = log, why_not
         self.jobs: list[Job] = []
         for text in (tr("All volumes of the scene"), tr("All volumes of the patient"), tr("A folder of files")):
             ui.batchSource.addItem(text)
@@ -136,7 +136,8 @@ class BatchView:
             self._queue.cancel()
             return
         rest = [job for job in self.jobs if job.state not in (DONE, EARLIER)]
-        if not rest or not self._is_installed():
+        if why_not := self._why_not([job.model for job in rest]):
+            self.ui.statusLabel.setText(why_not)
             return
         for job in rest:
             job.state, job.message = WAITING, ""

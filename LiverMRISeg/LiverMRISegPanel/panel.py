@@ -9,6 +9,7 @@ import slicer
 from LiverMRISegScene.interpreter import worker_python
 from LiverMRISegScene.jobs import Job, JobQueue
 
+from LiverMRISegPanel.agreement import agreed
 from LiverMRISegPanel.batch_view import BatchView
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.maintenance import Maintenance
@@ -16,6 +17,7 @@ from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.qt_worker import QtWorker
 from LiverMRISegPanel.result_table import ResultTable
 from LiverMRISegPanel.run_view import RunView
+from LiverMRISegPanel.words import tr
 
 
 class Panel:
@@ -34,9 +36,8 @@ class Panel:
         self.maintenance = Maintenance(ui, self._models_changed)
         self.picker = ModelPicker(ui, self._input_changed)
         self.table = ResultTable(ui)
-        installed = self.maintenance.is_installed
-        self.run = RunView(ui, self.queue, self.picker, self.table, self.log, installed)
-        self.batch = BatchView(ui, self.queue, self.picker, self.log, installed)
+        self.run = RunView(ui, self.queue, self.picker, self.table, self.log, self._may_run)
+        self.batch = BatchView(ui, self.queue, self.picker, self.log, self._may_run)
         self._is_ready = True
         ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._volume_changed)
         self._volume_changed(ui.inputSelector.currentNode())
@@ -59,6 +60,11 @@ class Panel:
     def close(self) -> None:
         """The application exits or the module is reloaded."""
         self.queue.abandon()
+
+    def _may_run(self, models: Sequence[str]) -> str:
+        if not self.maintenance.is_installed():
+            return tr("Not segmented: the required packages are not installed.")
+        return "" if agreed(models) else tr("Not segmented: the terms of the weights were declined.")
 
     def _volume_changed(self, node: Any) -> None:
         self.picker.show_volume(node)

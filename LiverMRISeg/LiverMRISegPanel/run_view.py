@@ -25,7 +25,7 @@ class RunView:
         picker: model, organs and device.
         table: shows the result.
         log: takes down what happens.
-        is_installed: asks for what is missing; False if the user declined.
+        why_not: asks what must be asked before these models may run; empty if they may.
     """
 
     def __init__(
@@ -35,10 +35,10 @@ class RunView:
         picker: ModelPicker,
         table: ResultTable,
         log: LogView,
-        is_installed: Callable[[], bool],
+        why_not: Callable[[Sequence[str]], str],
     ) -> None:
         self.ui, self._queue, self._picker = ui, queue, picker
-        self._table, self._log, self._is_installed = table, log, is_installed
+        self._table, self._log, self._why_not = table, log, why_not
         self._older: Any = None
         ui.segmentButton.connect("clicked(bool)", self._clicked)
         ui.acceptButton.connect("clicked(bool)", self._accept)
@@ -98,8 +98,8 @@ class RunView:
         offer, node = self._picker.offer, self.ui.inputSelector.currentNode()
         if offer is None or node is None:
             return
-        if not self._is_installed():
-            self.ui.statusLabel.setText(tr("Not segmented: the required packages are not installed."))
+        if why_not := self._why_not([offer.entry.name]):
+            self.ui.statusLabel.setText(why_not)
             return
         self._older = self.ui.outputSelector.currentNode()
         self.ui.acceptFrame.setVisible(False)

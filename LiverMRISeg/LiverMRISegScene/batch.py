@@ -33,8 +33,10 @@ def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
     jobs = []
     for case in plan.cases:
         chosen = model_for(VolumeKind("MR", guess_sequence(case.name)), model)
-        state = {"state": EARLIER, "message": case.output.name} if case.output.exists() else {}
-        jobs.append(Job(case.name, chosen, source=case.source, output=case.output, **options, **state))
+        job = Job(case.name, chosen, source=case.source, output=case.output, **options)
+        if case.output.exists():
+            job.state, job.message = EARLIER, case.output.name
+        jobs.append(job)
     return jobs
 
 

@@ -61,10 +61,12 @@ def install_missing(confirm: Callable[[str], bool], pip_install: Callable[[Seque
     missing = missing_requirements()
     if not missing:
         return True
-    question = f"LiverMRISeg needs these Python packages: {', '.join(missing)}. Install them now?"
-    if not confirm(question):
-        return False
+    ensure = _slicer_pip_ensure() if pip_install is None else None
     try:
+        if ensure is not None:
+            return _ensured(ensure, missing)
+        if not confirm(f"LiverMRISeg needs these Python packages: {', '.join(missing)}. Install them now?"):
+            return False
         (pip_install or _slicer_pip_install)(missing)
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
         raise LiverMRISegError(
@@ -129,15 +131,29 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(n) for n in re.findall(r"\d+", version)[:3])
 
 
+def _slicer_pip_ensure() -> Callable[..., object] | None:
+    """Slicer 5.12's own dialog for installing, which asks, shows progress and offers a restart; None in 5.10."""
+    try:
+        import slicer.packaging
+    except ImportError:
+        return None
+    return getattr(slicer.packaging, "pip_ensure", None)
+
+
+def _ensured(ensure: Callable[..., object], missing: Sequence[str]) -> bool:
+    """It raises RuntimeError when the user declines."""
+    try:
+        ensure(list(missing), requester="LiverMRISeg")
+    except RuntimeError:
+        return False
+    return True
+
+
 def _slicer_pip_install(missing: Sequence[str]) -> None:
-    """Slicer 5.12's packaging where present, else 5.10's pip_install; it was asked before."""
+    """Slicer 5.10's way; it was asked before."""
     import slicer
 
-    packaging = getattr(slicer, "packaging", None)
-    if packaging is not None and hasattr(packaging, "pip_install"):
-        packaging.pip_install(list(missing))
-    else:
-        slicer.util.pip_install(" ".join(f'"{requirement}"' for requirement in missing))
+    slicer.util.pip_install(" ".join(f'"{requirement}"' for requirement in missing))
 
 
 def _engine_line() -> CheckLine:

@@ -133,7 +133,7 @@ class JobQueue:
         self._worker.ask(request, lambda reply: self._replied(job, reply))
 
     def _request(self, job: Job) -> Reply:
-        request = {"do": "segment", "model": job.model, "device": job.device}
+        request: Reply = {"do": "segment", "model": job.model, "device": job.device}
         request["organs"] = list(job.organs) if job.organs is not None else None
         if job.node is None:
             return {**request, "input": str(job.source), "output": str(job.output)}

@@ -14,6 +14,7 @@ from LiverMRISegLib.sequence_names import guess_sequence
 
 _DESCRIBING = ("DICOM.SeriesDescription", "DICOM.ProtocolName", "DICOM.SequenceName")
 _MODALITY = "DICOM.Modality"
+_PERMISSIVE = ("apache", "mit", "bsd", "cc0", "cc-by", "cc by", "public domain")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,12 @@ def model_for(kind: VolumeKind, asked: str) -> str:
     fewest = min(named.values(), default=0)
     best = sorted(name for name, count in named.items() if count == fewest)
     return asked if asked in best or not best else best[0]
+
+
+def needs_agreement(spec: ModelSpec) -> bool:
+    """Whether the weights' licence is not one that permits any use, so that the user must have seen it."""
+    text = spec.weights_license.lower().strip()
+    return not text.startswith(_PERMISSIVE) or "-nc" in text or "noncommercial" in text
 
 
 def details(offer: ModelOffer, size_mb: float) -> list[tuple[str, str]]:

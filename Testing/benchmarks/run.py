@@ -9,7 +9,15 @@ from pathlib import Path
 
 from common import machine
 
-BENCHMARKS = ("help_time", "patch_engines", "network_sizes", "segment_command", "peak_memory", "sample_speed")
+BENCHMARKS = (
+    "help_time",
+    "patch_engines",
+    "network_sizes",
+    "segment_command",
+    "peak_memory",
+    "sample_speed",
+    "panel_freeze",
+)
 
 
 def main() -> int:

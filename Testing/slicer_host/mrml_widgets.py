@@ -56,12 +56,12 @@ class _NodeComboBox(QtWidgets.QWidget):
         self._refresh()
 
     def _scene_changed(self) -> None:
-        if shiboken6.isValid(self._box):
+        box = getattr(self, "_box", None)
+        if box is not None and shiboken6.isValid(box):
             self._refresh()
         else:  # the panel was closed, the scene lives on
-            for tag in self._tags:
+            for tag in getattr(self, "_tags", []):
                 self._scene.RemoveObserver(tag)
-            self._tags = []
 
     def mrmlScene(self) -> Any:  # noqa: N802
         return self._scene

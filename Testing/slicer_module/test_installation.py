@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 
 import pytest
 
@@ -46,17 +47,29 @@ def test_a_failure_is_told_in_words(absent):
         install_missing(lambda question: True, fail)
 
 
-@pytest.mark.parametrize("is_new", [True, False])
-def test_slicers_own_ways(absent, monkeypatch, is_new):
+def test_slicer_5_10(absent, monkeypatch):
     called = []
-    if is_new:
-        packaging = type("packaging", (), {"pip_install": staticmethod(lambda names: called.append(names))})
-        monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
-    else:
-        monkeypatch.delattr(slicer, "packaging", raising=False)
-        monkeypatch.setattr(slicer.util, "pip_install", lambda text: called.append(text), raising=False)
+    monkeypatch.setattr(slicer.util, "pip_install", called.append, raising=False)
+    assert install_missing(lambda question: False) is False
     assert install_missing(lambda question: True)
-    assert called == ([absent] if is_new else ['"safetensors>=99.0" "no-such-package"'])
+    assert called == ['"safetensors>=99.0" "no-such-package"']
+
+
+def test_slicer_5_12_asks_by_itself(absent, monkeypatch):
+    called = []
+
+    def pip_ensure(names, requester):
+        called.append((names, requester))
+        if len(called) > 1:
+            raise RuntimeError("declined")
+
+    packaging = types.ModuleType("slicer.packaging")
+    packaging.pip_ensure = pip_ensure
+    monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
+    monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
+    assert install_missing(lambda question: pytest.fail("asked twice")) is True
+    assert install_missing(lambda question: pytest.fail("asked twice")) is False
+    assert called[0] == (absent, "LiverMRISeg")
 
 
 def test_torch_only_by_the_extension(monkeypatch, tmp_path):

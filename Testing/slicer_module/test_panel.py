@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, make_volume
+from conftest import DATA, ROOT, make_volume
 
 pytest.importorskip("PySide6")
 pytest.importorskip("slicer")
@@ -19,6 +19,7 @@ from slicer_host import start
 from LiverMRISegLib.models import catalog
 
 SECONDS = 90
+REAL = DATA / "mr_t2_liver_kidneys_spleen" / "mr_01.nii.gz"
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +114,20 @@ def test_a_click_segments_and_the_window_lives(host, panel, scene, phantom):
     assert not panel.ui.resultCollapsibleButton.collapsed
     assert "liver-any-sequence: done" in panel.ui.logText.toPlainText()
     assert phantom.GetName() not in panel.ui.logText.toPlainText()
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="needs the real volume mr_01.nii.gz in ../shared/data")
+def test_a_real_volume(host, panel, scene):
+    from LiverMRISegScene.volumes import add_volume
+
+    from LiverMRISegLib.io import read_labelmap, read_volume
+
+    node = add_volume(scene, read_volume(REAL), "T2WI")
+    segment(host, panel, node)
+    assert panel.picker.offer.warning == ""
+    truth = read_labelmap(REAL.with_name("mr_01_label.nii.gz"))
+    expected = float((truth.array == 1).sum()) * truth.geometry.voxel_volume_ml
+    assert float(rows(panel.ui.resultTable)["liver"][1].text()) == pytest.approx(expected, rel=0.15)
 
 
 def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, monkeypatch, tmp_path):
@@ -236,6 +251,20 @@ def test_install_declined(host, panel, phantom, monkeypatch):
     assert len(asked) == 1
     assert not panel.queue.is_busy
     assert "not installed" in panel.ui.statusLabel.text
+
+
+def test_weights_that_are_not_free_are_asked_for_once(host, panel, scene, phantom):
+    panel.ui.inputSelector.setCurrentNode(phantom)
+    host.dialogs.answer = False
+    host.dialogs.shown.clear()
+    host.click(panel.ui.segmentButton)
+    host.dialogs.answer = True
+    assert "BTCV" in host.dialogs.shown[0][1]
+    assert not panel.queue.is_busy
+    assert "declined" in panel.ui.statusLabel.text
+    segment(host, panel)
+    segment(host, panel)
+    assert len(host.dialogs.shown) == 2
 
 
 def test_an_input_that_cannot_be_used_says_why(host, panel, scene):

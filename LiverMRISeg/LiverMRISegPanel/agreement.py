@@ -1,0 +1,29 @@
+"""Weights whose licence is not permissive are used once the user has seen it; remembered for each model and licence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import slicer
+from LiverMRISegScene.model_choice import needs_agreement
+
+from LiverMRISegLib.models.catalog import find_model
+from LiverMRISegLib.models.package import load_spec
+from LiverMRISegPanel.settings import remember, remembered
+from LiverMRISegPanel.words import tr
+
+
+def agreed(models: Iterable[str]) -> bool:
+    """Ask for each model that needs it; False as soon as the user declines."""
+    return all(_agreed(name) for name in dict.fromkeys(models))
+
+
+def _agreed(name: str) -> bool:
+    spec = load_spec(find_model(name))
+    if not needs_agreement(spec) or remembered(f"agreed/{name}") == spec.weights_license:
+        return True
+    question = tr("The weights of {name} come under these terms: {terms}. Use them?")
+    if not slicer.util.confirmOkCancelDisplay(question.format(name=name, terms=spec.weights_license)):
+        return False
+    remember(f"agreed/{name}", spec.weights_license)
+    return True
