@@ -1,4 +1,4 @@
-"""How long the panel's window stands still while it segments, against segmenting in the main thread; how fast cancel is."""
+"""How long the panel's window stands still while it segments, against a call that waits; how fast cancel is."""
 
 from __future__ import annotations
 
