@@ -56,6 +56,7 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Called once, when the module is first opened."""
         ScriptedLoadableModuleWidget.setup(self)
         import slicer
+
         from LiverMRISegPanel.panel import Panel
 
         widget = slicer.util.loadUI(self.resourcePath("UI/LiverMRISeg.ui"))
@@ -113,6 +114,7 @@ class LiverMRISegLogic(ScriptedLoadableModuleLogic):
     def _logic(self):  # noqa: ANN202
         if self._scene_logic is None:
             import slicer
+
             from LiverMRISegScene.interpreter import worker_python
             from LiverMRISegScene.logic import SceneLogic
 
@@ -127,6 +129,7 @@ class LiverMRISegTest(ScriptedLoadableModuleTest):
     def runTest(self) -> None:  # noqa: N802
         """Segment a phantom and look at the result."""
         import slicer
+
         from LiverMRISegScene.self_test import check_phantom
 
         slicer.mrmlScene.Clear(0)

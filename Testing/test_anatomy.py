@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
-from conftest import DATA
 
+from conftest import DATA
 from LiverMRISegLib.anatomy import (
     AMOS,
     BTCV,

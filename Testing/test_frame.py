@@ -6,8 +6,9 @@ import sys
 import zipfile
 
 import pytest
-from conftest import ROOT
 from packaging.requirements import Requirement
+
+from conftest import ROOT
 
 tomllib = pytest.importorskip("tomllib", reason="pyproject.toml is read by Python 3.11 and newer")
 LINK = re.compile(r"\]\(([^)#:]+)\)")

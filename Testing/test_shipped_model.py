@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from conftest import DATA, ROOT
 
+from conftest import DATA, ROOT
 from LiverMRISegLib import Segmenter, read_volume
 from LiverMRISegLib.anatomy import CHAOS, Sequence
 from LiverMRISegLib.data.phantom import LABELS, make_study

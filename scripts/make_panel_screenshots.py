@@ -25,6 +25,7 @@ def main() -> None:
     sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "LiverMRISeg")]
     os.environ["LIVERMRISEG_MODELS"] = tempfile.mkdtemp(prefix="livermriseg-models-")
     import slicer
+
     from LiverMRISegScene.sample_data import SAMPLES, add_sample
     from slicer_host import start
 
@@ -76,6 +77,7 @@ def grabbed(window: Any) -> np.ndarray:
 def views(volume: Any, segmentation: Any) -> np.ndarray:
     """Axial, 3D, coronal and sagittal in the order of Slicer's four-up layout."""
     import slicer
+
     from slicer_host.views import surface_picture
 
     width, height = (_WIDTH - _PANEL) // 2, _HEIGHT // 2

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import slicer
-from LiverMRISegScene.model_choice import needs_agreement
 
 from LiverMRISegLib.models.catalog import find_model
 from LiverMRISegLib.models.package import load_spec
 from LiverMRISegPanel.settings import remember, remembered
 from LiverMRISegPanel.words import tr
+from LiverMRISegScene.model_choice import needs_agreement
 
 
 def agreed(models: Iterable[str]) -> bool:

@@ -8,8 +8,6 @@ from typing import Any
 
 import qt
 import slicer
-from LiverMRISegScene import batch
-from LiverMRISegScene.jobs import CANCELLED, DONE, EARLIER, FAILED, WAITING, Job, JobQueue
 
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.io.atomic import atomic_write_text
@@ -17,6 +15,8 @@ from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import save_text
 from LiverMRISegPanel.words import time_left, tr
+from LiverMRISegScene import batch
+from LiverMRISegScene.jobs import CANCELLED, DONE, EARLIER, FAILED, WAITING, Job, JobQueue
 
 _SCENE, _PATIENT, _FOLDER = range(3)
 _VOLUME, _MODEL, _STATE = range(3)

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import qt
+
 from LiverMRISegScene.jobs import DONE, Job
 
 

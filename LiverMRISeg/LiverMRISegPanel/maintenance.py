@@ -8,7 +8,11 @@ from typing import Any
 
 import qt
 import slicer
+
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.models.catalog import list_models, load_model
 from LiverMRISegLib.models.library import import_package, remove_model, size_mb
+from LiverMRISegPanel.words import tr
 from LiverMRISegScene.installation import (
     as_text,
     check_installation,
@@ -16,10 +20,6 @@ from LiverMRISegScene.installation import (
     install_torch,
     missing_requirements,
 )
-
-from LiverMRISegLib.errors import LiverMRISegError
-from LiverMRISegLib.models.catalog import list_models, load_model
-from LiverMRISegPanel.words import tr
 
 
 class Maintenance:

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import qt
-from LiverMRISegLib.inference.devices import list_devices
-from LiverMRISegLib.models.library import size_mb
-from LiverMRISegScene.model_choice import ModelOffer, VolumeKind, details, kind_of, offers
 
+from LiverMRISegLib.inference.devices import list_devices
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegLib.models.library import size_mb
 from LiverMRISegPanel.settings import remember, remembered
 from LiverMRISegPanel.words import tr
+from LiverMRISegScene.model_choice import ModelOffer, VolumeKind, details, kind_of, offers
 
 
 class ModelPicker:

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import slicer
-from LiverMRISegScene.interpreter import worker_python
-from LiverMRISegScene.jobs import Job, JobQueue
 
 from LiverMRISegPanel.agreement import agreed
 from LiverMRISegPanel.batch_view import BatchView
@@ -18,6 +16,8 @@ from LiverMRISegPanel.qt_worker import QtWorker
 from LiverMRISegPanel.result_table import ResultTable
 from LiverMRISegPanel.run_view import RunView
 from LiverMRISegPanel.words import tr
+from LiverMRISegScene.interpreter import worker_python
+from LiverMRISegScene.jobs import Job, JobQueue
 
 
 class Panel:

@@ -9,12 +9,12 @@ from typing import Any
 
 import qt
 import slicer
-from LiverMRISegScene.logic import SceneResult
-from LiverMRISegScene.segmentations import segment_ids, show_in_3d
 
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegPanel.words import tr
+from LiverMRISegScene.logic import SceneResult
+from LiverMRISegScene.segmentations import segment_ids, show_in_3d
 
 _ORGAN, _ML, _SLICES, _IN_3D, _LOOK = range(5)
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
-from LiverMRISegScene.jobs import CANCELLED, DONE, Job, JobQueue
-from LiverMRISegScene.segmentations import replace_segments
 
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import ResultTable
 from LiverMRISegPanel.words import time_left, tr
+from LiverMRISegScene.jobs import CANCELLED, DONE, Job, JobQueue
+from LiverMRISegScene.segmentations import replace_segments
 
 
 class RunView:

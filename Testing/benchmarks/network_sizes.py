@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import best_seconds, random_package
 
+from common import best_seconds, random_package
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.models.package import ModelPackage
 

@@ -36,6 +36,7 @@ def main() -> None:
     sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "LiverMRISeg")]
     os.environ["LIVERMRISEG_MODELS"] = tempfile.mkdtemp()
     import slicer
+
     from LiverMRISegScene.sample_data import SAMPLES, add_sample
     from slicer_host import start
 

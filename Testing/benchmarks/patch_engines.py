@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import best_seconds, random_package
 
+from common import best_seconds, random_package
 from LiverMRISegLib.inference.engines.openvino_engine import OpenVinoEngine
 from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
 from LiverMRISegLib.models.package import ModelPackage

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+
 from common import random_package
 
 SIZE = (512, 512, 400)

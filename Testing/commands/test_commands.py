@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_volume, random_weights, tiny_spec, write_dicom_series
 
+from conftest import ROOT, make_volume, random_weights, tiny_spec, write_dicom_series
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume
 from LiverMRISegLib.models.package import save_package

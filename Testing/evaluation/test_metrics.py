@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
-from conftest import all_directions, as_rows
 
+from conftest import all_directions, as_rows
 from LiverMRISegLib.anatomy import AORTA, LIVER, SPLEEN, LabelSet
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.evaluation.metrics import TOLERANCE_MM, evaluate_case

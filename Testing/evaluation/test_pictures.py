@@ -4,8 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from conftest import all_directions, make_volume
 
+from conftest import all_directions, make_volume
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.evaluation.pictures import planes, three_planes_png
 from LiverMRISegLib.evaluation.report import ReportCase, write_report

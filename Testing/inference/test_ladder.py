@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import make_volume, random_weights, tiny_spec
 
+from conftest import make_volume, random_weights, tiny_spec
 from LiverMRISegLib.errors import DeviceMemoryError
 from LiverMRISegLib.inference.ladder import MemoryLadder
 from LiverMRISegLib.inference.segmenter import Segmenter

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import make_volume, tiny_spec
 
+from conftest import make_volume, tiny_spec
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.inference.normalisation import normalise
 from LiverMRISegLib.inference.postprocessing import bounding_boxes, component_sizes, postprocess

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import TINY_KWARGS, all_directions, as_rows, make_volume, oblique_directions, random_weights, tiny_spec
 
+from conftest import TINY_KWARGS, all_directions, as_rows, make_volume, oblique_directions, random_weights, tiny_spec
 from LiverMRISegLib.errors import CancelledError, UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.progress import CancelToken

@@ -7,8 +7,8 @@ import time
 
 import numpy as np
 import pytest
-from conftest import make_volume
 
+from conftest import make_volume
 from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError, ModelError, UsageError
 from LiverMRISegLib.inference.client import WorkerClient
 from LiverMRISegLib.inference.progress import CancelToken

@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, make_volume, write_dicom_series
 
+from conftest import ROOT, make_volume, write_dicom_series
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume

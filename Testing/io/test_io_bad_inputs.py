@@ -7,8 +7,8 @@ import struct
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import DATA, make_volume
 
+from conftest import DATA, make_volume
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import find_volumes, read_volume, write_volume
 

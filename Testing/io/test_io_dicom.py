@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from conftest import all_directions, make_volume, oblique_directions, write_dicom_series
 
+from conftest import all_directions, make_volume, oblique_directions, write_dicom_series
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import find_volumes, is_dicom_folder, list_series, read_labelmap, read_volume, write_segmentation

@@ -4,8 +4,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import make_volume, oblique_directions, write_dicom_series
 
+from conftest import make_volume, oblique_directions, write_dicom_series
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import find_volumes, read_labelmap, read_volume, write_segmentation

@@ -6,8 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from conftest import ROOT, all_directions, make_volume, oblique_directions
 
+from conftest import ROOT, all_directions, make_volume, oblique_directions
 from LiverMRISegLib.anatomy import CHAOS, FLARE, ORGANS
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import find_volumes, read_labelmap, read_volume, write_segmentation, write_volume

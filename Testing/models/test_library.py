@@ -1,8 +1,8 @@
 """Models brought in from a file and taken away again."""
 
 import pytest
-from conftest import random_weights, tiny_spec
 
+from conftest import random_weights, tiny_spec
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.library import import_package, remove_model, size_mb

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_weights, tiny_spec
 
+from conftest import random_weights, tiny_spec
 from LiverMRISegLib.errors import ModelError, OutputError
 from LiverMRISegLib.models.catalog import find_model, list_models
 from LiverMRISegLib.models.package import ModelPackage, load_spec, save_package

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import torch
-from conftest import TINY_KWARGS
 
+from conftest import TINY_KWARGS
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.networks.shapes import parameter_shapes

@@ -1,13 +1,13 @@
 """What the tests of the module share: volumes in a scene, and a worker that answers at once."""
 
 import numpy as np
-from conftest import make_volume
-from LiverMRISegScene.volumes import add_volume
 
+from conftest import make_volume
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.inference.client import WorkerClient
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.volume import Volume
+from LiverMRISegScene.volumes import add_volume
 
 
 def add_random(scene, name, direction=None, size=(40, 36, 24)):

@@ -7,10 +7,9 @@ import types
 import pytest
 
 slicer = pytest.importorskip("slicer")
+from LiverMRISegLib.errors import LiverMRISegError  # noqa: E402
 from LiverMRISegScene import installation  # noqa: E402
 from LiverMRISegScene.installation import as_text, check_installation, install_missing, install_torch  # noqa: E402
-
-from LiverMRISegLib.errors import LiverMRISegError  # noqa: E402
 
 
 @pytest.fixture

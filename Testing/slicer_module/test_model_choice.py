@@ -3,19 +3,19 @@
 from dataclasses import replace
 
 import pytest
+
 from conftest import random_weights, tiny_spec
 
 slicer = pytest.importorskip("slicer")
+from LiverMRISegLib.anatomy import Sequence  # noqa: E402
+from LiverMRISegLib.errors import InputError  # noqa: E402
+from LiverMRISegLib.models import catalog  # noqa: E402
+from LiverMRISegLib.models.package import save_package  # noqa: E402
 from LiverMRISegScene.batch import as_csv, folder_jobs, scene_jobs, volumes_in_scene, volumes_of_patient  # noqa: E402
 from LiverMRISegScene.jobs import EARLIER, WAITING  # noqa: E402
 from LiverMRISegScene.logic import SceneResult  # noqa: E402
 from LiverMRISegScene.model_choice import details, kind_of, model_for, offers  # noqa: E402
 from scene_tools import add_random  # noqa: E402
-
-from LiverMRISegLib.anatomy import Sequence  # noqa: E402
-from LiverMRISegLib.errors import InputError  # noqa: E402
-from LiverMRISegLib.models import catalog  # noqa: E402
-from LiverMRISegLib.models.package import save_package  # noqa: E402
 
 CONTRAST = ("GED1", "GED2", "GED3", "GED4", "C+A", "C+V", "C+Delay")
 NON_CONTRAST = ("T1WI", "T2WI", "DWI")
@@ -119,7 +119,6 @@ def test_volumes_of_scene_and_patient(scene):
 
 def test_a_folder_goes_on_where_it_stopped(tmp_path):
     from conftest import make_volume
-
     from LiverMRISegLib.io import write_volume
 
     for name in ("p1_T1", "p1_GED1"):

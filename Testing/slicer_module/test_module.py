@@ -7,6 +7,7 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 import pytest
+
 from conftest import ROOT
 
 MODULE = ROOT / "LiverMRISeg"
@@ -74,9 +75,8 @@ def test_every_control_has_a_tooltip():
 
 def test_the_console_contract():
     slicer = pytest.importorskip("slicer")
-    from LiverMRISegScene.self_test import check_phantom
-
     from LiverMRISeg import LiverMRISegLogic
+    from LiverMRISegScene.self_test import check_phantom
 
     scene = slicer.vtkMRMLScene()
     slicer.mrmlScene = scene

@@ -8,15 +8,15 @@ import time
 from pathlib import Path
 
 import pytest
+
 from conftest import DATA, ROOT, make_volume
 
 pytest.importorskip("PySide6")
 pytest.importorskip("slicer")
 
+from LiverMRISegLib.models import catalog
 from scene_tools import add_flat, add_random
 from slicer_host import start
-
-from LiverMRISegLib.models import catalog
 
 SECONDS = 90
 REAL = DATA / "mr_t2_liver_kidneys_spleen" / "mr_01.nii.gz"
@@ -118,9 +118,8 @@ def test_a_click_segments_and_the_window_lives(host, panel, scene, phantom):
 
 @pytest.mark.skipif(not REAL.is_file(), reason="needs the real volume mr_01.nii.gz in ../shared/data")
 def test_a_real_volume(host, panel, scene):
-    from LiverMRISegScene.volumes import add_volume
-
     from LiverMRISegLib.io import read_labelmap, read_volume
+    from LiverMRISegScene.volumes import add_volume
 
     node = add_volume(scene, read_volume(REAL), "T2WI")
     segment(host, panel, node)
@@ -373,8 +372,8 @@ def test_only_the_checked_organs_and_they_are_remembered(host, module, panel, sc
 
 def test_check_installation_and_models(host, panel, monkeypatch, tmp_path):
     import qt
-    from conftest import random_weights, tiny_spec
 
+    from conftest import random_weights, tiny_spec
     from LiverMRISegLib.models.package import save_package
 
     panel.ui.maintenanceCollapsibleButton.collapsed = False

@@ -4,19 +4,20 @@ import sys
 
 import numpy as np
 import pytest
+
 from conftest import ROOT, all_directions, make_volume, oblique_directions
 
 slicer = pytest.importorskip("slicer")
 vtk = pytest.importorskip("vtk")
 sys.path.insert(0, str(ROOT / "LiverMRISeg"))
 
-from LiverMRISegScene.logic import SceneLogic  # noqa: E402
-from LiverMRISegScene.segmentations import add_segmentation  # noqa: E402
-from LiverMRISegScene.volumes import ijk_to_world, volume_of  # noqa: E402
 from vtk.util.numpy_support import numpy_to_vtk  # noqa: E402
 
 from LiverMRISegLib.anatomy import CHAOS  # noqa: E402
 from LiverMRISegLib.errors import InputError  # noqa: E402
+from LiverMRISegScene.logic import SceneLogic  # noqa: E402
+from LiverMRISegScene.segmentations import add_segmentation  # noqa: E402
+from LiverMRISegScene.volumes import ijk_to_world, volume_of  # noqa: E402
 
 
 @pytest.fixture
