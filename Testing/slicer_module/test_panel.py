@@ -11,7 +11,7 @@ import pytest
 
 from conftest import DATA, ROOT, make_volume
 
-pytest.importorskip("PySide6")
+pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
 from LiverMRISegLib.models import catalog
