@@ -26,6 +26,7 @@ class Application:
         self.temporaryPath = self._folder.name
         path = str(Path(self._folder.name) / "settings.ini")
         self._settings = QtCore.QSettings(path, QtCore.QSettings.Format.IniFormat)
+        self._modules = ModuleManager()
         self.started: list[Callable[[], None]] = []
 
     def settings(self) -> Any:
@@ -34,6 +35,9 @@ class Application:
 
     def userSettings(self) -> Any:  # noqa: N802
         return self._settings
+
+    def moduleManager(self) -> ModuleManager:  # noqa: N802
+        return self._modules
 
     def processEvents(self) -> None:  # noqa: N802
         self._qt.processEvents()
@@ -67,7 +71,15 @@ class Dialogs:
         return self.answer
 
 
-def make_base_module(qt: Any) -> types.ModuleType:
+class ModuleManager:
+    """`slicer.app.moduleManager()`: modules are never unloaded here."""
+
+    def connect(self, signature: str, _slot: Callable[..., None]) -> bool:
+        """Only the signal that Slicer's base class connects."""
+        return signature == "moduleAboutToBeUnloaded(QString)"
+
+
+def make_base_module() -> types.ModuleType:
     """slicer.ScriptedLoadableModule: Slicer's own file if SLICER_PYTHON_DIR names its folder, else the host's."""
     folder = os.environ.get("SLICER_PYTHON_DIR")
     name = "slicer.ScriptedLoadableModule"
@@ -87,7 +99,7 @@ def make_base_module(qt: Any) -> types.ModuleType:
     class ScriptedLoadableModuleWidget:
         def __init__(self, parent: Any = None) -> None:
             self.parent = parent
-            self.layout = qt.QVBoxLayout(parent)
+            self.layout = parent.layout()
             self.moduleName = type(self).__name__.removesuffix("Widget")
 
         def setup(self) -> None:

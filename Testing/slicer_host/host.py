@@ -40,7 +40,7 @@ class Host:
         slicer.mrmlScene = self.scene
         slicer.modules = type("modules", (), {})()
         for name, module in (
-            ("ScriptedLoadableModule", application.make_base_module(qt)),
+            ("ScriptedLoadableModule", application.make_base_module()),
             ("i18n", application.make_translation_module()),
         ):
             sys.modules[f"slicer.{name}"] = module
@@ -61,7 +61,9 @@ class Host:
         module = importlib.util.module_from_spec(spec)
         sys.modules[path.stem] = module
         spec.loader.exec_module(module)
-        setattr(slicer.modules, path.stem.lower(), getattr(module, path.stem)(ModuleParent(path)))
+        parent = ModuleParent(path)
+        setattr(slicer.modules, path.stem.lower(), parent)
+        getattr(module, path.stem)(parent)
         return module
 
     def show_panel(self, module: Any, size: tuple[int, int] = (520, 1200)) -> Any:
@@ -71,6 +73,7 @@ class Host:
 
         slicer.mrmlScene = self.scene
         parent = qt.QWidget()
+        parent.setLayout(qt.QVBoxLayout())
         widget = getattr(module, f"{module.__name__}Widget")(parent)
         widget.setup()
         parent.resize(*size)

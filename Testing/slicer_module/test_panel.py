@@ -336,6 +336,16 @@ def test_closing_the_scene_in_the_middle(host, panel, scene, phantom):
     assert panel.ui.statusLabel.text.startswith("Done")
 
 
+def test_leaving_the_application_ends_the_worker(host, module, scene, phantom):
+    widget = host.show_panel(module)
+    segment(host, widget.panel, phantom)
+    process = widget.panel.worker.process_id
+    assert process > 0
+    widget.cleanup()
+    widget.parent.close()
+    assert not Path(f"/proc/{process}").exists() or _is_zombie(process)
+
+
 def _is_zombie(process):
     return ") Z" in Path(f"/proc/{process}/stat").read_text()
 
