@@ -20,7 +20,9 @@ from LiverMRISegScene.bases import (  # noqa: E402
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
     VTKObservationMixin,
-    tr,
+)
+from LiverMRISegScene.bases import (
+    tr as _,
 )
 
 
@@ -33,11 +35,11 @@ class LiverMRISeg(ScriptedLoadableModule):
         parent.categories = ["Segmentation"]
         parent.dependencies = []
         parent.contributors = ["The LiverMRISeg authors"]
-        parent.helpText = tr(
+        parent.helpText = _(
             "Segments the liver and other abdominal organs in MRI of any sequence. "
             "Choose a volume and click Segment. For research use only; not a medical device."
         )
-        parent.acknowledgementText = tr("Apache-2.0. The models' own terms stand in 'About this model'.")
+        parent.acknowledgementText = _("Apache-2.0. The models' own terms stand in 'About this model'.")
         from LiverMRISegScene.bases import when_started
         from LiverMRISegScene.sample_data import register
 

@@ -9,7 +9,7 @@ import slicer
 from LiverMRISegLib.models.catalog import find_model
 from LiverMRISegLib.models.package import load_spec
 from LiverMRISegPanel.settings import remember, remembered
-from LiverMRISegPanel.words import tr
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import needs_agreement
 
 
@@ -22,7 +22,7 @@ def _agreed(name: str) -> bool:
     spec = load_spec(find_model(name))
     if not needs_agreement(spec) or remembered(f"agreed/{name}") == spec.weights_license:
         return True
-    question = tr("The weights of {name} come under these terms: {terms}. Use them?")
+    question = _("The weights of {name} come under these terms: {terms}. Use them?")
     if not slicer.util.confirmOkCancelDisplay(question.format(name=name, terms=spec.weights_license)):
         return False
     remember(f"agreed/{name}", spec.weights_license)

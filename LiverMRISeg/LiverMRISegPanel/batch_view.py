@@ -14,8 +14,9 @@ from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import save_text
-from LiverMRISegPanel.words import time_left, tr
+from LiverMRISegPanel.words import time_left
 from LiverMRISegScene import batch
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.jobs import CANCELLED, DONE, EARLIER, FAILED, WAITING, Job, JobQueue
 
 _SCENE, _PATIENT, _FOLDER = range(3)
@@ -32,10 +33,10 @@ class BatchView:
         self.ui, self._queue, self._picker = ui, queue, picker
         self._log, self._why_not = log, why_not
         self.jobs: list[Job] = []
-        for text in (tr("All volumes of the scene"), tr("All volumes of the patient"), tr("A folder of files")):
+        for text in (_("All volumes of the scene"), _("All volumes of the patient"), _("A folder of files")):
             ui.batchSource.addItem(text)
         ui.batchTable.setColumnCount(3)
-        ui.batchTable.setHorizontalHeaderLabels([tr("Volume"), tr("Model"), tr("State")])
+        ui.batchTable.setHorizontalHeaderLabels([_("Volume"), _("Model"), _("State")])
         ui.batchTable.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         ui.batchTable.horizontalHeader().setStretchLastSection(True)
         ui.batchTable.verticalHeader().setVisible(False)
@@ -57,7 +58,7 @@ class BatchView:
         busy = self._queue.is_busy
         rest = [job for job in self.jobs if job.state not in (DONE, EARLIER)]
         started = len(rest) < len(self.jobs)
-        label = tr("Cancel batch") if busy else (tr("Run the rest") if started else tr("Run batch"))
+        label = _("Cancel batch") if busy else (_("Run the rest") if started else _("Run batch"))
         self.ui.batchRunButton.setText(label)
         self.ui.batchRunButton.setEnabled(bool(rest) and (not busy or self._is_running))
         self.ui.batchListButton.setEnabled(not busy)
@@ -71,9 +72,9 @@ class BatchView:
         """Show how far a row is."""
         row = self.jobs.index(job)
         left = time_left(job.seconds_left)
-        text = f"{job.state}: {job.message}" + (f", {left}" if left else "")
+        text = f"{_(job.state)}: {job.message}" + (f", {left}" if left else "")
         if job.result is not None and job.result.flags:
-            text += tr("; look at: ") + "; ".join(job.result.flags)
+            text += _("; look at: ") + "; ".join(job.result.flags)
         self._put(row, _STATE, text)
         self.ui.batchTable.scrollToItem(self.ui.batchTable.item(row, _STATE))
 
@@ -81,14 +82,14 @@ class BatchView:
         """All rows are over: log them; a folder gets its table of volumes."""
         for job in jobs:
             self._log.add_job(job)
-        self._log.add(tr("Batch: {text}").format(text=_summary(self.jobs)))
+        self._log.add(_("Batch: {text}").format(text=_summary(self.jobs)))
         output = self.jobs[0].output if self.jobs else None
         if output is not None:
             try:
                 atomic_write_text(output.parent / _TABLE_FILE, batch.as_csv(self.jobs))
             except LiverMRISegError as error:
                 self._log.add(str(error))
-        self.ui.statusLabel.setText(tr("Batch: {text}.").format(text=_summary(self.jobs)))
+        self.ui.statusLabel.setText(_("Batch: {text}.").format(text=_summary(self.jobs)))
         self.update()
 
     @property
@@ -109,11 +110,11 @@ class BatchView:
         for row, job in enumerate(self.jobs):
             self._put(row, _VOLUME, job.name)
             self._put(row, _MODEL, job.model)
-            self._put(row, _STATE, job.state)
+            self._put(row, _STATE, _(job.state))
         self.ui.batchTable.resizeColumnToContents(_VOLUME)
         self.ui.batchTable.resizeColumnToContents(_MODEL)
         if not self.jobs:
-            self.ui.statusLabel.setText(tr("No volume was found; load some, or choose a folder."))
+            self.ui.statusLabel.setText(_("No volume was found; load some, or choose a folder."))
         self.update()
 
     def _found(self) -> list[Job]:
@@ -142,7 +143,7 @@ class BatchView:
         for job in rest:
             job.state, job.message = WAITING, ""
             self.changed(job)
-        self._log.add(tr("Batch of {n} volumes").format(n=len(rest)))
+        self._log.add(_("Batch of {n} volumes").format(n=len(rest)))
         self._queue.start(rest)
         self.update()
 
@@ -152,7 +153,7 @@ class BatchView:
         self.ui.batchTable.setItem(row, column, item)
 
     def _export(self, _checked: bool = False) -> None:
-        path = qt.QFileDialog.getSaveFileName(self.ui.batchTable, tr("Save volumes"), _TABLE_FILE, "CSV (*.csv)")
+        path = qt.QFileDialog.getSaveFileName(self.ui.batchTable, _("Save volumes"), _TABLE_FILE, "CSV (*.csv)")
         if path:
             save_text(path, batch.as_csv(self.jobs))
 

@@ -12,7 +12,7 @@ import slicer
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.models.catalog import list_models, load_model
 from LiverMRISegLib.models.library import import_package, remove_model, size_mb
-from LiverMRISegPanel.words import tr
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.installation import (
     as_text,
     check_installation,
@@ -29,7 +29,7 @@ class Maintenance:
         self.ui, self._models_changed = ui, models_changed
         table = ui.modelTable
         table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([tr("Model"), tr("MB"), tr("Where")])
+        table.setHorizontalHeaderLabels([_("Model"), _("MB"), _("Where")])
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.horizontalHeader().setStretchLastSection(True)
@@ -47,7 +47,7 @@ class Maintenance:
         entries = list_models()
         self.ui.modelTable.setRowCount(len(entries))
         for row, entry in enumerate(entries):
-            place = tr("shipped with LiverMRISeg") if entry.is_shipped else str(entry.path)
+            place = _("shipped with LiverMRISeg") if entry.is_shipped else str(entry.path)
             for column, text in enumerate((entry.name, f"{size_mb(entry):.1f}", place)):
                 self.ui.modelTable.setItem(row, column, qt.QTableWidgetItem(text))
         self.ui.modelTable.resizeColumnToContents(0)
@@ -63,9 +63,9 @@ class Maintenance:
             return False
 
     def _import(self, _checked: bool = False) -> None:
-        path = qt.QFileDialog.getOpenFileName(self.ui.modelTable, tr("Import a model"), "", tr("Models (*.zip)"))
+        path = qt.QFileDialog.getOpenFileName(self.ui.modelTable, _("Import a model"), "", _("Models (*.zip)"))
         if path:
-            self._try(lambda: tr("Imported {name}.").format(name=import_package(Path(path)).name))
+            self._try(lambda: _("Imported {name}.").format(name=import_package(Path(path)).name))
 
     def _verify(self, _checked: bool = False) -> None:
         name = self._chosen()
@@ -74,22 +74,22 @@ class Maintenance:
 
     def _verified(self, name: str) -> str:
         load_model(name).verify()
-        return tr("{name} is whole.").format(name=name)
+        return _("{name} is whole.").format(name=name)
 
     def _remove(self, _checked: bool = False) -> None:
         name = self._chosen()
-        if name and slicer.util.confirmOkCancelDisplay(tr("Delete the model {name}?").format(name=name)):
+        if name and slicer.util.confirmOkCancelDisplay(_("Delete the model {name}?").format(name=name)):
             self._try(lambda: self._removed(name))
 
     def _removed(self, name: str) -> str:
         remove_model(name)
-        return tr("Removed {name}.").format(name=name)
+        return _("Removed {name}.").format(name=name)
 
     def _chosen(self) -> str:
         row = self.ui.modelTable.currentRow()
         item = self.ui.modelTable.item(row, 0) if row >= 0 else None
         if item is None:
-            self._say(tr("Choose a model in the table first."))
+            self._say(_("Choose a model in the table first."))
             return ""
         return str(item.text())
 
@@ -98,13 +98,13 @@ class Maintenance:
 
     def _install(self, _checked: bool = False) -> None:
         if not missing_requirements():
-            self._say(tr("All required packages are installed."))
+            self._say(_("All required packages are installed."))
             return
-        self._try(lambda: tr("Installed.") if self.is_installed() else tr("Not installed."))
+        self._try(lambda: _("Installed.") if self.is_installed() else _("Not installed."))
 
     def _install_torch(self, _checked: bool = False) -> None:
         ask = slicer.util.confirmOkCancelDisplay
-        self._try(lambda: tr("Installed.") if install_torch(ask) else tr("Not installed."))
+        self._try(lambda: _("Installed.") if install_torch(ask) else _("Not installed."))
 
     def _try(self, action: Callable[[], str]) -> None:
         """Do something with models or packages; say how it went, an error in its own words."""

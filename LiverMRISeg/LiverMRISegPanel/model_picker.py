@@ -11,7 +11,7 @@ from LiverMRISegLib.inference.devices import list_devices
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.models.library import size_mb
 from LiverMRISegPanel.settings import remember, remembered
-from LiverMRISegPanel.words import tr
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import ModelOffer, VolumeKind, details, kind_of, offers
 
 
@@ -73,13 +73,13 @@ class ModelPicker:
         self.ui.fitWarning.setText(self._warning(offer))
         self.ui.fitWarning.setVisible(bool(self.ui.fitWarning.text))
         lines = details(offer, size_mb(offer.entry)) if offer is not None else []
-        self.ui.modelDetails.setText("<br>".join(f"<b>{tr(title)}:</b> {text}" for title, text in lines))
+        self.ui.modelDetails.setText("<br>".join(f"<b>{_(title)}:</b> {text}" for title, text in lines))
         self._fill_organs()
         self._changed()
 
     def _warning(self, offer: ModelOffer | None) -> str:
         if offer is None:
-            return tr("No model holds these words. Change what you search for, or import a model below.")
+            return _("No model holds these words. Change what you search for, or import a model below.")
         return f"\u26a0 {offer.warning}" if offer.warning else ""
 
     def _fill_organs(self) -> None:
@@ -96,7 +96,7 @@ class ModelPicker:
         selector = self.ui.deviceSelector
         wanted = remembered("device", "auto")
         selector.clear()
-        selector.addItem(tr("Automatic"), "auto")
+        selector.addItem(_("Automatic"), "auto")
         ids = ["auto"]
         for device in list_devices():
             selector.addItem(device.title, device.id)

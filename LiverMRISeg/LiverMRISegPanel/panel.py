@@ -15,7 +15,7 @@ from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.qt_worker import QtWorker
 from LiverMRISegPanel.result_table import ResultTable
 from LiverMRISegPanel.run_view import RunView
-from LiverMRISegPanel.words import tr
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.interpreter import worker_python
 from LiverMRISegScene.jobs import Job, JobQueue
 
@@ -63,8 +63,8 @@ class Panel:
 
     def _may_run(self, models: Sequence[str]) -> str:
         if not self.maintenance.is_installed():
-            return tr("Not segmented: the required packages are not installed.")
-        return "" if agreed(models) else tr("Not segmented: the terms of the weights were declined.")
+            return _("Not segmented: the required packages are not installed.")
+        return "" if agreed(models) else _("Not segmented: the terms of the weights were declined.")
 
     def _volume_changed(self, node: Any) -> None:
         self.picker.show_volume(node)

@@ -12,7 +12,7 @@ import slicer
 
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
-from LiverMRISegPanel.words import tr
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.logic import SceneResult
 from LiverMRISegScene.segmentations import segment_ids, show_in_3d
 
@@ -27,7 +27,7 @@ class ResultTable:
         self._result: SceneResult | None = None
         table = ui.resultTable
         table.setColumnCount(5)
-        table.setHorizontalHeaderLabels([tr("Organ"), tr("mL"), tr("2D"), tr("3D"), tr("Look at")])
+        table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("2D"), _("3D"), _("Look at")])
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
@@ -128,7 +128,7 @@ class ResultTable:
         qt.QApplication.clipboard().setText(self.as_text("\t"))
 
     def _export(self, _checked: bool = False) -> None:
-        path = qt.QFileDialog.getSaveFileName(self.ui.resultTable, tr("Save volumes"), "volumes.csv", "CSV (*.csv)")
+        path = qt.QFileDialog.getSaveFileName(self.ui.resultTable, _("Save volumes"), "volumes.csv", "CSV (*.csv)")
         if path:
             save_text(path, self.as_text(","))
 
@@ -153,7 +153,7 @@ def _right(text: str) -> Any:
 
 def _check(organ: str, is_there: bool) -> Any:
     item = qt.QTableWidgetItem()
-    item.setToolTip(tr("Show {organ}").format(organ=organ))
+    item.setToolTip(_("Show {organ}").format(organ=organ))
     if is_there:
         item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
         item.setCheckState(qt.Qt.Checked)

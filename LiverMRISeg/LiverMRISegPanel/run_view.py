@@ -11,7 +11,8 @@ from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import ResultTable
-from LiverMRISegPanel.words import time_left, tr
+from LiverMRISegPanel.words import time_left
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.jobs import CANCELLED, DONE, Job, JobQueue
 from LiverMRISegScene.segmentations import replace_segments
 
@@ -56,13 +57,13 @@ class RunView:
         """Whether the button can be clicked, and what it says."""
         busy = self._queue.is_busy
         why_not = "" if busy else self._missing()
-        self.ui.segmentButton.setText(tr("Cancel") if busy else tr("Segment"))
+        self.ui.segmentButton.setText(_("Cancel") if busy else _("Segment"))
         self.ui.segmentButton.setEnabled(not why_not)
         self.ui.progressBar.setVisible(busy)
         if why_not:
             self.ui.statusLabel.setText(why_not)
-        elif not busy and self.ui.statusLabel.text in [tr(hint) for hint in _HINTS]:
-            self.ui.statusLabel.setText(tr("Ready."))
+        elif not busy and self.ui.statusLabel.text in [_(hint) for hint in _HINTS]:
+            self.ui.statusLabel.setText(_("Ready."))
 
     def changed(self, job: Job) -> None:
         """Show how far a job is."""
@@ -77,22 +78,22 @@ class RunView:
         if job.state == DONE and job.result is not None:
             self._show(job)
         elif job.state == CANCELLED:
-            self.ui.statusLabel.setText(tr("Cancelled; nothing was changed."))
+            self.ui.statusLabel.setText(_("Cancelled; nothing was changed."))
         else:
-            self.ui.statusLabel.setText(tr("Failed: {why}").format(why=job.message))
+            self.ui.statusLabel.setText(_("Failed: {why}").format(why=job.message))
             self.ui.logCollapsibleButton.collapsed = False
         self.update()
 
     def _missing(self) -> str:
         if self.ui.inputSelector.currentNode() is None:
-            return tr(_HINTS[0])
+            return _(_HINTS[0])
         if self._picker.offer is None:
-            return tr(_HINTS[1])
-        return tr(_HINTS[2]) if self._picker.organs == [] else ""
+            return _(_HINTS[1])
+        return _(_HINTS[2]) if self._picker.organs == [] else ""
 
     def _clicked(self, _checked: bool = False) -> None:
         if self._queue.is_busy:
-            self.ui.statusLabel.setText(tr("Cancelling ..."))
+            self.ui.statusLabel.setText(_("Cancelling ..."))
             self._queue.cancel()
             return
         offer, node = self._picker.offer, self.ui.inputSelector.currentNode()
@@ -104,7 +105,7 @@ class RunView:
         self._older = self.ui.outputSelector.currentNode()
         self.ui.acceptFrame.setVisible(False)
         job = Job(node.GetName(), offer.entry.name, self._picker.device, self._picker.organs, node=node)
-        self._log.add(tr("Segmenting with {model} on {device}").format(model=job.model, device=job.device))
+        self._log.add(_("Segmenting with {model} on {device}").format(model=job.model, device=job.device))
         self._queue.start([job])
         self.update()
 
@@ -113,11 +114,11 @@ class RunView:
         self._table.show(result)
         self.ui.resultCollapsibleButton.collapsed = False
         engine = result.provenance.get("engine", "") if result is not None else ""
-        self.ui.statusLabel.setText(tr("Done in {time} ({engine}).").format(time=job.message, engine=engine))
+        self.ui.statusLabel.setText(_("Done in {time} ({engine}).").format(time=job.message, engine=engine))
         if self._older is not None and self._older.GetScene() is not None:
             self._older.SetDisplayVisibility(False)
             name = self._older.GetName()
-            self.ui.acceptLabel.setText(tr("Replace the organs of '{name}' by the new ones?").format(name=name))
+            self.ui.acceptLabel.setText(_("Replace the organs of '{name}' by the new ones?").format(name=name))
             self.ui.acceptFrame.setVisible(True)
         else:
             self._older = None
@@ -135,7 +136,7 @@ class RunView:
             self.ui.statusLabel.setText(str(error))
             return
         self._table.use_node(older)
-        self.ui.statusLabel.setText(tr("The new organs were accepted."))
+        self.ui.statusLabel.setText(_("The new organs were accepted."))
 
     def _discard(self, _checked: bool = False) -> None:
         newer = self._table.node
@@ -143,7 +144,7 @@ class RunView:
         self._table.show(None)
         if newer is not None:
             slicer.mrmlScene.RemoveNode(newer)
-        self.ui.statusLabel.setText(tr("The new result was discarded; the older one is unchanged."))
+        self.ui.statusLabel.setText(_("The new result was discarded; the older one is unchanged."))
 
     def _close_question(self) -> None:
         self.ui.acceptFrame.setVisible(False)

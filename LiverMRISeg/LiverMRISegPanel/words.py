@@ -1,10 +1,8 @@
-"""Translation and formatting of what the panel says."""
+"""Formatting of what the panel says."""
 
 from __future__ import annotations
 
-from LiverMRISegScene.bases import tr
-
-__all__ = ["time_left", "tr"]
+from LiverMRISegScene.bases import tr as _
 
 
 def time_left(seconds: float | None) -> str:
@@ -12,5 +10,5 @@ def time_left(seconds: float | None) -> str:
     if seconds is None:
         return ""
     if seconds < 60:
-        return tr("about {n} s left").format(n=max(1, round(seconds)))
-    return tr("about {n} min left").format(n=round(seconds / 60))
+        return _("about {n} s left").format(n=max(1, round(seconds)))
+    return _("about {n} min left").format(n=round(seconds / 60))

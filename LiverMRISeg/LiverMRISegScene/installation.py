@@ -20,6 +20,7 @@ from pathlib import Path
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.inference.devices import list_devices, support_of
 from LiverMRISegLib.models.catalog import user_folder
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.interpreter import worker_python
 
 _REQUIREMENTS = Path(__file__).resolve().parents[1] / "Resources" / "requirements.txt"
@@ -65,7 +66,9 @@ def install_missing(confirm: Callable[[str], bool], pip_install: Callable[[Seque
     try:
         if ensure is not None:
             return _ensured(ensure, missing)
-        if not confirm(f"LiverMRISeg needs these Python packages: {', '.join(missing)}. Install them now?"):
+        if not confirm(
+            _("LiverMRISeg needs these Python packages: {names}. Install them now?").format(names=", ".join(missing))
+        ):
             return False
         (pip_install or _slicer_pip_install)(missing)
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
@@ -85,7 +88,7 @@ def install_torch(confirm: Callable[[str], bool]) -> bool:
         raise LiverMRISegError(
             "the PyTorch extension is not installed; get it in the Extensions Manager and start Slicer again"
         )
-    if not confirm("Install PyTorch for the GPU, some gigabytes, by the PyTorch extension?"):
+    if not confirm(_("Install PyTorch for the GPU, some gigabytes, by the PyTorch extension?")):
         return False
     import PyTorchUtils
 
@@ -98,13 +101,13 @@ def install_torch(confirm: Callable[[str], bool]) -> bool:
 def check_installation() -> list[CheckLine]:
     """Versions, devices, memory and disk, each with what to do if it is not sound."""
     missing = ", ".join(missing_requirements())
-    remedy = f"missing: {missing}; click Install requirements" if missing else ""
+    remedy = _("missing: {names}; click Install requirements").format(names=missing) if missing else ""
     lines = [
-        CheckLine("System", platform.platform()),
-        CheckLine("Python", platform.python_version()),
-        CheckLine("Worker", Path(worker_python()).name),
-        *(CheckLine(name, _version(name) or "not installed") for name in _SHOWN),
-        CheckLine("Requirements", "not complete" if missing else "complete", remedy),
+        CheckLine(_("System"), platform.platform()),
+        CheckLine(_("Python"), platform.python_version()),
+        CheckLine(_("Worker"), Path(worker_python()).name),
+        *(CheckLine(name, _version(name) or _("not installed")) for name in _SHOWN),
+        CheckLine(_("Requirements"), _("not complete") if missing else _("complete"), remedy),
     ]
     return [*lines, _engine_line(), *_device_lines(), *_disk_lines()]
 
@@ -158,10 +161,10 @@ def _slicer_pip_install(missing: Sequence[str]) -> None:
 
 def _engine_line() -> CheckLine:
     if _version("openvino"):
-        return CheckLine("The processor computes with", "OpenVINO")
+        return CheckLine(_("The processor computes with"), "OpenVINO")
     if _version("torch"):
-        return CheckLine("The processor computes with", "PyTorch")
-    return CheckLine("The processor computes with", "nothing", "click Install requirements")
+        return CheckLine(_("The processor computes with"), "PyTorch")
+    return CheckLine(_("The processor computes with"), _("nothing"), _("click Install requirements"))
 
 
 def _device_lines() -> list[CheckLine]:
@@ -170,13 +173,13 @@ def _device_lines() -> list[CheckLine]:
     lines = []
     for device in devices:
         if device.id == "cpu":
-            lines.append(CheckLine("Processor", device.title))
+            lines.append(CheckLine(_("Processor"), device.title))
             continue
-        no_torch = "" if _version("torch") else "to use it, click Install PyTorch"
+        no_torch = "" if _version("torch") else _("to use it, click Install PyTorch")
         text = device.title + (f", driver {device.driver}, compute {device.capability}" if device.driver else "")
-        lines.append(CheckLine("GPU", text, no_torch or support_of(device, architectures)))
+        lines.append(CheckLine(_("GPU"), text, no_torch or support_of(device, architectures)))
     if len(devices) == 1:
-        lines.append(CheckLine("GPU", "none found; the processor is used"))
+        lines.append(CheckLine(_("GPU"), _("none found; the processor is used")))
     return lines
 
 
@@ -198,6 +201,10 @@ def _disk_lines() -> list[CheckLine]:
     lines = []
     for title, folder in (("Temporary folder", Path(tempfile.gettempdir())), ("Models' folder", existing)):
         free = shutil.disk_usage(folder).free / 1e9
-        remedy = f"less than {_LEAST_DISK_GB:.0f} GB are free; free some space" if free < _LEAST_DISK_GB else ""
+        remedy = (
+            _("less than {n:.0f} GB are free; free some space").format(n=_LEAST_DISK_GB)
+            if free < _LEAST_DISK_GB
+            else ""
+        )
         lines.append(CheckLine(title, f"{free:.0f} GB free", remedy))
     return lines

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.logic import SceneResult, accepted, prepared
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done", "failed", "cancelled", "done before"
@@ -95,7 +96,7 @@ class JobQueue:
     def start(self, jobs: Sequence[Job]) -> None:
         """Begin a run. LiverMRISegError if one is going on."""
         if self.is_busy:
-            raise LiverMRISegError("a segmentation is running; wait for it or cancel it")
+            raise LiverMRISegError(_("a segmentation is running; wait for it or cancel it"))
         self._jobs = list(jobs)
         self._next()
 
@@ -103,9 +104,9 @@ class JobQueue:
         """End the running job and drop the waiting ones; the queue tells when it is done."""
         for job in self._jobs:
             if job.state == WAITING:
-                self._end(job, CANCELLED, "cancelled before it began")
+                self._end(job, CANCELLED, _("cancelled before it began"))
         if self._current is not None:
-            self._current.message = "cancelling"
+            self._current.message = _("cancelling")
             self._changed(self._current)
             self._worker.cancel()
 
@@ -123,7 +124,7 @@ class JobQueue:
             return
         job = self._current = waiting[0]
         job.state, job.started = RUNNING, time.monotonic()
-        job.message, job.fraction = "writing the volume for the segmentation process", 0.0
+        job.message, job.fraction = _("writing the volume for the segmentation process"), 0.0
         self._changed(job)
         try:
             request = self._request(job)

@@ -11,6 +11,7 @@ from LiverMRISegLib.models.catalog import DEFAULT_MODEL, CatalogEntry, list_mode
 from LiverMRISegLib.models.package import load_spec
 from LiverMRISegLib.models.specification import ModelSpec
 from LiverMRISegLib.sequence_names import guess_sequence
+from LiverMRISegScene.bases import tr as _
 
 _DESCRIBING = ("DICOM.SeriesDescription", "DICOM.ProtocolName", "DICOM.SequenceName")
 _MODALITY = "DICOM.Modality"
@@ -28,7 +29,7 @@ class VolumeKind:
     def title(self) -> str:
         """In words: "MR, T2WI", "CT", "sequence not known"."""
         known = [self.modality, self.sequence.value if self.sequence else None]
-        return ", ".join(part for part in known if part) or "sequence not known"
+        return ", ".join(part for part in known if part) or _("sequence not known")
 
 
 @dataclass(frozen=True)
@@ -97,13 +98,13 @@ def details(offer: ModelOffer, size_mb: float) -> list[tuple[str, str]]:
     spec = offer.spec
     measured = [_measured(entry) for entry in spec.metrics]
     return [
-        ("Model", f"{spec.name} {spec.version}, {spec.task}"),
-        ("Organs", ", ".join(organ.name for organ in spec.labels.organs)),
-        ("Sequences", f"{spec.modality}: {', '.join(spec.sequences)}"),
-        ("Measured", "; ".join(filter(None, measured)) or "not stated by its makers"),
-        ("Licence of weights", spec.weights_license),
-        ("Size", f"{size_mb:.1f} MB"),
-        ("Use", spec.intended_use),
+        (_("Model"), f"{spec.name} {spec.version}, {spec.task}"),
+        (_("Organs"), ", ".join(organ.name for organ in spec.labels.organs)),
+        (_("Sequences"), f"{spec.modality}: {', '.join(spec.sequences)}"),
+        (_("Measured"), "; ".join(filter(None, measured)) or _("not stated by its makers")),
+        (_("Licence of weights"), spec.weights_license),
+        (_("Size"), f"{size_mb:.1f} MB"),
+        (_("Use"), spec.intended_use),
     ]
 
 
@@ -126,9 +127,11 @@ def _readable() -> list[tuple[CatalogEntry, ModelSpec]]:
 
 def _warning(spec: ModelSpec, kind: VolumeKind) -> str:
     if kind.modality not in (None, spec.modality):
-        return f"the volume is {kind.modality}, this model was made for {spec.modality}"
+        text = _("the volume is {found}, this model was made for {made_for}")
+        return text.format(found=kind.modality, made_for=spec.modality)
     if kind.sequence is not None and kind.sequence.value not in spec.sequences:
-        return f"the volume looks like {kind.sequence.value}, this model was trained for {', '.join(spec.sequences)}"
+        text = _("the volume looks like {found}, this model was trained for {trained}")
+        return text.format(found=kind.sequence.value, trained=", ".join(spec.sequences))
     return ""
 
 
