@@ -10,8 +10,10 @@ import sys
 from pathlib import Path
 
 _HERE = Path(__file__).resolve().parent
-for _folder in (_HERE, _HERE.parent):  # installed, the core lies beside this file; in a checkout, one folder up
-    if str(_folder) not in sys.path:
+# Installed, the core lies beside this file and Slicer has the folder on its path; in a checkout it lies one folder up.
+for _folder in (_HERE, _HERE.parent):
+    _has_part = (_folder / "LiverMRISegScene").is_dir() or (_folder / "LiverMRISegLib").is_dir()
+    if _has_part and str(_folder) not in sys.path:
         sys.path.insert(0, str(_folder))
 
 from LiverMRISegScene.bases import (  # noqa: E402
@@ -21,9 +23,7 @@ from LiverMRISegScene.bases import (  # noqa: E402
     ScriptedLoadableModuleWidget,
     VTKObservationMixin,
 )
-from LiverMRISegScene.bases import (
-    tr as _,
-)
+from LiverMRISegScene.bases import tr as _  # noqa: E402
 
 
 class LiverMRISeg(ScriptedLoadableModule):

@@ -199,12 +199,12 @@ def _disk_lines() -> list[CheckLine]:
     models = user_folder()
     existing = next(folder for folder in (models, *models.parents) if folder.exists())
     lines = []
-    for title, folder in (("Temporary folder", Path(tempfile.gettempdir())), ("Models' folder", existing)):
+    for title, folder in ((_("Temporary folder"), Path(tempfile.gettempdir())), (_("Models' folder"), existing)):
         free = shutil.disk_usage(folder).free / 1e9
         remedy = (
             _("less than {n:.0f} GB are free; free some space").format(n=_LEAST_DISK_GB)
             if free < _LEAST_DISK_GB
             else ""
         )
-        lines.append(CheckLine(title, f"{free:.0f} GB free", remedy))
+        lines.append(CheckLine(title, _("{n:.0f} GB free").format(n=free), remedy))
     return lines
