@@ -40,6 +40,55 @@ def scene(host):
     return slicer.mrmlScene
 
 
+def stand_in(folder, monkeypatch, patch):
+    """A PythonSlicer on PATH that runs `patch` before the worker. To be made before the panel."""
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(patch)
+    script = folder / "PythonSlicer"
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}:$PYTHONPATH" exec "{sys.executable}" "$@"\n')
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+
+@pytest.fixture
+def slow_worker(tmp_path, monkeypatch):
+    """Every tile takes half a second longer, so that a run can be met in its middle on any machine."""
+    stand_in(tmp_path / "bin", monkeypatch, SLOW)
+
+
+@pytest.fixture
+def full_gpu(tmp_path, monkeypatch):
+    """A GPU with no memory left."""
+    stand_in(tmp_path / "bin", monkeypatch, FULL_GPU)
+
+
+SLOW = """
+import time
+import LiverMRISegLib.inference.engines.openvino_engine as engine
+
+quick = engine.OpenVinoEngine.predict
+
+def predict(self, batch):
+    time.sleep(0.5)
+    return quick(self, batch)
+
+engine.OpenVinoEngine.predict = predict
+"""
+
+FULL_GPU = """
+import LiverMRISegLib.inference.ladder as ladder
+import LiverMRISegLib.inference.segmenter as segmenter
+from LiverMRISegLib.errors import DeviceMemoryError
+
+class FullGpu:
+    name, device, batch = "full gpu", "cuda:0", 4
+    def predict(self, batch):
+        raise DeviceMemoryError("the memory of cuda:0 is full")
+
+segmenter.load_engine = lambda package, device="auto": FullGpu()
+"""
+
+
 @pytest.fixture
 def panel(host, module, scene, monkeypatch, tmp_path):
     import slicer
@@ -174,9 +223,9 @@ def test_a_second_run_keeps_the_old_result_until_accepted(host, panel, scene, ph
     assert not panel.ui.acceptFrame.visible
 
 
-def test_cancel_in_the_middle_takes_effect_within_a_second(host, panel, scene, phantom):
+def test_cancel_in_the_middle_takes_effect_within_a_second(host, slow_worker, panel, scene, phantom):
     segment(host, panel, phantom, wait=False)
-    assert host.wait(lambda: panel.ui.progressBar.value > 10, SECONDS)
+    assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
     begun = time.monotonic()
     host.click(panel.ui.segmentButton)
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
@@ -187,9 +236,9 @@ def test_cancel_in_the_middle_takes_effect_within_a_second(host, panel, scene, p
     assert len(segmentations(scene)) == 1
 
 
-def test_a_worker_that_is_killed_is_named_and_the_next_click_works(host, panel, scene, phantom):
+def test_a_worker_that_is_killed_is_named_and_the_next_click_works(host, slow_worker, panel, scene, phantom):
     segment(host, panel, phantom, wait=False)
-    assert host.wait(lambda: panel.ui.progressBar.value > 5, SECONDS)
+    assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
     os.kill(panel.worker.process_id, signal.SIGKILL)
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
     assert "ended unexpectedly (SIGKILL" in panel.ui.statusLabel.text
@@ -198,34 +247,8 @@ def test_a_worker_that_is_killed_is_named_and_the_next_click_works(host, panel, 
     assert panel.ui.statusLabel.text.startswith("Done")
 
 
-def stand_in(folder, monkeypatch, patch):
-    """A PythonSlicer on PATH that runs `patch` before the worker."""
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(patch)
-    script = folder / "PythonSlicer"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}:$PYTHONPATH" exec "{sys.executable}" "$@"\n')
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-
-FULL_GPU = """
-import LiverMRISegLib.inference.ladder as ladder
-import LiverMRISegLib.inference.segmenter as segmenter
-from LiverMRISegLib.errors import DeviceMemoryError
-
-class FullGpu:
-    name, device, batch = "full gpu", "cuda:0", 4
-    def predict(self, batch):
-        raise DeviceMemoryError("the memory of cuda:0 is full")
-
-segmenter.load_engine = lambda package, device="auto": FullGpu()
-"""
-
-
-def test_a_full_gpu_walks_down_the_ladder_and_says_so(host, module, scene, phantom, monkeypatch, tmp_path, request):
-    stand_in(tmp_path / "bin", monkeypatch, FULL_GPU)
-    panel = request.getfixturevalue("panel")
-    segment(host, panel, scene.GetFirstNodeByClass("vtkMRMLScalarVolumeNode") or phantom)
+def test_a_full_gpu_walks_down_the_ladder_and_says_so(host, full_gpu, panel, scene, phantom):
+    segment(host, panel, phantom)
     assert panel.ui.statusLabel.text.startswith("Done"), panel.ui.statusLabel.text
     assert "computed one tile at a time" in panel.ui.flagsLabel.text
     assert "on the CPU" in panel.ui.flagsLabel.text
@@ -321,9 +344,9 @@ def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path):
     assert not panel.ui.batchRunButton.enabled
 
 
-def test_closing_the_scene_in_the_middle(host, panel, scene, phantom):
+def test_closing_the_scene_in_the_middle(host, slow_worker, panel, scene, phantom):
     segment(host, panel, phantom, wait=False)
-    assert host.wait(lambda: panel.ui.progressBar.value > 5, SECONDS)
+    assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
     process = panel.worker.process_id
     scene.Clear(0)
     assert not panel.queue.is_busy
