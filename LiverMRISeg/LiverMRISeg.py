@@ -7,7 +7,9 @@ LiverMRISegScene (MRML, also without Qt and without the application).
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 _HERE = Path(__file__).resolve().parent
 # Installed, the core lies beside this file and Slicer has the folder on its path; in a checkout it lies one folder up.
@@ -29,7 +31,7 @@ from LiverMRISegScene.bases import tr as _  # noqa: E402
 class LiverMRISeg(ScriptedLoadableModule):
     """What the application shows of the module."""
 
-    def __init__(self, parent):  # noqa: ANN001, ANN204
+    def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = "LiverMRISeg"
         parent.categories = ["Segmentation"]
@@ -49,7 +51,7 @@ class LiverMRISeg(ScriptedLoadableModule):
 class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """The panel's shell: loads the .ui and follows the scene."""
 
-    def __init__(self, parent=None):  # noqa: ANN001, ANN204
+    def __init__(self, parent: Any = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.panel = None
@@ -82,10 +84,10 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel is not None:
             self.panel.enter()
 
-    def _on_scene_closing(self, _caller, _event) -> None:  # noqa: ANN001
+    def _on_scene_closing(self, _caller: Any, _event: Any) -> None:
         self.panel.scene_closing()
 
-    def _on_scene_closed(self, _caller, _event) -> None:  # noqa: ANN001
+    def _on_scene_closed(self, _caller: Any, _event: Any) -> None:
         self.panel.scene_closed()
 
 
@@ -95,16 +97,16 @@ class LiverMRISegLogic(ScriptedLoadableModuleLogic):
     LiverMRISegLogic().segment(volumeNode, model="liver-any-sequence")
     """
 
-    def __init__(self, scene=None):  # noqa: ANN001, ANN204
+    def __init__(self, scene: Any = None) -> None:
         ScriptedLoadableModuleLogic.__init__(self)
         self._given = scene
         self._scene_logic = None
 
-    def segment(self, volumeNode, **options):  # noqa: ANN001, ANN003, ANN201, N803
+    def segment(self, volumeNode: Any, **options: Any) -> Any:  # noqa: N803
         """Segment a volume node; the new vtkMRMLSegmentationNode. Options as of `SceneLogic.segment`."""
         return self._logic().segment(volumeNode, **options).node
 
-    def segmentBatch(self, volumeNodes, **options):  # noqa: ANN001, ANN003, ANN201, N802, N803
+    def segmentBatch(self, volumeNodes: Sequence[Any], **options: Any) -> list[Any]:  # noqa: N802, N803
         """Segment several; a list of `SceneResult`, each with its node or its error. Options as `segment`."""
         return self._logic().segment_batch(volumeNodes, **options)
 
@@ -113,7 +115,7 @@ class LiverMRISegLogic(ScriptedLoadableModuleLogic):
         if self._scene_logic is not None:
             self._scene_logic.close()
 
-    def _logic(self):  # noqa: ANN202
+    def _logic(self) -> Any:
         if self._scene_logic is None:
             import slicer
 

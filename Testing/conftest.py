@@ -125,3 +125,13 @@ def write_dicom_series(folder: Path, volume: Volume, *, skip=(), uid_suffix="1",
         data.ImageType = ["ORIGINAL", "PRIMARY"]
         data.PixelData = plane.astype(np.uint16).tobytes()
         data.save_as(path, enforce_file_format=True)
+
+
+@pytest.fixture
+def scene():
+    """An empty MRML scene that is slicer.mrmlScene."""
+    slicer = pytest.importorskip("slicer")
+    made = slicer.vtkMRMLScene()
+    slicer.mrmlScene = made
+    yield made
+    made.Clear(True)

@@ -193,6 +193,7 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:
+        """Take down the seconds since the last part ended."""
         now = time.perf_counter()
         self.seconds[part] = round(now - self._last, 3)
         self._last = now

@@ -47,6 +47,7 @@ class _Builder:
         self.size, self.strides, self.weights = size, strides, weights
 
     def model(self, shape: Sequence[int]) -> ov.Model:
+        """The whole graph for an input of `shape` [B, C, Z, Y, X]."""
         import openvino as ov
 
         image = self.ops.parameter(list(shape), np.float32, name="image")

@@ -150,6 +150,7 @@ class _Run:
         self.step, self.best = 0, -math.inf
 
     def resume(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
         state = checkpoints.load_newest(self.folder / "checkpoints")
         if state is None:
             return
@@ -160,6 +161,7 @@ class _Run:
         logger.info("going on from step %d in %s", self.step, self.folder)
 
     def state(self) -> dict[str, Any]:
+        """All of a checkpoint."""
         return {
             "step": self.step,
             "best": self.best,
@@ -168,6 +170,7 @@ class _Run:
         }
 
     def after_step(self, losses: dict[str, torch.Tensor], writer: SummaryWriter, progress: Any) -> None:
+        """Log, validate and save where the step's number asks for it."""
         config, last = self.config, self.step == self.config.steps
         if self.step % config.log_every == 0 or last:
             values = {name: float(value.detach()) for name, value in losses.items()}

@@ -13,14 +13,6 @@ from scene_tools import WaitingWorker, add_flat, add_random  # noqa: E402
 
 
 @pytest.fixture
-def scene():
-    scene = slicer.vtkMRMLScene()
-    slicer.mrmlScene = scene
-    yield scene
-    scene.Clear(True)
-
-
-@pytest.fixture
 def worker():
     worker = WaitingWorker()
     yield worker

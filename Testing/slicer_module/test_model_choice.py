@@ -22,14 +22,6 @@ NON_CONTRAST = ("T1WI", "T2WI", "DWI")
 
 
 @pytest.fixture
-def scene():
-    scene = slicer.vtkMRMLScene()
-    slicer.mrmlScene = scene
-    yield scene
-    scene.Clear(True)
-
-
-@pytest.fixture
 def models(tmp_path, monkeypatch):
     monkeypatch.setenv(catalog.FOLDER_VARIABLE, str(tmp_path))
     for name, sequences in (("liver-contrast", CONTRAST), ("liver-non-contrast", NON_CONTRAST)):

@@ -20,14 +20,6 @@ from LiverMRISegScene.segmentations import add_segmentation  # noqa: E402
 from LiverMRISegScene.volumes import ijk_to_world, volume_of  # noqa: E402
 
 
-@pytest.fixture
-def scene():
-    scene = slicer.vtkMRMLScene()
-    slicer.mrmlScene = scene
-    yield scene
-    scene.Clear(True)
-
-
 def add_volume(scene, direction=None, size=(20, 16, 12), name="volume", array=None):
     made = make_volume(direction, size=size)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
