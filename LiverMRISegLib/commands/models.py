@@ -1,4 +1,4 @@
-"""`livermriseg models`: which models there are, what one is, whether it is whole, and importing foreign ones."""
+"""`livermriseg models`: which models there are, what one is, whether it is whole; bringing some in and away."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `models` and its actions to the command line."""
-    parser = commands.add_parser("models", help="list, show, verify and import models")
+    parser = commands.add_parser("models", help="list, show, verify, import and remove models")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="all models, shipped and imported")
     listing.add_argument("--json", action="store_true", help="print one JSON document")
@@ -26,12 +26,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     verify = actions.add_parser("verify", help="check every file and tensor of a model")
     verify.add_argument("model", metavar="NAME|PATH")
     verify.set_defaults(run=run_verify)
-    importing = actions.add_parser("import", help="convert a foreign checkpoint into a model package, once")
-    importing.add_argument("kind", choices=("stunet",), help="stunet: an official .model or .pth file")
-    importing.add_argument("source", type=Path, metavar="SOURCE")
-    importing.add_argument("name", metavar="NAME", help="of the new model")
-    importing.set_defaults(run=run_import)
-    for action in (listing, show, verify, importing):
+    importing = actions.add_parser("import", help="bring in a model package, or convert a foreign checkpoint, once")
+    kinds = importing.add_subparsers(dest="kind", metavar="KIND", required=True)
+    stunet = kinds.add_parser("stunet", help="convert an official .model or .pth file")
+    stunet.add_argument("source", type=Path, metavar="SOURCE")
+    stunet.add_argument("name", metavar="NAME", help="of the new model")
+    stunet.set_defaults(run=run_import_stunet)
+    package = kinds.add_parser("package", help="copy a model package, a folder or .zip, once it was found whole")
+    package.add_argument("source", type=Path, metavar="SOURCE")
+    package.add_argument("--name", metavar="NAME", help="of the model here (default: its own)")
+    package.add_argument("--replace", action="store_true", help="in place of the one imported before by that name")
+    package.set_defaults(run=run_import_package)
+    remove = actions.add_parser("remove", help="delete an imported model")
+    remove.add_argument("name", metavar="NAME")
+    remove.set_defaults(run=run_remove)
+    for action in (listing, show, verify, stunet, package, remove):
         add_common_options(action)
 
 
@@ -89,16 +98,35 @@ def run_verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_import(arguments: argparse.Namespace) -> int:
+def run_import_stunet(arguments: argparse.Namespace) -> int:
     """Convert a checkpoint into the user's models folder."""
     from LiverMRISegLib.errors import UsageError
     from LiverMRISegLib.models.catalog import user_folder
     from LiverMRISegLib.models.import_stunet import import_stunet
+    from LiverMRISegLib.models.library import is_model_name
 
-    if Path(arguments.name).name != arguments.name or arguments.name.startswith("."):
+    if not is_model_name(arguments.name):
         raise UsageError(f"'{arguments.name}' is no name for a model; use letters, digits, - and _")
     path = import_stunet(arguments.source, arguments.name, user_folder())
     say(f"{path} written; use it as --model {arguments.name}")
+    return 0
+
+
+def run_import_package(arguments: argparse.Namespace) -> int:
+    """Copy a package into the user's models folder."""
+    from LiverMRISegLib.models.library import import_package
+
+    entry = import_package(arguments.source, arguments.name, replace=arguments.replace)
+    say(f"{entry.path} written; use it as --model {entry.name}")
+    return 0
+
+
+def run_remove(arguments: argparse.Namespace) -> int:
+    """Delete an imported model."""
+    from LiverMRISegLib.models.library import remove_model
+
+    remove_model(arguments.name)
+    say(f"{arguments.name} removed")
     return 0
 
 

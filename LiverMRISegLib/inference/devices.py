@@ -53,15 +53,22 @@ def nvidia_gpus() -> list[Device]:
 
 def support_of(gpu: Device, architectures: list[str]) -> str:
     """Whether a torch built for `architectures` (torch.cuda.get_arch_list()) can use a GPU; empty if it can."""
-    built = [int(a.split("_")[1].rstrip("abcdef")) for a in architectures if a.startswith(("sm_", "compute_"))]
+    binaries, portable = _versions(architectures, "sm_"), _versions(architectures, "compute_")
+    built = binaries + portable
     if not gpu.capability or not built:
         return ""
     wanted = int(gpu.capability.replace(".", ""))
-    if wanted > max(built) and wanted // 10 > max(built) // 10:
-        return f"{gpu.name} is newer than this torch; install a newer torch by the PyTorch extension, or use the CPU"
+    if any(v <= wanted and v // 10 == wanted // 10 for v in binaries) or any(v <= wanted for v in portable):
+        return ""
     if wanted < min(built):
         return f"{gpu.name} is too old for this torch; use the CPU"
-    return ""
+    newer = "is newer than this torch" if wanted > max(built) else "is not among those this torch was built for"
+    return f"{gpu.name} {newer}; install another torch by the PyTorch extension, or use the CPU"
+
+
+def _versions(architectures: list[str], prefix: str) -> list[int]:
+    """90 of "sm_90a": a binary serves GPUs of its own major version, the portable "compute_90" all later ones."""
+    return [int(a.removeprefix(prefix).rstrip("abcdef")) for a in architectures if a.startswith(prefix)]
 
 
 def _gpu(line: str) -> Device | None:
@@ -69,7 +76,8 @@ def _gpu(line: str) -> Device | None:
     if len(fields) != 6:
         return None
     index, name, total, free, driver, capability = fields
-    return Device(f"cuda:{index}", name, _gb(total), _gb(free), driver, capability)
+    known = capability if capability.replace(".", "").isdigit() else ""
+    return Device(f"cuda:{index}", name, _gb(total), _gb(free), driver, known)
 
 
 def _gb(mib: str) -> float | None:
@@ -78,8 +86,17 @@ def _gb(mib: str) -> float | None:
 
 
 def _processor() -> Device:
-    name = f"processor, {os.cpu_count() or 1} cores"
-    if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return Device("cpu", name)
-    page = os.sysconf("SC_PAGE_SIZE") / 1e9
-    return Device("cpu", name, page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES"))
+    return Device("cpu", f"processor, {os.cpu_count() or 1} cores", *_memory_gb())
+
+
+def _memory_gb() -> tuple[float | None, float | None]:
+    """Total and free memory; psutil, where it is installed, knows it on Windows and macOS too."""
+    try:
+        import psutil
+    except ImportError:
+        if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
+            return None, None
+        page = os.sysconf("SC_PAGE_SIZE") / 1e9
+        return page * os.sysconf("SC_PHYS_PAGES"), page * os.sysconf("SC_AVPHYS_PAGES")
+    memory = psutil.virtual_memory()
+    return memory.total / 1e9, memory.available / 1e9

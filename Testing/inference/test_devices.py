@@ -1,6 +1,7 @@
 """Devices as a real program on PATH tells them."""
 
 import os
+import sys
 
 import pytest
 
@@ -35,8 +36,22 @@ def test_a_driver_that_fails_leaves_the_processor(nvidia_smi, script):
     assert [device.id for device in list_devices() if device.id != "mps"] == ["cpu"]
 
 
-def test_the_processor_has_memory():
-    assert list_devices()[-1].total_gb > 0.5
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
+def test_a_gpu_of_unknown_capability_is_listed(nvidia_smi):
+    nvidia_smi("echo '0, Quadro, 2048, 1024, 390.1, [N/A]'")
+    gpu = list_devices()[0]
+    assert (gpu.id, gpu.capability, support_of(gpu, ["sm_80"])) == ("cuda:0", "", "")
+
+
+@pytest.mark.parametrize("with_psutil", [True, False])
+def test_the_processor_has_memory(monkeypatch, with_psutil):
+    if not with_psutil:
+        if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
+            pytest.skip("only psutil knows the memory here")
+        monkeypatch.setitem(sys.modules, "psutil", None)
+    processor = list_devices()[-1]
+    assert processor.total_gb > 0.5
+    assert 0 < processor.free_gb <= processor.total_gb
 
 
 @pytest.mark.parametrize(
@@ -45,7 +60,11 @@ def test_the_processor_has_memory():
         ("8.0", ["sm_70", "sm_80", "sm_90"], ""),
         ("8.9", ["sm_80", "sm_86"], ""),
         ("12.0", ["sm_80", "sm_90a"], "newer than this torch"),
+        ("12.0", ["sm_80", "sm_90", "compute_90"], ""),
+        ("10.0", ["sm_90", "sm_120"], "not among those"),
+        ("10.3", ["sm_90", "sm_100f"], ""),
         ("5.2", ["sm_70", "sm_80"], "too old"),
+        ("8.0", ["gfx90a"], ""),
         ("", ["sm_70"], ""),
         ("8.0", [], ""),
     ],

@@ -54,21 +54,57 @@ def test_slicer_5_10(absent, monkeypatch):
     assert called == ['"safetensors>=99.0" "no-such-package"']
 
 
-def test_slicer_5_12_asks_by_itself(absent, monkeypatch):
-    called = []
+@pytest.fixture
+def slicer_packaging(tmp_path, monkeypatch):
+    """A file slicer/packaging.py whose pip_ensure has the given body."""
 
-    def pip_ensure(names, requester):
-        called.append((names, requester))
-        if len(called) > 1:
-            raise RuntimeError("declined")
+    def make(body):
+        folder = tmp_path / "slicer_5_12"
+        folder.mkdir()
+        (folder / "packaging.py").write_text(
+            "import subprocess\nfrom pathlib import Path\n"
+            f"def pip_ensure(requirements, requester=None):\n    assert requester == 'LiverMRISeg'\n    {body}\n"
+        )
+        monkeypatch.setattr(slicer, "__path__", [str(folder), *slicer.__path__])
+        monkeypatch.syspath_prepend(str(tmp_path))
 
-    packaging = types.ModuleType("slicer.packaging")
-    packaging.pip_ensure = pip_ensure
-    monkeypatch.setitem(sys.modules, "slicer.packaging", packaging)
-    monkeypatch.setattr(slicer, "packaging", packaging, raising=False)
+    monkeypatch.setattr(slicer, "packaging", None, raising=False)  # put back as it was, with the next line
+    monkeypatch.delitem(sys.modules, "slicer.packaging", raising=False)
+    yield make
+    sys.modules.pop("slicer.packaging", None)
+
+
+INSTALL = r"""for requirement in requirements:
+        name, _, version = requirement.partition(">=")
+        folder = Path(__file__).parents[1] / f"{name.replace('-', '_')}-{version or 1}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version or 1}\n")
+"""
+
+
+def test_slicer_5_12_asks_by_itself(absent, slicer_packaging):
+    slicer_packaging(INSTALL)
     assert install_missing(lambda question: pytest.fail("asked twice")) is True
+    assert installation.missing_requirements() == []
+
+
+@pytest.mark.parametrize("body", ["raise RuntimeError('User declined package installation')", "return None"])
+def test_slicer_5_12_declined_or_under_testing(absent, slicer_packaging, body):
+    slicer_packaging(body)
     assert install_missing(lambda question: pytest.fail("asked twice")) is False
-    assert called[0] == (absent, "LiverMRISeg")
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ("raise RuntimeError('PythonSlicer executable not found')", "PythonSlicer executable not found"),
+        ("raise subprocess.CalledProcessError(1, 'pip install')", "non-zero exit status 1"),
+    ],
+)
+def test_slicer_5_12_fails_with_its_cause(absent, slicer_packaging, body, cause):
+    slicer_packaging(body)
+    with pytest.raises(LiverMRISegError, match=f"failed: .*{cause}"):
+        install_missing(lambda question: True)
 
 
 def test_torch_only_by_the_extension(monkeypatch, tmp_path):
@@ -90,6 +126,11 @@ def test_the_check_names_versions_devices_and_disk():
     for word in ("Python: 3.", "numpy: ", "openvino: ", "Processor: processor", "Models' folder: ", "OpenVINO"):
         assert word in text
     assert "->" not in text.replace("  ->  less than", "")
+
+
+def test_the_check_names_slicer_where_it_runs_there(monkeypatch):
+    monkeypatch.setattr(slicer, "app", types.SimpleNamespace(applicationVersion="5.12.0"), raising=False)
+    assert "Slicer: 5.12.0\n" in as_text(check_installation())
 
 
 def test_the_check_says_what_to_do(absent):
