@@ -138,6 +138,11 @@ def test_ct_is_flagged_not_refused(tmp_path, tiny_package):
     assert "likely not MR" in done.stdout
 
 
+def _heed_signals():
+    """A shell's background job ignores SIGINT, and so would the process that these tests stop."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_stopping_leaves_nothing_half_written(tmp_path, tiny_package, number, status):
@@ -145,6 +150,7 @@ def test_stopping_leaves_nothing_half_written(tmp_path, tiny_package, number, st
     process = subprocess.Popen(
         command("segment", tmp_path / "large.nrrd", "-o", tmp_path / "out/o.nii.gz", "--model", tiny_package),
         env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE, text=True,
+        preexec_fn=_heed_signals,
     )  # fmt: skip
     while not (tmp_path / "out").exists() and process.poll() is None:
         time.sleep(0.05)

@@ -1,0 +1,140 @@
+"""A datalist: which volumes there are, of which patient, sequence, vendor and centre, and which of them have labels.
+
+A patient has any subset of the sequences, each a volume of its own grid; nothing is registered. It is a JSON file whose
+paths are relative to its own folder:
+
+    {"name": "...", "licence": "...", "values": {"1": "liver"},
+     "scans": [{"patient": "1009-A-S1", "sequence": "GED4", "image": "...", "labels": "...", "vendor": "A", ...}]}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from LiverMRISegLib import anatomy
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io.atomic import atomic_write_text
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One volume. `sequence` as in `anatomy.Sequence` or "CT"; `labels` is None where it has none.
+
+    `vendor` and `centre` are empty where they are not known.
+    """
+
+    patient: str
+    sequence: str
+    image: Path
+    labels: Path | None = None
+    vendor: str = ""
+    centre: str = ""
+    split: str = "train"
+
+    def __post_init__(self) -> None:
+        known = [sequence.value for sequence in anatomy.Sequence]
+        if self.sequence not in (*known, "CT"):
+            raise UsageError(f"scan of {self.image}: unknown sequence '{self.sequence}'; known: {', '.join(known)}, CT")
+        if self.split not in SPLITS:
+            raise UsageError(f"scan of {self.image}: split must be one of {', '.join(SPLITS)}, not '{self.split}'")
+
+
+@dataclass(frozen=True)
+class Datalist:
+    """Scans, and what the values of their label maps mean; several values may be one organ (liver and its tumours)."""
+
+    name: str
+    licence: str
+    values: Mapping[int, str]
+    scans: Sequence[Scan]
+
+    def __post_init__(self) -> None:
+        for organ in self.values.values():
+            anatomy.organ_named(organ)
+        seen: dict[Path, Scan] = {}
+        for scan in self.scans:
+            if scan.image in seen:
+                raise UsageError(f"datalist {self.name}: {scan.image} is listed twice")
+            seen[scan.image] = scan
+
+    def pool(
+        self,
+        *,
+        split: str = "train",
+        sequences: Collection[str] | None = None,
+        vendors: Collection[str] | None = None,
+        labelled: bool | None = None,
+    ) -> list[Scan]:
+        """The scans of a split, of some sequences and vendors (all by default), with or without labels."""
+        return [
+            scan
+            for scan in self.scans
+            if scan.split == split
+            and (sequences is None or scan.sequence in sequences)
+            and (vendors is None or scan.vendor in vendors)
+            and (labelled is None or (scan.labels is not None) == labelled)
+        ]
+
+
+def write_datalist(datalist: Datalist, path: Path) -> None:
+    """Write JSON, whole or not at all; OutputError if it cannot be written there."""
+    document = {
+        "name": datalist.name,
+        "licence": datalist.licence,
+        "values": {str(value): organ for value, organ in datalist.values.items()},
+        "scans": [_plain(scan, path.parent) for scan in datalist.scans],
+    }
+    atomic_write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+
+
+def read_datalist(path: Path) -> Datalist:
+    """Read JSON.
+
+    Raises:
+        InputError: no datalist, an unknown key, or a file that is not there.
+        UsageError: an unknown organ, sequence or split.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        _check_keys(document, {field.name for field in fields(Datalist)}, str(path))
+        scans = [_scan(entry, path) for entry in document["scans"]]
+        values = {int(value): str(organ) for value, organ in document["values"].items()}
+        found = Datalist(document["name"], document["licence"], values, scans)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{path}: is no datalist ({error}); write it with scripts/import_dataset.py") from error
+    for scan in found.scans:
+        for file in (scan.image, scan.labels):
+            if file is not None and not file.exists():
+                raise InputError(f"{path}: {file} is not there; import the data set again")
+    return found
+
+
+def _plain(scan: Scan, folder: Path) -> dict[str, str]:
+    entries = {key: value for key, value in asdict(scan).items() if value not in (None, "")}
+    for key in ("image", "labels"):
+        if key in entries:
+            entries[key] = Path(os.path.relpath(entries[key], folder)).as_posix()
+    return entries
+
+
+def _scan(entry: dict[str, Any], path: Path) -> Scan:
+    _check_keys(entry, {field.name for field in fields(Scan)}, f"{path}: a scan")
+    paths: dict[str, Any] = {
+        key: Path(os.path.normpath(path.parent / entry[key])) for key in ("image", "labels") if key in entry
+    }
+    values: dict[str, Any] = {**entry}
+    values.update(paths)
+    return Scan(**values)
+
+
+def _check_keys(entry: Mapping[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(set(entry) - known)
+    if unknown:
+        raise InputError(f"{where}: unknown key '{unknown[0]}'; known are: {', '.join(sorted(known))}")

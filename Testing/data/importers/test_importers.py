@@ -1,0 +1,162 @@
+"""Importers on skeletons of the official layouts, with tiny volumes; a layout that differs is named."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from conftest import ROOT, make_volume, oblique_directions, write_dicom_series
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.data.importers import import_amos, import_atlas, import_chaos, import_liqa
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+
+
+def volume(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(make_volume(size=(6, 5, 4)), path)
+
+
+def volumes(folder, *names):
+    for name in names:
+        volume(folder / name)
+
+
+@pytest.fixture
+def atlas(tmp_path):
+    volumes(tmp_path, *(f"imagesTr/im{n}.nii.gz" for n in (0, 2, 10)), *(f"labelsTr/lb{n}.nii.gz" for n in (0, 2, 10)))
+    return tmp_path
+
+
+def test_atlas(atlas):
+    found = import_atlas(atlas, atlas)
+    assert [scan.patient for scan in found.scans] == ["atlas-0", "atlas-2", "atlas-10"]
+    assert found.scans[2].labels == atlas / "labelsTr" / "lb10.nii.gz"
+    assert set(found.values.values()) == {"liver"}
+    (atlas / "labelsTr" / "lb2.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"im2.nii.gz: has no labelsTr/lb2"):
+        import_atlas(atlas, atlas)
+
+
+def test_liqa_with_missing_phases(tmp_path):
+    volumes(tmp_path / "Vendor_A" / "1009-A-S1", "T1.nii.gz", "DWI_800.nii.gz", "GED4.nii.gz", "mask_GED4.nii.gz")
+    volumes(tmp_path / "Vendor_B2" / "0031-B2-S4", "T2.nii.gz", "GED1.nii.gz", "GED4.nii.gz")
+    found = import_liqa(tmp_path, tmp_path)
+    assert len(found.scans) == 6
+    assert [(s.patient, s.sequence) for s in found.pool(labelled=True)] == [("1009-A-S1", "GED4")]
+    assert {(s.vendor, s.centre) for s in found.scans} == {("A", "A"), ("B", "B2")}
+    assert [s.sequence for s in found.pool(vendors=("B",), sequences=("GED1", "GED2"))] == ["GED1"]
+    assert found.pool(split="test") == []
+    volume(tmp_path / "Vendor_A" / "1009-A-S1" / "notes.nii.gz")
+    with pytest.raises(InputError, match=r"notes.nii.gz: is no sequence of LiQA"):
+        import_liqa(tmp_path, tmp_path)
+
+
+def test_amos(tmp_path):
+    volumes(tmp_path, "imagesTr/amos_0001.nii.gz", "imagesTr/amos_0507.nii.gz", "imagesTs/amos_0600.nii.gz")
+    volumes(tmp_path, "labelsTr/amos_0001.nii.gz", "labelsTr/amos_0507.nii.gz")
+    found = import_amos(tmp_path, tmp_path)
+    assert [(s.patient, s.sequence, s.split) for s in found.scans] == [
+        ("amos-0001", "CT", "train"), ("amos-0507", "T1WI", "train"), ("amos-0600", "T1WI", "test"),
+    ]  # fmt: skip
+    assert found.values[6] == "liver"
+
+
+@pytest.mark.parametrize("importer", [import_atlas, import_liqa, import_amos, import_chaos])
+def test_another_layout_is_named(importer, tmp_path):
+    with pytest.raises(InputError, match=str(tmp_path)):
+        importer(tmp_path, tmp_path)
+    with pytest.raises(InputError, match="is not there"):
+        importer(tmp_path / "absent", tmp_path)
+
+
+def chaos_series(folder, direction, ground=None):
+    """A series whose voxels above the mean are liver, and their PNGs; file names run against the slices' places."""
+    made = make_volume(direction, size=(12, 10, 6))
+    write_dicom_series(folder, made)
+    for number, file in enumerate(sorted(folder.glob("*.dcm"), reverse=True)):
+        file.rename(folder / f"IMG-{number:05d}.dcm")
+    if ground is None:
+        return made
+    ground.mkdir(parents=True, exist_ok=True)
+    liver = made.array.astype(np.uint16) > made.array.mean()  # as the DICOM files hold it
+    for number in range(6):
+        grey = np.where(liver[5 - number], 63, 0).astype(np.uint8)
+        grey[0, 0] = 252
+        sitk.WriteImage(sitk.GetImageFromArray(grey), str(ground / f"IMG-{number:05d}.png"))
+    return made
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_chaos_labels_lie_on_their_series(tmp_path, number):
+    patient = tmp_path / "Train_Sets" / "MR" / "7"
+    direction = [np.eye(3), *oblique_directions()][number]
+    chaos_series(patient / "T1DUAL" / "DICOM_anon" / "InPhase", direction)
+    chaos_series(patient / "T1DUAL" / "DICOM_anon" / "OutPhase", direction)
+    made = chaos_series(patient / "T2SPIR" / "DICOM_anon", direction, patient / "T2SPIR" / "Ground")
+    found = import_chaos(tmp_path / "Train_Sets", tmp_path / "labels")
+    assert [(s.sequence, s.labels is not None) for s in found.scans] == [
+        ("InPhase", False), ("OutPhase", False), ("T2WI", True),
+    ]  # fmt: skip
+    labels = read_labelmap(found.scans[2].labels)
+    image = read_volume(found.scans[2].image)
+    assert labels.array.shape == image.array.shape
+    assert np.allclose(labels.geometry.origin, image.geometry.origin, atol=1e-3)
+    expected = image.array > made.array.mean()
+    expected[:, 0, 0] = False
+    assert np.array_equal(labels.array == 1, expected)
+    assert (labels.array[:, 0, 0] == 4).all()
+    (patient / "T2SPIR" / "Ground" / "IMG-00005.png").unlink()
+    with pytest.raises(InputError, match="holds 5 PNGs for 6 DICOM files"):
+        import_chaos(tmp_path / "Train_Sets", tmp_path / "labels")
+
+
+def test_a_datalist_is_read_as_it_was_written_wherever_it_lies(atlas, tmp_path):
+    found = import_atlas(atlas, atlas)
+    (atlas / "lists").mkdir()
+    write_datalist(found, atlas / "lists" / "atlas.json")
+    assert read_datalist(atlas / "lists" / "atlas.json") == found
+    assert str(atlas) not in (atlas / "lists" / "atlas.json").read_text()
+
+
+def test_what_is_wrong_with_a_datalist_is_named(atlas):
+    path = atlas / "atlas.json"
+    write_datalist(import_atlas(atlas, atlas), path)
+    document = json.loads(path.read_text())
+    for change, message in (
+        ({"scan": []}, "unknown key 'scan'"),
+        ({"scans": [{"patient": "x", "sequence": "T1WI", "image": "im", "label": "y"}]}, "unknown key 'label'"),
+        ({"scans": [{"patient": "x", "sequence": "T1WI", "image": "im"}]}, "im is not there"),
+        ({"scans": [{"patient": "x"}]}, "is no datalist"),
+        ({"values": {"one": "liver"}}, "is no datalist"),
+    ):
+        path.write_text(json.dumps({**document, **change}))
+        with pytest.raises(InputError, match=message):
+            read_datalist(path)
+    path.write_text(json.dumps({**document, "values": {"1": "knee"}}))
+    with pytest.raises(UsageError, match="knee"):
+        read_datalist(path)
+
+
+def test_scans_and_lists_are_checked(tmp_path):
+    with pytest.raises(UsageError, match="unknown sequence 'T3'"):
+        Scan("a", "T3", tmp_path)
+    with pytest.raises(UsageError, match="split must be one of"):
+        Scan("a", "T1WI", tmp_path, split="dev")
+    with pytest.raises(UsageError, match="listed twice"):
+        Datalist("x", "", {1: "liver"}, [Scan("a", "T1WI", tmp_path), Scan("b", "T1WI", tmp_path)])
+
+
+def test_the_script(atlas):
+    command = [sys.executable, str(ROOT / "scripts" / "import_dataset.py"), "atlas", str(atlas)]
+    done = subprocess.run([*command, "-o", str(atlas / "atlas.json")], capture_output=True, text=True, check=True)
+    assert "3 patients, 3 volumes, 3 labelled" in done.stderr
+    assert len(read_datalist(atlas / "atlas.json").scans) == 3
+    wrong = [*command[:2], "liqa", str(atlas), "-o", str(atlas / "x.json")]
+    done = subprocess.run(wrong, capture_output=True, text=True, check=False)
+    assert done.returncode == 3
+    assert "Vendor_A" in done.stderr
+    assert not (atlas / "x.json").exists()
