@@ -98,6 +98,10 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return Path(str(value))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if isinstance(hint, type) and (not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool)):
+    if (
+        origin is None
+        and isinstance(hint, type)
+        and (not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool))
+    ):
         raise UsageError(f"{where}: {hint.__name__} was expected, not {value!r}")
     return value
