@@ -19,7 +19,7 @@ class Recorder:
     registered: list = []  # noqa: RUF012
 
     @classmethod
-    def registerCustomSampleDataSource(cls, **source):
+    def registerCustomSampleDataSource(cls, **source):  # noqa: N802
         cls.registered.append(source)
 
 
