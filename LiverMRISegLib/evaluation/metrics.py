@@ -22,7 +22,7 @@ from LiverMRISegLib.volume import Volume, reorient
 TOLERANCE_MM: dict[str, float] = {
     "liver": 5.0, "right kidney": 3.0, "left kidney": 3.0, "spleen": 3.0, "pancreas": 5.0, "aorta": 2.0,
     "inferior vena cava": 2.0, "right adrenal gland": 2.0, "left adrenal gland": 2.0, "gallbladder": 2.0,
-    "oesophagus": 3.0, "stomach": 5.0, "duodenum": 7.0, "portal and splenic vein": 2.0,
+    "oesophagus": 3.0, "stomach": 5.0, "duodenum": 7.0, "portal and splenic vein": 2.0, "left atrium": 3.0,
 }  # fmt: skip
 _LONG_ORGANS = ("aorta", "inferior vena cava", "oesophagus")
 _LOWEST_DSC_FOR_NSD = 0.2

@@ -16,8 +16,8 @@ import numpy as np
 from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.models import codec, storage
-from LiverMRISegLib.models.specification import ModelSpec
-from LiverMRISegLib.networks.shapes import parameter_shapes
+from LiverMRISegLib.models.specification import ModelSpec, NetworkSpec
+from LiverMRISegLib.networks.shapes import Shape, parameter_shapes
 
 WEIGHTS = "weights.safetensors"
 _FLOATS = (np.float16, np.float32)
@@ -71,11 +71,23 @@ class ModelPackage:
         _check_tensors(tensors, self.spec, self.path)
         return tensors
 
+    def member(self, number: int) -> dict[str, np.ndarray]:
+        """The tensors of one of the package's networks (0, 1, ...) by the network's own names."""
+        if self.spec.network.members == 1:
+            return self.weights
+        prefix = member_prefix(number)
+        return {n.removeprefix(prefix): array for n, array in self.weights.items() if n.startswith(prefix)}
+
     def verify(self) -> None:
         """Check everything that `load` leaves for later: names, shapes and values of all tensors; ModelError if not."""
         for name, array in self.weights.items():
             if not np.isfinite(array).all():
                 raise ModelError(f"{self.path}: tensor '{name}' holds NaN or Inf; get the model again")
+
+
+def member_prefix(number: int) -> str:
+    """What stands before the names of a member's tensors, in a package of several."""
+    return f"members.{number}."
 
 
 def load_spec(path: Path) -> ModelSpec:
@@ -165,7 +177,7 @@ def _tensors(content: bytes, where: str) -> dict[str, np.ndarray]:
 
 def _check_tensors(tensors: Mapping[str, np.ndarray], spec: ModelSpec, path: Path) -> None:
     try:
-        expected = parameter_shapes(spec.network.name, spec.network.kwargs)
+        expected = _expected_shapes(spec.network)
     except (LiverMRISegError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: the network in {storage.SPECIFICATION} cannot be built ({error})") from error
     for name in sorted(set(expected) - set(tensors)):
@@ -177,6 +189,13 @@ def _check_tensors(tensors: Mapping[str, np.ndarray], spec: ModelSpec, path: Pat
             raise ModelError(f"{path}: tensor '{name}' has shape {array.shape} instead of {expected[name]}")
         if array.dtype.type not in _FLOATS:
             raise ModelError(f"{path}: tensor '{name}' is {array.dtype}, float16 or float32 was expected")
+
+
+def _expected_shapes(network: NetworkSpec) -> dict[str, Shape]:
+    shapes = parameter_shapes(network.name, network.kwargs)
+    if network.members == 1:
+        return shapes
+    return {member_prefix(m) + name: shape for m in range(network.members) for name, shape in shapes.items()}
 
 
 def _sha256(content: bytes) -> str:

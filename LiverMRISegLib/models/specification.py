@@ -13,15 +13,25 @@ from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import ModelError
 
 SCHEMA_VERSION = 1
+MOST_MEMBERS = 100
 NORMALISATIONS = ("z-score", "z-score-nonzero", "percentile-z-score", "ct")
 
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """`build_network(name, **kwargs)` makes the network; kwargs hold in_channels, out_channels, strides, ..."""
+    """`build_network(name, **kwargs)` makes the network; kwargs hold in_channels, out_channels, strides, ...
+
+    A package of several `members` (folds, the two networks of cross pseudo supervision) holds the tensors of each with
+    "members.0." and so on before their names; inference takes the mean of their logits.
+    """
 
     name: str
     kwargs: Mapping[str, Any]
+    members: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.members <= MOST_MEMBERS:
+            raise ModelError(f"network.members must lie between 1 and {MOST_MEMBERS}, not {self.members}")
 
 
 @dataclass(frozen=True)

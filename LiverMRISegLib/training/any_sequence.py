@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from LiverMRISegLib.data.bodies import Body
 from LiverMRISegLib.data.body_sources import BodySource, load_bodies
 from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
+from LiverMRISegLib.data.streams import PaintedStream, StepBatches, feed
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.models.specification import InferenceSpec, PreparationSpec
 from LiverMRISegLib.networks.factory import build_network
 from LiverMRISegLib.training import loop
 from LiverMRISegLib.training.configuration import write_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
-from LiverMRISegLib.training.supervised import LabelledPatch, OptimizerConfig, Supervised, Validation
+from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.supervised import Supervised
+from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
 _VALIDATION_SEED = 1_000_000
@@ -44,7 +45,7 @@ class AnySequenceConfig:
     strides: tuple[tuple[int, int, int], ...] = ((2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 2, 2))
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     loop: LoopConfig = field(default_factory=LoopConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("adamw", 1e-2, averaging=0.999))
     batch: int = 2
     workers: int = 1
     validation_bodies: tuple[str, ...] = ()
@@ -77,34 +78,13 @@ def run(config: AnySequenceConfig) -> RunResult:
     fabric = loop.make_fabric(config.loop)
     torch.manual_seed(config.loop.seed)
     network = build_network(config.network, deep_supervision=True, **config.network_kwargs)
-    validation = Validation(_validation_patches(maker, held_out, config.validation_patches), config.organs)
-    optimizer = replace(config.optimizer, learning_rate=config.loop.learning_rate)
-    method = Supervised(network, optimizer, validation, fabric)
-    samples = Samples(training, maker, config.loop.steps * config.batch, config.loop.seed)
+    images = _validation_patches(maker, held_out, config.validation_patches)
+    inference = InferenceSpec(config.randomization.patch)
+    method = Supervised(network, config.optimizer, Validation(images, config.organs, inference), fabric)
+    streams = {"labelled": PaintedStream(training, maker, config.batch)}
+    batches = StepBatches(streams, config.loop.steps, config.loop.seed, fabric.global_rank, fabric.world_size)
     logger.info("%d bodies to train on, %d held out", len(training), len(held_out))
-    return loop.train(method, lambda step: _batches(samples, config, step), config.loop, config.run, fabric)
-
-
-class Samples(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Sample number i is always the same: body and everything else are drawn from (seed, i)."""
-
-    def __init__(self, bodies: Sequence[Body], maker: SampleMaker, count: int, seed: int) -> None:
-        self.bodies, self.maker, self.count, self.seed = bodies, maker, count, seed
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Image [1, Z, Y, X] and labels [Z, Y, X]."""
-        random = np.random.default_rng((self.seed, index))
-        body = self.bodies[int(random.integers(len(self.bodies)))]
-        sample = self.maker.make(body, int(random.integers(2**62)))
-        return torch.from_numpy(sample.image)[None], torch.from_numpy(sample.labels)
-
-
-def _batches(samples: Samples, config: AnySequenceConfig, step: int) -> Iterator[Any]:
-    remaining = range(step * config.batch, len(samples))
-    return iter(DataLoader(samples, config.batch, sampler=remaining, num_workers=config.workers))
+    return loop.train(method, feed(batches, config.workers), config.loop, config.run, fabric)
 
 
 def _split(bodies: Sequence[Body], held_out: Sequence[str]) -> tuple[list[Body], list[Body]]:
@@ -117,6 +97,6 @@ def _split(bodies: Sequence[Body], held_out: Sequence[str]) -> tuple[list[Body],
     return [b for b in bodies if b.name not in held_out], [b for b in bodies if b.name in held_out]
 
 
-def _validation_patches(maker: SampleMaker, bodies: Sequence[Body], count: int) -> list[LabelledPatch]:
+def _validation_patches(maker: SampleMaker, bodies: Sequence[Body], count: int) -> list[LabelledImage]:
     samples = [maker.make(body, _VALIDATION_SEED + i) for body in bodies for i in range(count)]
-    return [LabelledPatch(sample.image, sample.labels) for sample in samples]
+    return [LabelledImage(sample.image, sample.labels) for sample in samples]

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.errors import ModelError, OutputError
 from LiverMRISegLib.io.atomic import atomic_path
 
 logger = logging.getLogger(__name__)
@@ -19,11 +19,20 @@ BEST = "best.pt"
 
 
 def save(folder: Path, step: int, state: dict[str, Any], *, is_best: bool) -> Path:
-    """Write `state` as the checkpoint of `step`; older ones than the last two are removed afterwards."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write `state` as the checkpoint of `step`; older ones than the last two are removed afterwards.
+
+    Raises:
+        OutputError: it cannot be written, e.g. because the disk is full; the older ones are kept.
+    """
     path = folder / f"step_{step:08d}.pt"
-    with atomic_path(path) as temporary:
-        torch.save(state, temporary)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
+            torch.save(state, temporary)
+    except (OSError, RuntimeError) as error:  # torch's writer turns the system's errors into its own
+        raise OutputError(
+            f"{path}: cannot be written ({error}); free some space, then the same command goes on"
+        ) from error
     if is_best:
         with atomic_path(folder / BEST) as temporary:
             shutil.copyfile(path, temporary)

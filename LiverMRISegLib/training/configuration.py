@@ -57,6 +57,29 @@ def write_config(config: Any, path: Path) -> None:
     atomic_write_text(path, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
 
 
+def check_same_run(config: Any, path: Path, free: Sequence[str]) -> None:
+    """UsageError if `path` holds another training's config: one that differs in more than the keys named in `free`.
+
+    Keys of nested configs are written "data.cache".
+    """
+    if not path.exists():
+        return
+    before, now = _flat(to_plain(read_config(type(config), path))), _flat(to_plain(config))
+    for key in sorted(set(before) | set(now)):
+        if key not in free and before.get(key) != now.get(key):
+            raise UsageError(
+                f"{path.parent}: holds a training with {key} {before.get(key)!r}, not {now.get(key)!r}; "
+                "choose another --run or remove that folder"
+            )
+
+
+def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in plain.items():
+        found.update(_flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return found
+
+
 def to_plain(value: Any) -> Any:
     """Dataclasses, tuples and paths as the dicts, lists and strings that YAML and JSON know."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -6,27 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.models.package import save_package
-from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, OrganRule
+from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import to_plain
+from LiverMRISegLib.training.packaging import branch_weights, organ_rules
 
 _HEAD_BIAS = "seg_outputs.4.bias"
-# Volumes of adult organs outside which a person should look twice, in mL: wide on purpose.
-_PLAUSIBLE_ML: Mapping[str, tuple[float, float]] = {
-    "liver": (600.0, 3500.0),
-    "right kidney": (60.0, 400.0),
-    "left kidney": (60.0, 400.0),
-    "spleen": (40.0, 1200.0),
-    "pancreas": (20.0, 200.0),
-    "gallbladder": (2.0, 150.0),
-    "stomach": (30.0, 1200.0),
-}
 
 
 def export(
@@ -59,7 +48,7 @@ def export(
         OutputError: the package cannot be written.
     """
     state = checkpoints.load(checkpoint)
-    weights = {key: tensor.numpy().astype(np.float16) for key, tensor in state["method"]["average"].items()}
+    (weights,) = branch_weights(state, "average")
     weights[_HEAD_BIAS][0] -= background_offset
     offered = {organ_named(o) for o in (organs or config.organs)}
     values = {value: organ_named(o) for value, o in enumerate(config.organs, start=1) if organ_named(o) in offered}
@@ -73,7 +62,7 @@ def export(
         network=NetworkSpec(config.network, config.network_kwargs),
         preparation=config.preparation,
         inference=InferenceSpec(config.randomization.patch),
-        postprocessing={organ.name: _rule(organ.name) for organ in values.values()},
+        postprocessing=organ_rules([organ.name for organ in values.values()]),
         provenance=(
             {
                 "stage": "any_sequence",
@@ -86,10 +75,6 @@ def export(
         weights_license="research use only: the label maps and CT include BTCV data under its challenge's terms",
     )
     return save_package(spec, weights, path)
-
-
-def _rule(organ: str) -> OrganRule:
-    return OrganRule(keep_largest=True, fill_holes=True, plausible_ml=_PLAUSIBLE_ML.get(organ))
 
 
 def _shared_config(config: AnySequenceConfig) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,13 @@ from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.errors import LiverMRISegError, OutputError
 from LiverMRISegLib.training import checkpoints
+from LiverMRISegLib.training.schedules import polynomial
 
 logger = logging.getLogger(__name__)
 
@@ -57,14 +60,14 @@ class Method(Protocol):
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
 
-    def losses(self, batch: Any) -> dict[str, torch.Tensor]:
-        """The named losses of a batch; "loss" is the one to minimise."""
+    def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
+        """The named losses of a batch at step 0, 1, ...; "loss" is the one to minimise."""
 
     def after_step(self, step: int) -> None:
-        """Called after each optimizer step, e.g. to update an averaged copy."""
+        """Called after optimizer step number 1, 2, ..., e.g. to update an averaged copy."""
 
     def validate(self, writer: SummaryWriter, step: int) -> dict[str, float]:
-        """Scores on the validation split; "score" decides which checkpoint is the best."""
+        """Scores on the validation split; "score" decides which checkpoint is the best. Empty if there is none."""
 
     def state_dict(self) -> dict[str, Any]:
         """Everything the method needs to go on, tensors and plain values only."""
@@ -83,8 +86,18 @@ class RunResult:
 
 
 def make_fabric(config: LoopConfig) -> Fabric:
-    """Lightning Fabric as the config says, launched."""
-    fabric = Fabric(accelerator=config.accelerator, devices=config.devices, precision=config.precision)  # type: ignore[arg-type]
+    """Lightning Fabric as the config says, launched; under torchrun over all processes that it started."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
+    nodes = int(os.environ.get("WORLD_SIZE", here)) // here
+    # Heads of deep supervision that a method does not use get no gradient.
+    strategy = DDPStrategy(find_unused_parameters=True) if here * nodes > 1 else "auto"
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        strategy=strategy,
+        devices=here,
+        num_nodes=nodes,
+        precision=config.precision,  # type: ignore[arg-type]
+    )
     fabric.launch()
     return fabric
 
@@ -104,11 +117,17 @@ def train(
     Raises:
         TrainingError: the loss is not finite.
     """
-    run = _Run(method, config, folder)
+    run = _Run(method, config, folder, fabric)
     run.resume()
-    writer = SummaryWriter(str(folder / "tensorboard"), purge_step=run.step)
-    progress = tqdm(total=config.steps, initial=run.step, unit="step", dynamic_ncols=True, smoothing=0.1)
-    with progress, writer:
+    progress = tqdm(
+        total=config.steps,
+        initial=run.step,
+        unit="step",
+        dynamic_ncols=True,
+        smoothing=0.1,
+        disable=not fabric.is_global_zero,
+    )
+    with progress, _writer(folder, run.step, fabric) as writer:
         for batch in batches(run.step):
             if run.step >= config.steps:
                 break
@@ -120,8 +139,13 @@ def train(
     return RunResult(folder, run.step, run.best)
 
 
+def _writer(folder: Path, step: int, fabric: Fabric) -> SummaryWriter:
+    """TensorBoard's; that of other processes than the first writes nowhere."""
+    return SummaryWriter(str(folder / "tensorboard") if fabric.is_global_zero else os.devnull, purge_step=step)
+
+
 def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: int) -> dict[str, torch.Tensor]:
-    losses = method.losses(batch)
+    losses = method.losses(batch, step)
     total = losses["loss"]
     if not torch.isfinite(total):
         raise TrainingError(
@@ -132,21 +156,21 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
         group["lr"] = _rate(step, config)
     method.optimizer.zero_grad(set_to_none=True)
     fabric.backward(total)
-    torch.nn.utils.clip_grad_norm_(method.model.parameters(), config.gradient_clip)
+    fabric.clip_gradients(method.model, method.optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False)
     method.optimizer.step()
     return losses
 
 
 def _rate(step: int, config: LoopConfig) -> float:
     warm = min(1.0, (step + 1) / max(1, config.warmup))
-    return float(config.learning_rate * warm * max(0.0, 1.0 - step / config.steps) ** 0.9)
+    return float(config.learning_rate * warm * polynomial(step, config.steps))
 
 
 class _Run:
     """The state of a run beside the method's own: step, best score, and what is written when."""
 
-    def __init__(self, method: Method, config: LoopConfig, folder: Path) -> None:
-        self.method, self.config, self.folder = method, config, folder
+    def __init__(self, method: Method, config: LoopConfig, folder: Path, fabric: Fabric) -> None:
+        self.method, self.config, self.folder, self.fabric = method, config, folder, fabric
         self.step, self.best = 0, -math.inf
 
     def resume(self) -> None:
@@ -156,8 +180,10 @@ class _Run:
             return
         self.step, self.best = state["step"], state["best"]
         self.method.load_state_dict(state["method"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
         torch.set_rng_state(state["rng"])
-        _truncate_metrics(self.folder / "metrics.jsonl", self.step)
+        if self.fabric.is_global_zero:
+            _truncate_metrics(self.folder / "metrics.jsonl", self.step)
         logger.info("going on from step %d in %s", self.step, self.folder)
 
     def state(self) -> dict[str, Any]:
@@ -166,6 +192,7 @@ class _Run:
             "step": self.step,
             "best": self.best,
             "method": self.method.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
             "rng": torch.get_rng_state(),
         }
 
@@ -173,23 +200,44 @@ class _Run:
         """Log, validate and save where the step's number asks for it."""
         config, last = self.config, self.step == self.config.steps
         if self.step % config.log_every == 0 or last:
-            values = {name: float(value.detach()) for name, value in losses.items()}
+            values = {name: self._mean(value) for name, value in losses.items()}
             self._log(values | {"learning_rate": self.method.optimizer.param_groups[0]["lr"]}, writer)
             progress.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
-        is_best = False
-        if self.step % config.validate_every == 0 or last:
-            scores = self.method.validate(writer, self.step)
-            self._log({f"validation/{name}": value for name, value in scores.items()}, writer)
-            is_best = scores["score"] > self.best
-            self.best = max(self.best, scores["score"])
-        if is_best or self.step % config.checkpoint_every == 0 or last:
-            checkpoints.save(self.folder / "checkpoints", self.step, self.state(), is_best=is_best)
+        # Other processes than the first wait at their next step's exchange of gradients.
+        if self.fabric.is_global_zero:
+            is_best = (self.step % config.validate_every == 0 or last) and self._validate(writer)
+            if is_best or self.step % config.checkpoint_every == 0 or last:
+                checkpoints.save(self.folder / "checkpoints", self.step, self.state(), is_best=is_best)
+        if last:
+            self.fabric.barrier()
+
+    def _mean(self, value: torch.Tensor) -> float:
+        """Over all processes."""
+        mean = self.fabric.all_reduce(value.detach().float())
+        return float(mean)  # type: ignore[arg-type]
+
+    def _validate(self, writer: SummaryWriter) -> bool:
+        """Whether this step is the best so far."""
+        scores = self.method.validate(writer, self.step)
+        self._log({f"validation/{name}": value for name, value in scores.items()}, writer)
+        score = scores.get("score", -math.inf)
+        is_best = score > self.best
+        self.best = max(self.best, score)
+        return is_best
 
     def _log(self, values: dict[str, float], writer: SummaryWriter) -> None:
-        for name, value in values.items():
-            writer.add_scalar(name, value, self.step)
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.step, **values}) + "\n")
+        if not values or not self.fabric.is_global_zero:
+            return
+        path = self.folder / "metrics.jsonl"
+        try:
+            for name, value in values.items():
+                writer.add_scalar(name, value, self.step)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"step": self.step, **values}) + "\n")
+        except OSError as error:
+            raise OutputError(
+                f"{path}: cannot be written ({error.strerror}); free some space, then the same command goes on"
+            ) from error
 
 
 def _truncate_metrics(path: Path, step: int) -> None:

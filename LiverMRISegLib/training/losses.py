@@ -58,3 +58,38 @@ class DeepSupervision(torch.nn.Module):
 def _nearest(labels: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
     steps = [n // m for n, m in zip(labels.shape[1:], shape, strict=True)]
     return labels[:, :: steps[0], :: steps[1], :: steps[2]]
+
+
+class CrossEntropy(torch.nn.Module):
+    """Cross entropy alone; voxels labelled IGNORE do not count."""
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C, Z, Y, X] and integer labels [B, Z, Y, X] to a scalar."""
+        return F.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE)
+
+
+class SquaredDiceCrossEntropy(torch.nn.Module):
+    """Half of cross entropy plus Dice with squared denominators over the batch, background included (SSL4MIS)."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._dice = DiceLoss(softmax=True, squared_pred=True, batch=True, smooth_nr=1e-5, smooth_dr=1e-5)
+
+    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        """Logits [B, C, Z, Y, X] and integer labels [B, Z, Y, X] without IGNORE to a scalar."""
+        logits, labels = logits.float(), labels.long()
+        dice: torch.Tensor = self._dice(logits, F.one_hot(labels, logits.shape[1]).movedim(-1, 1))
+        return 0.5 * (F.cross_entropy(logits, labels) + dice)
+
+
+class FinestOnly(torch.nn.Module):
+    """`loss` of the finest scale alone."""
+
+    def __init__(self, loss: torch.nn.Module) -> None:
+        super().__init__()
+        self.loss = loss
+
+    def forward(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        """As `DeepSupervision.forward`."""
+        loss: torch.Tensor = self.loss(outputs[0], labels)
+        return loss

@@ -94,6 +94,6 @@ def test_torch_running_out_of_memory_is_named(tiny_package, monkeypatch):
     def full(_images):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB\nmore")
 
-    monkeypatch.setattr(engine, "_network", full)
+    monkeypatch.setattr(engine, "_networks", [full])
     with pytest.raises(DeviceMemoryError, match="memory of cpu is full: CUDA out of memory"):
         engine.predict(np.zeros((1, 1, 16, 16, 16), np.float32))

@@ -66,7 +66,7 @@ def train(config: Path, run: Path) -> None:
 def final_weights(run: Path) -> dict[str, torch.Tensor]:
     state = checkpoints.load_newest(run / "checkpoints")
     assert state["step"] == 12
-    return state["method"]["average"]
+    return state["method"]["networks"]["average"]
 
 
 def steps_logged(run: Path) -> list[int]:

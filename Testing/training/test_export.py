@@ -15,7 +15,7 @@ from LiverMRISegLib.training.export import export
 def run(tmp_path):
     config = AnySequenceConfig(network="stunet-xxs", organs=("liver", "spleen", "stomach"))
     network = build_network(config.network, **config.network_kwargs)
-    torch.save({"step": 7, "method": {"average": network.state_dict()}}, tmp_path / "step_00000007.pt")
+    torch.save({"step": 7, "method": {"networks": {"average": network.state_dict()}}}, tmp_path / "step_00000007.pt")
     return config, tmp_path / "step_00000007.pt", network.state_dict()
 
 

@@ -49,5 +49,5 @@ def test_averaged_copy_follows_by_its_decay():
     torch.nn.init.constant_(source.weight, 1.0)
     average.update(source, step=10_000)
     assert average.model.weight.item() == pytest.approx(0.1)
-    average.update(source, step=0)
+    average.update(source, step=1)
     assert average.model.weight.item() == pytest.approx(0.1 + 0.9 * 0.9)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import numpy as np
 
@@ -25,18 +26,30 @@ class OpenVinoEngine:
         ov = import_openvino()
 
         spec = package.spec
-        graph = openvino_graph(spec.network.name, spec.network.kwargs, package.weights, spec.inference.patch, batch=1)
+        network, patch = spec.network, spec.inference.patch
+        graphs = (
+            openvino_graph(network.name, network.kwargs, package.member(m), patch, batch=1)
+            for m in range(network.members)
+        )
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _NAMES[precision]}
-        compiled = ov.Core().compile_model(graph, "CPU", options)
-        self._request = compiled.create_infer_request()
-        chosen = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+        core = ov.Core()
+        compiled = [core.compile_model(graph, "CPU", options) for graph in graphs]
+        self._requests = [model.create_infer_request() for model in compiled]
+        chosen = compiled[0].get_property("INFERENCE_PRECISION_HINT").to_string()
         self.device, self.batch = "cpu", 1
         self.name = f"openvino cpu {chosen}"
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """As `Engine.predict`; the graph takes one patch at a time."""
-        results = []
-        for image in batch:
-            self._request.infer([np.ascontiguousarray(image[None], np.float32)])
-            results.append(self._request.get_output_tensor(0).data[0].copy())
-        return np.stack(results)
+        return np.stack([self._mean(np.ascontiguousarray(image[None], np.float32)) for image in batch])
+
+    def _mean(self, image: np.ndarray) -> np.ndarray:
+        """The members' mean logits [C, Z, Y, X] of one image [1, C, Z, Y, X]."""
+        logits = [self._logits(request, image) for request in self._requests]
+        return logits[0] if len(logits) == 1 else np.mean(logits, axis=0)
+
+    @staticmethod
+    def _logits(request: Any, image: np.ndarray) -> np.ndarray:
+        request.infer([image])
+        found: np.ndarray = request.get_output_tensor(0).data[0].copy()
+        return found

@@ -26,15 +26,19 @@ class TorchEngine:
     def __init__(self, package: ModelPackage, device: str, precision: str = "auto") -> None:
         self._device = _checked(device)
         self._type = _number_type(self._device, precision)
-        spec = package.spec.network
-        network = build_network(spec.name, **dict(spec.kwargs))
-        network.load_state_dict({name: torch.from_numpy(array).float() for name, array in package.weights.items()})
-        network.eval().requires_grad_(False)
-        self._network = network.to(self._device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self._networks = [self._network(package, member) for member in range(package.spec.network.members)]
         # A GPU is filled by several tiles; a CPU is full with one, and a second only takes memory.
         self.batch = 1 if self._device.type == "cpu" else 4
         self.device = device
         self.name = f"torch {device} {str(self._type).removeprefix('torch.')}"
+
+    def _network(self, package: ModelPackage, member: int) -> torch.nn.Module:
+        spec = package.spec.network
+        network = build_network(spec.name, **dict(spec.kwargs))
+        network.load_state_dict({name: torch.from_numpy(a).float() for name, a in package.member(member).items()})
+        network.eval().requires_grad_(False)
+        moved: torch.nn.Module = network.to(self._device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        return moved
 
     @torch.inference_mode()
     def predict(self, batch: np.ndarray) -> np.ndarray:
@@ -44,8 +48,8 @@ class TorchEngine:
                 self._device, memory_format=torch.channels_last_3d
             )
             with torch.autocast(self._device.type, dtype=self._type, enabled=self._type != torch.float32):
-                logits = self._network(images)
-            result: np.ndarray = logits.float().cpu().numpy()
+                logits = sum(network(images).float() for network in self._networks) / len(self._networks)
+            result: np.ndarray = logits.cpu().numpy()
         except torch.OutOfMemoryError as error:
             raise DeviceMemoryError(f"the memory of {self.device} is full: {str(error).splitlines()[0]}") from error
         return result

@@ -1,0 +1,184 @@
+"""nnU-Net's augmentations by MONAI's transforms (methods.md 10.1), and a plain inversion of contrast beside them.
+
+A patch is drawn in two views: `weak`, which is only turned, scaled and mirrored, and `strong`, whose intensities
+are changed as well. Everything is drawn from the generator that is handed in: the same seed gives the same patch.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import set_track_meta
+from monai.transforms import (
+    Affine,
+    Compose,
+    RandAdjustContrast,
+    RandGaussianNoise,
+    RandGaussianSmooth,
+    RandScaleIntensity,
+    RandScaleIntensityFixedMean,
+    RandSimulateLowResolution,
+)
+
+Patch = tuple[int, int, int]
+_FLAT = 3.0  # a patch this many times wider than deep is turned within its slices only
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """nnU-Net's list with its own numbers; a probability of 0 turns an augmentation off.
+
+    `rotation` in degrees about each axis (a flat patch is turned by up to 180 degrees within its slices);
+    `mirror_axes` 0=Z, 1=Y, 2=X (in LPS order axis 2 exchanges left and right). MONAI draws the deviation of the
+    noise evenly where nnU-Net draws its variance. `inversion` is ours: the image's sign is turned, the cheapest way
+    to see T2's contrast in T1's.
+    """
+
+    rotation: float = 30.0
+    rotation_probability: float = 0.2
+    scale: tuple[float, float] = (0.7, 1.4)
+    scale_probability: float = 0.2
+    mirror_axes: tuple[int, ...] = ()
+    noise: float = 0.316
+    noise_probability: float = 0.1
+    blur: tuple[float, float] = (0.5, 1.0)
+    blur_probability: float = 0.2
+    brightness: tuple[float, float] = (0.75, 1.25)
+    brightness_probability: float = 0.15
+    contrast: tuple[float, float] = (0.75, 1.25)
+    contrast_probability: float = 0.15
+    low_resolution_probability: float = 0.25
+    gamma: tuple[float, float] = (0.7, 1.5)
+    inverted_gamma_probability: float = 0.1
+    gamma_probability: float = 0.3
+    inversion: float = 0.0
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How a patch lies in a case: `centre` voxel, `angles` in radians about Z, Y, X, `scale`, and mirrored axes."""
+
+    centre: tuple[int, int, int]
+    angles: tuple[float, float, float]
+    scale: float
+    mirrored: tuple[int, ...]
+
+    @property
+    def is_straight(self) -> bool:
+        """Whether nothing is interpolated."""
+        return not any(self.angles) and self.scale == 1.0
+
+
+class Augmenter:
+    """Draws placements, cuts patches and changes intensities as the config says."""
+
+    def __init__(self, config: AugmentationConfig, patch: Patch) -> None:
+        self.config, self.patch = config, patch
+        set_track_meta(False)
+
+    def place(self, centre: Sequence[int], random: np.random.Generator) -> Placement:
+        """A placement around `centre`."""
+        config = self.config
+        angles, scale = (0.0, 0.0, 0.0), 1.0
+        if random.random() < config.rotation_probability:
+            angles = self._angles(random)
+        if random.random() < config.scale_probability:
+            # As nnU-Net: enlarging and reducing are equally likely.
+            low, high = config.scale
+            scale = float(random.uniform(low, 1.0) if random.random() < 0.5 else random.uniform(1.0, high))
+        mirrored = tuple(axis for axis in config.mirror_axes if random.random() < 0.5)
+        return Placement((int(centre[0]), int(centre[1]), int(centre[2])), angles, scale, mirrored)
+
+    def _angles(self, random: np.random.Generator) -> tuple[float, float, float]:
+        if max(self.patch) / self.patch[0] > _FLAT:
+            return (float(random.uniform(-math.pi, math.pi)), 0.0, 0.0)
+        limit = math.radians(self.config.rotation)
+        z, y, x = random.uniform(-limit, limit, 3)
+        return (float(z), float(y), float(x))
+
+    def cut(self, array: np.ndarray, placement: Placement, *, is_labels: bool = False) -> torch.Tensor:
+        """The patch [Z, Y, X] of `array` there; outside the array the image's minimum, or background."""
+        size = self.patch if placement.is_straight else self._enlarged(placement)
+        cut = _box(array, placement.centre, size, 0 if is_labels else None)
+        if not placement.is_straight:
+            turn = Affine(
+                rotate_params=placement.angles,
+                scale_params=(placement.scale,) * 3,
+                spatial_size=self.patch,
+                mode="nearest" if is_labels else "bilinear",
+                padding_mode="border",
+                image_only=True,
+            )
+            cut = turn(torch.from_numpy(cut.astype(np.float32))[None])[0].numpy()
+        turned = np.flip(cut, placement.mirrored) if placement.mirrored else cut
+        kind = np.uint8 if is_labels else np.float32
+        return torch.from_numpy(np.ascontiguousarray(turned, dtype=kind))
+
+    def _enlarged(self, placement: Placement) -> Patch:
+        """The box that holds the turned and scaled patch, by its corners."""
+        half = np.array(self.patch) / 2
+        corners = np.array(list(itertools.product(*((-h, h) for h in half))))
+        reach = np.abs(corners @ _rotation(placement.angles).T).max(0) * placement.scale
+        z, y, x = (2 * math.ceil(r) + 2 for r in reach)
+        return (z, y, x)
+
+    def change_intensities(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
+        """The strong view [Z, Y, X] of a patch."""
+        seed = int(random.integers(2**31))
+        changed = self._chain.set_random_state(seed)(image[None])[0]
+        if random.random() < self.config.inversion:
+            changed = changed.max() + changed.min() - changed
+            changed = (changed - changed.mean()) / changed.std().clamp(min=1e-6) * image.std() + image.mean()
+        return torch.as_tensor(changed, dtype=torch.float32)
+
+    @cached_property
+    def _chain(self) -> Compose:
+        c = self.config
+        steps: list[Callable[..., Any]] = [
+            RandGaussianNoise(c.noise_probability, std=c.noise),
+            RandGaussianSmooth(c.blur, c.blur, c.blur, c.blur_probability),
+            RandScaleIntensity((c.brightness[0] - 1, c.brightness[1] - 1), c.brightness_probability),
+            RandScaleIntensityFixedMean(
+                c.contrast_probability, (c.contrast[0] - 1, c.contrast[1] - 1), preserve_range=True
+            ),
+            RandSimulateLowResolution(c.low_resolution_probability),
+            RandAdjustContrast(c.inverted_gamma_probability, c.gamma, invert_image=True, retain_stats=True),
+            RandAdjustContrast(c.gamma_probability, c.gamma, retain_stats=True),
+        ]
+        return Compose(steps)
+
+
+def _rotation(angles: Sequence[float]) -> np.ndarray:
+    """The product of the turns about the three axes."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        first, second = (a for a in range(3) if a != axis)
+        turn = np.eye(3)
+        turn[first, first] = turn[second, second] = math.cos(angle)
+        turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
+        matrix = matrix @ turn
+    return matrix
+
+
+def _box(array: np.ndarray, centre: Sequence[int], size: Sequence[int], fill: float | None) -> np.ndarray:
+    """The box of `size` around `centre`, padded with `fill` (None: the box's own minimum) beyond the array."""
+    lower = [c - s // 2 for c, s in zip(centre, size, strict=True)]
+    inside = tuple(
+        slice(min(max(0, lo), n), max(0, min(n, lo + s))) for lo, s, n in zip(lower, size, array.shape, strict=True)
+    )
+    part = np.array(array[inside])
+    around = [
+        (s.start - lo, lo + n - s.stop) if s.stop > s.start else (0, n)
+        for s, lo, n in zip(inside, lower, size, strict=True)
+    ]
+    if not any(before or after for before, after in around):
+        return part
+    value = fill if fill is not None else (part.min() if part.size else array.min())
+    return np.pad(part, around, constant_values=value)

@@ -1,0 +1,73 @@
+"""Which scans of the datalists take part in a training, and as what."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist
+from LiverMRISegLib.errors import UsageError
+
+logger = logging.getLogger(__name__)
+Listed = tuple[Datalist, Scan]
+
+
+@dataclass(frozen=True)
+class PoolConfig:
+    """A choice of scans; an empty field takes all. `sequences` as in `anatomy.Sequence`."""
+
+    sequences: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
+    patients: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pools:
+    """Scans with the datalist that each is from."""
+
+    labelled: list[Listed]
+    unlabelled: list[Listed]
+    validation: list[Listed]
+
+
+def choose_pools(datalists: Sequence[Path], labelled: PoolConfig, unlabelled: PoolConfig) -> Pools:
+    """Read the datalists and choose.
+
+    Labelled are the chosen scans of split "train" that have labels; unlabelled all other chosen scans of that split,
+    labels or not (they are not read). Validation are the labelled scans of split "validation" that fit `labelled`'s
+    or `unlabelled`'s sequences. Split "test" takes no part in training, ever.
+
+    Raises:
+        InputError: a datalist cannot be read.
+        UsageError: nothing to train on, or a patient that is nowhere.
+    """
+    lists = [read_datalist(path) for path in datalists]
+    with_labels = _chosen(lists, labelled, "train", needs_labels=True)
+    taken = {scan.image for _, scan in with_labels}
+    others = [(d, s) for d, s in _chosen(lists, unlabelled, "train") if s.image not in taken]
+    sequences = labelled.sequences + unlabelled.sequences if labelled.sequences and unlabelled.sequences else ()
+    validation = _chosen(lists, PoolConfig(sequences), "validation", needs_labels=True)
+    if not with_labels:
+        raise UsageError(f"no labelled scan of split 'train' fits {labelled} in {', '.join(map(str, datalists))}")
+    logger.info("scans: %d labelled, %d unlabelled, %d to validate", len(with_labels), len(others), len(validation))
+    return Pools(with_labels, others, validation)
+
+
+def _chosen(lists: Sequence[Datalist], pool: PoolConfig, split: str, *, needs_labels: bool = False) -> list[Listed]:
+    known = {scan.patient for datalist in lists for scan in datalist.scans}
+    for patient in pool.patients:
+        if patient not in known:
+            raise UsageError(f"no datalist has a patient '{patient}'; the first are: {', '.join(sorted(known)[:5])}")
+    return [
+        (datalist, scan)
+        for datalist in lists
+        for scan in datalist.pool(
+            split=split,
+            sequences=pool.sequences or None,
+            vendors=pool.vendors or None,
+            labelled=True if needs_labels else None,
+        )
+        if not pool.patients or scan.patient in pool.patients
+    ]

@@ -1,0 +1,189 @@
+"""Volumes prepared once for training and kept on disk, keyed by their content.
+
+A prepared case is what inference makes of a volume (`inference.preparation`), with its label map on the same grid.
+Its key is the hash of the files, the preparation and the organs, so that a changed file or setting is another case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from LiverMRISegLib.anatomy import organ_named
+from LiverMRISegLib.data.datalist import Datalist, Scan
+from LiverMRISegLib.errors import InputError, OutputError, UsageError
+from LiverMRISegLib.inference.assembly import labels_on_grid
+from LiverMRISegLib.inference.preparation import Prepared, prepare
+from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+_VERSION = 1
+_FOREGROUND_VOXELS = 10_000  # kept per class, as nnU-Net does
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """`image` float32 and `labels` uint8 (or None) [Z, Y, X] on the prepared grid, mapped from disk.
+
+    `foreground` maps each class present to some of its voxels, int [N, 3].
+    """
+
+    name: str
+    image: np.ndarray
+    labels: np.ndarray | None
+    foreground: Mapping[int, np.ndarray]
+
+
+class PreparedCases:
+    """The cache: a folder below which every case is a folder of .npy files.
+
+    `organs` get the values 1, 2, ... ; values of a label map that are none of them are background.
+    """
+
+    def __init__(self, folder: Path, preparation: PreparationSpec, organs: Sequence[str]) -> None:
+        self.folder, self.preparation = folder, preparation
+        self.organs = [organ_named(organ).name for organ in organs]
+
+    def load_all(self, scans: Sequence[tuple[Datalist, Scan]], *, labelled: bool) -> list[PreparedCase]:
+        """All of `scans`, prepared where they are not yet; with a progress bar where there is work.
+
+        Raises:
+            InputError: naming every volume that cannot be used.
+            OutputError: the cache cannot be written, e.g. because the disk is full.
+        """
+        cases, problems = [], []
+        for datalist, scan in tqdm(scans, "volumes", disable=None, leave=False, dynamic_ncols=True):
+            try:
+                cases.append(self.load(datalist, scan, labelled=labelled))
+            except InputError as error:
+                problems.append(str(error))
+        if problems:
+            listed = "\n  ".join(problems)
+            raise InputError(
+                f"{len(problems)} of {len(scans)} volumes cannot be used; mend them or take them out of "
+                f"the datalist:\n  {listed}"
+            )
+        return cases
+
+    def load(self, datalist: Datalist, scan: Scan, *, labelled: bool) -> PreparedCase:
+        """One case; its labels only if `labelled`. Errors as `load_all`."""
+        labels = scan.labels if labelled else None
+        folder = self.folder / self._key(datalist, scan.image, labels)
+        if not folder.is_dir():
+            self._make(datalist, scan, labels, folder)
+        name = f"{scan.patient} {scan.sequence}"
+        try:
+            image = np.load(folder / "image.npy", mmap_mode="r")
+            if labels is None:
+                return PreparedCase(name, image, None, {})
+            foreground = {int(p.stem[6:]): np.load(p) for p in sorted(folder.glob("class_*.npy"))}
+            return PreparedCase(name, image, np.load(folder / "labels.npy", mmap_mode="r"), foreground)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{folder}: the cache is damaged ({error}); remove this folder") from error
+
+    def _key(self, datalist: Datalist, image: Path, labels: Path | None) -> str:
+        values = {str(v): o for v, o in datalist.values.items()} if labels else {}
+        facts = [_VERSION, asdict(self.preparation), self.organs if labels else [], values]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for path in (image, *([labels] if labels else [])):
+            for file in _files(path):
+                digest.update(file.name.encode() + b"\0" + _hash_of(file))
+        return digest.hexdigest()[:32]
+
+    def _make(self, datalist: Datalist, scan: Scan, labels: Path | None, folder: Path) -> None:
+        volume = _read(scan.image)
+        prepared = prepare(volume, self.preparation)
+        arrays = {"image": prepared.image}
+        if labels is not None:
+            table = _translation(datalist, self.organs)
+            found = self._labels(labels, volume, prepared, table)
+            arrays["labels"] = found
+            arrays.update({f"class_{c}": _some_voxels(found == c) for c in np.unique(found[found > 0])})
+        _write_folder(folder, arrays)
+
+    def _labels(self, path: Path, volume: Volume, prepared: Prepared, table: np.ndarray) -> np.ndarray:
+        """The label map on the prepared grid: each class interpolated linearly, the highest wins (as nnU-Net)."""
+        labelmap = read_labelmap(path)
+        if not labelmap.geometry.is_close(volume.geometry, 0.05):
+            raise InputError(f"{path}: lies on another grid than its image {volume.name}; resample it to the image")
+        turned = prepared.change.apply(table[labelmap.array])
+        if turned.shape == prepared.image.shape:
+            return np.ascontiguousarray(turned)
+        shares = np.stack([turned == c for c in range(len(self.organs) + 1)]).astype(np.float32)
+        shape = prepared.image.shape
+        return labels_on_grid(shares, (shape[0], shape[1], shape[2]))
+
+
+def _read(path: Path) -> Volume:
+    volume = read_volume(path)
+    if not np.isfinite(volume.array).all():
+        raise InputError(f"{path}: holds NaN or infinite values; mend the volume")
+    return volume
+
+
+def _translation(datalist: Datalist, organs: Sequence[str]) -> np.ndarray:
+    """Table [256] from the datalist's values to ours."""
+    known = {organ_named(name).name for name in datalist.values.values()}
+    for organ in organs:
+        if organ not in known:
+            raise UsageError(f"datalist {datalist.name} has no labels of '{organ}'; it has: {', '.join(sorted(known))}")
+    table = np.zeros(256, np.uint8)
+    for value, name in datalist.values.items():
+        if organ_named(name).name in organs:
+            table[value] = 1 + organs.index(organ_named(name).name)
+    return table
+
+
+def _some_voxels(mask: np.ndarray) -> np.ndarray:
+    voxels = np.argwhere(mask).astype(np.int16)
+    if len(voxels) > _FOREGROUND_VOXELS:
+        voxels = np.random.default_rng(0).choice(voxels, _FOREGROUND_VOXELS, replace=False)
+    return voxels
+
+
+def _write_folder(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Whole or not at all; two processes may make the same case at once, and either's is kept."""
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".making_", dir=folder.parent))
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array)
+        if not folder.is_dir():
+            temporary.replace(folder)
+    except OSError as error:
+        if folder.is_dir():
+            return
+        raise OutputError(f"{folder.parent}: the cache cannot be written ({error.strerror})") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _files(path: Path) -> Iterator[Path]:
+    if path.is_dir():
+        yield from (p for p in sorted(path.iterdir()) if p.is_file())
+    else:
+        yield path
+
+
+def _hash_of(file: Path) -> bytes:
+    digest = hashlib.sha256()
+    try:
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+        return digest.digest()
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from error

@@ -1,0 +1,141 @@
+"""Cross pseudo supervision (Chen et al. 2021; papers 000/001, eq. 4 to 7): two networks label for each other.
+
+Both see the same augmented volumes. L = L_s + weight * L_cps, with L_s the supervised loss of both networks and
+L_cps the cross entropy of each against the other's labels, through which no gradient flows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.training.losses import (
+    CrossEntropy,
+    DeepSupervision,
+    DiceCrossEntropy,
+    FinestOnly,
+    SquaredDiceCrossEntropy,
+)
+from LiverMRISegLib.training.method import SegmentationMethod
+from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.schedules import sigmoid_ramp
+from LiverMRISegLib.training.validation import Validation
+
+
+@dataclass(frozen=True)
+class CpsPreset:
+    """How a publication weighs the terms.
+
+    `supervised`: the loss against labels. `weight`: of L_cps, multiplied by a sigmoid ramp over all steps if `ramp`.
+    `on_labelled`: whether L_cps counts labelled volumes too.
+    """
+
+    supervised: torch.nn.Module
+    weight: float
+    ramp: bool
+    on_labelled: bool
+
+
+# The paper gives cross entropy and both kinds of volumes, but no weight: 1.5 is the original's. "dice" is ours: the
+# loss of our supervised training, so that a comparison with it shows what the unlabelled volumes add and nothing else.
+PRESETS: Mapping[str, CpsPreset] = MappingProxyType({
+    "paper": CpsPreset(DeepSupervision(CrossEntropy()), 1.5, ramp=False, on_labelled=True),
+    "original": CpsPreset(FinestOnly(CrossEntropy()), 1.5, ramp=False, on_labelled=True),
+    "ssl4mis": CpsPreset(FinestOnly(SquaredDiceCrossEntropy()), 0.1, ramp=True, on_labelled=False),
+    "dice": CpsPreset(DeepSupervision(DiceCrossEntropy()), 1.0, ramp=True, on_labelled=True),
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CrossPseudoConfig:
+    """`preset`: "paper", "original" (TorchSemiSeg), "ssl4mis" or "dice"; `weight` replaces the preset's if not 0."""
+
+    preset: str = "paper"
+    weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(f"unknown preset '{self.preset}'; known are: {', '.join(PRESETS)}")
+
+
+class Pair(torch.nn.Module):
+    """Two networks that are trained as one module."""
+
+    def __init__(self, first: torch.nn.Module, second: torch.nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, images: torch.Tensor) -> tuple[Any, Any]:
+        """What each makes of the images [B, 1, Z, Y, X]."""
+        return self.first(images), self.second(images)
+
+
+class CrossPseudoSupervision(SegmentationMethod):
+    """For streams "labelled" and "unlabelled". Branches: "first" and "second" ("mean" is both).
+
+    Args:
+        first: one network; gives the logits of all scales.
+        second: the other, with the same body perhaps, but never with the same heads.
+        cps: preset and weight.
+        steps: of the whole training, for the ramp.
+        config: which optimizer.
+        validation: what to score on.
+        fabric: device and precision.
+        branch: scored and exported.
+
+    Raises:
+        UsageError: the networks are equal, so that neither could teach the other.
+    """
+
+    def __init__(
+        self,
+        first: torch.nn.Module,
+        second: torch.nn.Module,
+        cps: CrossPseudoConfig,
+        steps: int,
+        config: OptimizerConfig,
+        validation: Validation,
+        fabric: Fabric,
+        branch: str = "mean",
+    ) -> None:
+        if all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)):
+            raise UsageError("cross pseudo supervision needs two different networks; give their heads different seeds")
+        super().__init__(Pair(first, second), config, validation, fabric, branch)
+        self.preset = PRESETS[cps.preset]
+        self.weight, self.steps = cps.weight or self.preset.weight, steps
+
+    @property
+    def branches(self) -> Mapping[str, torch.nn.Module]:
+        """As `SegmentationMethod.branches`."""
+        pair = self.module
+        return {"first": pair.first, "second": pair.second}  # type: ignore[dict-item]
+
+    def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
+        """Eq. 7, and its two terms."""
+        labelled = batch["labelled"]["strong"]
+        images = torch.cat([labelled, batch["unlabelled"]["strong"]]) if "unlabelled" in batch else labelled
+        labels = self.to_device(batch["labelled"]["labels"])
+        first, second = self.model(self.to_device(images))
+        count = len(labelled)
+        supervised = sum(
+            self.preset.supervised([scale[:count] for scale in outputs], labels) for outputs in (first, second)
+        )
+        begin = 0 if self.preset.on_labelled else count
+        cross = cross_pseudo_loss(first[0][begin:], second[0][begin:])
+        weight = self.weight * (sigmoid_ramp(step, self.steps) if self.preset.ramp else 1.0)
+        return {"loss": supervised + weight * cross, "supervised": supervised, "cross": cross}
+
+
+def cross_pseudo_loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """CE(first, argmax second) + CE(second, argmax first), of logits [B, C, ...] (eq. 5 and 6); 0 of nothing."""
+    if len(first) == 0:
+        return first.sum() * 0 + second.sum() * 0
+    first, second = first.float(), second.float()
+    return F.cross_entropy(first, second.argmax(1)) + F.cross_entropy(second, first.argmax(1))

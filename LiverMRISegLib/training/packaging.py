@@ -1,0 +1,61 @@
+"""From the networks of a checkpoint to the model package that inference loads."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.models.package import member_prefix, save_package
+from LiverMRISegLib.models.specification import ModelSpec, OrganRule
+
+# Volumes of adult organs outside which a person should look twice, in mL: wide on purpose.
+_PLAUSIBLE_ML: Mapping[str, tuple[float, float]] = {
+    "liver": (600.0, 3500.0),
+    "right kidney": (60.0, 400.0),
+    "left kidney": (60.0, 400.0),
+    "spleen": (40.0, 1200.0),
+    "pancreas": (20.0, 200.0),
+    "gallbladder": (2.0, 150.0),
+    "stomach": (30.0, 1200.0),
+}
+
+
+def organ_rules(organs: Sequence[str]) -> dict[str, OrganRule]:
+    """The usual clean-up of every organ: the largest component, without holes."""
+    return {o: OrganRule(keep_largest=True, fill_holes=True, plausible_ml=_PLAUSIBLE_ML.get(o)) for o in organs}
+
+
+def branch_weights(checkpoint: Mapping[str, Any], branch: str) -> list[dict[str, np.ndarray]]:
+    """The tensors of one branch of a checkpoint, or of all where `branch` is "mean"; float16.
+
+    Raises:
+        ModelError: the checkpoint has no such branch.
+    """
+    networks = checkpoint["method"]["networks"]
+    if branch != "mean" and branch not in networks:
+        raise ModelError(f"the checkpoint has no branch '{branch}'; it has: {', '.join(networks)}, mean")
+    chosen = networks.values() if branch == "mean" else [networks[branch]]
+    return [{key: tensor.numpy().astype(np.float16) for key, tensor in network.items()} for network in chosen]
+
+
+def write_package(spec: ModelSpec, members: Sequence[Mapping[str, np.ndarray]], path: Path) -> Path:
+    """Write a package of one or several networks; a package that a run wrote there before is replaced.
+
+    Raises:
+        ModelError: the weights are not those of the spec's network.
+        OutputError: it cannot be written.
+    """
+    weights = dict(members[0])
+    if len(members) > 1:
+        weights = {member_prefix(m) + name: a for m, tensors in enumerate(members) for name, a in tensors.items()}
+    fresh = path.with_name(f".new_{path.name}")
+    shutil.rmtree(fresh, ignore_errors=True)
+    save_package(spec, weights, fresh)
+    shutil.rmtree(path, ignore_errors=True)
+    fresh.replace(path)
+    return path

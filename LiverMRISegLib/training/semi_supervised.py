@@ -1,0 +1,98 @@
+"""The stages that learn from unlabelled volumes as well: cross pseudo supervision, copy-paste, MiDSS."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lightning_fabric import Fabric
+
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.training.bidirectional_copy_paste import BidirectionalCopyPaste, CopyPasteConfig
+from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig, CrossPseudoSupervision
+from LiverMRISegLib.training.intermediate_domains import IntermediateDomains, IntermediateDomainsConfig
+from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.stage import StageConfig, run_stage
+from LiverMRISegLib.training.validation import Validation
+
+# Far from any seed that a person gives: the second network's.
+_SECOND_SEED = 7_919
+
+
+def _loop(steps: int) -> LoopConfig:
+    return LoopConfig(steps=steps, learning_rate=1e-4, gradient_clip=12.0)
+
+
+@dataclass(frozen=True)
+class CrossPseudoStageConfig(StageConfig):
+    """Config of `scripts/train/cross_pseudo_supervision.py`.
+
+    The paper: batches of 4 (2 labelled, 2 unlabelled here), at most 36 epochs, Adam; its learning rate is not given,
+    1e-4 is ours. Branches: "first", "second", and "mean", the package of both.
+    """
+
+    cps: CrossPseudoConfig = field(default_factory=CrossPseudoConfig)
+    loop: LoopConfig = field(default_factory=lambda: _loop(9_000))
+    branch: str = "mean"
+
+
+@dataclass(frozen=True)
+class CopyPasteStageConfig(StageConfig):
+    """Config of `scripts/train/bidirectional_copy_paste.py`; 2,000 + 15,000 steps as the authors. Adam at 1e-4 is ours.
+
+    Branches: "student" and "teacher".
+    """
+
+    copy_paste: CopyPasteConfig = field(default_factory=CopyPasteConfig)
+    loop: LoopConfig = field(default_factory=lambda: _loop(17_000))
+    branch: str = "student"
+
+
+@dataclass(frozen=True)
+class IntermediateDomainsStageConfig(StageConfig):
+    """Config of `scripts/train/intermediate_domains.py`; Adam at 1e-4 is ours. Branches: "student" and "teacher"."""
+
+    domains: IntermediateDomainsConfig = field(default_factory=IntermediateDomainsConfig)
+    loop: LoopConfig = field(default_factory=lambda: _loop(30_000))
+    branch: str = "student"
+
+
+def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
+    """Train; errors as `run_stage`."""
+
+    def make(fabric: Fabric, validation: Validation) -> CrossPseudoSupervision:
+        seed, deep = config.loop.seed, True
+        first = config.new_network(seed, deep_supervision=deep)
+        second = config.new_network(seed + _SECOND_SEED, deep_supervision=deep)
+        optimizer, steps = config.optimizer, config.loop.steps
+        return CrossPseudoSupervision(first, second, config.cps, steps, optimizer, validation, fabric, config.branch)
+
+    return run_stage(config, make, unlabelled=True)
+
+
+def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
+    """Train; errors as `run_stage`."""
+    _refuse_painted(config)
+
+    def make(fabric: Fabric, validation: Validation) -> BidirectionalCopyPaste:
+        network = config.new_network(config.loop.seed, deep_supervision=False)
+        optimizer, steps = config.optimizer, config.loop.steps
+        return BidirectionalCopyPaste(network, config.copy_paste, steps, optimizer, validation, fabric, config.branch)
+
+    return run_stage(config, make, unlabelled=True)
+
+
+def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResult:
+    """Train; errors as `run_stage`."""
+    _refuse_painted(config)
+
+    def make(fabric: Fabric, validation: Validation) -> IntermediateDomains:
+        network = config.new_network(config.loop.seed, deep_supervision=False)
+        optimizer, steps = config.optimizer, config.loop.steps
+        return IntermediateDomains(network, config.domains, steps, optimizer, validation, fabric, config.branch)
+
+    return run_stage(config, make, unlabelled=True)
+
+
+def _refuse_painted(config: StageConfig) -> None:
+    if config.data.painted.batch:
+        raise UsageError("painted images have voxels without truth, which copy-paste cannot mix; set painted.batch 0")

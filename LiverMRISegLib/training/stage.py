@@ -1,0 +1,227 @@
+"""What every stage on datalists does: read and prepare the data, build networks, train, write the model package."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+
+from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter
+from LiverMRISegLib.data.body_sources import BodySource, load_bodies
+from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
+from LiverMRISegLib.data.pools import PoolConfig, Pools, choose_pools
+from LiverMRISegLib.data.prepared import PreparedCase, PreparedCases
+from LiverMRISegLib.data.streams import CaseStream, JoinedStream, PaintedStream, StepBatches, Stream, feed
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
+from LiverMRISegLib.networks.factory import build_network
+from LiverMRISegLib.training import checkpoints, loop
+from LiverMRISegLib.training.configuration import check_same_run, to_plain, write_config
+from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.method import SegmentationMethod
+from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.packaging import branch_weights, organ_rules, write_package
+from LiverMRISegLib.training.starts import load_start
+from LiverMRISegLib.training.validation import LabelledImage, Validation
+
+logger = logging.getLogger(__name__)
+# What may differ when a run is gone on with: it does not change what is learnt.
+_FREE_KEYS = ("run", "branch", "name", "version", "data.workers", "data.cache", "loop.steps", "loop.log_every",
+              "loop.validate_every", "loop.checkpoint_every", "loop.accelerator", "loop.devices")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PaintedConfig:
+    """Images painted from label maps (domain randomisation) beside the labelled ones: `batch` of them per step.
+
+    `data` is the folder that `sources` are looked for in. Patch and spacing are those of the stage.
+    """
+
+    batch: int = 0
+    data: Path = Path("../shared/data")
+    sources: tuple[BodySource, ...] = ()
+    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which volumes, how they are prepared and how patches of them are drawn. Triples are [Z, Y, X].
+
+    `organs` get the values 1, 2, ... `orientation`: code, or empty to keep the files' own. `labelled_batch` and
+    `unlabelled_batch`: patches per step over all processes. `foreground`: share of patches centred on an organ.
+    `workers`: processes that make batches beside the training. `cache`: folder of prepared volumes, shared by runs.
+    """
+
+    datalists: tuple[Path, ...] = ()
+    organs: tuple[str, ...] = ("liver",)
+    labelled: PoolConfig = field(default_factory=PoolConfig)
+    unlabelled: PoolConfig = field(default_factory=PoolConfig)
+    cache: Path = Path("runs/cache")
+    spacing: tuple[float, float, float] = (3.0, 1.5, 1.5)
+    orientation: str = "LPS"
+    normalisation: str = "z-score"
+    patch: tuple[int, int, int] = (64, 128, 128)
+    labelled_batch: int = 2
+    unlabelled_batch: int = 2
+    foreground: float = 0.33
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    painted: PaintedConfig = field(default_factory=PaintedConfig)
+    workers: int = 2
+
+    def __post_init__(self) -> None:
+        paired = [organ for organ in self.organs if organ_named(organ).is_paired]
+        if paired and 2 in self.augmentation.mirror_axes:
+            raise UsageError(f"mirror_axes must not hold 2 (left and right) when '{paired[0]}' is to be told apart")
+
+    @property
+    def preparation(self) -> PreparationSpec:
+        """The preparation in training and, by the model package, in inference."""
+        return PreparationSpec(self.spacing, self.orientation or None, self.normalisation)
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """What all stages on datalists have in common.
+
+    `network`: "stunet-xxs" to "stunet-h", or "stunet" with six `widths`. `start`: a model package or STU-Net
+    checkpoint to begin from, empty for random weights; its heads are replaced unless `keep_heads`. `branch`: which
+    network is validated and exported. `name` and `version`: of the package `run`/model.
+    """
+
+    run: Path = Path("runs/training")
+    data: DataConfig = field(default_factory=DataConfig)
+    network: str = "stunet-s"
+    widths: tuple[int, ...] = ()
+    strides: tuple[tuple[int, int, int], ...] = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
+    start: str = ""
+    keep_heads: bool = False
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    branch: str = "average"
+    name: str = "liver"
+    version: str = "1.0"
+
+    @property
+    def network_kwargs(self) -> dict[str, Any]:
+        """Arguments of the network but deep supervision, as the model package holds them."""
+        plain = {
+            "in_channels": 1,
+            "out_channels": len(self.data.organs) + 1,
+            "strides": [list(s) for s in self.strides],
+        }
+        return plain | ({"widths": list(self.widths)} if self.widths else {})
+
+    def new_network(self, seed: int, *, deep_supervision: bool) -> torch.nn.Module:
+        """The network with random weights of `seed`, and then those of `start`."""
+        torch.manual_seed(seed)
+        network = build_network(self.network, deep_supervision=deep_supervision, **self.network_kwargs)
+        if self.start:
+            load_start(network, self.start, self.data.organs if self.keep_heads else ())
+        return network
+
+
+MakeMethod = Callable[[Fabric, Validation], SegmentationMethod]
+
+
+def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> RunResult:
+    """Train what `make` makes, or go on with it, and write the package `config.run`/model.
+
+    Args:
+        config: of the stage.
+        make: makes the method, given devices and what to validate on.
+        unlabelled: whether the method takes unlabelled volumes.
+
+    Raises:
+        InputError, UsageError: data or names in the config that cannot be used.
+        OutputError: run folder or cache cannot be written.
+        TrainingError: the loss is not finite.
+    """
+    check_same_run(config, config.run / "config.yaml", _FREE_KEYS)
+    fabric = loop.make_fabric(config.loop)
+    pools = choose_pools(config.data.datalists, config.data.labelled, config.data.unlabelled)
+    with fabric.rank_zero_first():
+        streams, images = _streams(config, pools, unlabelled=unlabelled)
+    if fabric.is_global_zero:
+        config.run.mkdir(parents=True, exist_ok=True)
+        write_config(config, config.run / "config.yaml")
+    method = make(fabric, Validation(images, config.data.organs, InferenceSpec(config.data.patch)))
+    if not images:
+        logger.warning("no scan of split 'validation': the last weights are taken, not the best")
+    batches = StepBatches(streams, config.loop.steps, config.loop.seed, fabric.global_rank, fabric.world_size)
+    result = loop.train(method, feed(batches, config.data.workers), config.loop, config.run, fabric)
+    if fabric.is_global_zero:
+        _export(config, pools)
+    return result
+
+
+def _streams(config: StageConfig, pools: Pools, *, unlabelled: bool) -> tuple[dict[str, Stream], list[LabelledImage]]:
+    data = config.data
+    cache = PreparedCases(data.cache, data.preparation, data.organs)
+    augmenter = Augmenter(data.augmentation, data.patch)
+    labelled = cache.load_all(pools.labelled, labelled=True)
+    real = CaseStream(labelled, augmenter, data.labelled_batch, data.foreground)
+    streams: dict[str, Stream] = {"labelled": JoinedStream(real, _painted(data)) if data.painted.batch else real}
+    if unlabelled:
+        if not pools.unlabelled:
+            raise UsageError(f"no unlabelled scan of split 'train' fits {data.unlabelled}; this method needs some")
+        others = cache.load_all(pools.unlabelled, labelled=False)
+        streams["unlabelled"] = CaseStream(others, augmenter, data.unlabelled_batch)
+    held_out = cache.load_all(pools.validation, labelled=True)
+    return streams, [_image(case) for case in held_out]
+
+
+def _image(case: PreparedCase) -> LabelledImage:
+    if case.labels is None:
+        raise UsageError(f"{case.name}: has no labels to validate on")
+    return LabelledImage(case.image, case.labels)
+
+
+def _painted(data: DataConfig) -> PaintedStream:
+    if len(set(data.spacing)) > 1 or data.orientation != "LPS":
+        raise UsageError(f"painted images need an isotropic spacing and orientation LPS, not {data.spacing}")
+    bodies = load_bodies(data.painted.data, data.painted.sources, data.spacing[0])
+    settings = replace(data.painted.randomization, patch=data.patch, spacing=data.spacing[0])
+    return PaintedStream(bodies, SampleMaker(data.organs, settings, data.preparation), data.painted.batch)
+
+
+def _export(config: StageConfig, pools: Pools) -> None:
+    folder = config.run / "checkpoints"
+    best = folder / checkpoints.BEST
+    state = checkpoints.load(best) if pools.validation and best.exists() else checkpoints.load_newest(folder)
+    if state is None:
+        raise UsageError(f"{folder}: holds no checkpoint; loop.steps must be at least 1")
+    members = branch_weights(state, config.branch)
+    write_package(_specification(config, pools, state, len(members)), members, config.run / "model")
+    logger.info("%s written, from step %d", config.run / "model", state["step"])
+
+
+def _specification(config: StageConfig, pools: Pools, state: dict[str, Any], members: int) -> ModelSpec:
+    used = [*pools.labelled, *pools.unlabelled]
+    names: Sequence[str] = [organ_named(organ).name for organ in config.data.organs]
+    data = sorted({f"{datalist.name} ({datalist.licence})" for datalist, _ in used})
+    counts = {"labelled scans": len(pools.labelled), "unlabelled scans": len(pools.unlabelled)}
+    plain = to_plain(config)
+    shared = {key: value for key, value in plain.items() if key not in ("run", "data", "start")}
+    shared["start"] = Path(config.start).name if config.start else "random weights"
+    return ModelSpec(
+        name=config.name,
+        version=config.version,
+        task=f"{', '.join(names)} in MRI",
+        modality="MR",
+        sequences=tuple(sorted({scan.sequence for _, scan in used})),
+        labels=LabelSet.of(config.name, [organ_named(organ) for organ in config.data.organs]),
+        network=NetworkSpec(config.network, config.network_kwargs, members),
+        preparation=config.data.preparation,
+        inference=InferenceSpec(config.data.patch, mirror_axes=config.data.augmentation.mirror_axes),
+        postprocessing=organ_rules(names),
+        provenance=(
+            {"stage": type(config).__name__, "step": int(state["step"]), "data": data, **counts, "config": shared},
+        ),
+        weights_license="; ".join(sorted({datalist.licence for datalist, _ in used})),
+    )

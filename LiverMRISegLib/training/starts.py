@@ -1,0 +1,62 @@
+"""Where a network's first weights come from: a model package or one of the authors' STU-Net checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from LiverMRISegLib.anatomy import STUNET_105, LabelSet, organ_named
+from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.models.import_stunet import read_checkpoint
+
+_CHECKPOINT_ENDINGS = (".model", ".pth")
+_HEADS = "seg_outputs."
+
+
+def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ()) -> None:
+    """Give `network` the weights of `start`, all but its heads, which keep their random values (methods.md 1.5).
+
+    Args:
+        network: a STU-Net of the same size; strides may differ, weights do not depend on them.
+        start: a model's name or path, or a `.model` / `.pth` file of STU-Net's authors.
+        organs: if given, the heads are taken too, of background and these organs in this order.
+
+    Raises:
+        ModelError: the file cannot be used, or its network is of another size.
+        UsageError: an organ that the start does not have.
+    """
+    weights, labels = _weights_of(start)
+    own = network.state_dict()
+    taken = {}
+    for name, tensor in own.items():
+        source = weights.get(name)
+        if name.startswith(_HEADS):
+            if not organs or source is None:
+                continue
+            source = source[_rows(labels, organs, start)]
+        if source is None or source.shape != tuple(tensor.shape):
+            shape = "missing" if source is None else f"of shape {list(source.shape)}"
+            raise ModelError(f"{start}: tensor '{name}' is {shape}, {list(tensor.shape)} is needed; same network size?")
+        taken[name] = torch.from_numpy(np.asarray(source, np.float32))
+    network.load_state_dict({**own, **taken})
+
+
+def _weights_of(start: str) -> tuple[Mapping[str, np.ndarray], LabelSet]:
+    if Path(start).suffix in _CHECKPOINT_ENDINGS:
+        return read_checkpoint(Path(start)), STUNET_105
+    package = load_model(start)
+    if package.spec.network.members > 1:
+        raise ModelError(f"{start}: holds {package.spec.network.members} networks; start from a package of one")
+    return package.weights, package.spec.labels
+
+
+def _rows(labels: LabelSet, organs: Sequence[str], start: str) -> list[int]:
+    wanted = [organ_named(organ) for organ in organs]
+    for organ in wanted:
+        if organ not in labels.organs:
+            raise UsageError(f"{start} has no '{organ.name}', so its heads cannot be kept; leave keep_heads away")
+    return [0, *(labels.value_of(organ) for organ in wanted)]

@@ -1,0 +1,104 @@
+"""Semi-supervised methods on heart MR with 4 and 8 of 60 labels: heart_labels.py [--data DIR] [--rows SUBSTRING ...].
+
+Rows share network, steps, patches and augmentation; la_60 to la_79 are tested, no volume is validated on, so the last
+weights count. Several processes may share the work: each takes the rows that its --rows name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import LEFT_ATRIUM, LabelSet
+from LiverMRISegLib.data.augmentation import AugmentationConfig
+from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.data.pools import PoolConfig
+from LiverMRISegLib.training.bidirectional_copy_paste import CopyPasteConfig
+from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
+from LiverMRISegLib.training.loop import LoopConfig
+from LiverMRISegLib.training.stage import DataConfig
+from study import Row, copy_paste, cross_pseudo, intermediate_domains, run_row, supervised, table
+
+_LABELS = LabelSet.of("left atrium", [LEFT_ATRIUM])
+
+
+def datalist(data: Path) -> Datalist:
+    """60 volumes to train on, 20 to test on."""
+    folder = data.absolute() / "mr_left_atrium"
+    names = [f"la_{n:02d}" for n in range(80)]
+    scans = [
+        Scan(
+            name,
+            "T1WI",
+            folder / f"{name}.nii.gz",
+            folder / f"{name}_label.nii.gz",
+            split="train" if n < 60 else "test",
+        )
+        for n, name in enumerate(names)
+    ]
+    return Datalist("left atrium", "challenge terms, research use", {1: "left atrium"}, scans)
+
+
+def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Row]:
+    """The rows with this many labels."""
+    data = DataConfig(
+        datalists=(lists,),
+        organs=("left atrium",),
+        labelled=PoolConfig(patients=tuple(f"la_{n:02d}" for n in range(labels))),
+        cache=work / "cache",
+        spacing=(2.0, 2.0, 2.0),
+        orientation="",
+        patch=(24, 32, 40),
+        augmentation=AugmentationConfig(),
+        workers=0,
+    )
+    loop = LoopConfig(
+        steps=steps, learning_rate=1e-3, gradient_clip=12.0, log_every=100, checkpoint_every=500, seed=seed
+    )
+    common = {
+        "data": data,
+        "network": "stunet",
+        "widths": (8, 16, 32, 64, 64, 64),
+        "strides": ((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1)),
+        "loop": loop,
+    }
+    return [
+        supervised(f"supervised, {labels}", common),
+        cross_pseudo(f"CPS paper, {labels}", common, CrossPseudoConfig("paper")),
+        cross_pseudo(f"CPS dice, {labels}", common, CrossPseudoConfig("dice")),
+        copy_paste(f"BCP, {labels}", common, CopyPasteConfig(view="strong")),
+        intermediate_domains(f"MiDSS, {labels}", common),
+    ]
+
+
+def main() -> None:
+    """Run the rows asked for and show the table of all that are done."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("runs/heart"))
+    parser.add_argument("--rows", nargs="*", default=[""], help="parts of the names of the rows to run (all)")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    work: Path = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    lists = datalist(arguments.data)
+    write_datalist(lists, work / "datalist.json")
+    everything = [
+        row
+        for labels in (4, 8, 60)
+        for row in rows(work / "datalist.json", labels, work, arguments.steps, arguments.seed)
+        if labels < 60 or row.name.startswith("supervised")
+    ]
+    tests = lists.pool(split="test")
+    folder = work / f"steps_{arguments.steps}_seed_{arguments.seed}"
+    for row in everything:
+        if any(part in row.name for part in arguments.rows):
+            run_row(row, folder, tests, _LABELS)
+    print(table(everything, folder))
+
+
+if __name__ == "__main__":
+    main()

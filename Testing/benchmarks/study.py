@@ -1,0 +1,120 @@
+"""Studies of training methods: rows that share data, network and steps; each trains, is tested, keeps its scores."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.data.datalist import Scan
+from LiverMRISegLib.evaluation.metrics import evaluate_case
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.training.bidirectional_copy_paste import CopyPasteConfig
+from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
+from LiverMRISegLib.training.finetune import FinetuneConfig
+from LiverMRISegLib.training.finetune import run as run_finetune
+from LiverMRISegLib.training.semi_supervised import (
+    CopyPasteStageConfig,
+    CrossPseudoStageConfig,
+    IntermediateDomainsStageConfig,
+    run_bidirectional_copy_paste,
+    run_cross_pseudo_supervision,
+    run_intermediate_domains,
+)
+from LiverMRISegLib.training.stage import StageConfig
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+SCORES = "scores.json"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a study's table: what trains, and with which config."""
+
+    name: str
+    run: Callable[[Any], Any]
+    config: StageConfig
+
+
+def supervised(name: str, common: Mapping[str, Any], **changes: Any) -> Row:
+    """Labelled volumes alone."""
+    return Row(name, run_finetune, FinetuneConfig(**{**common, **changes, "branch": "last"}))
+
+
+def cross_pseudo(name: str, common: Mapping[str, Any], cps: CrossPseudoConfig, **changes: Any) -> Row:
+    """Cross pseudo supervision; one of the two networks is tested, so that no row is an ensemble."""
+    settings = {"branch": "first", **common, **changes, "cps": cps}
+    return Row(name, run_cross_pseudo_supervision, CrossPseudoStageConfig(**settings))
+
+
+def copy_paste(name: str, common: Mapping[str, Any], settings: CopyPasteConfig, **changes: Any) -> Row:
+    """BCP."""
+    config = CopyPasteStageConfig(**{**common, **changes, "copy_paste": settings, "branch": "student"})
+    return Row(name, run_bidirectional_copy_paste, config)
+
+
+def intermediate_domains(name: str, common: Mapping[str, Any], **changes: Any) -> Row:
+    """MiDSS."""
+    config = IntermediateDomainsStageConfig(**{**common, **changes, "branch": "student"})
+    return Row(name, run_intermediate_domains, config)
+
+
+def run_row(row: Row, folder: Path, tests: Sequence[Scan], labels: LabelSet) -> None:
+    """Train and test a row, unless its scores are there already."""
+    run = folder / row.name.replace(" ", "_").replace(",", "")
+    if (run / SCORES).exists():
+        return
+    logger.info("row %s", row.name)
+    row.run(replace(row.config, run=run))
+    scores = test(run / "model", tests, labels)
+    atomic_write_text(run / SCORES, json.dumps(scores, indent=1))
+
+
+def test(model: Path, tests: Sequence[Scan], labels: LabelSet) -> list[dict[str, Any]]:
+    """Dice (0 to 1) and HD95 (mm) of every test scan and organ, by the exported package on the scan's own grid."""
+    segmenter = Segmenter.load(model, "cpu")
+    scores = []
+    for scan in tests:
+        volume = read_volume(scan.image)
+        result = segmenter.segment(volume)
+        prediction = Volume(result.labelmap, result.geometry, scan.patient)
+        reference = read_labelmap(scan.labels) if scan.labels else prediction
+        for organ in evaluate_case(prediction, reference, result.labels, labels):
+            facts = {"patient": scan.patient, "sequence": scan.sequence, "vendor": scan.vendor, "organ": organ.organ}
+            scores.append({**facts, "dsc": organ.dsc, "hd95": organ.hd95})
+    return scores
+
+
+def table(rows: Sequence[Row], folder: Path, group: Callable[[dict[str, Any]], str] | None = None) -> str:
+    """Mean and SD over cases per row (and group), Dice x 100 and HD95 in mm; rows without scores are left out.
+
+    HD95 of a case without prediction is infinite: such cases are counted, not averaged.
+    """
+    lines = []
+    for row in rows:
+        path = folder / row.name.replace(" ", "_").replace(",", "") / SCORES
+        if not path.exists():
+            continue
+        scores = json.loads(path.read_text())
+        for name in sorted({group(s) for s in scores}) if group else [""]:
+            chosen = [s for s in scores if group is None or group(s) == name]
+            dice = 100 * np.array([s["dsc"] for s in chosen])
+            distance = np.array([s["hd95"] for s in chosen])
+            empty = int(np.isinf(distance).sum())
+            distance = distance[np.isfinite(distance)]
+            hd95 = f"{distance.mean():.1f} ({distance.std():.1f})" if len(distance) else "-"
+            lines.append(
+                f"| {row.name} | {name} | {len(chosen)} | {dice.mean():.2f} ({dice.std():.2f}) | {dice.min():.1f} "
+                f"| {hd95} | {empty} |"
+            )
+    header = "| row | group | cases | Dice (SD) | lowest | HD95 mm (SD) | empty |\n|---|---|---|---|---|---|---|"
+    return "\n".join([header, *lines])

@@ -1,0 +1,11 @@
+"""Bidirectional copy-paste (BCP) on labelled and unlabelled volumes: bidirectional_copy_paste.py --config CONFIG."""
+
+from __future__ import annotations
+
+import sys
+
+from LiverMRISegLib.training.script import run_script
+from LiverMRISegLib.training.semi_supervised import CopyPasteStageConfig, run_bidirectional_copy_paste
+
+if __name__ == "__main__":
+    sys.exit(run_script(CopyPasteStageConfig, run_bidirectional_copy_paste))

@@ -1,0 +1,11 @@
+"""Cross pseudo supervision on labelled and unlabelled volumes: cross_pseudo_supervision.py --config CONFIG."""
+
+from __future__ import annotations
+
+import sys
+
+from LiverMRISegLib.training.script import run_script
+from LiverMRISegLib.training.semi_supervised import CrossPseudoStageConfig, run_cross_pseudo_supervision
+
+if __name__ == "__main__":
+    sys.exit(run_script(CrossPseudoStageConfig, run_cross_pseudo_supervision))

@@ -1,0 +1,11 @@
+"""MiDSS: labels of one domain, unlabelled volumes of many: intermediate_domains.py --config CONFIG."""
+
+from __future__ import annotations
+
+import sys
+
+from LiverMRISegLib.training.script import run_script
+from LiverMRISegLib.training.semi_supervised import IntermediateDomainsStageConfig, run_intermediate_domains
+
+if __name__ == "__main__":
+    sys.exit(run_script(IntermediateDomainsStageConfig, run_intermediate_domains))
