@@ -193,10 +193,24 @@ TOTALSEGMENTATOR_V1 = LabelSet("TotalSegmentator v1", {
     8: INFERIOR_VENA_CAVA, 9: PORTAL_AND_SPLENIC_VEIN, 10: PANCREAS, 11: RIGHT_ADRENAL_GLAND,
     12: LEFT_ADRENAL_GLAND, 42: OESOPHAGUS, 56: DUODENUM,
 })  # fmt: skip
+# The invented patients of data.phantom.
+PHANTOM = LabelSet.of("phantom", ORGANS)
 LABEL_SETS: Mapping[str, LabelSet] = MappingProxyType(
     {
         s.name: s
-        for s in (FLARE, AMOS, BTCV, CHAOS, CHAOS_PNG, TORSO, SPL_ATLAS, STUNET_105, TOTAL_MR, TOTALSEGMENTATOR_V1)
+        for s in (
+            FLARE,
+            AMOS,
+            BTCV,
+            CHAOS,
+            CHAOS_PNG,
+            TORSO,
+            SPL_ATLAS,
+            STUNET_105,
+            TOTAL_MR,
+            TOTALSEGMENTATOR_V1,
+            PHANTOM,
+        )
     }
 )
 

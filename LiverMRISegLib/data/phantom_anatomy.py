@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from LiverMRISegLib import anatomy
-from LiverMRISegLib.anatomy import LabelSet, Organ
+from LiverMRISegLib.anatomy import Organ
 from LiverMRISegLib.data.phantom_contrast import Tissue
 from LiverMRISegLib.data.phantom_shapes import Blend, Cut, Ellipsoid, Shape, Tube, jittered
 from LiverMRISegLib.volume import Vector
 
-LABELS = LabelSet.of("phantom", anatomy.ORGANS)
+LABELS = anatomy.PHANTOM
 
 
 @dataclass(frozen=True)

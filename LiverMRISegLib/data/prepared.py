@@ -102,21 +102,21 @@ class PreparedCases:
         return digest.hexdigest()[:32]
 
     def _make(self, datalist: Datalist, scan: Scan, labels: Path | None, folder: Path) -> None:
-        volume = _read(scan.image)
+        volume = read_volume(scan.image)
         prepared = prepare(volume, self.preparation)
         arrays = {"image": prepared.image}
         if labels is not None:
-            table = _translation(datalist, self.organs)
-            found = self._labels(labels, volume, prepared, table)
+            found = self._labels(datalist, labels, volume, prepared)
             arrays["labels"] = found
             arrays.update({f"class_{c}": _some_voxels(found == c) for c in np.unique(found[found > 0])})
         _write_folder(folder, arrays)
 
-    def _labels(self, path: Path, volume: Volume, prepared: Prepared, table: np.ndarray) -> np.ndarray:
+    def _labels(self, datalist: Datalist, path: Path, volume: Volume, prepared: Prepared) -> np.ndarray:
         """The label map on the prepared grid: each class interpolated linearly, the highest wins (as nnU-Net)."""
         labelmap = read_labelmap(path)
         if not labelmap.geometry.is_close(volume.geometry, 0.05):
             raise InputError(f"{path}: lies on another grid than its image {volume.name}; resample it to the image")
+        table = _translation(datalist, self.organs, int(labelmap.array.max()))
         turned = prepared.change.apply(table[labelmap.array])
         if turned.shape == prepared.image.shape:
             return np.ascontiguousarray(turned)
@@ -125,20 +125,13 @@ class PreparedCases:
         return labels_on_grid(shares, (shape[0], shape[1], shape[2]))
 
 
-def _read(path: Path) -> Volume:
-    volume = read_volume(path)
-    if not np.isfinite(volume.array).all():
-        raise InputError(f"{path}: holds NaN or infinite values; mend the volume")
-    return volume
-
-
-def _translation(datalist: Datalist, organs: Sequence[str]) -> np.ndarray:
-    """Table [256] from the datalist's values to ours."""
+def _translation(datalist: Datalist, organs: Sequence[str], highest: int) -> np.ndarray:
+    """Table from the datalist's values, and all others up to `highest`, to ours."""
     known = {organ_named(name).name for name in datalist.values.values()}
     for organ in organs:
         if organ not in known:
             raise UsageError(f"datalist {datalist.name} has no labels of '{organ}'; it has: {', '.join(sorted(known))}")
-    table = np.zeros(256, np.uint8)
+    table = np.zeros(max(highest, *datalist.values) + 1, np.uint8)
     for value, name in datalist.values.items():
         if organ_named(name).name in organs:
             table[value] = 1 + organs.index(organ_named(name).name)

@@ -72,6 +72,6 @@ def largest_components(labels: torch.Tensor) -> torch.Tensor:
     for number, sample in enumerate(labels.cpu().numpy().astype(np.uint8)):
         for value in np.unique(sample[sample > 0]):
             components = sitk.ConnectedComponent(sitk.GetImageFromArray((sample == value).astype(np.uint8)), True)
-            ranked = sitk.GetArrayViewFromImage(sitk.RelabelComponent(components, sortByObjectSize=True))
+            ranked = sitk.GetArrayFromImage(sitk.RelabelComponent(components, sortByObjectSize=True))
             kept[number][torch.from_numpy(ranked == 1).to(labels.device)] = int(value)
     return kept

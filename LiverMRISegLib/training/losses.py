@@ -78,7 +78,7 @@ class SquaredDiceCrossEntropy(torch.nn.Module):
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Logits [B, C, Z, Y, X] and integer labels [B, Z, Y, X] without IGNORE to a scalar."""
         logits, labels = logits.float(), labels.long()
-        dice: torch.Tensor = self._dice(logits, F.one_hot(labels, logits.shape[1]).movedim(-1, 1))
+        dice: torch.Tensor = self._dice(logits, F.one_hot(labels, logits.shape[1]).movedim(-1, 1).float())
         return 0.5 * (F.cross_entropy(logits, labels) + dice)
 
 

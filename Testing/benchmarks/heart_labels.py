@@ -1,4 +1,4 @@
-"""Semi-supervised methods on heart MR with 4 and 8 of 60 labels: heart_labels.py [--data DIR] [--rows SUBSTRING ...].
+"""Semi-supervised methods on heart MR with 4 and 8 of 60 labels: heart_labels.py [--data DIR] [--rows NAME ...].
 
 Rows share network, steps, patches and augmentation; la_60 to la_79 are tested, no volume is validated on, so the last
 weights count. Several processes may share the work: each takes the rows that its --rows name.
@@ -18,7 +18,7 @@ from LiverMRISegLib.training.bidirectional_copy_paste import CopyPasteConfig
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.stage import DataConfig
-from study import Row, copy_paste, cross_pseudo, intermediate_domains, run_row, supervised, table
+from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, supervised
 
 _LABELS = LabelSet.of("left atrium", [LEFT_ATRIUM])
 
@@ -78,7 +78,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("runs/heart"))
-    parser.add_argument("--rows", nargs="*", default=[""], help="parts of the names of the rows to run (all)")
+    parser.add_argument("--rows", nargs="*", default=[], help="names of the rows to run (all)")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
@@ -92,12 +92,8 @@ def main() -> None:
         for row in rows(work / "datalist.json", labels, work, arguments.steps, arguments.seed)
         if labels < 60 or row.name.startswith("supervised")
     ]
-    tests = lists.pool(split="test")
     folder = work / f"steps_{arguments.steps}_seed_{arguments.seed}"
-    for row in everything:
-        if any(part in row.name for part in arguments.rows):
-            run_row(row, folder, tests, _LABELS)
-    print(table(everything, folder))
+    main_of(everything, arguments.rows, folder, lists.pool(split="test"), _LABELS)
 
 
 if __name__ == "__main__":

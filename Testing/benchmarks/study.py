@@ -68,9 +68,14 @@ def intermediate_domains(name: str, common: Mapping[str, Any], **changes: Any) -
     return Row(name, run_intermediate_domains, config)
 
 
+def run_folder(row: Row, folder: Path) -> Path:
+    """Where a row trains and keeps its scores."""
+    return folder / row.name.replace(" ", "_").replace(",", "")
+
+
 def run_row(row: Row, folder: Path, tests: Sequence[Scan], labels: LabelSet) -> None:
     """Train and test a row, unless its scores are there already."""
-    run = folder / row.name.replace(" ", "_").replace(",", "")
+    run = run_folder(row, folder)
     if (run / SCORES).exists():
         return
     logger.info("row %s", row.name)
@@ -101,7 +106,7 @@ def table(rows: Sequence[Row], folder: Path, group: Callable[[dict[str, Any]], s
     """
     lines = []
     for row in rows:
-        path = folder / row.name.replace(" ", "_").replace(",", "") / SCORES
+        path = run_folder(row, folder) / SCORES
         if not path.exists():
             continue
         scores = json.loads(path.read_text())
@@ -118,3 +123,20 @@ def table(rows: Sequence[Row], folder: Path, group: Callable[[dict[str, Any]], s
             )
     header = "| row | group | cases | Dice (SD) | lowest | HD95 mm (SD) | empty |\n|---|---|---|---|---|---|---|"
     return "\n".join([header, *lines])
+
+
+def main_of(
+    rows: Sequence[Row],
+    wanted: Sequence[str],
+    folder: Path,
+    tests: Sequence[Scan],
+    labels: LabelSet,
+    group: Callable[[dict[str, Any]], str] | None = None,
+) -> Path:
+    """Run the wanted rows (all if none is named), print the table of all that are done; the best row's run folder."""
+    for row in rows:
+        if not wanted or row.name in wanted:
+            run_row(row, folder, tests, labels)
+    print(table(rows, folder, group))
+    done = [run_folder(row, folder) for row in rows if (run_folder(row, folder) / SCORES).exists()]
+    return max(done, key=lambda run: np.mean([s["dsc"] for s in json.loads((run / SCORES).read_text())]))

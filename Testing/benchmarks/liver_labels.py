@@ -1,0 +1,95 @@
+"""Semi-supervised methods on liver T2 with 2 of 10 labels: liver_labels.py [--data DIR] [--rows NAME ...].
+
+mr_01 and mr_02 are labelled, the other 8 are unlabelled in training and tested; their labels enter no training. Rows
+share network, steps, patches and augmentation; the last weights count. The best row is written as the package
+liver-t2-cps beside the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shutil
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import CHAOS
+from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.data.pools import PoolConfig
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegLib.training.bidirectional_copy_paste import CopyPasteConfig
+from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
+from LiverMRISegLib.training.loop import LoopConfig
+from LiverMRISegLib.training.stage import DataConfig
+from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, supervised
+
+_NUMBERS = ("01", "02", "03", "05", "08", "10", "13", "15", "19", "20")
+_LABELLED = ("mr_01", "mr_02")
+
+
+def datalist(data: Path) -> Datalist:
+    """Ten volumes; all take part in training, but only two with their labels."""
+    folder = data.absolute() / "mr_t2_liver_kidneys_spleen"
+    scans = [Scan(f"mr_{n}", "T2WI", folder / f"mr_{n}.nii.gz", folder / f"mr_{n}_label.nii.gz") for n in _NUMBERS]
+    values = {value: organ.name for value, organ in CHAOS.items()}
+    return Datalist("CHAOS T2-SPIR", "CHAOS: CC BY-NC-SA 4.0 by third parties' word; research use", values, scans)
+
+
+def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
+    """From random weights, and from the shipped model's."""
+    data = DataConfig(
+        datalists=(lists,),
+        organs=("liver",),
+        labelled=PoolConfig(patients=_LABELLED),
+        cache=work / "cache",
+        spacing=(3.0, 3.0, 3.0),
+        normalisation="percentile-z-score",
+        patch=(32, 48, 48),
+        workers=0,
+    )
+    loop = LoopConfig(
+        steps=steps, learning_rate=1e-3, gradient_clip=12.0, log_every=100, checkpoint_every=500, seed=seed
+    )
+    common = {
+        "data": data,
+        "network": "stunet-xxs",
+        "strides": ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1)),
+        "loop": loop,
+        "name": "liver-t2-cps",
+    }
+    started = {**common, "start": DEFAULT_MODEL}
+    cps, settings = CrossPseudoConfig("dice"), CopyPasteConfig(view="strong")
+    return [
+        supervised("supervised", common),
+        supervised("from the default model, supervised", started, keep_heads=True),
+        cross_pseudo("from the default model, CPS", started, cps),
+        cross_pseudo("CPS", common, cps),
+        copy_paste("BCP", common, settings),
+        copy_paste("from the default model, BCP", started, settings, keep_heads=True),
+        intermediate_domains("MiDSS", common),
+    ]
+
+
+def main() -> None:
+    """Run the rows asked for, show the table of all that are done, and keep the best row's package."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("runs/liver"))
+    parser.add_argument("--rows", nargs="*", default=[], help="names of the rows to run (all)")
+    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    work: Path = arguments.work
+    work.mkdir(parents=True, exist_ok=True)
+    lists = datalist(arguments.data)
+    write_datalist(lists, work / "datalist.json")
+    tests = [scan for scan in lists.scans if scan.patient not in _LABELLED]
+    folder = work / f"steps_{arguments.steps}_seed_{arguments.seed}"
+    everything = rows(work / "datalist.json", work, arguments.steps, arguments.seed)
+    best = main_of(everything, arguments.rows, folder, tests, CHAOS)
+    shutil.rmtree(work / "liver-t2-cps", ignore_errors=True)
+    shutil.copytree(best / "model", work / "liver-t2-cps")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Patches: exact where nothing is interpolated, the same for the same seed, image and labels moved alike."""
+
+import numpy as np
+import pytest
+import torch
+
+from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter, Placement
+
+STILL = AugmentationConfig(
+    rotation_probability=0, scale_probability=0, noise_probability=0, blur_probability=0, brightness_probability=0,
+    contrast_probability=0, low_resolution_probability=0, inverted_gamma_probability=0, gamma_probability=0,
+)  # fmt: skip
+
+
+def ramp(shape=(20, 24, 28)) -> np.ndarray:
+    z, y, x = np.meshgrid(*(np.arange(n, dtype=np.float32) for n in shape), indexing="ij")
+    return 1 + z + 0.1 * y + 0.01 * x
+
+
+def straight(centre, mirrored=()) -> Placement:
+    return Placement(centre, (0.0, 0.0, 0.0), 1.0, mirrored)
+
+
+def test_a_straight_patch_is_the_very_voxels():
+    patch = Augmenter(STILL, (8, 10, 12)).cut(ramp(), straight((10, 12, 14)))
+    assert np.array_equal(patch.numpy(), ramp()[6:14, 7:17, 8:20])
+
+
+def test_mirroring_turns_the_axis_named():
+    augmenter = Augmenter(STILL, (8, 10, 12))
+    plain, turned = (augmenter.cut(ramp(), straight((10, 12, 14), axes)).numpy() for axes in ((), (2,)))
+    assert np.array_equal(turned, plain[:, :, ::-1])
+
+
+@pytest.mark.parametrize("centre", [(0, 0, 0), (19, 23, 27), (10, 0, 27)])
+def test_beyond_the_image_lies_its_minimum_or_background(centre):
+    augmenter = Augmenter(STILL, (8, 8, 8))
+    image, labels = ramp(), np.ones((20, 24, 28), np.uint8)
+    patch = augmenter.cut(image, straight(centre)).numpy()
+    truth = augmenter.cut(labels, straight(centre), is_labels=True).numpy()
+    assert patch.shape == truth.shape == (8, 8, 8)
+    assert 0 < truth.sum() < truth.size
+    assert patch[truth == 0].max() == patch[truth == 1].min()
+
+
+@pytest.mark.parametrize("angles", [(0.4, 0, 0), (0, 0.4, 0), (0, 0, 0.4), (0.3, -0.2, 0.4)])
+@pytest.mark.parametrize("scale", [0.7, 1.0, 1.4])
+def test_a_turned_patch_is_the_patch_of_the_turned_whole(angles, scale):
+    """The box that is cut before turning must hold all that the turned patch shows."""
+    image = ramp((64, 64, 64))
+    placement = Placement((32, 32, 32), angles, scale, ())
+    small = Augmenter(STILL, (12, 16, 20))
+    patch = small.cut(image, placement).numpy()
+    large = Augmenter(STILL, (24, 32, 40)).cut(image, placement).numpy()[6:18, 8:24, 10:30]
+    assert np.allclose(patch, large, atol=0.02)
+    assert patch.std() > 0.5
+
+
+def test_labels_move_with_the_image():
+    image = np.zeros((40, 40, 40), np.float32)
+    image[15:28, 10:30, 18:25] = 1
+    augmenter = Augmenter(STILL, (32, 32, 32))
+    placement = Placement((20, 20, 20), (0.3, 0.2, -0.4), 1.2, (1,))
+    moved = augmenter.cut(image, placement).numpy() > 0.5
+    truth = augmenter.cut((image > 0.5).astype(np.uint8), placement, is_labels=True).numpy() > 0
+    assert 2 * (moved & truth).sum() / (moved.sum() + truth.sum()) > 0.95
+
+
+def test_same_seed_same_patch():
+    augmenter = Augmenter(AugmentationConfig(mirror_axes=(0, 1), inversion=0.5), (8, 8, 8))
+
+    def made(seed):
+        random = np.random.default_rng(seed)
+        place = augmenter.place((10, 12, 14), random)
+        return augmenter.change_intensities(augmenter.cut(ramp(), place), random)
+
+    assert all(torch.equal(made(s), made(s)) for s in range(20))
+    assert not torch.equal(made(1), made(2))
+    assert all(torch.isfinite(made(s)).all() for s in range(50))
+
+
+def test_every_augmentation_changes_something():
+    image = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32))
+    names = [n for n in vars(STILL) if n.endswith("_probability") and not n.startswith(("rotation", "scale"))]
+    assert len(names) == 7
+    for name in [*names, "inversion"]:
+        config = AugmentationConfig(**{**vars(STILL), name: 1.0})
+        changed = Augmenter(config, (12, 12, 12)).change_intensities(image, np.random.default_rng(0))
+        assert not torch.allclose(changed, image, atol=1e-3), name
+    assert torch.equal(Augmenter(STILL, (12, 12, 12)).change_intensities(image, np.random.default_rng(0)), image)
+
+
+def test_inversion_turns_dark_into_bright():
+    image = torch.linspace(-1, 3, 1000).view(10, 10, 10)
+    config = AugmentationConfig(**{**vars(STILL), "inversion": 1.0})
+    changed = Augmenter(config, (10, 10, 10)).change_intensities(image, np.random.default_rng(0))
+    assert np.corrcoef(image.flatten(), changed.flatten())[0, 1] < -0.999
+    assert changed.mean().item() == pytest.approx(image.mean().item(), abs=1e-3)
+    assert changed.std().item() == pytest.approx(image.std().item(), abs=1e-3)
+
+
+def test_flat_patches_turn_within_their_slices():
+    augmenter = Augmenter(AugmentationConfig(rotation_probability=1.0), (8, 64, 64))
+    angles = [augmenter.place((0, 0, 0), np.random.default_rng(s)).angles for s in range(50)]
+    assert all(y == x == 0 for _, y, x in angles)
+    assert max(abs(z) for z, _, _ in angles) > np.pi / 2
