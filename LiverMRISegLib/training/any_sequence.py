@@ -38,7 +38,7 @@ class AnySequenceConfig:
     """
 
     data: Path = Path("../shared/data")
-    run: Path = Path("runs/any_sequence")
+    run_folder: Path = Path("runs/any_sequence")
     sources: tuple[BodySource, ...] = ()
     organs: tuple[str, ...] = ("liver", "right kidney", "left kidney", "spleen")
     network: str = "stunet-xxs"
@@ -64,7 +64,7 @@ class AnySequenceConfig:
 
 
 def run(config: AnySequenceConfig) -> RunResult:
-    """Train, or go on with, the run in `config.run`.
+    """Train, or go on with, the run in `config.run_folder`.
 
     Raises:
         InputError, UsageError: data or names in the config that are not there.
@@ -73,8 +73,8 @@ def run(config: AnySequenceConfig) -> RunResult:
     bodies = load_bodies(config.data, config.sources, config.randomization.spacing)
     training, held_out = _split(bodies, config.validation_bodies)
     maker = SampleMaker(config.organs, config.randomization, config.preparation)
-    config.run.mkdir(parents=True, exist_ok=True)
-    write_config(config, config.run / "config.yaml")
+    config.run_folder.mkdir(parents=True, exist_ok=True)
+    write_config(config, config.run_folder / "config.yaml")
     fabric = loop.make_fabric(config.loop)
     torch.manual_seed(config.loop.seed)
     network = build_network(config.network, deep_supervision=True, **config.network_kwargs)
@@ -84,7 +84,7 @@ def run(config: AnySequenceConfig) -> RunResult:
     streams = {"labelled": PaintedStream(training, maker, config.batch)}
     batches = StepBatches(streams, config.loop.steps, config.loop.seed, fabric.global_rank, fabric.world_size)
     logger.info("%d bodies to train on, %d held out", len(training), len(held_out))
-    return loop.train(method, feed(batches, config.workers), config.loop, config.run, fabric)
+    return loop.train(method, feed(batches, config.workers), config.loop, config.run_folder, fabric)
 
 
 def _split(bodies: Sequence[Body], held_out: Sequence[str]) -> tuple[list[Body], list[Body]]:

@@ -69,7 +69,7 @@ def check_same_run(config: Any, path: Path, free: Sequence[str]) -> None:
         if key not in free and before.get(key) != now.get(key):
             raise UsageError(
                 f"{path.parent}: holds a training with {key} {before.get(key)!r}, not {now.get(key)!r}; "
-                "choose another --run or remove that folder"
+                "choose another --run-folder or remove that folder"
             )
 
 

@@ -80,4 +80,4 @@ def export(
 def _shared_config(config: AnySequenceConfig) -> dict[str, Any]:
     """The config without the folders of the machine it ran on."""
     plain: dict[str, Any] = to_plain(config)
-    return {key: value for key, value in plain.items() if key not in ("data", "run")}
+    return {key: value for key, value in plain.items() if key not in ("data", "run_folder")}

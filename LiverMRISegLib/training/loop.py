@@ -7,6 +7,7 @@ that was killed and started again sees the same batches and, on the CPU, ends at
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -129,7 +130,7 @@ def train(
         smoothing=0.1,
         disable=not fabric.is_global_zero,
     )
-    with progress, _writer(folder, run.step, fabric) as writer:
+    with progress, run.writing():
         for batch in batches(run.step):
             if run.step >= config.steps:
                 break
@@ -137,13 +138,8 @@ def train(
             run.step += 1
             method.after_step(run.step)
             progress.update()
-            run.after_step(losses, writer, progress)
+            run.after_step(losses, progress)
     return RunResult(folder, run.step, run.best)
-
-
-def _writer(folder: Path, step: int, fabric: Fabric) -> SummaryWriter:
-    """TensorBoard's; that of other processes than the first writes nowhere."""
-    return SummaryWriter(str(folder / "tensorboard") if fabric.is_global_zero else os.devnull, purge_step=step)
 
 
 def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: int) -> dict[str, torch.Tensor]:
@@ -182,6 +178,16 @@ class _Run:
     def __init__(self, method: Method, config: LoopConfig, folder: Path, fabric: Fabric) -> None:
         self.method, self.config, self.folder, self.fabric = method, config, folder, fabric
         self.step, self.best = 0, -math.inf
+        self._writer: SummaryWriter | None = None
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """TensorBoard's file is open within; the first process alone writes."""
+        if not self.fabric.is_global_zero:
+            yield
+            return
+        with SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step) as self._writer:
+            yield
 
     def resume(self) -> None:
         """Go on from the newest checkpoint, if there is one."""
@@ -206,16 +212,16 @@ class _Run:
             "rng": torch.get_rng_state(),
         }
 
-    def after_step(self, losses: dict[str, torch.Tensor], writer: SummaryWriter, progress: Any) -> None:
+    def after_step(self, losses: dict[str, torch.Tensor], progress: Any) -> None:
         """Log, validate and save where the step's number asks for it."""
         config, last = self.config, self.step == self.config.steps
         if self.step % config.log_every == 0 or last:
             values = {name: self._mean(value) for name, value in losses.items()}
-            self._log(values | {"learning_rate": self.method.optimizer.param_groups[0]["lr"]}, writer)
+            self._log(values | {"learning_rate": self.method.optimizer.param_groups[0]["lr"]})
             progress.set_postfix({name: f"{value:.3f}" for name, value in values.items()})
         # Other processes than the first wait at their next step's exchange of gradients.
-        if self.fabric.is_global_zero:
-            is_best = (self.step % config.validate_every == 0 or last) and self._validate(writer)
+        if self._writer is not None:
+            is_best = (self.step % config.validate_every == 0 or last) and self._validate(self._writer)
             if is_best or self.step % config.checkpoint_every == 0 or last:
                 checkpoints.save(self.folder / "checkpoints", self.step, self.state(), is_best=is_best)
         if last:
@@ -229,19 +235,19 @@ class _Run:
     def _validate(self, writer: SummaryWriter) -> bool:
         """Whether this step is the best so far."""
         scores = self.method.validate(writer, self.step)
-        self._log({f"validation/{name}": value for name, value in scores.items()}, writer)
+        self._log({f"validation/{name}": value for name, value in scores.items()})
         score = scores.get("score", -math.inf)
         is_best = score > self.best
         self.best = max(self.best, score)
         return is_best
 
-    def _log(self, values: dict[str, float], writer: SummaryWriter) -> None:
-        if not values or not self.fabric.is_global_zero:
+    def _log(self, values: dict[str, float]) -> None:
+        if not values or self._writer is None:
             return
         path = self.folder / "metrics.jsonl"
         try:
             for name, value in values.items():
-                writer.add_scalar(name, value, self.step)
+                self._writer.add_scalar(name, value, self.step)
             with path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": self.step, **values}) + "\n")
         except OSError as error:

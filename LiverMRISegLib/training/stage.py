@@ -32,7 +32,7 @@ from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
 # What may differ when a run is gone on with: it does not change what is learnt.
-_FREE_KEYS = ("run", "branch", "name", "version", "data.workers", "data.cache", "loop.steps", "loop.log_every",
+_FREE_KEYS = ("run_folder", "branch", "name", "version", "data.workers", "data.cache", "loop.steps", "loop.log_every",
               "loop.validate_every", "loop.checkpoint_every", "loop.accelerator", "loop.devices")  # fmt: skip
 
 
@@ -94,7 +94,7 @@ class StageConfig:
     network is validated and exported. `name` and `version`: of the package `run`/model.
     """
 
-    run: Path = Path("runs/training")
+    run_folder: Path = Path("runs/training")
     data: DataConfig = field(default_factory=DataConfig)
     network: str = "stunet-s"
     widths: tuple[int, ...] = ()
@@ -130,7 +130,7 @@ MakeMethod = Callable[[Fabric, Validation], SegmentationMethod]
 
 
 def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> RunResult:
-    """Train what `make` makes, or go on with it, and write the package `config.run`/model.
+    """Train what `make` makes, or go on with it, and write the package `config.run_folder`/model.
 
     Args:
         config: of the stage.
@@ -142,19 +142,19 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
         OutputError: run folder or cache cannot be written.
         TrainingError: the loss is not finite.
     """
-    check_same_run(config, config.run / "config.yaml", _FREE_KEYS)
+    check_same_run(config, config.run_folder / "config.yaml", _FREE_KEYS)
     fabric = loop.make_fabric(config.loop)
     pools = choose_pools(config.data.datalists, config.data.labelled, config.data.unlabelled)
     with fabric.rank_zero_first():
         streams, images = _streams(config, pools, unlabelled=unlabelled)
     if fabric.is_global_zero:
-        config.run.mkdir(parents=True, exist_ok=True)
-        write_config(config, config.run / "config.yaml")
+        config.run_folder.mkdir(parents=True, exist_ok=True)
+        write_config(config, config.run_folder / "config.yaml")
     method = make(fabric, Validation(images, config.data.organs, InferenceSpec(config.data.patch)))
     if not images:
         logger.warning("no scan of split 'validation': the last weights are taken, not the best")
     batches = StepBatches(streams, config.loop.steps, config.loop.seed, fabric.global_rank, fabric.world_size)
-    result = loop.train(method, feed(batches, config.data.workers), config.loop, config.run, fabric)
+    result = loop.train(method, feed(batches, config.data.workers), config.loop, config.run_folder, fabric)
     if fabric.is_global_zero:
         _export(config, pools)
     return result
@@ -191,14 +191,14 @@ def _painted(data: DataConfig) -> PaintedStream:
 
 
 def _export(config: StageConfig, pools: Pools) -> None:
-    folder = config.run / "checkpoints"
+    folder = config.run_folder / "checkpoints"
     best = folder / checkpoints.BEST
     state = checkpoints.load(best) if pools.validation and best.exists() else checkpoints.load_newest(folder)
     if state is None:
         raise UsageError(f"{folder}: holds no checkpoint; loop.steps must be at least 1")
     members = branch_weights(state, config.branch)
-    write_package(_specification(config, pools, state, len(members)), members, config.run / "model")
-    logger.info("%s written, from step %d", config.run / "model", state["step"])
+    write_package(_specification(config, pools, state, len(members)), members, config.run_folder / "model")
+    logger.info("%s written, from step %d", config.run_folder / "model", state["step"])
 
 
 def _specification(config: StageConfig, pools: Pools, state: dict[str, Any], members: int) -> ModelSpec:
@@ -207,7 +207,7 @@ def _specification(config: StageConfig, pools: Pools, state: dict[str, Any], mem
     data = sorted({f"{datalist.name} ({datalist.licence})" for datalist, _ in used})
     counts = {"labelled scans": len(pools.labelled), "unlabelled scans": len(pools.unlabelled)}
     plain = to_plain(config)
-    shared = {key: value for key, value in plain.items() if key not in ("run", "data", "start")}
+    shared = {key: value for key, value in plain.items() if key not in ("run_folder", "data", "start")}
     shared["start"] = Path(config.start).name if config.start else "random weights"
     return ModelSpec(
         name=config.name,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from monai.metrics import DiceMetric
+from monai.metrics import compute_dice
 from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.inference.prediction import predict_logits
@@ -65,16 +66,25 @@ class Validation:
         """
         if not self.images:
             return {}
-        metric = DiceMetric(include_background=False, reduction="mean_batch", num_classes=len(self.classes) + 1)
+        found = []
         engines = [NetworkEngine(network.eval(), fabric) for network in networks]
         for number, case in enumerate(self.images):
             predicted = self._predict(np.asarray(case.image), engines)
-            truth = torch.from_numpy(np.where(case.labels > len(self.classes), 0, case.labels).astype(np.int64))
-            metric(torch.from_numpy(predicted)[None, None], truth[None, None])
+            found.append(self._dice(predicted, np.asarray(case.labels)))
             if number < _SHOWN:
                 writer.add_image(f"validation/{number}", _picture(case, predicted), step)
-        dice = {name: float(value) for name, value in zip(self.classes, metric.aggregate(), strict=True)}
-        return {"score": float(np.nanmean(list(dice.values()))), **dice}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a class that no image holds has no mean
+            means = np.nanmean(np.stack(found), axis=0)
+        return {"score": float(np.nanmean(means)), **dict(zip(self.classes, means.tolist(), strict=True))}
+
+    def _dice(self, predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Dice per class, NaN where the image lacks it; MONAI's metric objects would wait for all processes."""
+        count = len(self.classes) + 1
+        truth = torch.from_numpy(np.where(labels >= count, 0, labels).astype(np.int64))
+        maps = (torch.from_numpy(predicted)[None, None], truth[None, None])
+        dice: np.ndarray = compute_dice(*maps, include_background=False, num_classes=count)[0].numpy()
+        return dice
 
     def _predict(self, image: np.ndarray, engines: Sequence[NetworkEngine]) -> np.ndarray:
         classes = len(self.classes) + 1

@@ -79,7 +79,7 @@ def run_row(row: Row, folder: Path, tests: Sequence[Scan], labels: LabelSet) -> 
     if (run / SCORES).exists():
         return
     logger.info("row %s", row.name)
-    row.run(replace(row.config, run=run))
+    row.run(replace(row.config, run_folder=run))
     scores = test(run / "model", tests, labels)
     atomic_write_text(run / SCORES, json.dumps(scores, indent=1))
 

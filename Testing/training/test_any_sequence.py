@@ -51,7 +51,7 @@ def config(tmp_path):
 
 
 def command(config: Path, run: Path) -> list[str]:
-    return [sys.executable, str(SCRIPT), "--config", str(config), "--run", str(run)]
+    return [sys.executable, str(SCRIPT), "--config", str(config), "--run-folder", str(run)]
 
 
 def environment() -> dict[str, str]:

@@ -1,0 +1,273 @@
+"""The stages as their users run them: real scripts, tiny real trainings, real kills, two processes, a full disk."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import ROOT
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.io import read_volume
+from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.training import checkpoints
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.finetune import FinetuneConfig
+from LiverMRISegLib.training.finetune import run as run_finetune
+from LiverMRISegLib.training.loop import TrainingError
+from LiverMRISegLib.training.semi_supervised import (
+    CopyPasteStageConfig,
+    CrossPseudoStageConfig,
+    IntermediateDomainsStageConfig,
+    run_bidirectional_copy_paste,
+    run_cross_pseudo_supervision,
+    run_intermediate_domains,
+)
+from tiny_data import write_config, write_data
+
+STAGES = {
+    "finetune": (FinetuneConfig, run_finetune),
+    "cross_pseudo_supervision": (CrossPseudoStageConfig, run_cross_pseudo_supervision),
+    "bidirectional_copy_paste": (CopyPasteStageConfig, run_bidirectional_copy_paste),
+    "intermediate_domains": (IntermediateDomainsStageConfig, run_intermediate_domains),
+}
+
+
+@pytest.fixture(scope="module")
+def datalist(tmp_path_factory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data"))
+
+
+def config_of(stage: str, folder: Path, datalist: Path, **changes):
+    config = read_config(STAGES[stage][0], write_config(folder, datalist))
+    return replace(config, run_folder=folder / "run", **changes)
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+
+
+def command(stage: str, config: Path, run: Path, *more: str) -> list[str]:
+    return [
+        sys.executable,
+        str(ROOT / f"scripts/train/{stage}.py"),
+        "--config",
+        str(config),
+        "--run-folder",
+        str(run),
+        *more,
+    ]
+
+
+def logged(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def networks(run: Path) -> dict[str, torch.Tensor]:
+    state = checkpoints.load_newest(run / "checkpoints")
+    return {f"{b}.{n}": t for b, network in state["method"]["networks"].items() for n, t in network.items()}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_trains_and_writes_a_package_that_segments(stage, datalist, tmp_path):
+    config = config_of(stage, tmp_path, datalist)
+    result = STAGES[stage][1](config)
+    assert result.step == 12
+    run = tmp_path / "run"
+    assert len(list((run / "checkpoints").glob("step_*.pt"))) == 2
+    assert (run / "checkpoints/best.pt").exists()
+    assert any("validation/score" in line for line in logged(run))
+    assert all(np.isfinite(v) for line in logged(run) for v in line.values())
+    assert list((run / "tensorboard").iterdir())
+    package = ModelPackage.load(run / "model")
+    package.verify()
+    assert package.spec.network.members == (2 if stage == "cross_pseudo_supervision" else 1)
+    assert [o.name for o in package.spec.labels.organs] == ["liver", "spleen"]
+    assert set(package.spec.sequences) == {"GED4", "T1WI", "T2WI"}
+    image = read_volume(next(datalist.parent.glob("p4_GED4.nii.gz")))
+    segmented = Segmenter.load(run / "model", "cpu").segment(image)
+    assert segmented.labelmap.shape == image.array.shape
+
+
+def test_the_liver_is_learnt(datalist, tmp_path):
+    config = config_of("finetune", tmp_path, datalist)
+    longer = replace(config.loop, steps=80, learning_rate=0.01, validate_every=40, log_every=40)
+    assert run_finetune(replace(config, loop=longer)).best_score > 0.7
+
+
+def test_test_labels_are_never_read(datalist, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = write_data(folder)
+    for file in folder.glob("p4_*"):
+        file.write_bytes(b"not read")
+    assert run_finetune(config_of("finetune", tmp_path, path)).step == 12
+
+
+@pytest.mark.parametrize("stage", ["cross_pseudo_supervision", "bidirectional_copy_paste"])
+def test_a_killed_run_ends_at_the_same_weights(stage, datalist, tmp_path):
+    config = write_config(tmp_path, datalist)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    done = subprocess.run(command(stage, config, whole), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    process = subprocess.Popen(command(stage, config, killed), env=environment(), stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list((killed / "checkpoints").glob("step_*.pt")):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    done = subprocess.run(command(stage, config, killed), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    first, second = networks(whole), networks(killed)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert [line["step"] for line in logged(killed) if "loss" in line] == list(range(1, 13))
+    assert (whole / "model/model.json").read_text() == (killed / "model/model.json").read_text()
+
+
+@pytest.mark.parametrize("stage", ["finetune", "cross_pseudo_supervision"])
+def test_two_processes_follow_one_with_the_whole_batch(stage, datalist, tmp_path):
+    config = write_config(tmp_path, datalist)
+    alone = subprocess.run(command(stage, config, tmp_path / "one"), env=environment(), capture_output=True, text=True)
+    assert alone.returncode == 0, alone.stderr
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    shared = start + command(stage, config, tmp_path / "two")[1:]
+    done = subprocess.run(shared, env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = ([line["loss"] for line in logged(tmp_path / run) if "loss" in line] for run in ("one", "two"))
+    assert len(two) == 12
+    assert two == pytest.approx(one, rel=2e-3)
+
+
+def test_a_full_disk_ends_with_one_line_and_the_run_goes_on(datalist, tmp_path):
+    """The limit on the size of files stands for a full disk: the system refuses to write on."""
+    config, run = write_config(tmp_path, datalist), tmp_path / "run"
+
+    def limit():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (150_000, 150_000))
+
+    done = subprocess.run(
+        command("finetune", config, run), env=environment(), capture_output=True, text=True, preexec_fn=limit
+    )
+    assert done.returncode == 2, done.stderr
+    assert "cannot be written" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((run / "checkpoints").glob("*.pt"))
+    done = subprocess.run(command("finetune", config, run), env=environment(), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_it(datalist, tmp_path):
+    config = config_of("finetune", tmp_path, datalist)
+    run_finetune(replace(config, loop=replace(config.loop, steps=6)))
+    state = checkpoints.load_newest(tmp_path / "run/checkpoints")
+    state["method"]["networks"]["last"]["seg_outputs.4.bias"][0] = float("nan")
+    checkpoints.save(tmp_path / "run/checkpoints", 6, state, is_best=False)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 6.*same command"):
+        run_finetune(config)
+    assert checkpoints.load_newest(tmp_path / "run/checkpoints")["step"] == 6
+
+
+def test_a_corrupt_volume_is_named_before_training_begins(datalist, tmp_path):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    path = write_data(folder)
+    broken = folder / "p1_GED4.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:300])
+    with pytest.raises(InputError, match=r"1 of 2 volumes cannot be used.*\n.*p1_GED4\.nii\.gz"):
+        run_finetune(config_of("finetune", tmp_path, path))
+
+
+def test_another_training_is_not_gone_on_with(datalist, tmp_path):
+    config = config_of("finetune", tmp_path, datalist)
+    run_finetune(config)
+    with pytest.raises(UsageError, match=r"holds a training with data\.foreground 0\.33, not 0\.9"):
+        run_finetune(replace(config, data=replace(config.data, foreground=0.9)))
+    assert run_finetune(replace(config, branch="last")).step == 12
+
+
+def test_either_branch_or_the_mean_is_exported(datalist, tmp_path):
+    config = config_of("cross_pseudo_supervision", tmp_path, datalist)
+    run_cross_pseudo_supervision(config)
+    image = read_volume(datalist.parent / "p4_GED4.nii.gz")
+    logits = {}
+    for branch in ("mean", "first", "second"):
+        run_cross_pseudo_supervision(replace(config, branch=branch))
+        engine = Segmenter.load(tmp_path / "run/model", "cpu").engine
+        patch = np.random.default_rng(0).normal(size=(1, 1, 8, 16, 16)).astype(np.float32)
+        logits[branch] = engine.predict(patch)
+    assert np.allclose(logits["mean"], (logits["first"] + logits["second"]) / 2, atol=1e-4)
+    assert not np.allclose(logits["first"], logits["second"], atol=1e-2)
+    assert image.array.shape
+
+
+def test_training_goes_on_from_another_runs_package(datalist, tmp_path):
+    first = config_of("finetune", tmp_path, datalist)
+    run_finetune(first)
+    start = str(tmp_path / "run/model")
+    second = replace(first, run_folder=tmp_path / "second", start=start, keep_heads=True)
+    network = second.new_network(5, deep_supervision=True)
+    package = ModelPackage.load(tmp_path / "run/model")
+    assert all(np.allclose(t.numpy(), package.weights[n]) for n, t in network.state_dict().items())
+    fresh = replace(second, keep_heads=False).new_network(5, deep_supervision=True).state_dict()
+    heads = {n for n, t in fresh.items() if not np.allclose(t.numpy(), package.weights[n])}
+    assert heads == {n for n in fresh if n.startswith("seg_outputs.")}
+    assert run_finetune(second).step == 12
+
+
+def test_methods_that_need_unlabelled_volumes_say_so(tmp_path):
+    config = config_of("cross_pseudo_supervision", tmp_path, write_only_labelled(tmp_path / "only"))
+    with pytest.raises(UsageError, match="no unlabelled scan"):
+        run_cross_pseudo_supervision(config)
+
+
+def write_only_labelled(folder: Path) -> Path:
+    folder.mkdir()
+    path = write_data(folder)
+    document = json.loads(path.read_text())
+    document["scans"] = [s for s in document["scans"] if "labels" in s]
+    path.write_text(json.dumps(document))
+    return path
+
+
+def test_pools_are_chosen_by_sequence_and_vendor(datalist, tmp_path):
+    config = config_of("cross_pseudo_supervision", tmp_path, datalist)
+    chosen = replace(config.data.unlabelled, sequences=("GED4",), vendors=("B",))
+    run_cross_pseudo_supervision(replace(config, data=replace(config.data, unlabelled=chosen)))
+    provenance = ModelPackage.load(tmp_path / "run/model").spec.provenance[0]
+    assert (provenance["labelled scans"], provenance["unlabelled scans"]) == (2, 1)
+    with pytest.raises(UsageError, match="no datalist has a patient 'p9'"):
+        run_finetune(
+            replace(
+                config_of("finetune", tmp_path, datalist),
+                run_folder=tmp_path / "other",
+                data=replace(config.data, labelled=replace(chosen, patients=("p9",))),
+            )
+        )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "status", "words"),
+    [
+        ("--optimizer.name", "adamm", 2, "unknown optimizer"),
+        ("--start", "nowhere", 4, "nowhere"),
+        ("--data.datalists", "absent.json", 3, "absent.json"),
+        ("--data.organs", "pancreas", 2, "no labels of 'pancreas'"),
+    ],
+)
+def test_wrong_configs_end_with_one_line(datalist, tmp_path, option, value, status, words):
+    config = write_config(tmp_path, datalist)
+    done = subprocess.run(
+        command("finetune", config, tmp_path / "run", option, value), env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == status, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
