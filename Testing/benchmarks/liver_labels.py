@@ -41,9 +41,9 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
         organs=("liver",),
         labelled=PoolConfig(patients=_LABELLED),
         cache=work / "cache",
-        spacing=(3.0, 3.0, 3.0),
+        spacing=(4.0, 4.0, 4.0),
         normalisation="percentile-z-score",
-        patch=(32, 48, 48),
+        patch=(24, 40, 40),
         workers=0,
     )
     loop = LoopConfig(
@@ -52,7 +52,7 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
     common = {
         "data": data,
         "network": "stunet-xxs",
-        "strides": ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1)),
+        "strides": ((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1)),
         "loop": loop,
         "name": "liver-t2-cps",
     }
@@ -64,7 +64,6 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
         cross_pseudo("from the default model, CPS", started, cps),
         cross_pseudo("CPS", common, cps),
         copy_paste("BCP", common, settings),
-        copy_paste("from the default model, BCP", started, settings, keep_heads=True),
         intermediate_domains("MiDSS", common),
     ]
 

@@ -1,0 +1,66 @@
+"""First weights: from packages and the authors' checkpoints, all but the heads."""
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import TINY_KWARGS, random_weights, tiny_spec
+from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.models.package import save_package
+from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.training.starts import load_start
+
+
+def tiny(**changes):
+    torch.manual_seed(0)
+    return build_network("stunet", **{**TINY_KWARGS, **changes})
+
+
+def test_a_packages_body_is_taken_and_the_heads_stay(tiny_package):
+    network = tiny(out_channels=3, strides=[[1, 2, 2]] * 5)
+    heads = {n: t.clone() for n, t in network.state_dict().items() if n.startswith("seg_outputs.")}
+    load_start(network, str(tiny_package))
+    expected = random_weights(tiny_spec())
+    for name, tensor in network.state_dict().items():
+        wanted = heads[name] if name in heads else torch.from_numpy(expected[name].astype(np.float32))
+        assert torch.equal(tensor, wanted), name
+
+
+def test_kept_heads_are_those_of_the_organs_asked_for(tiny_package):
+    network = tiny(out_channels=3)
+    load_start(network, str(tiny_package), ["spleen", "liver"])
+    head = random_weights(tiny_spec())["seg_outputs.4.weight"].astype(np.float32)
+    assert np.array_equal(network.state_dict()["seg_outputs.4.weight"].numpy(), head[[0, 4, 1]])
+    with pytest.raises(UsageError, match="has no 'pancreas'"):
+        load_start(network, str(tiny_package), ["pancreas", "liver"])
+
+
+def test_another_size_is_refused(tiny_package):
+    with pytest.raises(ModelError, match=r"same network size\?"):
+        load_start(tiny(widths=[4, 4, 4, 4, 4, 8]), str(tiny_package))
+
+
+def test_the_authors_checkpoint_is_a_start(tmp_path):
+    kwargs = {"in_channels": 1, "out_channels": 105, "strides": TINY_KWARGS["strides"]}
+    torch.manual_seed(1)
+    released = build_network("stunet-s", **kwargs)
+    torch.save({"state_dict": {f"module.{n}": t for n, t in released.state_dict().items()}}, tmp_path / "small.model")
+    network = build_network("stunet-s", **{**kwargs, "out_channels": 2})
+    load_start(network, str(tmp_path / "small.model"))
+    own, theirs = network.state_dict(), released.state_dict()
+    assert sum(torch.equal(own[n], theirs[n]) for n in own if not n.startswith("seg_outputs.")) == 120
+    load_start(network, str(tmp_path / "small.model"), ["liver"])
+    assert torch.equal(network.state_dict()["seg_outputs.4.bias"], theirs["seg_outputs.4.bias"][[0, 40]])
+
+
+def test_packages_of_several_networks_are_no_start(tmp_path):
+    from dataclasses import replace
+
+    from LiverMRISegLib.models.package import member_prefix
+
+    spec = tiny_spec()
+    pair = replace(spec, network=replace(spec.network, members=2))
+    weights = {member_prefix(m) + n: a for m in (0, 1) for n, a in random_weights(spec).items()}
+    save_package(pair, weights, tmp_path / "pair")
+    with pytest.raises(ModelError, match="holds 2 networks"):
+        load_start(tiny(), str(tmp_path / "pair"))

@@ -1,0 +1,74 @@
+# (STU-Net checkpoint) -> fine-tuning on ATLAS -> semi-supervised training on LiQA -> a package per group of sequences.
+#
+#   snakemake -s scripts/train/workflows/liver.smk --cores 1 --config atlas=atlas.json liqa=liqa.json start=small_ep4k.model
+#
+# The datalists come from scripts/import_dataset.py. A stage that was stopped goes on from its last checkpoint.
+import sys
+from pathlib import Path
+
+configfile: Path(workflow.basedir) / "liver.yaml"
+
+SCRIPTS = Path(workflow.basedir).parent
+OUTPUT = Path(config["output"])
+METHOD = config["method"]
+
+
+def command(stage, *flags):
+    """The call of a stage's script with its own config and more flags."""
+    words = [sys.executable, SCRIPTS / f"{stage}.py", "--config", SCRIPTS / "configs" / f"{stage}.yaml"]
+    return " ".join(f"'{word}'" for word in (*words, *flags, *config["flags"]))
+
+
+def group_flags(name):
+    group = config["groups"][name]
+    return [
+        "--data.labelled.sequences", *group["labelled"],
+        "--data.unlabelled.sequences", *group["unlabelled"],
+        *group.get("flags", []),
+    ]
+
+
+rule all:
+    input:
+        expand(OUTPUT / "{group}" / "model" / "model.json", group=config["groups"]),
+
+
+rule finetune:
+    input:
+        atlas=config["atlas"],
+    output:
+        OUTPUT / "finetune" / "model" / "model.json",
+    params:
+        call=lambda wildcards, input: command(
+            "finetune",
+            "--run-folder", OUTPUT / "finetune",
+            "--data.datalists", input.atlas,
+            "--data.cache", OUTPUT / "cache",
+            *(["--start", config["start"]] if config["start"] else []),
+            *config["finetune_flags"],
+        ),
+    shell:
+        "{params.call}"
+
+
+rule semi_supervised:
+    input:
+        liqa=config["liqa"],
+        start=OUTPUT / "finetune" / "model" / "model.json",
+    output:
+        OUTPUT / "{group}" / "model" / "model.json",
+    wildcard_constraints:
+        group="|".join(config["groups"]),
+    params:
+        call=lambda wildcards, input: command(
+            METHOD,
+            "--run-folder", OUTPUT / wildcards.group,
+            "--data.datalists", input.liqa,
+            "--data.cache", OUTPUT / "cache",
+            "--start", Path(input.start).parent,
+            "--name", wildcards.group,
+            *group_flags(wildcards.group),
+            *config["method_flags"],
+        ),
+    shell:
+        "{params.call}"
