@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -55,7 +56,8 @@ class DataConfig:
 
     `organs` get the values 1, 2, ... `orientation`: code, or empty to keep the files' own. `labelled_batch` and
     `unlabelled_batch`: patches per step over all processes. `foreground`: share of patches centred on an organ.
-    `workers`: processes that make batches beside the training. `cache`: folder of prepared volumes, shared by runs.
+    `workers`: processes that make batches beside the training; -1 is none on a CPU, whose cores are busy with the
+    training (measured: RESULTS.md), and up to 8 beside a GPU. `cache`: folder of prepared volumes, shared by runs.
     """
 
     datalists: tuple[Path, ...] = ()
@@ -72,7 +74,7 @@ class DataConfig:
     foreground: float = 0.33
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     painted: PaintedConfig = field(default_factory=PaintedConfig)
-    workers: int = 2
+    workers: int = -1
 
     def __post_init__(self) -> None:
         paired = [organ for organ in self.organs if organ_named(organ).is_paired]
@@ -154,10 +156,17 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
     if not images:
         logger.warning("no scan of split 'validation': the last weights are taken, not the best")
     batches = StepBatches(streams, config.loop.steps, config.loop.seed, fabric.global_rank, fabric.world_size)
-    result = loop.train(method, feed(batches, config.data.workers), config.loop, config.run_folder, fabric)
+    workers = _workers(config.data.workers, fabric)
+    result = loop.train(method, feed(batches, workers), config.loop, config.run_folder, fabric)
     if fabric.is_global_zero:
         _export(config, pools)
     return result
+
+
+def _workers(asked: int, fabric: Fabric) -> int:
+    if asked >= 0:
+        return asked
+    return 0 if fabric.device.type == "cpu" else min(8, (os.cpu_count() or 1) // fabric.world_size)
 
 
 def _streams(config: StageConfig, pools: Pools, *, unlabelled: bool) -> tuple[dict[str, Stream], list[LabelledImage]]:

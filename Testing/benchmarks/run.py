@@ -16,6 +16,7 @@ BENCHMARKS = (
     "segment_command",
     "peak_memory",
     "sample_speed",
+    "training_speed",
     "panel_freeze",
 )
 

@@ -11,10 +11,12 @@ from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.bodies import make_body
 from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
 from LiverMRISegLib.data.phantom import LABELS, make_study
-from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.models.specification import InferenceSpec, PreparationSpec
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training import loop
-from LiverMRISegLib.training.supervised import OptimizerConfig, Supervised, Validation
+from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.supervised import Supervised
+from LiverMRISegLib.training.validation import Validation
 
 BATCH, REPEATS = 2, 6
 STRIDES = [[2, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2], [1, 2, 2]]
@@ -36,13 +38,14 @@ def main() -> int:
     torch.set_num_threads(threads)
     settings = loop.LoopConfig(accelerator="cpu")
     network = build_network("stunet-xxs", in_channels=1, out_channels=10, strides=STRIDES, deep_supervision=True)
-    method = Supervised(network, OptimizerConfig(), Validation([], []), loop.make_fabric(settings))
+    validation = Validation([], [], InferenceSpec(config.patch))
+    method = Supervised(network, OptimizerConfig("adamw"), validation, loop.make_fabric(settings))
     images = torch.stack([torch.from_numpy(s.image)[None] for s in samples[:BATCH]])
     labels = torch.stack([torch.from_numpy(s.labels) for s in samples[:BATCH]])
     times = []
     for step in range(REPEATS):
         start = time.perf_counter()
-        loop._step(method, (images, labels), settings, method.fabric, step)
+        loop._step(method, {"labelled": {"strong": images, "labels": labels}}, settings, method.fabric, step)
         times.append(time.perf_counter() - start)
     step_seconds = sorted(times[1:])[len(times[1:]) // 2]
     print(f"a batch of {BATCH} samples, one process   {BATCH * each:.3f} s")
