@@ -68,6 +68,7 @@ def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Ro
         cross_pseudo(f"CPS paper, {labels}", common, CrossPseudoConfig("paper")),
         cross_pseudo(f"CPS dice, {labels}", common, CrossPseudoConfig("dice")),
         copy_paste(f"BCP, {labels}", common, CopyPasteConfig(view="strong")),
+        copy_paste(f"BCP longer pre-training, {labels}", common, CopyPasteConfig(pretraining=0.4, view="strong")),
         intermediate_domains(f"MiDSS, {labels}", common),
     ]
 

@@ -20,7 +20,7 @@ from LiverMRISegLib.training.bidirectional_copy_paste import CopyPasteConfig
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.stage import DataConfig
-from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, supervised
+from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, supervised, untrained
 
 _NUMBERS = ("01", "02", "03", "05", "08", "10", "13", "15", "19", "20")
 _LABELLED = ("mr_01", "mr_02")
@@ -59,6 +59,7 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
     started = {**common, "start": DEFAULT_MODEL}
     cps, settings = CrossPseudoConfig("dice"), CopyPasteConfig(view="strong")
     return [
+        untrained("the default model as it is", common, DEFAULT_MODEL),
         supervised("supervised", common),
         supervised("from the default model, supervised", started, keep_heads=True),
         cross_pseudo("from the default model, CPS", started, cps),
@@ -86,8 +87,9 @@ def main() -> None:
     folder = work / f"steps_{arguments.steps}_seed_{arguments.seed}"
     everything = rows(work / "datalist.json", work, arguments.steps, arguments.seed)
     best = main_of(everything, arguments.rows, folder, tests, CHAOS)
-    shutil.rmtree(work / "liver-t2-cps", ignore_errors=True)
-    shutil.copytree(best / "model", work / "liver-t2-cps")
+    if (best / "model").exists():  # the default model itself is nobody's to export
+        shutil.rmtree(work / "liver-t2-cps", ignore_errors=True)
+        shutil.copytree(best / "model", work / "liver-t2-cps")
 
 
 if __name__ == "__main__":

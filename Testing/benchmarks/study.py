@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Scan
 from LiverMRISegLib.evaluation.metrics import evaluate_case
 from LiverMRISegLib.inference.segmenter import Segmenter
@@ -38,11 +38,17 @@ SCORES = "scores.json"
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a study's table: what trains, and with which config."""
+    """One line of a study's table: what trains, and with which config; or a `model` that is tested as it is."""
 
     name: str
     run: Callable[[Any], Any]
     config: StageConfig
+    model: str = ""
+
+
+def untrained(name: str, common: Mapping[str, Any], model: str) -> Row:
+    """A model as it is, for comparison."""
+    return Row(name, lambda config: None, FinetuneConfig(**common), model)
 
 
 def supervised(name: str, common: Mapping[str, Any], **changes: Any) -> Row:
@@ -80,11 +86,14 @@ def run_row(row: Row, folder: Path, tests: Sequence[Scan], labels: LabelSet) -> 
         return
     logger.info("row %s", row.name)
     row.run(replace(row.config, run_folder=run))
-    scores = test(run / "model", tests, labels)
+    wanted = [organ_named(organ) for organ in row.config.data.organs]
+    kept = LabelSet(labels.name, {value: organ for value, organ in labels.items() if organ in wanted})
+    run.mkdir(parents=True, exist_ok=True)
+    scores = test(row.model or run / "model", tests, kept)
     atomic_write_text(run / SCORES, json.dumps(scores, indent=1))
 
 
-def test(model: Path, tests: Sequence[Scan], labels: LabelSet) -> list[dict[str, Any]]:
+def test(model: Path | str, tests: Sequence[Scan], labels: LabelSet) -> list[dict[str, Any]]:
     """Dice (0 to 1) and HD95 (mm) of every test scan and organ, by the exported package on the scan's own grid."""
     segmenter = Segmenter.load(model, "cpu")
     scores = []
