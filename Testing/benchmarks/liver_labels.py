@@ -10,20 +10,25 @@ from __future__ import annotations
 import argparse
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.data.pools import PoolConfig
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.bidirectional_copy_paste import CopyPasteConfig
+from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.loop import LoopConfig
-from LiverMRISegLib.training.stage import DataConfig
+from LiverMRISegLib.training.stage import DataConfig, PaintedConfig
 from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, supervised, untrained
 
 _NUMBERS = ("01", "02", "03", "05", "08", "10", "13", "15", "19", "20")
 _LABELLED = ("mr_01", "mr_02")
+# The label maps that the default model was trained on; none is of an MR image.
+_SOURCES = Path(__file__).resolve().parents[2] / "scripts/train/configs/any_sequence.yaml"
 
 
 def datalist(data: Path) -> Datalist:
@@ -34,8 +39,8 @@ def datalist(data: Path) -> Datalist:
     return Datalist("CHAOS T2-SPIR", "CHAOS: CC BY-NC-SA 4.0 by third parties' word; research use", values, scans)
 
 
-def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
-    """From random weights, and from the shipped model's."""
+def rows(lists: Path, painted: PaintedConfig, work: Path, steps: int, seed: int) -> list[Row]:
+    """From random weights, and from the shipped model's; also with images painted from CT's label maps beside."""
     data = DataConfig(
         datalists=(lists,),
         organs=("liver",),
@@ -57,12 +62,15 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
         "name": "liver-t2-cps",
     }
     started = {**common, "start": DEFAULT_MODEL}
+    with_painted = replace(data, painted=painted)
     cps, settings = CrossPseudoConfig("dice"), CopyPasteConfig(view="strong")
     return [
         untrained("the default model as it is", common, DEFAULT_MODEL),
         supervised("supervised", common),
         supervised("from the default model, supervised", started, keep_heads=True),
+        supervised("from the default model, supervised + painted", started, keep_heads=True, data=with_painted),
         cross_pseudo("from the default model, CPS", started, cps),
+        cross_pseudo("from the default model, CPS + painted", started, cps, data=with_painted),
         cross_pseudo("CPS", common, cps),
         copy_paste("BCP", common, settings),
         intermediate_domains("MiDSS", common),
@@ -85,11 +93,12 @@ def main() -> None:
     write_datalist(lists, work / "datalist.json")
     tests = [scan for scan in lists.scans if scan.patient not in _LABELLED]
     folder = work / f"steps_{arguments.steps}_seed_{arguments.seed}"
-    everything = rows(work / "datalist.json", work, arguments.steps, arguments.seed)
+    sources = read_config(AnySequenceConfig, _SOURCES).sources
+    painted = PaintedConfig(batch=1, data=arguments.data.absolute(), sources=sources)
+    everything = rows(work / "datalist.json", painted, work, arguments.steps, arguments.seed)
     best = main_of(everything, arguments.rows, folder, tests, CHAOS)
-    if (best / "model").exists():  # the default model itself is nobody's to export
-        shutil.rmtree(work / "liver-t2-cps", ignore_errors=True)
-        shutil.copytree(best / "model", work / "liver-t2-cps")
+    shutil.rmtree(work / "liver-t2-cps", ignore_errors=True)
+    shutil.copytree(best / "model", work / "liver-t2-cps")
 
 
 if __name__ == "__main__":

@@ -142,10 +142,11 @@ def main_of(
     labels: LabelSet,
     group: Callable[[dict[str, Any]], str] | None = None,
 ) -> Path:
-    """Run the wanted rows (all if none is named), print the table of all that are done; the best row's run folder."""
+    """Run the wanted rows (all if none is named), print the table of all that are done; the best trained row's folder."""
     for row in rows:
         if not wanted or row.name in wanted:
             run_row(row, folder, tests, labels)
     print(table(rows, folder, group))
-    done = [run_folder(row, folder) for row in rows if (run_folder(row, folder) / SCORES).exists()]
+    trained = [run_folder(row, folder) for row in rows if not row.model]
+    done = [run for run in trained if (run / SCORES).exists()]
     return max(done, key=lambda run: np.mean([s["dsc"] for s in json.loads((run / SCORES).read_text())]))
