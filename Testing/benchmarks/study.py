@@ -142,7 +142,7 @@ def main_of(
     labels: LabelSet,
     group: Callable[[dict[str, Any]], str] | None = None,
 ) -> Path:
-    """Run the wanted rows (all if none is named), print the table of all that are done; the best trained row's folder."""
+    """Run the wanted rows (all if none is named), print the table of those done; the best trained row's folder."""
     for row in rows:
         if not wanted or row.name in wanted:
             run_row(row, folder, tests, labels)

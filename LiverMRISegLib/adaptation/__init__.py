@@ -1,0 +1,1 @@
+"""From labelled CT to MR: translation, pseudo labels, matching of domains."""

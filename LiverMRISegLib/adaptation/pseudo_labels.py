@@ -1,0 +1,85 @@
+"""Which pseudo labels to trust: agreement of folds (paper 003), stability over iterations (paper 004, FLARE22)."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from LiverMRISegLib.errors import UsageError
+
+
+@dataclass(frozen=True)
+class RankedCase:
+    """A case with its score and whether it is kept; the best first."""
+
+    name: str
+    score: float
+    is_kept: bool
+
+
+def consistency(predictions: Sequence[np.ndarray], classes: int) -> dict[int, float]:
+    """Mean Dice of all pairs of predictions per class from 1 on (paper 003, eq. 8).
+
+    Args:
+        predictions: label maps of one case by the folds, of one shape.
+        classes: the highest class.
+
+    Returns:
+        One value per class that any prediction holds; a pair in which both lack it does not count.
+    """
+    if len(predictions) < 2:
+        raise UsageError("consistency needs the predictions of at least two folds")
+    found = {}
+    for value in range(1, classes + 1):
+        masks = [prediction == value for prediction in predictions]
+        pairs = [_dice(a, b) for a, b in itertools.combinations(masks, 2) if a.any() or b.any()]
+        if pairs:
+            found[value] = float(np.mean(pairs))
+    return found
+
+
+def instability(predictions: Sequence[np.ndarray]) -> float:
+    """Changed voxels between successive iterations over the later one's foreground, averaged (paper 004, eq. 7).
+
+    Infinite if an iteration after the first labels nothing.
+    """
+    if len(predictions) < 2:
+        raise UsageError("instability needs the predictions of at least two iterations")
+    changes = []
+    for before, after in itertools.pairwise(predictions):
+        foreground = int((after > 0).sum())
+        changes.append(float((before != after).sum()) / foreground if foreground else np.inf)
+    return float(np.mean(changes))
+
+
+def mean_label(probabilities: Sequence[np.ndarray]) -> np.ndarray:
+    """The class of the highest mean probability of folds [C, Z, Y, X] (paper 003, eq. 9); uint8 [Z, Y, X]."""
+    return np.argmax(np.mean(probabilities, axis=0), axis=0).astype(np.uint8)
+
+
+def union(predictions: Sequence[np.ndarray]) -> np.ndarray:
+    """All that any iteration labels (paper 004); where several classes are claimed, the latest iteration's holds."""
+    joined = np.zeros_like(predictions[0])
+    for prediction in predictions:
+        joined = np.where(prediction > 0, prediction, joined)
+    return joined
+
+
+def keep_best(scores: Mapping[str, float], count: int, *, highest: bool) -> list[RankedCase]:
+    """All cases from best to worst, the first `count` kept; a score that is not finite is never kept.
+
+    `highest` tells whether high scores are the good ones (consistency) or low ones (instability).
+    """
+    sign = -1.0 if highest else 1.0
+    order = sorted(scores, key=lambda name: (not np.isfinite(scores[name]), sign * scores[name], name))
+    return [
+        RankedCase(name, scores[name], place < count and bool(np.isfinite(scores[name])))
+        for place, name in enumerate(order)
+    ]
+
+
+def _dice(first: np.ndarray, second: np.ndarray) -> float:
+    return float(2 * (first & second).sum() / (first.sum() + second.sum()))
