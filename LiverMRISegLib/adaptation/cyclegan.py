@@ -1,0 +1,203 @@
+"""CycleGAN (Zhu et al. 2017) between CT and MR slices, with organ attention (paper 003) or in anatomy space (004).
+
+The loop's optimizer changes the two generators; the critics take their own step after each of its steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning_fabric import Fabric
+from monai.losses import PatchAdversarialLoss
+from monai.networks.nets import PatchDiscriminator
+from torch.utils.tensorboard import SummaryWriter
+
+from LiverMRISegLib.adaptation.image_pool import ImagePool
+from LiverMRISegLib.adaptation.organ_attention import foreground_attention
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.networks.resnet_generator import ResnetGenerator, small_weights
+
+_CRITERIA = {"least squares": "least_squares", "log": "bce"}
+
+
+@dataclass(frozen=True)
+class CycleGanConfig:
+    """The original's numbers, of which the papers' texts give few.
+
+    `adversarial`: "least squares" (the original's code) or "log" (as paper 003 writes it). `identity`: weight of the
+    identity term, 0 leaves it out (paper 003), 5 is the original's and ours for paper 004. `local`: weight of the
+    critic that sees translations with the organs' attention added (paper 003, eq. 7), 0 leaves it out.
+    """
+
+    width: int = 64
+    blocks: int = 9
+    critic_width: int = 64
+    adversarial: str = "least squares"
+    cycle: float = 10.0
+    identity: float = 0.0
+    local: float = 0.0
+    pool: int = 50
+    learning_rate: float = 2e-4
+
+    def __post_init__(self) -> None:
+        if self.adversarial not in _CRITERIA:
+            raise UsageError(f"unknown adversarial loss '{self.adversarial}'; known are: {', '.join(_CRITERIA)}")
+
+
+def new_critic(width: int = 64) -> torch.nn.Module:
+    """The 70 x 70 PatchGAN; of width 64 it has 2,762,689 parameters for one channel."""
+    critic = PatchDiscriminator(2, width, in_channels=1, num_layers_d=3, norm=("INSTANCE", {}), bias=True)
+    critic.apply(small_weights)
+    return critic
+
+
+class CycleGan:
+    """The method of `loop.Method` for batches with "source" and "target" slices ("image" float32 [B, 1, Y, X]).
+
+    Args:
+        config: weights and widths.
+        fabric: device and precision.
+        shown: source slices [N, 1, Y, X] whose translations go to TensorBoard.
+        segmenter: gives logits [B, C, Y, X] of source slices; needed where `config.local` is not 0, and frozen.
+    """
+
+    def __init__(
+        self,
+        config: CycleGanConfig,
+        fabric: Fabric,
+        shown: torch.Tensor | None = None,
+        segmenter: torch.nn.Module | None = None,
+    ) -> None:
+        if config.local and segmenter is None:
+            raise UsageError("organ attention needs a segmenter of the source slices; train one, or set local to 0")
+        self.config, self.fabric, self.shown = config, fabric, shown
+        names = ("to_target", "to_source")
+        self.generators = torch.nn.ModuleDict({n: ResnetGenerator(1, config.width, config.blocks) for n in names})
+        critics = ("target", "source", "local") if config.local else ("target", "source")
+        self.critics = torch.nn.ModuleDict({n: new_critic(config.critic_width) for n in critics})
+        self.segmenter = segmenter.to(fabric.device).eval().requires_grad_(False) if segmenter else None
+        self.model, self.optimizer = fabric.setup(
+            _Translators(self.generators), _adam(self.generators, config.learning_rate)
+        )
+        self.judges, self.critic_optimizer = fabric.setup(
+            _Critics(self.critics), _adam(self.critics, config.learning_rate)
+        )
+        self.pools = {name: ImagePool(config.pool) for name in critics}
+        self._adversarial = PatchAdversarialLoss(
+            criterion=_CRITERIA[config.adversarial], no_activation_leastsq=True, reduction="mean"
+        )
+        self._last: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._seed = 0
+
+    def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
+        """The generators' losses; what the critics will judge is kept for `after_step`."""
+        source, target = (batch[domain]["image"].to(self.fabric.device) for domain in ("source", "target"))
+        self._seed = int(batch["seed"])
+        self.critics.requires_grad_(False)
+        made = self.model(source, target, with_identity=self.config.identity > 0)
+        terms = {
+            "adversarial": self._fooled("target", made["fake_target"]) + self._fooled("source", made["fake_source"]),
+            "cycle": F.l1_loss(made["cycled_source"], source) + F.l1_loss(made["cycled_target"], target),
+        }
+        self._last = {"target": (target, made["fake_target"]), "source": (source, made["fake_source"])}
+        loss = terms["adversarial"] + self.config.cycle * terms["cycle"]
+        if self.config.identity:
+            terms["identity"] = F.l1_loss(made["same_source"], source) + F.l1_loss(made["same_target"], target)
+            loss = loss + self.config.identity * terms["identity"]
+        if self.segmenter is not None and self.config.local:
+            attended = made["fake_target"] + foreground_attention(self.segmenter, source)
+            terms["local"] = self._fooled("local", attended)
+            self._last["local"] = (target, attended)
+            loss = loss + self.config.local * terms["local"]
+        return {"loss": loss, **terms}
+
+    def _fooled(self, name: str, fake: torch.Tensor) -> torch.Tensor:
+        """How far the critic is from taking the translation for real."""
+        loss: torch.Tensor = self._adversarial(self.judges(name, fake), target_is_real=True, for_discriminator=False)
+        return loss
+
+    def after_step(self, step: int) -> None:
+        """The critics' own step, at the generators' learning rate: half of real plus half of (pooled) translations."""
+        self.critics.requires_grad_(True)
+        for mine, theirs in zip(self.critic_optimizer.param_groups, self.optimizer.param_groups, strict=True):
+            mine["lr"] = theirs["lr"]
+        generator = torch.Generator().manual_seed(self._seed)
+        self.critic_optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.fabric.device)
+        for name, (real, fake) in self._last.items():
+            pooled = self.pools[name].exchange(fake, generator)
+            for slices, is_real in ((real, True), (pooled, False)):
+                judged = self.judges(name, slices)
+                total = total + 0.5 * self._adversarial(judged, target_is_real=is_real, for_discriminator=True)
+        self.fabric.backward(total)
+        self.critic_optimizer.step()
+
+    @torch.no_grad()
+    def validate(self, writer: SummaryWriter, step: int) -> dict[str, float]:
+        """Pictures only: source, translation, and back again, side by side."""
+        if self.shown is not None:
+            slices = self.shown.to(self.fabric.device)
+            fake = self.generators["to_target"](slices)
+            back = self.generators["to_source"](fake)
+            rows = torch.cat([slices, fake, back], dim=3).cpu().float()
+            for number, row in enumerate(rows):
+                writer.add_image(f"translation/{number}", np.clip((row.numpy() + 1) / 2, 0, 1), step)
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Generators, critics, their optimizers and pools."""
+        return {
+            "networks": {name: network.state_dict() for name, network in self.generators.items()},
+            "critics": self.critics.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "critic_optimizer": self.critic_optimizer.state_dict(),
+            "pools": {name: [kept.cpu() for kept in pool.kept] for name, pool in self.pools.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        for name, network in self.generators.items():
+            network.load_state_dict(state["networks"][name])
+        self.critics.load_state_dict(state["critics"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.critic_optimizer.load_state_dict(state["critic_optimizer"])
+        for name, kept in state["pools"].items():
+            self.pools[name].kept = [slices.to(self.fabric.device) for slices in kept]
+
+
+class _Translators(torch.nn.Module):
+    """Both generators as one module: all translations that the losses need."""
+
+    def __init__(self, generators: torch.nn.ModuleDict) -> None:
+        super().__init__()
+        self.generators = generators
+
+    def forward(self, source: torch.Tensor, target: torch.Tensor, *, with_identity: bool) -> dict[str, torch.Tensor]:
+        to_target, to_source = self.generators["to_target"], self.generators["to_source"]
+        made = {"fake_target": to_target(source), "fake_source": to_source(target)}
+        made["cycled_source"] = to_source(made["fake_target"])
+        made["cycled_target"] = to_target(made["fake_source"])
+        if with_identity:
+            made |= {"same_source": to_source(source), "same_target": to_target(target)}
+        return made
+
+
+class _Critics(torch.nn.Module):
+    """All critics as one module: the patch scores of the one asked for."""
+
+    def __init__(self, critics: torch.nn.ModuleDict) -> None:
+        super().__init__()
+        self.critics = critics
+
+    def forward(self, name: str, slices: torch.Tensor) -> torch.Tensor:
+        scores: Sequence[torch.Tensor] = self.critics[name](slices)
+        return scores[-1]
+
+
+def _adam(module: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
+    return torch.optim.Adam(module.parameters(), learning_rate, betas=(0.5, 0.999))
