@@ -55,6 +55,15 @@ def choose_pools(datalists: Sequence[Path], labelled: PoolConfig, unlabelled: Po
     return Pools(with_labels, others, validation)
 
 
+def choose_scans(datalists: Sequence[Path], pool: PoolConfig, *, needs_labels: bool) -> list[Listed]:
+    """The chosen scans of split "train"; UsageError if there is none."""
+    found = _chosen([read_datalist(path) for path in datalists], pool, "train", needs_labels=needs_labels)
+    if not found:
+        kind = "labelled scan" if needs_labels else "scan"
+        raise UsageError(f"no {kind} of split 'train' fits {pool} in {', '.join(map(str, datalists)) or 'no datalist'}")
+    return found
+
+
 def _chosen(lists: Sequence[Datalist], pool: PoolConfig, split: str, *, needs_labels: bool = False) -> list[Listed]:
     known = {scan.patient for datalist in lists for scan in datalist.scans}
     for patient in pool.patients:

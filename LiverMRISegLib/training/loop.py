@@ -23,9 +23,9 @@ from lightning_fabric.strategies import DDPStrategy
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from LiverMRISegLib.errors import LiverMRISegError, OutputError
+from LiverMRISegLib.errors import LiverMRISegError, OutputError, UsageError
 from LiverMRISegLib.training import checkpoints
-from LiverMRISegLib.training.schedules import polynomial
+from LiverMRISegLib.training.schedules import SCHEDULES
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,8 @@ class LoopConfig:
     `precision` is Lightning Fabric's ("32-true", "bf16-mixed", "16-mixed"), `accelerator` and `devices` too. On CPUs
     that compute with bfloat16, oneDNN spoils the gradients of feature maps of 2 voxels depth (seen with torch 2.13 and
     AMX); the loop ends with an error when it happens.
-    The learning rate rises over `warmup` steps and then falls as (1 - step / steps) ** 0.9 (nnU-Net's polynomial).
+    The learning rate rises over `warmup` steps. By `schedule` "polynomial" it falls as (1 - step / steps) ** 0.9
+    (nnU-Net), by "constant then linear" over the second half alone (CycleGAN). A `gradient_clip` of 0 clips nothing.
     """
 
     steps: int = 3000
@@ -55,6 +56,11 @@ class LoopConfig:
     accelerator: str = "auto"
     devices: int = 1
     seed: int = 0
+    schedule: str = "polynomial"
+
+    def __post_init__(self) -> None:
+        if self.schedule not in SCHEDULES:
+            raise UsageError(f"unknown schedule '{self.schedule}'; known are: {', '.join(SCHEDULES)}")
 
 
 class Method(Protocol):
@@ -154,9 +160,8 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
         group["lr"] = _rate(step, config)
     method.optimizer.zero_grad(set_to_none=True)
     fabric.backward(total)
-    norm = fabric.clip_gradients(
-        method.model, method.optimizer, max_norm=config.gradient_clip, error_if_nonfinite=False
-    )
+    limit = config.gradient_clip or math.inf
+    norm = fabric.clip_gradients(method.model, method.optimizer, max_norm=limit, error_if_nonfinite=False)
     # float16's scaler meets infinite gradients by design and leaves such a step out; elsewhere they are an error.
     if config.precision != "16-mixed" and norm is not None and not torch.isfinite(norm):
         raise TrainingError(
@@ -169,7 +174,7 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
 
 def _rate(step: int, config: LoopConfig) -> float:
     warm = min(1.0, (step + 1) / max(1, config.warmup))
-    return float(config.learning_rate * warm * polynomial(step, config.steps))
+    return float(config.learning_rate * warm * SCHEDULES[config.schedule](step, config.steps))
 
 
 class _Run:

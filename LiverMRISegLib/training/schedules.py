@@ -10,6 +10,14 @@ def polynomial(step: int, steps: int, power: float = 0.9) -> float:
     return max(0.0, 1.0 - step / steps) ** power
 
 
+def constant_then_linear(step: int, steps: int) -> float:
+    """1 over the first half, then straight down to 0 at the end (CycleGAN's schedule)."""
+    return min(1.0, max(0.0, 2.0 * (1.0 - step / steps)))
+
+
+SCHEDULES = {"polynomial": polynomial, "constant then linear": constant_then_linear}
+
+
 def sigmoid_ramp(step: int, steps: int, levels: int = 200) -> float:
     """exp(-5 (1 - e / levels)^2) with e = step // (steps / levels): the consistency weight of mean teachers.
 

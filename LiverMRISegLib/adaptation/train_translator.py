@@ -1,0 +1,81 @@
+"""The stage that trains a translator from labelled CT to one MR sequence."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from LiverMRISegLib.adaptation.cyclegan import CycleGan, CycleGanConfig
+from LiverMRISegLib.adaptation.slice_segmenter import load_slice_segmenter
+from LiverMRISegLib.adaptation.slices import DomainConfig, SliceStream, fitted, load_domain
+from LiverMRISegLib.data.streams import StepBatches, feed
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.configuration import check_same_run, write_config
+from LiverMRISegLib.training.loop import LoopConfig, RunResult
+
+logger = logging.getLogger(__name__)
+_SHOWN = 4
+_FREE_KEYS = ("run_folder", "cache", "workers", "loop.log_every", "loop.validate_every", "loop.checkpoint_every",
+              "loop.accelerator", "loop.devices")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """Config of `scripts/train/train_translator.py`.
+
+    `space`: "intensity", or "anatomy" (paper 004: Sobel magnitudes of both domains). `segmenter`: run folder of
+    `train_slice_segmenter`, needed where `gan.local` is not 0 (paper 003's organ attention). `spacing` [Z, Y, X] in mm
+    and slices of `size` [Y, X] voxels are common to both domains. The original: 200 epochs, batches of 1, the learning
+    rate falling to 0 over the second half.
+    """
+
+    run_folder: Path = Path("runs/translator")
+    source: DomainConfig = field(default_factory=lambda: DomainConfig(window=(-600.0, 600.0)))
+    target: DomainConfig = field(default_factory=DomainConfig)
+    cache: Path = Path("runs/cache")
+    spacing: tuple[float, float, float] = (5.0, 1.5, 1.5)
+    orientation: str = "LPS"
+    size: tuple[int, int] = (256, 256)
+    space: str = "intensity"
+    segmenter: str = ""
+    batch: int = 1
+    workers: int = 0
+    gan: CycleGanConfig = field(default_factory=CycleGanConfig)
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=240_000, learning_rate=2e-4, warmup=0, gradient_clip=0.0, schedule="constant then linear"
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if any(n % 4 for n in self.size):
+            raise UsageError(f"size must divide by 4, not {list(self.size)}")
+
+
+def run(config: TranslatorConfig) -> RunResult:
+    """Train, or go on with, the run in `config.run_folder`; errors as `training.stage.run_stage`."""
+    check_same_run(config, config.run_folder / "config.yaml", _FREE_KEYS)
+    fabric = loop.make_fabric(config.loop)
+    common = (config.spacing, config.orientation or None, config.space)
+    with fabric.rank_zero_first():
+        source, target = (load_domain(d, config.cache, (), *common) for d in (config.source, config.target))
+    logger.info("%d source and %d target volumes", len(source), len(target))
+    if fabric.is_global_zero:
+        config.run_folder.mkdir(parents=True, exist_ok=True)
+        write_config(config, config.run_folder / "config.yaml")
+    torch.manual_seed(config.loop.seed)
+    segmenter = load_slice_segmenter(Path(config.segmenter)) if config.segmenter else None
+    middles = [np.asarray(c.image[c.image.shape[0] // 2]) for c in source[:_SHOWN]]
+    shown = torch.stack([torch.from_numpy(fitted(m, config.size, (0.5, 0.5), -1.0))[None] for m in middles])
+    gan = CycleGan(config.gan, fabric, shown, segmenter)
+    streams = {
+        "source": SliceStream(source, config.size, config.batch),
+        "target": SliceStream(target, config.size, config.batch),
+    }
+    batches = StepBatches(streams, config.loop.steps, config.loop.seed, fabric.global_rank, fabric.world_size)
+    return loop.train(gan, feed(batches, config.workers), config.loop, config.run_folder, fabric)

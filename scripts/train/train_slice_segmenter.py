@@ -1,0 +1,11 @@
+"""Train the 2D segmenter of CT slices that organ attention needs: train_slice_segmenter.py --config CONFIG."""
+
+from __future__ import annotations
+
+import sys
+
+from LiverMRISegLib.adaptation.slice_segmenter import SliceSegmenterConfig, run
+from LiverMRISegLib.training.script import run_script
+
+if __name__ == "__main__":
+    sys.exit(run_script(SliceSegmenterConfig, run))

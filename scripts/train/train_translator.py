@@ -1,0 +1,11 @@
+"""Train a translator from labelled CT to one MR sequence: train_translator.py --config CONFIG."""
+
+from __future__ import annotations
+
+import sys
+
+from LiverMRISegLib.adaptation.train_translator import TranslatorConfig, run
+from LiverMRISegLib.training.script import run_script
+
+if __name__ == "__main__":
+    sys.exit(run_script(TranslatorConfig, run))
