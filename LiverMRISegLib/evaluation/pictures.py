@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,3 +104,19 @@ def _window(array: np.ndarray) -> tuple[float, float]:
     sample = array.reshape(-1)[:: max(1, array.size // 200_000)]
     low, high = np.percentile(sample, (1, 99.5))
     return float(low), float(max(high, low + 1e-6))
+
+
+def sheet_png(pictures: Sequence[bytes], width: int = 900) -> bytes:
+    """PNG pictures below each other, all of one width in pixels."""
+    from PIL import Image
+
+    images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
+    images = [image.resize((width, round(image.height * width / image.width))) for image in images]
+    whole = Image.new("RGB", (width, sum(image.height for image in images)))
+    top = 0
+    for image in images:
+        whole.paste(image, (0, top))
+        top += image.height
+    buffer = io.BytesIO()
+    whole.save(buffer, "PNG")
+    return buffer.getvalue()

@@ -19,7 +19,7 @@ from LiverMRISegLib.anatomy import CHAOS, TOTAL_MR, LabelSet
 from LiverMRISegLib.errors import InputError, LiverMRISegError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, summarise
 from LiverMRISegLib.evaluation.metrics import evaluate_case
-from LiverMRISegLib.evaluation.pictures import three_planes_png
+from LiverMRISegLib.evaluation.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
@@ -81,24 +81,6 @@ def summary(kind: DataSet, cases: Sequence[CaseScores]) -> dict[str, Any]:
     return {"data set": kind.name, "cases": len(cases), "figure": "mean Dice", **means}
 
 
-def sheet(pictures: Sequence[bytes]) -> bytes:
-    """All pictures below each other, half their size."""
-    import io
-
-    from PIL import Image
-
-    images = [Image.open(io.BytesIO(p)).convert("RGB") for p in pictures]
-    images = [i.resize((900, round(i.height * 900 / i.width))) for i in images]
-    whole = Image.new("RGB", (900, sum(i.height for i in images)))
-    top = 0
-    for image in images:
-        whole.paste(image, (0, top))
-        top += image.height
-    buffer = io.BytesIO()
-    whole.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
 def main() -> int:
     """Evaluate, write, tell; the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -118,7 +100,7 @@ def main() -> int:
     atomic_write_text(arguments.output / "scores.csv", as_csv([case for _, cases in results for case in cases]))
     metrics = [summary(kind, cases) for kind, cases in results]
     atomic_write_text(arguments.output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    atomic_write_bytes(arguments.output / "sheet.png", sheet(pictures))
+    atomic_write_bytes(arguments.output / "sheet.png", sheet_png(pictures))
     for kind, cases in results:
         for s in summarise(cases):
             logger.info(

@@ -1,0 +1,84 @@
+"""Pseudo labels by real packages (random weights): ranked per sequence, kept or not, resumed, on the volume's grid."""
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import make_volume, oblique_directions, random_weights, tiny_spec
+from LiverMRISegLib.adaptation.label_cases import LabelCasesConfig, fold_labels, run
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.models.package import ModelPackage, save_package
+from LiverMRISegLib.models.specification import PreparationSpec
+
+
+@pytest.fixture
+def folds(tmp_path):
+    spec = tiny_spec()
+    return [str(save_package(spec, random_weights(spec, seed), tmp_path / f"fold{seed}")) for seed in range(3)]
+
+
+@pytest.fixture
+def datalist(tmp_path):
+    scans = []
+    for number, sequence in enumerate(["T1WI", "T1WI", "T2WI", "T2WI"]):
+        direction = oblique_directions()[0] if number == 1 else None
+        write_volume(make_volume(direction, seed=number), tmp_path / f"p{number}.nii.gz")
+        scans.append(Scan(f"p{number}", sequence, tmp_path / f"p{number}.nii.gz", vendor="A"))
+    write_datalist(Datalist("mr", "none", {1: "liver"}, scans), tmp_path / "mr.json")
+    return tmp_path / "mr.json"
+
+
+def test_the_best_of_each_sequence_are_kept(folds, datalist, tmp_path):
+    config = LabelCasesConfig(tuple(folds), (datalist,), keep=1, output=tmp_path / "out", device="cpu")
+    ranked = run(config)
+    assert sorted(case.name for case in ranked) == ["p0_T1WI", "p1_T1WI", "p2_T2WI", "p3_T2WI"]
+    for sequence in ("T1WI", "T2WI"):
+        first, second = (case for case in ranked if case.name.endswith(sequence))
+        assert (first.is_kept, second.is_kept) == (True, False)
+        assert first.score >= second.score
+    listed = read_datalist(tmp_path / "out/datalist.json")
+    kept = {case.name for case in ranked if case.is_kept}
+    assert {f"{s.patient}_{s.sequence}" for s in listed.scans if s.labels} == kept
+    assert all(s.vendor == "A" for s in listed.scans)
+    for scan in listed.scans:
+        labels = read_labelmap(tmp_path / "out" / f"{scan.patient}_{scan.sequence}.nii.gz")
+        assert labels.geometry.is_close(read_volume(scan.image).geometry)
+    rows = list(csv.DictReader((tmp_path / "out/cases.csv").open()))
+    assert [row["case"] for row in rows] == [case.name for case in ranked]
+    assert float(rows[0]["liver"]) >= 0
+    assert (tmp_path / "out/cases.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_stopped_run_goes_on_with_what_is_there(folds, datalist, tmp_path):
+    config = LabelCasesConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
+    first = run(config)
+    made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("p?_*.nii.gz")}
+    (tmp_path / "out/p2_T2WI.csv").unlink()
+    assert [c.name for c in run(config)] == [c.name for c in first]
+    changed = {p.name for p, time in made.items() if p.stat().st_mtime_ns != time}
+    assert changed == {"p2_T2WI.nii.gz"}
+
+
+def test_folds_that_agree_give_their_own_labels(folds):
+    package = ModelPackage.load(folds[0])
+    volume = make_volume(seed=5)
+    engine = load_engine(package, "cpu")
+    votes, labels = fold_labels(volume, package, [engine, engine])
+    assert np.array_equal(votes[0], votes[1])
+    alone = Segmenter.load(folds[0], "cpu").segment(volume).labelmap
+    assert (labels == alone).mean() > 0.9  # the package's clean-up is not part of this
+
+
+def test_models_must_fit_together(folds, datalist, tmp_path):
+    other = replace(tiny_spec(), preparation=PreparationSpec((3.0, 3.0, 3.0)))
+    path = save_package(other, random_weights(other), tmp_path / "other")
+    with pytest.raises(ModelError, match="other labels or preparation"):
+        run(LabelCasesConfig((folds[0], str(path)), (datalist,), output=tmp_path / "out"))
+    with pytest.raises(UsageError, match="at least two folds"):
+        run(LabelCasesConfig((folds[0],), (datalist,), output=tmp_path / "out"))
