@@ -1,0 +1,119 @@
+"""The stage of multi-domain matching (paper 004): labels of better sequences, warped to the cases of worse ones."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from LiverMRISegLib.adaptation.domain_matching import foreground_ml, nearest_case, register_affine, warp_labels
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MatchDomainsConfig:
+    """Config of `scripts/train/match_domains.py`.
+
+    `datalist`: pseudo labels, of `pseudo_label`. `better` and `worse`: sequences whose pseudo labels are good (for CT
+    as the source: those like T1) and those that get warped ones. A worse case without a pseudo label of its own is
+    matched by the mean volume of the others of its sequence. `metric`: as of `register_affine`. `output`: label maps,
+    datalist.json, matches.csv.
+    """
+
+    datalist: Path = Path("runs/pseudo_labels/datalist.json")
+    better: tuple[str, ...] = ("C+pre", "C+A", "C+V", "C+Delay")
+    worse: tuple[str, ...] = ("T2WI", "DWI")
+    output: Path = Path("runs/matched")
+    metric: str = "mutual information"
+
+
+@dataclass(frozen=True)
+class Match:
+    """Case `worse` and the case whose warped labels it gets, with their foreground volumes in mL."""
+
+    worse: str
+    better: str
+    worse_ml: float
+    better_ml: float
+
+
+def run(config: MatchDomainsConfig) -> list[Match]:
+    """Match, register and warp; label maps made before are left alone.
+
+    Raises:
+        InputError, UsageError: no datalist, or no labelled case of a better sequence.
+        OutputError: the output cannot be written.
+    """
+    listed = read_datalist(config.datalist)
+    better = [scan for scan in listed.scans if scan.sequence in config.better and scan.labels is not None]
+    worse = [scan for scan in listed.scans if scan.sequence in config.worse]
+    if not better or not worse:
+        raise UsageError(f"{config.datalist}: needs labelled scans of {config.better} and scans of {config.worse}")
+    config.output.mkdir(parents=True, exist_ok=True)
+    volumes = {_name(scan): _foreground(scan) for scan in (*better, *worse)}
+    found, matched = [], []
+    for scan in tqdm(worse, "volumes", disable=None, dynamic_ncols=True):
+        size = volumes[_name(scan)] or _typical(scan, worse, volumes)
+        # The same patient's better sequence is the same body, whatever the volumes say.
+        own = {_name(b): volumes[_name(b)] for b in better if b.patient == scan.patient}
+        chosen = nearest_case(size, own or {_name(b): volumes[_name(b)] for b in better})
+        source = next(b for b in better if _name(b) == chosen)
+        matched.append(replace(scan, labels=_warped(source, scan, config), image=scan.image.absolute()))
+        found.append(Match(_name(scan), chosen, size, volumes[chosen]))
+    kept = [replace(s, image=s.image.absolute(), labels=s.labels and s.labels.absolute()) for s in better]
+    document = Datalist(f"{listed.name}, matched", listed.licence, listed.values, [*kept, *matched])
+    write_datalist(document, config.output / "datalist.json")
+    atomic_write_text(config.output / "matches.csv", _table(found))
+    return found
+
+
+def _warped(source: Scan, scan: Scan, config: MatchDomainsConfig) -> Path:
+    path = (config.output / f"{_name(scan)}.nii.gz").absolute()
+    if not path.exists():
+        fixed, moving = read_volume(scan.image), read_volume(source.image)
+        transform = register_affine(moving, fixed, config.metric)
+        warped = warp_labels(_labels(source), transform, fixed)
+        write_volume(replace(warped, array=warped.array.astype(np.uint8)), path)
+    return path
+
+
+def _labels(scan: Scan) -> Volume:
+    if scan.labels is None:
+        raise UsageError(f"{_name(scan)}: has no labels to warp")
+    return read_labelmap(scan.labels)
+
+
+def _foreground(scan: Scan) -> float:
+    return foreground_ml(_labels(scan)) if scan.labels is not None else 0.0
+
+
+def _typical(scan: Scan, worse: Sequence[Scan], volumes: Mapping[str, float]) -> float:
+    """The mean foreground of the labelled cases of the same sequence, or of all."""
+    same = [volumes[_name(s)] for s in worse if s.sequence == scan.sequence and volumes[_name(s)]]
+    known = same or [volume for volume in volumes.values() if volume]
+    return float(np.mean(known))
+
+
+def _name(scan: Scan) -> str:
+    return f"{scan.patient}_{scan.sequence}"
+
+
+def _table(matches: Sequence[Match]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "labels from", "case mL", "labels mL"])
+    for match in matches:
+        writer.writerow([match.worse, match.better, f"{match.worse_ml:.0f}", f"{match.better_ml:.0f}"])
+    return text.getvalue()
