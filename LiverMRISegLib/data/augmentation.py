@@ -81,7 +81,6 @@ class Augmenter:
 
     def __init__(self, config: AugmentationConfig, patch: Patch) -> None:
         self.config, self.patch = config, patch
-        set_track_meta(False)
 
     def place(self, centre: Sequence[int], random: np.random.Generator) -> Placement:
         """A placement around `centre`."""
@@ -105,6 +104,7 @@ class Augmenter:
 
     def cut(self, array: np.ndarray, placement: Placement, *, is_labels: bool = False) -> torch.Tensor:
         """The patch [Z, Y, X] of `array` there; outside the array the image's minimum, or background."""
+        set_track_meta(False)  # here and not once: worker processes begin without it
         size = self.patch if placement.is_straight else self._enlarged(placement)
         cut = _box(array, placement.centre, size, 0 if is_labels else None)
         if not placement.is_straight:
@@ -131,6 +131,7 @@ class Augmenter:
 
     def change_intensities(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
         """The strong view [Z, Y, X] of a patch."""
+        set_track_meta(False)
         seed = int(random.integers(2**31))
         changed = self._chain.set_random_state(seed)(image[None])[0]
         if random.random() < self.config.inversion:
