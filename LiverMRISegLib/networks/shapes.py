@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from LiverMRISegLib.networks.sizes import resolve_size
+from LiverMRISegLib.networks.sizes import RESIDUAL_ENCODER, check_residual_encoder, resolve_size
 
 Shape = tuple[int, ...]
 
 
 def parameter_shapes(name: str, kwargs: Mapping[str, Any]) -> dict[str, Shape]:
     """Name and shape of every tensor of `build_network(name, **kwargs)`; UsageError if the name is unknown."""
+    if name == RESIDUAL_ENCODER:
+        return _residual_encoder(kwargs)
     size, rest = resolve_size(name, kwargs)
     widths, classes = size.widths, int(rest["out_channels"])
     shapes: dict[str, Shape] = {}
@@ -27,6 +29,41 @@ def parameter_shapes(name: str, kwargs: Mapping[str, Any]) -> dict[str, Shape]:
             shapes.update(_block(prefix, outputs if block else 2 * outputs, outputs, project=block == 0))
         shapes.update(_convolution(f"seg_outputs.{level}", outputs, classes, 1))
     return shapes
+
+
+def _residual_encoder(kwargs: Mapping[str, Any]) -> dict[str, Shape]:
+    """Of `networks.residual_encoder_unet`, in its order of names."""
+    features, strides, blocks = (list(kwargs[key]) for key in ("features", "strides", "blocks"))
+    given = list(kwargs.get("kernels", ()))
+    check_residual_encoder(features, strides, blocks, given)
+    kernels = [tuple(k) for k in given] or [(3, 3, 3)] * len(features)
+    shapes = dict(_normed("encoder.stem.convs.0", int(kwargs["in_channels"]), features[0], kernels[0]))
+    inputs = features[0]
+    for stage, (width, stride, count, kernel) in enumerate(zip(features, strides, blocks, kernels, strict=True)):
+        for block in range(count):
+            prefix = f"encoder.stages.{stage}.blocks.{block}"
+            shapes.update(_normed(f"{prefix}.conv1", inputs, width, kernel))
+            shapes.update(_normed(f"{prefix}.conv2", width, width, kernel))
+            if block == 0 and inputs != width:
+                pooled = int(any(n != 1 for n in stride))  # an average pool stands before the projection
+                shapes.update(_normed(f"{prefix}.skip.{pooled}", inputs, width, (1, 1, 1), bias=False))
+            inputs = width
+    for level in range(len(features) - 1):
+        below, width = features[-1 - level], features[-2 - level]
+        shapes.update(_normed(f"decoder.stages.{level}.convs.0", 2 * width, width, kernels[-2 - level]))
+        stride = strides[-1 - level]
+        shapes[f"decoder.transpconvs.{level}.weight"] = (below, width, *stride)
+        shapes[f"decoder.transpconvs.{level}.bias"] = (width,)
+        shapes.update(_convolution(f"decoder.seg_layers.{level}", width, int(kwargs["out_channels"]), 1))
+    return shapes
+
+
+def _normed(prefix: str, inputs: int, outputs: int, kernel: Shape, *, bias: bool = True) -> Iterator[tuple[str, Shape]]:
+    yield f"{prefix}.conv.weight", (outputs, inputs, *kernel)
+    if bias:
+        yield f"{prefix}.conv.bias", (outputs,)
+    yield f"{prefix}.norm.weight", (outputs,)
+    yield f"{prefix}.norm.bias", (outputs,)
 
 
 def _block(prefix: str, inputs: int, outputs: int, *, project: bool) -> Iterator[tuple[str, Shape]]:

@@ -11,6 +11,7 @@ from LiverMRISegLib.errors import UsageError
 Strides = tuple[tuple[int, int, int], ...]
 DEFAULT_STRIDES: Strides = ((2, 2, 2),) * 5
 GENERIC = "stunet"
+RESIDUAL_ENCODER = "residual-encoder-unet"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ def resolve_size(name: str, kwargs: Mapping[str, Any]) -> tuple[Size, dict[str, 
     if name in STUNET_SIZES:
         return STUNET_SIZES[name], rest
     if name != GENERIC:
-        raise UsageError(f"unknown network '{name}'; known are: {', '.join((*STUNET_SIZES, GENERIC))}")
+        raise UsageError(
+            f"unknown network '{name}'; known are: {', '.join((*STUNET_SIZES, GENERIC, RESIDUAL_ENCODER))}"
+        )
     if "widths" not in rest:
         raise UsageError(f"network '{GENERIC}' needs widths, six numbers of channels")
     widths = tuple(int(w) for w in rest.pop("widths"))
@@ -55,3 +58,18 @@ def check_size(widths: Sequence[int], strides: Sequence[Sequence[int]]) -> None:
         raise UsageError(f"widths must be six positive numbers of channels, not {list(widths)}")
     if len(strides) != 5 or any(len(s) != 3 or min(s) < 1 for s in strides):
         raise UsageError(f"strides must be five triples [Z, Y, X] of positive integers, not {list(strides)}")
+
+
+def check_residual_encoder(
+    features: Sequence[int], strides: Sequence[Sequence[int]], blocks: Sequence[int], kernels: Sequence[Sequence[int]]
+) -> None:
+    """UsageError unless all are given per stage, of two stages or more."""
+    stages = len(features)
+    if stages < 2 or min(features) < 1:
+        raise UsageError(f"features must be positive numbers of channels of two or more stages, not {list(features)}")
+    if len(strides) != stages or any(len(s) != 3 or min(s) < 1 for s in strides) or any(s != 1 for s in strides[0]):
+        raise UsageError(f"strides must be {stages} triples [Z, Y, X], the first [1, 1, 1], not {list(strides)}")
+    if len(blocks) != stages or min(blocks) < 1:
+        raise UsageError(f"blocks must be {stages} positive numbers, not {list(blocks)}")
+    if kernels and (len(kernels) != stages or any(len(k) != 3 or any(n % 2 == 0 for n in k) for k in kernels)):
+        raise UsageError(f"kernels must be {stages} triples of odd numbers, not {list(kernels)}")

@@ -22,6 +22,7 @@ from LiverMRISegLib.data.streams import CaseStream, JoinedStream, PaintedStream,
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
 from LiverMRISegLib.networks.factory import build_network
+from LiverMRISegLib.networks.sizes import RESIDUAL_ENCODER
 from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import check_same_run, to_plain, write_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
@@ -91,7 +92,8 @@ class DataConfig:
 class StageConfig:
     """What all stages on datalists have in common.
 
-    `network`: "stunet-xxs" to "stunet-h", or "stunet" with six `widths`. `start`: a model package or STU-Net
+    `network`: "stunet-xxs" to "stunet-h", "stunet" with six `widths`, or "residual-encoder-unet" (nnU-Net's) with
+    `widths`, `blocks` and `strides` of every stage, the first stride 1. `start`: a model package or STU-Net
     checkpoint to begin from, empty for random weights; its heads are replaced unless `keep_heads`. `branch`: which
     network is validated and exported. `name` and `version`: of the package `run`/model.
     """
@@ -101,6 +103,7 @@ class StageConfig:
     network: str = "stunet-s"
     widths: tuple[int, ...] = ()
     strides: tuple[tuple[int, int, int], ...] = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
+    blocks: tuple[int, ...] = ()
     start: str = ""
     keep_heads: bool = False
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -117,6 +120,8 @@ class StageConfig:
             "out_channels": len(self.data.organs) + 1,
             "strides": [list(s) for s in self.strides],
         }
+        if self.network == RESIDUAL_ENCODER:
+            return plain | {"features": list(self.widths), "blocks": list(self.blocks)}
         return plain | ({"widths": list(self.widths)} if self.widths else {})
 
     def new_network(self, seed: int, *, deep_supervision: bool) -> torch.nn.Module:

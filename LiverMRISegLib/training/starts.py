@@ -14,14 +14,14 @@ from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.import_stunet import read_checkpoint
 
 _CHECKPOINT_ENDINGS = (".model", ".pth")
-_HEADS = "seg_outputs."
+_HEADS = ("seg_outputs.", "decoder.seg_layers.")
 
 
 def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ()) -> None:
     """Give `network` the weights of `start`, all but its heads, which keep their random values (methods.md 1.5).
 
     Args:
-        network: a STU-Net of the same size; strides may differ, weights do not depend on them.
+        network: of the same kind and size; strides may differ, weights do not depend on them.
         start: a model's name or path, or a `.model` / `.pth` file of STU-Net's authors.
         organs: if given, the heads are taken too, of background and these organs in this order.
 

@@ -98,6 +98,23 @@ def test_every_stage_trains_and_writes_a_package_that_segments(stage, datalist, 
     assert segmented.labelmap.shape == image.array.shape
 
 
+def test_nnunets_network_trains_and_segments_as_well(datalist, tmp_path):
+    config = config_of(
+        "finetune",
+        tmp_path,
+        datalist,
+        network="residual-encoder-unet",
+        widths=(4, 8, 8),
+        blocks=(1, 1, 2),
+        strides=((1, 1, 1), (1, 2, 2), (2, 2, 2)),
+    )
+    assert run_finetune(config).step == 12
+    image = read_volume(datalist.parent / "p4_GED4.nii.gz")
+    segmented = Segmenter.load(tmp_path / "run/model", "cpu").segment(image)
+    assert segmented.labelmap.shape == image.array.shape
+    assert run_finetune(replace(config, run_folder=tmp_path / "next", start=str(tmp_path / "run/model"))).step == 12
+
+
 def test_the_liver_is_learnt(datalist, tmp_path):
     config = config_of("finetune", tmp_path, datalist)
     longer = replace(config.loop, steps=80, learning_rate=0.01, validate_every=40, log_every=40)

@@ -1,0 +1,81 @@
+"""nnU-Net's residual-encoder U-Net: every tensor once, the shapes known without torch, states that go round."""
+
+import pytest
+import torch
+
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.networks.shapes import parameter_shapes
+
+KWARGS = {
+    "in_channels": 1, "out_channels": 3, "features": [4, 8, 8, 12], "blocks": [1, 2, 3, 1],
+    "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 2], [1, 1, 1]],
+}  # fmt: skip
+
+
+def made(seed: int = 0, **changes):
+    torch.manual_seed(seed)
+    return build_network("residual-encoder-unet", **{**KWARGS, **changes})
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"kernels": [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]]}, {"out_channels": 14}]
+)
+def test_shapes_are_known_without_building(changes):
+    state = made(**changes).state_dict()
+    expected = parameter_shapes("residual-encoder-unet", {**KWARGS, **changes})
+    assert {name: tuple(tensor.shape) for name, tensor in state.items()} == expected
+
+
+def test_nnunets_medium_size():
+    """ResEncM of FLARE's 14 classes: 101.87 M parameters (methods.md 7)."""
+    features, blocks = [32, 64, 128, 256, 320, 320], [1, 3, 4, 6, 6, 6]
+    strides = [[1, 1, 1], [1, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2], [1, 2, 2]]
+    shapes = parameter_shapes(
+        "residual-encoder-unet",
+        {"in_channels": 1, "out_channels": 14, "features": features, "blocks": blocks, "strides": strides,
+         "kernels": [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]]},
+    )  # fmt: skip
+    count = sum(torch.Size(shape).numel() for shape in shapes.values())
+    assert count == pytest.approx(101.87e6, rel=0.01)
+
+
+def test_every_tensor_is_there_once_and_goes_round():
+    first, second = made(0), made(1)
+    state = first.state_dict()
+    assert len({tensor.data_ptr() for tensor in state.values()}) == len(state)
+    assert sum(t.numel() for t in state.values()) == sum(p.numel() for p in first.parameters())
+    x = torch.randn(1, 1, 8, 16, 16)
+    assert not torch.allclose(first(x), second(x))
+    second.load_state_dict(state)
+    assert torch.equal(first(x), second(x))
+
+
+def test_states_of_others_are_refused():
+    state = made().state_dict()
+    with pytest.raises(RuntimeError, match="missing"):
+        made().load_state_dict({k: v for k, v in state.items() if "stem" not in k})
+    with pytest.raises(RuntimeError, match="unknown"):
+        made().load_state_dict({**state, "more": torch.zeros(1)})
+    with pytest.raises(RuntimeError, match="shape"):
+        made(out_channels=4).load_state_dict(state)
+
+
+def test_deep_supervision_gives_every_decoder_stage():
+    outputs = made(deep_supervision=True)(torch.zeros(1, 1, 8, 16, 16))
+    assert [tuple(o.shape[2:]) for o in outputs] == [(8, 16, 16), (8, 8, 8), (4, 4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"strides": [[2, 2, 2]] * 4}, "the first"),
+        ({"blocks": [1, 2]}, "blocks must be 4"),
+        ({"features": [4]}, "two or more stages"),
+        ({"kernels": [[2, 2, 2]] * 4}, "odd"),
+        ({"width": 3}, "residual-encoder-unet"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(changes, words):
+    with pytest.raises(UsageError, match=words):
+        made(**changes)
