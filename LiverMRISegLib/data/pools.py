@@ -32,12 +32,29 @@ class Pools:
     validation: list[Listed]
 
 
-def choose_pools(datalists: Sequence[Path], labelled: PoolConfig, unlabelled: PoolConfig) -> Pools:
+@dataclass(frozen=True)
+class FoldConfig:
+    """Fold number `number` (0, 1, ...) of `count`: its patients are validated on instead of split "validation".
+
+    The labelled patients are dealt out in the order of their names. A negative number is no fold.
+    """
+
+    number: int = -1
+    count: int = 5
+
+    def __post_init__(self) -> None:
+        if self.number >= self.count or self.count < 2:
+            raise UsageError(f"fold.number must be below fold.count, which is at least 2, not {self}")
+
+
+def choose_pools(
+    datalists: Sequence[Path], labelled: PoolConfig, unlabelled: PoolConfig, fold: FoldConfig | None = None
+) -> Pools:
     """Read the datalists and choose.
 
     Labelled are the chosen scans of split "train" that have labels; unlabelled all other chosen scans of that split,
     labels or not (they are not read). Validation are the labelled scans of split "validation" that fit `labelled`'s
-    or `unlabelled`'s sequences. Split "test" takes no part in training, ever.
+    or `unlabelled`'s sequences, or, of a `fold`, its labelled scans. Split "test" takes no part in training, ever.
 
     Raises:
         InputError: a datalist cannot be read.
@@ -51,8 +68,21 @@ def choose_pools(datalists: Sequence[Path], labelled: PoolConfig, unlabelled: Po
     validation = _chosen(lists, PoolConfig(sequences), "validation", needs_labels=True)
     if not with_labels:
         raise UsageError(f"no labelled scan of split 'train' fits {labelled} in {', '.join(map(str, datalists))}")
+    if fold is not None and fold.number >= 0:
+        with_labels, validation = _folded(with_labels, fold)
     logger.info("scans: %d labelled, %d unlabelled, %d to validate", len(with_labels), len(others), len(validation))
     return Pools(with_labels, others, validation)
+
+
+def _folded(scans: list[Listed], fold: FoldConfig) -> tuple[list[Listed], list[Listed]]:
+    """What is trained on and what is validated on; UsageError if either is nothing."""
+    patients = sorted({scan.patient for _, scan in scans})
+    held_out = set(patients[fold.number :: fold.count])
+    inside = [listed for listed in scans if listed[1].patient in held_out]
+    outside = [listed for listed in scans if listed[1].patient not in held_out]
+    if not inside or not outside:
+        raise UsageError(f"{len(patients)} labelled patients are too few for {fold.count} folds")
+    return outside, inside
 
 
 def choose_scans(datalists: Sequence[Path], pool: PoolConfig, *, needs_labels: bool) -> list[Listed]:

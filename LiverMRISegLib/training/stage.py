@@ -16,7 +16,7 @@ from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter
 from LiverMRISegLib.data.body_sources import BodySource, load_bodies
 from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
-from LiverMRISegLib.data.pools import PoolConfig, Pools, choose_pools
+from LiverMRISegLib.data.pools import FoldConfig, PoolConfig, Pools, choose_pools
 from LiverMRISegLib.data.prepared import PreparedCase, PreparedCases
 from LiverMRISegLib.data.streams import CaseStream, JoinedStream, PaintedStream, StepBatches, Stream, feed
 from LiverMRISegLib.errors import UsageError
@@ -65,6 +65,7 @@ class DataConfig:
     organs: tuple[str, ...] = ("liver",)
     labelled: PoolConfig = field(default_factory=PoolConfig)
     unlabelled: PoolConfig = field(default_factory=PoolConfig)
+    fold: FoldConfig = field(default_factory=FoldConfig)
     cache: Path = Path("runs/cache")
     spacing: tuple[float, float, float] = (3.0, 1.5, 1.5)
     orientation: str = "LPS"
@@ -151,7 +152,8 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
     """
     check_same_run(config, config.run_folder / "config.yaml", _FREE_KEYS)
     fabric = loop.make_fabric(config.loop)
-    pools = choose_pools(config.data.datalists, config.data.labelled, config.data.unlabelled)
+    data = config.data
+    pools = choose_pools(data.datalists, data.labelled, data.unlabelled, data.fold)
     with fabric.rank_zero_first():
         streams, images = _streams(config, pools, unlabelled=unlabelled)
     if fabric.is_global_zero:

@@ -1,0 +1,66 @@
+"""Which scans take part: by sequence, vendor, patient and fold; test scans never."""
+
+import json
+
+import pytest
+
+from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.data.pools import FoldConfig, PoolConfig, choose_pools, choose_scans
+from LiverMRISegLib.errors import UsageError
+
+
+@pytest.fixture
+def datalist(tmp_path):
+    scans = []
+    for number in range(7):
+        split = {5: "validation", 6: "test"}.get(number, "train")
+        for sequence in ("GED4", "T2WI"):
+            image = tmp_path / f"{number}_{sequence}.nii.gz"
+            labels = tmp_path / f"{number}_{sequence}_label.nii.gz" if sequence == "GED4" else None
+            for path in (image, labels):
+                if path:
+                    path.touch()
+            scans.append(Scan(f"p{number}", sequence, image, labels, "AB"[number % 2], split=split))
+    write_datalist(Datalist("tiny", "none", {1: "liver"}, scans), tmp_path / "d.json")
+    return tmp_path / "d.json"
+
+
+def names(listed):
+    return sorted(f"{scan.patient} {scan.sequence}" for _, scan in listed)
+
+
+def test_pools_by_sequence_and_vendor(datalist):
+    pools = choose_pools([datalist], PoolConfig(("GED4",), ("A",)), PoolConfig(("GED4", "T2WI")))
+    assert names(pools.labelled) == ["p0 GED4", "p2 GED4", "p4 GED4"]
+    assert names(pools.unlabelled) == ["p0 T2WI", "p1 GED4", "p1 T2WI", "p2 T2WI", "p3 GED4", "p3 T2WI", "p4 T2WI"]
+    assert names(pools.validation) == ["p5 GED4"]
+
+
+def test_no_choice_takes_everything_but_the_test_split(datalist):
+    pools = choose_pools([datalist], PoolConfig(), PoolConfig())
+    assert names(pools.labelled) == [f"p{n} GED4" for n in range(5)]
+    assert names(pools.unlabelled) == [f"p{n} T2WI" for n in range(5)]
+
+
+def test_folds_share_the_patients_and_leave_none_out(datalist):
+    held_out = []
+    for number in range(5):
+        pools = choose_pools([datalist], PoolConfig(), PoolConfig(), FoldConfig(number))
+        assert len(pools.labelled) == 4
+        assert not set(names(pools.validation)) & set(names(pools.labelled))
+        held_out += names(pools.validation)
+    assert sorted(held_out) == [f"p{n} GED4" for n in range(5)]
+    with pytest.raises(UsageError, match="too few for 9 folds"):
+        choose_pools([datalist], PoolConfig(), PoolConfig(), FoldConfig(8, 9))
+    with pytest.raises(UsageError, match=r"below fold\.count"):
+        FoldConfig(5)
+
+
+def test_what_is_nowhere_is_named(datalist):
+    with pytest.raises(UsageError, match="no labelled scan"):
+        choose_pools([datalist], PoolConfig(("T2WI",)), PoolConfig())
+    with pytest.raises(UsageError, match="patient 'p9'"):
+        choose_scans([datalist], PoolConfig(patients=("p9",)), needs_labels=False)
+    with pytest.raises(UsageError, match="no scan of split 'train'"):
+        choose_scans([datalist], PoolConfig(("DWI",)), needs_labels=False)
+    assert json.loads(datalist.read_text())["name"] == "tiny"
