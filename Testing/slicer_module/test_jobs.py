@@ -67,7 +67,9 @@ def test_no_temporary_file_is_left(scene, worker, tiny_package, tmp_path, monkey
 
 def test_cancel_ends_the_running_job_and_drops_the_rest(scene, worker, tiny_package):
     worker.cancel_at_progress = 0.1
-    rows = [Job(n, str(tiny_package), "cpu", node=add_random(scene, n)) for n in ("a", "b")]
+    # Many tiles: a volume of one could be done before the worker hears of it.
+    nodes = add_random(scene, "a", size=(200, 180, 120)), add_random(scene, "b")
+    rows = [Job(name, str(tiny_package), "cpu", node=node) for name, node in zip("ab", nodes, strict=True)]
     record = Record()
     queue = JobQueue(scene, worker, record.changed, record.finished)
 
