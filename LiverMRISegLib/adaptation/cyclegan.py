@@ -18,7 +18,7 @@ from monai.networks.nets import PatchDiscriminator
 from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.adaptation.image_pool import ImagePool
-from LiverMRISegLib.adaptation.organ_attention import foreground_attention
+from LiverMRISegLib.adaptation.organ_attention import foreground_attention, organ_preservation
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator, small_weights
 
@@ -139,15 +139,19 @@ class CycleGan:
 
     @torch.no_grad()
     def validate(self, writer: SummaryWriter, step: int) -> dict[str, float]:
-        """Pictures only: source, translation, and back again, side by side."""
+        """Pictures of source, translation, and back again; with a segmenter, how far its organs survived that."""
+        scores = {}
         if self.shown is not None:
             slices = self.shown.to(self.fabric.device)
             fake = self.generators["to_target"](slices)
             back = self.generators["to_source"](fake)
+            if self.segmenter is not None:
+                before = self.segmenter(slices).argmax(1)
+                scores["organ preservation"] = organ_preservation(self.segmenter, back, before)
             rows = torch.cat([slices, fake, back], dim=3).cpu().float()
             for number, row in enumerate(rows):
                 writer.add_image(f"translation/{number}", np.clip((row.numpy() + 1) / 2, 0, 1), step)
-        return {}
+        return scores
 
     def state_dict(self) -> dict[str, Any]:
         """Generators, critics, their optimizers and pools."""
@@ -178,6 +182,7 @@ class _Translators(torch.nn.Module):
         self.generators = generators
 
     def forward(self, source: torch.Tensor, target: torch.Tensor, *, with_identity: bool) -> dict[str, torch.Tensor]:
+        """Translations, and what comes back; with identity, slices through the generator into their own domain."""
         to_target, to_source = self.generators["to_target"], self.generators["to_source"]
         made = {"fake_target": to_target(source), "fake_source": to_source(target)}
         made["cycled_source"] = to_source(made["fake_target"])
@@ -195,6 +200,7 @@ class _Critics(torch.nn.Module):
         self.critics = critics
 
     def forward(self, name: str, slices: torch.Tensor) -> torch.Tensor:
+        """Patch scores [B, 1, y, x] by critic `name`."""
         scores: Sequence[torch.Tensor] = self.critics[name](slices)
         return scores[-1]
 

@@ -16,13 +16,11 @@ from monai.networks.nets import BasicUNet
 from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.adaptation.slices import DomainConfig, SliceStream, load_domain
-from LiverMRISegLib.data.streams import StepBatches, feed
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.training import checkpoints, loop
-from LiverMRISegLib.training.configuration import check_same_run, read_config, write_config
+from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
-
-_FREE_KEYS = ("run_folder", "cache", "workers", "loop.steps", "loop.accelerator", "loop.devices")
+from LiverMRISegLib.training.running import claim_run_folder, train_on
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class SliceSegmenterConfig:
     widths: tuple[int, int, int, int, int, int] = (16, 16, 32, 64, 128, 16)
     held_out: int = 2
     batch: int = 8
-    workers: int = 0
+    workers: int = -1
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000, learning_rate=1e-3))
 
 
@@ -59,6 +57,7 @@ class _SliceSegmentation:
         self._loss = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True, batch=True)
 
     def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
+        """The loss of the labelled slices."""
         images, labels = (batch["source"][key].to(self.fabric.device) for key in ("image", "labels"))
         return {"loss": self._loss(self.model(images).float(), labels[:, None].long())}
 
@@ -67,6 +66,7 @@ class _SliceSegmentation:
 
     @torch.no_grad()
     def validate(self, writer: SummaryWriter, step: int) -> dict[str, float]:
+        """Mean Dice over the held-out slices as one volume."""
         if not self.held_out:
             return {}
         self.module.eval()
@@ -79,29 +79,28 @@ class _SliceSegmentation:
         return {"score": float(np.nanmean(dice.numpy()))}
 
     def state_dict(self) -> dict[str, Any]:
+        """Network and optimizer."""
         return {"networks": {"segmenter": self.module.state_dict()}, "optimizer": self.optimizer.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
         self.module.load_state_dict(state["networks"]["segmenter"])
         self.optimizer.load_state_dict(state["optimizer"])
 
 
 def run(config: SliceSegmenterConfig) -> RunResult:
     """Train, or go on with, the run in `config.run_folder`; errors as `training.stage.run_stage`."""
-    check_same_run(config, config.run_folder / "config.yaml", _FREE_KEYS)
     fabric = loop.make_fabric(config.loop)
+    claim_run_folder(config, config.run_folder, fabric, ("cache", "workers"))
     orientation = config.orientation or None
-    cases = load_domain(config.source, config.cache, config.organs, config.spacing, orientation, config.space)
-    config.run_folder.mkdir(parents=True, exist_ok=True)
-    write_config(config, config.run_folder / "config.yaml")
+    with fabric.rank_zero_first():
+        cases = load_domain(config.source, config.cache, config.organs, config.spacing, orientation, config.space)
     torch.manual_seed(config.loop.seed)
     training, held_out = cases[: len(cases) - config.held_out], cases[len(cases) - config.held_out :]
     fixed = _slices(SliceStream(held_out, config.size, 32)) if held_out else {}
     method = _SliceSegmentation(_network(config), fixed, len(config.organs) + 1, fabric)
-    batches = StepBatches(
-        {"source": SliceStream(training, config.size, config.batch)}, config.loop.steps, config.loop.seed
-    )
-    return loop.train(method, feed(batches, config.workers), config.loop, config.run_folder, fabric)
+    streams = {"source": SliceStream(training, config.size, config.batch)}
+    return train_on(streams, method, config.loop, config.run_folder, fabric, config.workers)
 
 
 def load_slice_segmenter(run_folder: Path) -> torch.nn.Module:

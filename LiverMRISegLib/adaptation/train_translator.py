@@ -12,16 +12,13 @@ import torch
 from LiverMRISegLib.adaptation.cyclegan import CycleGan, CycleGanConfig
 from LiverMRISegLib.adaptation.slice_segmenter import load_slice_segmenter
 from LiverMRISegLib.adaptation.slices import DomainConfig, SliceStream, fitted, load_domain
-from LiverMRISegLib.data.streams import StepBatches, feed
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training import loop
-from LiverMRISegLib.training.configuration import check_same_run, write_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.running import claim_run_folder, train_on
 
 logger = logging.getLogger(__name__)
 _SHOWN = 4
-_FREE_KEYS = ("run_folder", "cache", "workers", "loop.log_every", "loop.validate_every", "loop.checkpoint_every",
-              "loop.accelerator", "loop.devices")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class TranslatorConfig:
     space: str = "intensity"
     segmenter: str = ""
     batch: int = 1
-    workers: int = 0
+    workers: int = -1
     gan: CycleGanConfig = field(default_factory=CycleGanConfig)
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
@@ -59,15 +56,12 @@ class TranslatorConfig:
 
 def run(config: TranslatorConfig) -> RunResult:
     """Train, or go on with, the run in `config.run_folder`; errors as `training.stage.run_stage`."""
-    check_same_run(config, config.run_folder / "config.yaml", _FREE_KEYS)
     fabric = loop.make_fabric(config.loop)
+    claim_run_folder(config, config.run_folder, fabric, ("cache", "workers"))
     common = (config.spacing, config.orientation or None, config.space)
     with fabric.rank_zero_first():
         source, target = (load_domain(d, config.cache, (), *common) for d in (config.source, config.target))
     logger.info("%d source and %d target volumes", len(source), len(target))
-    if fabric.is_global_zero:
-        config.run_folder.mkdir(parents=True, exist_ok=True)
-        write_config(config, config.run_folder / "config.yaml")
     torch.manual_seed(config.loop.seed)
     segmenter = load_slice_segmenter(Path(config.segmenter)) if config.segmenter else None
     middles = [np.asarray(c.image[c.image.shape[0] // 2]) for c in source[:_SHOWN]]
@@ -77,5 +71,4 @@ def run(config: TranslatorConfig) -> RunResult:
         "source": SliceStream(source, config.size, config.batch),
         "target": SliceStream(target, config.size, config.batch),
     }
-    batches = StepBatches(streams, config.loop.steps, config.loop.seed, fabric.global_rank, fabric.world_size)
-    return loop.train(gan, feed(batches, config.workers), config.loop, config.run_folder, fabric)
+    return train_on(streams, gan, config.loop, config.run_folder, fabric, config.workers)

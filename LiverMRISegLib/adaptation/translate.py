@@ -60,7 +60,11 @@ def run(config: TranslateConfig) -> list[Path]:
         path = config.output / f"{listed[1].patient}_{config.sequence}.nii.gz"
         if not path.exists():
             volume = read_volume(listed[1].image)
-            write_volume(translate_volume(volume, generator, trained, config.device, config.batch), path)
+            translated = translate_volume(volume, generator, trained, config.device, config.batch)
+            body = volume.array > np.percentile(volume.array, 50)
+            jumps = slice_jump(translated.array, body), slice_jump(volume.array, body)
+            logger.info("%s: slice-to-slice jump %.2f, of the CT %.2f", path.name, *jumps)
+            write_volume(translated, path)
         made.append(path)
     write_datalist(_datalist(config, scans, made), config.output / "datalist.json")
     return made

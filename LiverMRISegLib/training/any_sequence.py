@@ -13,14 +13,14 @@ import torch
 from LiverMRISegLib.data.bodies import Body
 from LiverMRISegLib.data.body_sources import BodySource, load_bodies
 from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
-from LiverMRISegLib.data.streams import PaintedStream, StepBatches, feed
+from LiverMRISegLib.data.streams import PaintedStream
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.specification import InferenceSpec, PreparationSpec
 from LiverMRISegLib.networks.factory import build_network
 from LiverMRISegLib.training import loop
-from LiverMRISegLib.training.configuration import write_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.running import claim_run_folder, train_on
 from LiverMRISegLib.training.supervised import Supervised
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
@@ -32,7 +32,7 @@ _VALIDATION_SEED = 1_000_000
 class AnySequenceConfig:
     """Config of `scripts/train/any_sequence.py`.
 
-    `data` is the folder that `sources` are looked for in, `run` the run folder. `organs` get the values 1, 2, ...
+    `data` is the folder that `sources` are looked for in. `organs` get the values 1, 2, ...
     `validation_bodies` take no part in training; `validation_patches` are made of each, always the same.
     `strides` and `patch` are [Z, Y, X]; `workers` processes make samples beside the training.
     """
@@ -70,21 +70,19 @@ def run(config: AnySequenceConfig) -> RunResult:
         InputError, UsageError: data or names in the config that are not there.
         TrainingError: the loss is not finite.
     """
+    fabric = loop.make_fabric(config.loop)
+    claim_run_folder(config, config.run_folder, fabric, ("workers",))
     bodies = load_bodies(config.data, config.sources, config.randomization.spacing)
     training, held_out = _split(bodies, config.validation_bodies)
     maker = SampleMaker(config.organs, config.randomization, config.preparation)
-    config.run_folder.mkdir(parents=True, exist_ok=True)
-    write_config(config, config.run_folder / "config.yaml")
-    fabric = loop.make_fabric(config.loop)
     torch.manual_seed(config.loop.seed)
     network = build_network(config.network, deep_supervision=True, **config.network_kwargs)
     images = _validation_patches(maker, held_out, config.validation_patches)
     inference = InferenceSpec(config.randomization.patch)
     method = Supervised(network, config.optimizer, Validation(images, config.organs, inference), fabric)
     streams = {"labelled": PaintedStream(training, maker, config.batch)}
-    batches = StepBatches(streams, config.loop.steps, config.loop.seed, fabric.global_rank, fabric.world_size)
     logger.info("%d bodies to train on, %d held out", len(training), len(held_out))
-    return loop.train(method, feed(batches, config.workers), config.loop, config.run_folder, fabric)
+    return train_on(streams, method, config.loop, config.run_folder, fabric, config.workers)
 
 
 def _split(bodies: Sequence[Body], held_out: Sequence[str]) -> tuple[list[Body], list[Body]]:

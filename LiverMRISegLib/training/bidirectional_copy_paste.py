@@ -75,9 +75,9 @@ class BidirectionalCopyPaste(SegmentationMethod):
 
     def after_step(self, step: int) -> None:
         """At the end of pre-training the teacher begins as the student; from then on it follows."""
-        if step <= self.first_step:
+        if step == self.first_step:
             self.teacher.copy_from(self.module)
-        else:
+        elif step > self.first_step:
             self.teacher.update(self.module, step)
 
     def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:

@@ -55,7 +55,10 @@ PRESETS: Mapping[str, CpsPreset] = MappingProxyType({
 
 @dataclass(frozen=True)
 class CrossPseudoConfig:
-    """`preset`: "paper", "original" (TorchSemiSeg), "ssl4mis" or "dice"; `weight` replaces the preset's if not 0."""
+    """`preset`: "paper", "original" (TorchSemiSeg), "ssl4mis" or "dice" (ours); a `weight` replaces the preset's.
+
+    The paper does not give its weight; 1.5, TorchSemiSeg's, is ours for it.
+    """
 
     preset: str = "paper"
     weight: float = 0.0

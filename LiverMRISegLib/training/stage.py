@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,24 +17,23 @@ from LiverMRISegLib.data.body_sources import BodySource, load_bodies
 from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
 from LiverMRISegLib.data.pools import FoldConfig, PoolConfig, Pools, choose_pools
 from LiverMRISegLib.data.prepared import PreparedCase, PreparedCases
-from LiverMRISegLib.data.streams import CaseStream, JoinedStream, PaintedStream, StepBatches, Stream, feed
+from LiverMRISegLib.data.streams import CaseStream, JoinedStream, PaintedStream, Stream
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
 from LiverMRISegLib.networks.factory import build_network
 from LiverMRISegLib.networks.sizes import RESIDUAL_ENCODER
 from LiverMRISegLib.training import checkpoints, loop
-from LiverMRISegLib.training.configuration import check_same_run, to_plain, write_config
+from LiverMRISegLib.training.configuration import to_plain
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.method import SegmentationMethod
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules, write_package
+from LiverMRISegLib.training.running import claim_run_folder, train_on
 from LiverMRISegLib.training.starts import load_start
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
-# What may differ when a run is gone on with: it does not change what is learnt.
-_FREE_KEYS = ("run_folder", "branch", "name", "version", "data.workers", "data.cache", "loop.steps", "loop.log_every",
-              "loop.validate_every", "loop.checkpoint_every", "loop.accelerator", "loop.devices")  # fmt: skip
+_FREE_KEYS = ("branch", "name", "version", "data.workers", "data.cache")
 
 
 @dataclass(frozen=True)
@@ -57,8 +55,7 @@ class DataConfig:
 
     `organs` get the values 1, 2, ... `orientation`: code, or empty to keep the files' own. `labelled_batch` and
     `unlabelled_batch`: patches per step over all processes. `foreground`: share of patches centred on an organ.
-    `workers`: processes that make batches beside the training; -1 is none on a CPU, whose cores are busy with the
-    training (measured: RESULTS.md), and up to 8 beside a GPU. `cache`: folder of prepared volumes, shared by runs.
+    `workers`: as of `train_on`. `cache`: folder of prepared volumes, shared by runs.
     """
 
     datalists: tuple[Path, ...] = ()
@@ -96,7 +93,7 @@ class StageConfig:
     `network`: "stunet-xxs" to "stunet-h", "stunet" with six `widths`, or "residual-encoder-unet" (nnU-Net's) with
     `widths`, `blocks` and `strides` of every stage, the first stride 1. `start`: a model package or STU-Net
     checkpoint to begin from, empty for random weights; its heads are replaced unless `keep_heads`. `branch`: which
-    network is validated and exported. `name` and `version`: of the package `run`/model.
+    network is validated and exported. `name` and `version`: of the package `run_folder`/model.
     """
 
     run_folder: Path = Path("runs/training")
@@ -150,30 +147,19 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
         OutputError: run folder or cache cannot be written.
         TrainingError: the loss is not finite.
     """
-    check_same_run(config, config.run_folder / "config.yaml", _FREE_KEYS)
     fabric = loop.make_fabric(config.loop)
     data = config.data
+    claim_run_folder(config, config.run_folder, fabric, _FREE_KEYS)
     pools = choose_pools(data.datalists, data.labelled, data.unlabelled, data.fold)
     with fabric.rank_zero_first():
         streams, images = _streams(config, pools, unlabelled=unlabelled)
-    if fabric.is_global_zero:
-        config.run_folder.mkdir(parents=True, exist_ok=True)
-        write_config(config, config.run_folder / "config.yaml")
     method = make(fabric, Validation(images, config.data.organs, InferenceSpec(config.data.patch)))
     if not images:
         logger.warning("no scan of split 'validation': the last weights are taken, not the best")
-    batches = StepBatches(streams, config.loop.steps, config.loop.seed, fabric.global_rank, fabric.world_size)
-    workers = _workers(config.data.workers, fabric)
-    result = loop.train(method, feed(batches, workers), config.loop, config.run_folder, fabric)
+    result = train_on(streams, method, config.loop, config.run_folder, fabric, data.workers)
     if fabric.is_global_zero:
         _export(config, pools)
     return result
-
-
-def _workers(asked: int, fabric: Fabric) -> int:
-    if asked >= 0:
-        return asked
-    return 0 if fabric.device.type == "cpu" else min(8, (os.cpu_count() or 1) // fabric.world_size)
 
 
 def _streams(config: StageConfig, pools: Pools, *, unlabelled: bool) -> tuple[dict[str, Stream], list[LabelledImage]]:

@@ -1,0 +1,49 @@
+"""What every training stage does around its method: claim the run folder, and train on streams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from LiverMRISegLib.data.streams import StepBatches, Stream, feed
+from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.configuration import check_same_run, write_config
+from LiverMRISegLib.training.loop import LoopConfig, Method, RunResult
+
+# What may differ when a run is gone on with: places, devices, how often something is written, and how long it gets.
+_FREE_KEYS = ("run_folder", "loop.steps", "loop.log_every", "loop.validate_every", "loop.checkpoint_every",
+              "loop.accelerator", "loop.devices")  # fmt: skip
+
+
+def claim_run_folder(config: Any, folder: Path, fabric: Fabric, free: Sequence[str] = ()) -> None:
+    """Make `folder` the run folder of `config`, whose other keys named in `free` may differ from an earlier start.
+
+    Raises:
+        UsageError: it holds another training.
+        OutputError: it cannot be written.
+    """
+    path = folder / "config.yaml"
+    if any((folder / "checkpoints").glob("step_*.pt")):  # without one there is nothing to go on with
+        check_same_run(config, path, (*_FREE_KEYS, *free))
+    fabric.barrier()
+    if fabric.is_global_zero:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(config, path)
+
+
+def train_on(
+    streams: Mapping[str, Stream], method: Method, config: LoopConfig, folder: Path, fabric: Fabric, workers: int
+) -> RunResult:
+    """Run `method` on batches of `streams` from where `folder` stands; errors as `loop.train`.
+
+    `workers` processes make the batches; -1 is none on a CPU, whose cores are busy with the training (measured:
+    RESULTS.md), and up to 8 beside a GPU.
+    """
+    batches = StepBatches(streams, config.steps, config.seed, fabric.global_rank, fabric.world_size)
+    if workers < 0:
+        workers = 0 if fabric.device.type == "cpu" else min(8, (os.cpu_count() or 1) // fabric.world_size)
+    return loop.train(method, feed(batches, workers), config, folder, fabric)
