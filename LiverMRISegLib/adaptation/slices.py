@@ -9,14 +9,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from LiverMRISegLib.adaptation.anatomy_space import to_anatomy_space, to_unit_range
 from LiverMRISegLib.data.pools import PoolConfig, choose_scans
 from LiverMRISegLib.data.prepared import PreparedCase, PreparedCases
 from LiverMRISegLib.data.streams import Sample
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.models.specification import PreparationSpec
-
-SPACES = ("intensity", "anatomy")
+from LiverMRISegLib.inference.anatomy_space import to_anatomy_space, to_unit_range
+from LiverMRISegLib.models.specification import SPACES, PreparationSpec
 
 
 @dataclass(frozen=True)

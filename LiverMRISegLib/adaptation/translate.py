@@ -66,7 +66,7 @@ def run(config: TranslateConfig) -> list[Path]:
             logger.info("%s: slice-to-slice jump %.2f, of the CT %.2f", path.name, *jumps)
             write_volume(translated, path)
         made.append(path)
-    write_datalist(_datalist(config, scans, made), config.output / "datalist.json")
+    write_datalist(_datalist(config, scans, made, trained.space), config.output / "datalist.json")
     return made
 
 
@@ -116,10 +116,10 @@ def _padded(image: torch.Tensor) -> tuple[torch.Tensor, tuple[slice, slice]]:
     return padded, (y, x)
 
 
-def _datalist(config: TranslateConfig, scans: list[Listed], images: list[Path]) -> Datalist:
+def _datalist(config: TranslateConfig, scans: list[Listed], images: list[Path], space: str) -> Datalist:
     first = scans[0][0]
     translated = [
         Scan(scan.patient, config.sequence, image.absolute(), scan.labels and scan.labels.absolute(), "translated")
         for (_, scan), image in zip(scans, images, strict=True)
     ]
-    return Datalist(f"{first.name} as {config.sequence}", first.licence, first.values, translated)
+    return Datalist(f"{first.name} as {config.sequence}", first.licence, first.values, translated, space)

@@ -19,6 +19,7 @@ from typing import Any
 from LiverMRISegLib import anatomy
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.models.specification import SPACES
 
 SPLITS = ("train", "validation", "test")
 
@@ -48,14 +49,20 @@ class Scan:
 
 @dataclass(frozen=True)
 class Datalist:
-    """Scans, and what the values of their label maps mean; several values may be one organ (liver and its tumours)."""
+    """Scans, and what the values of their label maps mean; several values may be one organ (liver and its tumours).
+
+    `space`: "anatomy" if the images are gradient magnitudes already, as translations there are.
+    """
 
     name: str
     licence: str
     values: Mapping[int, str]
     scans: Sequence[Scan]
+    space: str = "intensity"
 
     def __post_init__(self) -> None:
+        if self.space not in SPACES:
+            raise UsageError(f"datalist {self.name}: unknown space '{self.space}'; known: {', '.join(SPACES)}")
         for organ in self.values.values():
             anatomy.organ_named(organ)
         seen: dict[Path, Scan] = {}
@@ -85,12 +92,14 @@ class Datalist:
 
 def write_datalist(datalist: Datalist, path: Path) -> None:
     """Write JSON, whole or not at all; OutputError if it cannot be written there."""
-    document = {
+    document: dict[str, Any] = {
         "name": datalist.name,
         "licence": datalist.licence,
         "values": {str(value): organ for value, organ in datalist.values.items()},
         "scans": [_plain(scan, path.parent) for scan in datalist.scans],
     }
+    if datalist.space != "intensity":
+        document["space"] = datalist.space
     atomic_write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -106,7 +115,7 @@ def read_datalist(path: Path) -> Datalist:
         _check_keys(document, {field.name for field in fields(Datalist)}, str(path))
         scans = [_scan(entry, path) for entry in document["scans"]]
         values = {int(value): str(organ) for value, organ in document["values"].items()}
-        found = Datalist(document["name"], document["licence"], values, scans)
+        found = Datalist(document["name"], document["licence"], values, scans, document.get("space", "intensity"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is no datalist ({error}); write it with scripts/import_dataset.py") from error
     for scan in found.scans:

@@ -28,7 +28,7 @@ from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
-_VERSION = 1
+_VERSION = 2
 _FOREGROUND_VOXELS = 10_000  # kept per class, as nnU-Net does
 
 
@@ -94,7 +94,7 @@ class PreparedCases:
 
     def _key(self, datalist: Datalist, image: Path, labels: Path | None) -> str:
         values = {str(v): o for v, o in datalist.values.items()} if labels else {}
-        facts = [_VERSION, asdict(self.preparation), self.organs if labels else [], values]
+        facts = [_VERSION, asdict(self.preparation), datalist.space, self.organs if labels else [], values]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for path in (image, *([labels] if labels else [])):
             for file in _files(path):
@@ -103,7 +103,7 @@ class PreparedCases:
 
     def _make(self, datalist: Datalist, scan: Scan, labels: Path | None, folder: Path) -> None:
         volume = read_volume(scan.image)
-        prepared = prepare(volume, self.preparation)
+        prepared = prepare(volume, self.preparation, datalist.space)
         arrays = {"image": prepared.image}
         if labels is not None:
             found = self._labels(datalist, labels, volume, prepared)

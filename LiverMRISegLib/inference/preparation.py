@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.inference.anatomy_space import to_anatomy_space, to_unit_range
 from LiverMRISegLib.inference.interpolation import resize_linear
 from LiverMRISegLib.inference.normalisation import normalise
 from LiverMRISegLib.models.specification import PreparationSpec
@@ -26,8 +28,11 @@ class Prepared:
         return np.ascontiguousarray(self.change.inverse.apply(labels))
 
 
-def prepare(volume: Volume, spec: PreparationSpec) -> Prepared:
-    """Orient, resample and normalise `volume` as `spec` says; `volume` is left as it is."""
+def prepare(volume: Volume, spec: PreparationSpec, given: str = "intensity") -> Prepared:
+    """Orient, resample and normalise `volume` as `spec` says; `volume` is left as it is.
+
+    `given` is the space of the volume: one that lies in anatomy space (a translation) is not turned into it again.
+    """
     code = volume.geometry.orientation
     change = AxisChange.between(code, spec.orientation or code)
     oriented = change.apply_to_geometry(volume.geometry)
@@ -35,6 +40,10 @@ def prepare(volume: Volume, spec: PreparationSpec) -> Prepared:
     grid = oriented.with_spacing((x, y, z))
     image = change.apply(volume.array)
     resized = _resized(image, grid.shape, spec.image_order)
+    if spec.space != given:
+        if spec.space != "anatomy":
+            raise UsageError(f"{volume.name}: lies in anatomy space, out of which no way leads; set space to anatomy")
+        resized = to_anatomy_space(to_unit_range(resized))
     return Prepared(normalise(resized, spec), grid, oriented, change)
 
 

@@ -14,6 +14,7 @@ from LiverMRISegLib.errors import ModelError
 
 SCHEMA_VERSION = 1
 MOST_MEMBERS = 100
+SPACES = ("intensity", "anatomy")
 NORMALISATIONS = ("z-score", "z-score-nonzero", "percentile-z-score", "ct")
 
 
@@ -43,6 +44,7 @@ class PreparationSpec:
     "z-score" over all voxels; "z-score-nonzero" over voxels that are not 0; "percentile-z-score" clips at
     the 99.5 percentile of the voxels brighter than air, then z-score of the whole; "ct" clips to
     `intensity` (low, high) and then applies (mean, std). `image_order`: 1 linear or 3 cubic for the image.
+    `space`: "anatomy" turns the resampled image into gradient magnitudes (paper 004) in front of the normalisation.
     """
 
     spacing: tuple[float, float, float]
@@ -50,8 +52,11 @@ class PreparationSpec:
     normalisation: str = "z-score"
     image_order: int = 1
     intensity: Mapping[str, float] = field(default_factory=dict)
+    space: str = "intensity"
 
     def __post_init__(self) -> None:
+        if self.space not in SPACES:
+            raise ModelError(f"unknown preparation.space '{self.space}'; known: {', '.join(SPACES)}")
         if self.normalisation not in NORMALISATIONS:
             raise ModelError(f"unknown normalisation '{self.normalisation}'; known: {', '.join(NORMALISATIONS)}")
         if len(self.spacing) != 3 or min(self.spacing) <= 0:

@@ -53,7 +53,8 @@ class PaintedConfig:
 class DataConfig:
     """Which volumes, how they are prepared and how patches of them are drawn. Triples are [Z, Y, X].
 
-    `organs` get the values 1, 2, ... `orientation`: code, or empty to keep the files' own. `labelled_batch` and
+    `organs` get the values 1, 2, ... `orientation`: code, or empty to keep the files' own. `space`:
+    "anatomy" trains on gradient magnitudes (paper 004), at the spacing of the translator. `labelled_batch` and
     `unlabelled_batch`: patches per step over all processes. `foreground`: share of patches centred on an organ.
     `workers`: as of `train_on`. `cache`: folder of prepared volumes, shared by runs.
     """
@@ -67,6 +68,7 @@ class DataConfig:
     spacing: tuple[float, float, float] = (3.0, 1.5, 1.5)
     orientation: str = "LPS"
     normalisation: str = "z-score"
+    space: str = "intensity"
     patch: tuple[int, int, int] = (64, 128, 128)
     labelled_batch: int = 2
     unlabelled_batch: int = 2
@@ -83,7 +85,7 @@ class DataConfig:
     @property
     def preparation(self) -> PreparationSpec:
         """The preparation in training and, by the model package, in inference."""
-        return PreparationSpec(self.spacing, self.orientation or None, self.normalisation)
+        return PreparationSpec(self.spacing, self.orientation or None, self.normalisation, space=self.space)
 
 
 @dataclass(frozen=True)

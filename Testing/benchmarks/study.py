@@ -74,14 +74,14 @@ def intermediate_domains(name: str, common: Mapping[str, Any], **changes: Any) -
     return Row(name, run_intermediate_domains, config)
 
 
-def run_folder(row: Row, folder: Path) -> Path:
-    """Where a row trains and keeps its scores."""
-    return folder / row.name.replace(" ", "_").replace(",", "")
+def run_folder_of(name: str, folder: Path) -> Path:
+    """Where the row of this name trains and keeps its scores."""
+    return folder / name.replace(" ", "_").replace(",", "")
 
 
 def run_row(row: Row, folder: Path, tests: Sequence[Scan], labels: LabelSet) -> None:
     """Train and test a row, unless its scores are there already."""
-    run = run_folder(row, folder)
+    run = run_folder_of(row.name, folder)
     if (run / SCORES).exists():
         return
     logger.info("row %s", row.name)
@@ -94,7 +94,7 @@ def run_row(row: Row, folder: Path, tests: Sequence[Scan], labels: LabelSet) -> 
 
 
 def test(model: Path | str, tests: Sequence[Scan], labels: LabelSet) -> list[dict[str, Any]]:
-    """Dice (0 to 1) and HD95 (mm) of every test scan and organ, by the exported package on the scan's own grid."""
+    """Dice and NSD (0 to 1), HD95 (mm) of every test scan and organ by the exported package on the scan's own grid."""
     segmenter = Segmenter.load(model, "cpu")
     scores = []
     for scan in tests:
@@ -104,7 +104,7 @@ def test(model: Path | str, tests: Sequence[Scan], labels: LabelSet) -> list[dic
         reference = read_labelmap(scan.labels) if scan.labels else prediction
         for organ in evaluate_case(prediction, reference, result.labels, labels):
             facts = {"patient": scan.patient, "sequence": scan.sequence, "vendor": scan.vendor, "organ": organ.organ}
-            scores.append({**facts, "dsc": organ.dsc, "hd95": organ.hd95})
+            scores.append({**facts, "dsc": organ.dsc, "nsd": organ.nsd, "hd95": organ.hd95})
     return scores
 
 
@@ -115,7 +115,7 @@ def table(rows: Sequence[Row], folder: Path, group: Callable[[dict[str, Any]], s
     """
     lines = []
     for row in rows:
-        path = run_folder(row, folder) / SCORES
+        path = run_folder_of(row.name, folder) / SCORES
         if not path.exists():
             continue
         scores = json.loads(path.read_text())
@@ -147,6 +147,6 @@ def main_of(
         if not wanted or row.name in wanted:
             run_row(row, folder, tests, labels)
     print(table(rows, folder, group))
-    trained = [run_folder(row, folder) for row in rows if not row.model]
+    trained = [run_folder_of(row.name, folder) for row in rows if not row.model]
     done = [run for run in trained if (run / SCORES).exists()]
     return max(done, key=lambda run: np.mean([s["dsc"] for s in json.loads((run / SCORES).read_text())]))

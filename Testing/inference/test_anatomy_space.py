@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from LiverMRISegLib.adaptation.anatomy_space import sobel_magnitude, to_anatomy_space, to_unit_range
+from LiverMRISegLib.inference.anatomy_space import sobel_magnitude, to_anatomy_space, to_unit_range
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

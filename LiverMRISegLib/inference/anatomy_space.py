@@ -1,0 +1,47 @@
+"""Anatomy space (paper 004): gradient magnitudes, in which CT and MR look alike; the same in training and inference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+_CLIPPED = (1.0, 99.0)  # percentiles of a volume of no known window, in front of the gradients
+_SHOWN = (0.5, 99.5)  # of the magnitudes
+
+
+def sobel_magnitude(image: np.ndarray) -> np.ndarray:
+    """sqrt(sum of squared Sobel gradients) over all axes of a slice [Y, X] or volume [Z, Y, X], per voxel; float32.
+
+    The kernels are normalised: a ramp of slope 1 has magnitude 1. The border is mirrored.
+    """
+    source = np.asarray(image, np.float32)
+    squares = np.zeros_like(source)
+    for axis in range(source.ndim):
+        gradient = _along(source, axis, np.subtract, 0.0, 0.5)
+        for other in range(source.ndim):
+            if other != axis:
+                gradient = _along(gradient, other, np.add, 0.5, 0.25)
+        squares += gradient**2
+    return np.sqrt(squares)
+
+
+def to_unit_range(image: np.ndarray, low: float = _CLIPPED[0], high: float = _CLIPPED[1]) -> np.ndarray:
+    """`image` clipped at two percentiles and scaled to [-1, 1]; float32. A constant image becomes -1."""
+    darkest, brightest = (float(v) for v in np.percentile(image, (low, high)))
+    clipped = np.clip(image.astype(np.float32), darkest, brightest)
+    scaled: np.ndarray = 2 * (clipped - darkest) / max(brightest - darkest, 1e-6) - 1
+    return scaled
+
+
+def to_anatomy_space(image: np.ndarray) -> np.ndarray:
+    """What the networks of paper 004 see of a volume in [-1, 1]: its Sobel magnitude, scaled to [-1, 1]."""
+    return to_unit_range(sobel_magnitude(image), *_SHOWN)
+
+
+def _along(image: np.ndarray, axis: int, join: np.ufunc, centre: float, sides: float) -> np.ndarray:
+    """`centre` x each voxel + `sides` x (next `join` previous) along `axis`."""
+    if image.shape[axis] == 1:
+        return (centre + sides * float(join(1.0, 1.0))) * image
+    padded = np.pad(image, [(1, 1) if a == axis else (0, 0) for a in range(image.ndim)], mode="reflect")
+    moved = np.moveaxis(padded, axis, 0)
+    made = centre * moved[1:-1] + sides * join(moved[2:], moved[:-2])
+    return np.moveaxis(made, 0, axis)
