@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import csv
-import io
 import logging
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, consistency, keep_best
-from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
-from LiverMRISegLib.data.pools import Listed, PoolConfig, choose_scans
+from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, rank_by_sequence, write_case_lists
+from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, consistency
+from LiverMRISegLib.adaptation.resuming import claim_output
+from LiverMRISegLib.data.datalist import Scan
+from LiverMRISegLib.data.pools import PoolConfig, choose_scans
 from LiverMRISegLib.errors import ModelError, UsageError
-from LiverMRISegLib.evaluation.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.inference.assembly import labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
@@ -26,8 +24,8 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.inference.progress import CancelToken, silent
-from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
-from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
+from LiverMRISegLib.io import read_volume, write_volume
+from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.volume import Volume
@@ -54,7 +52,7 @@ class LabelCasesConfig:
 def run(config: LabelCasesConfig) -> list[RankedCase]:
     """Label every scan, rank by consistency within its sequence, write what is kept; all cases from best to worst.
 
-    Label maps made before are read again, so that a stopped run goes on.
+    Label maps made before by the same models are read again, so that a stopped run goes on.
 
     Raises:
         InputError, UsageError: scans that cannot be used, or fewer than two models.
@@ -64,15 +62,16 @@ def run(config: LabelCasesConfig) -> list[RankedCase]:
     packages = _fitting(config.models)
     engines = [load_engine(package, config.device) for package in packages]
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
-    config.output.mkdir(parents=True, exist_ok=True)
-    scores: dict[str, dict[int, float]] = {}
-    for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
-        scores[_name(listed)] = _labelled_case(listed[1], packages[0], engines, config.output / _name(listed))
-    ranked = _ranked(scans, scores, config.keep)
+    claim_output(config.output, [package.fingerprint for package in packages])
     labels = packages[0].spec.labels
-    write_datalist(_datalist(scans, ranked, labels, config.output), config.output / "datalist.json")
-    atomic_write_text(config.output / "cases.csv", _table(ranked, scores, labels))
-    atomic_write_bytes(config.output / "cases.png", _sheet(scans, ranked, labels, config.output))
+    figures, scores = {}, {}
+    for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
+        found = _labelled_case(scan, packages[0], engines, config.output)
+        figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
+        # A case in which nothing was found is never kept.
+        scores[case_name(scan)] = float(np.mean(list(found.values()))) if found else float("nan")
+    ranked = rank_by_sequence(scans, scores, config.keep, highest=True)
+    write_case_lists(scans, ranked, figures, labels, config.output)
     return ranked
 
 
@@ -98,9 +97,9 @@ def _softmax(logits: np.ndarray) -> np.ndarray:
     return share
 
 
-def _labelled_case(scan: Scan, package: ModelPackage, engines: Sequence[Engine], stem: Path) -> dict[int, float]:
+def _labelled_case(scan: Scan, package: ModelPackage, engines: Sequence[Engine], output: Path) -> dict[int, float]:
     """Consistency per class; the label map and this are kept beside each other."""
-    path, kept = stem.with_name(f"{stem.name}.nii.gz"), stem.with_name(f"{stem.name}.csv")
+    path, kept = labelmap_of(scan, output), output / f"{case_name(scan)}.csv"
     if path.exists() and kept.exists():
         rows = csv.reader(kept.read_text(encoding="utf-8").splitlines())
         return {int(value): float(score) for value, score in rows}
@@ -108,7 +107,7 @@ def _labelled_case(scan: Scan, package: ModelPackage, engines: Sequence[Engine],
     votes, labelmap = fold_labels(volume, package, engines)
     labels = package.spec.labels
     labelmap = np.where(np.isin(labelmap, list(labels)), labelmap, 0).astype(np.uint8)
-    postprocess(labelmap, labels, package.spec.postprocessing, volume.geometry.voxel_volume_ml)
+    postprocess(labelmap, labels, package.spec.postprocessing, volume.geometry)
     found = consistency(votes, max(labels))
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
     atomic_write_text(kept, "".join(f"{value},{score:.6f}\n" for value, score in found.items()))
@@ -126,55 +125,3 @@ def _fitting(names: Sequence[str]) -> list[ModelPackage]:
                 f"{package.path}: has other labels or preparation than {packages[0].path}; take folds of one run"
             )
     return packages
-
-
-def _name(listed: Listed) -> str:
-    return f"{listed[1].patient}_{listed[1].sequence}"
-
-
-def _ranked(scans: Sequence[Listed], scores: Mapping[str, Mapping[int, float]], keep: int) -> list[RankedCase]:
-    """Best first within each sequence; a case in which nothing was found is never kept."""
-    groups: dict[str, dict[str, float]] = defaultdict(dict)
-    for listed in scans:
-        found = scores[_name(listed)]
-        groups[listed[1].sequence][_name(listed)] = float(np.mean(list(found.values()))) if found else float("nan")
-    return [case for group in groups.values() for case in keep_best(group, keep, highest=True)]
-
-
-def _datalist(scans: Sequence[Listed], ranked: Sequence[RankedCase], labels: LabelSet, output: Path) -> Datalist:
-    kept = {case.name for case in ranked if case.is_kept}
-    listed = [
-        Scan(
-            scan.patient,
-            scan.sequence,
-            scan.image.absolute(),
-            (output / f"{_name((datalist, scan))}.nii.gz").absolute() if _name((datalist, scan)) in kept else None,
-            scan.vendor,
-            scan.centre,
-        )
-        for datalist, scan in scans
-    ]
-    licence = "; ".join(sorted({datalist.licence for datalist, _ in scans}))
-    values = {value: organ.name for value, organ in labels.items()}
-    return Datalist("pseudo labels", licence, values, listed)
-
-
-def _table(ranked: Sequence[RankedCase], scores: Mapping[str, Mapping[int, float]], labels: LabelSet) -> str:
-    """Every case with its consistency, kept or not, and that of each organ."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "kept", "consistency", *(organ.name for organ in labels.organs)])
-    for case in ranked:
-        per_organ = [f"{scores[case.name][v]:.4f}" if v in scores[case.name] else "" for v in labels]
-        writer.writerow([case.name, "yes" if case.is_kept else "no", f"{case.score:.4f}", *per_organ])
-    return text.getvalue()
-
-
-def _sheet(scans: Sequence[Listed], ranked: Sequence[RankedCase], labels: LabelSet, output: Path) -> bytes:
-    """A picture of every case, best first."""
-    images = {_name(listed): listed[1].image for listed in scans}
-    pictures = []
-    for case in ranked:
-        labelmap = read_labelmap(output / f"{case.name}.nii.gz").array.astype(np.uint8)
-        pictures.append(three_planes_png(read_volume(images[case.name]), labelmap, labels))
-    return sheet_png(pictures)

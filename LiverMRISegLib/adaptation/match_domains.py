@@ -12,11 +12,14 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of
 from LiverMRISegLib.adaptation.domain_matching import foreground_ml, nearest_case, register_affine, warp_labels
+from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -50,7 +53,7 @@ class Match:
 
 
 def run(config: MatchDomainsConfig) -> list[Match]:
-    """Match, register and warp; label maps made before are left alone.
+    """Match, register and warp; label maps made before from the same labels are left alone.
 
     Raises:
         InputError, UsageError: no datalist, or no labelled case of a better sequence.
@@ -61,17 +64,17 @@ def run(config: MatchDomainsConfig) -> list[Match]:
     worse = [scan for scan in listed.scans if scan.sequence in config.worse]
     if not better or not worse:
         raise UsageError(f"{config.datalist}: needs labelled scans of {config.better} and scans of {config.worse}")
-    config.output.mkdir(parents=True, exist_ok=True)
-    volumes = {_name(scan): _foreground(scan) for scan in (*better, *worse)}
+    claim_output(config.output, [config.metric, *(hash_of(scan.labels) for scan in better if scan.labels)])
+    volumes = {case_name(scan): _foreground(scan) for scan in (*better, *worse)}
     found, matched = [], []
     for scan in tqdm(worse, "volumes", disable=None, dynamic_ncols=True):
-        size = volumes[_name(scan)] or _typical(scan, worse, volumes)
+        size = volumes[case_name(scan)] or _typical(scan, worse, volumes)
         # The same patient's better sequence is the same body, whatever the volumes say.
-        own = {_name(b): volumes[_name(b)] for b in better if b.patient == scan.patient}
-        chosen = nearest_case(size, own or {_name(b): volumes[_name(b)] for b in better})
-        source = next(b for b in better if _name(b) == chosen)
+        own = {case_name(b): volumes[case_name(b)] for b in better if b.patient == scan.patient}
+        chosen = nearest_case(size, own or {case_name(b): volumes[case_name(b)] for b in better})
+        source = next(b for b in better if case_name(b) == chosen)
         matched.append(replace(scan, labels=_warped(source, scan, config), image=scan.image.absolute()))
-        found.append(Match(_name(scan), chosen, size, volumes[chosen]))
+        found.append(Match(case_name(scan), chosen, size, volumes[chosen]))
     kept = [replace(s, image=s.image.absolute(), labels=s.labels and s.labels.absolute()) for s in better]
     document = Datalist(f"{listed.name}, matched", listed.licence, listed.values, [*kept, *matched])
     write_datalist(document, config.output / "datalist.json")
@@ -80,7 +83,7 @@ def run(config: MatchDomainsConfig) -> list[Match]:
 
 
 def _warped(source: Scan, scan: Scan, config: MatchDomainsConfig) -> Path:
-    path = (config.output / f"{_name(scan)}.nii.gz").absolute()
+    path = labelmap_of(scan, config.output).absolute()
     if not path.exists():
         fixed, moving = read_volume(scan.image), read_volume(source.image)
         transform = register_affine(moving, fixed, config.metric)
@@ -91,7 +94,7 @@ def _warped(source: Scan, scan: Scan, config: MatchDomainsConfig) -> Path:
 
 def _labels(scan: Scan) -> Volume:
     if scan.labels is None:
-        raise UsageError(f"{_name(scan)}: has no labels to warp")
+        raise UsageError(f"{case_name(scan)}: has no labels to warp")
     return read_labelmap(scan.labels)
 
 
@@ -101,13 +104,9 @@ def _foreground(scan: Scan) -> float:
 
 def _typical(scan: Scan, worse: Sequence[Scan], volumes: Mapping[str, float]) -> float:
     """The mean foreground of the labelled cases of the same sequence, or of all."""
-    same = [volumes[_name(s)] for s in worse if s.sequence == scan.sequence and volumes[_name(s)]]
+    same = [volumes[case_name(s)] for s in worse if s.sequence == scan.sequence and volumes[case_name(s)]]
     known = same or [volume for volume in volumes.values() if volume]
     return float(np.mean(known))
-
-
-def _name(scan: Scan) -> str:
-    return f"{scan.patient}_{scan.sequence}"
 
 
 def _table(matches: Sequence[Match]) -> str:

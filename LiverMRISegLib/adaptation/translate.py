@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.adaptation.slices import DomainConfig
 from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
@@ -44,7 +46,7 @@ class TranslateConfig:
 
 
 def run(config: TranslateConfig) -> list[Path]:
-    """Translate every scan; those done before are left alone. The paths of the translations.
+    """Translate every scan; those done before by the same translator are left alone. The paths of the translations.
 
     Raises:
         InputError, UsageError: scans that cannot be used, or none.
@@ -54,7 +56,7 @@ def run(config: TranslateConfig) -> list[Path]:
     trained = read_config(TranslatorConfig, config.translator / "config.yaml")
     generator = load_generator(config.translator, trained).to(config.device)
     scans = choose_scans(config.source.datalists, config.source.pool, needs_labels=config.source.labelled)
-    config.output.mkdir(parents=True, exist_ok=True)
+    claim_output(config.output, [_fingerprint(generator)])
     made = []
     for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
         path = config.output / f"{listed[1].patient}_{config.sequence}.nii.gz"
@@ -114,6 +116,13 @@ def _padded(image: torch.Tensor) -> tuple[torch.Tensor, tuple[slice, slice]]:
     padded = torch.nn.functional.pad(image, around, value=-1.0)
     y, x = (slice(b, b + n) for b, n in zip(before, image.shape[2:], strict=True))
     return padded, (y, x)
+
+
+def _fingerprint(generator: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for tensor in generator.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _datalist(config: TranslateConfig, scans: list[Listed], images: list[Path], space: str) -> Datalist:

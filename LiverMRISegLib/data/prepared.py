@@ -24,6 +24,7 @@ from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.inference.assembly import labels_on_grid
 from LiverMRISegLib.inference.preparation import Prepared, prepare
 from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import Volume
 
@@ -98,7 +99,7 @@ class PreparedCases:
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for path in (image, *([labels] if labels else [])):
             for file in _files(path):
-                digest.update(file.name.encode() + b"\0" + _hash_of(file))
+                digest.update(f"{file.name}\0{hash_of(file)}".encode())
         return digest.hexdigest()[:32]
 
     def _make(self, datalist: Datalist, scan: Scan, labels: Path | None, folder: Path) -> None:
@@ -169,14 +170,3 @@ def _files(path: Path) -> Iterator[Path]:
         yield from (p for p in sorted(path.iterdir()) if p.is_file())
     else:
         yield path
-
-
-def _hash_of(file: Path) -> bytes:
-    digest = hashlib.sha256()
-    try:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-        return digest.digest()
-    except OSError as error:
-        raise InputError(f"{file}: cannot be read ({error.strerror})") from error

@@ -34,6 +34,13 @@ class Canvas:
         return self._sum[(slice(None), *box)]
 
 
+def nearest_labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """As `labels_on_grid`, but the class is chosen at the network's resolution and then repeated: faster, coarser."""
+    labels = logits.argmax(axis=0).astype(np.uint8)
+    z, y, x = ((np.arange(t) * 2 + 1) * s // (2 * t) for s, t in zip(labels.shape, shape, strict=True))
+    return labels[np.ix_(z, y, x)]
+
+
 def labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """The class of the highest linearly interpolated logit at every voxel of a grid over the same extent.
 

@@ -1,4 +1,4 @@
-"""Per-organ clean-up as the model package says: largest component, holes, smallest volume."""
+"""Per-organ clean-up as the model package says (paper 003): nearness, largest component, holes, smallest volume."""
 
 from __future__ import annotations
 
@@ -7,23 +7,30 @@ from collections.abc import Mapping
 import numpy as np
 import SimpleITK as sitk
 
-from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.inference.tiling import Box
 from LiverMRISegLib.models.specification import OrganRule
+from LiverMRISegLib.volume import Geometry
 
 _COUNTED_AT_ONCE = 1 << 22
 
 
-def postprocess(labelmap: np.ndarray, labels: LabelSet, rules: Mapping[str, OrganRule], voxel_ml: float) -> None:
-    """Clean `labelmap` [Z, Y, X] in place. What is dropped becomes background; a hole is filled only where nothing is.
+def postprocess(labelmap: np.ndarray, labels: LabelSet, rules: Mapping[str, OrganRule], grid: Geometry) -> None:
+    """Clean `labelmap` [Z, Y, X] of `grid` in place. What is dropped becomes background; a hole is filled only where
+    nothing is.
 
-    Components are connected through faces.
+    Components are connected through faces. An organ that has to lie near another is left alone where that is missing.
     """
     boxes = bounding_boxes(labelmap)
     for value, organ in labels.items():
         rule = rules.get(organ.name)
-        if rule is not None and value in boxes:
-            _apply(labelmap[boxes[value]], value, rule, voxel_ml)
+        if rule is None or value not in boxes:
+            continue
+        if rule.near:
+            anchor = labels.value_of(organ_named(rule.near))
+            if anchor in boxes:
+                _keep_inside(labelmap, value, _grown(boxes[anchor], rule.near_mm, grid))
+        _apply(labelmap[boxes[value]], value, rule, grid.voxel_volume_ml)
 
 
 def bounding_boxes(labelmap: np.ndarray) -> dict[int, Box]:
@@ -56,6 +63,18 @@ def voxel_counts(labels: np.ndarray) -> np.ndarray:
         counts = np.bincount(flat[start : start + _COUNTED_AT_ONCE])
         total[: len(counts)] += counts
     return total
+
+
+def _grown(box: Box, margin_mm: float, grid: Geometry) -> Box:
+    by = [round(margin_mm / s) for s in grid.spacing[::-1]]
+    z, y, x = (slice(max(0, part.start - m), part.stop + m) for part, m in zip(box, by, strict=True))
+    return (z, y, x)
+
+
+def _keep_inside(labelmap: np.ndarray, value: int, box: Box) -> None:
+    kept = labelmap[box] == value
+    labelmap[labelmap == value] = 0
+    labelmap[box][kept] = value
 
 
 def _apply(window: np.ndarray, value: int, rule: OrganRule, voxel_ml: float) -> None:

@@ -14,7 +14,7 @@ from LiverMRISegLib import __version__
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.errors import DeviceMemoryError, UsageError
 from LiverMRISegLib.inference import quality
-from LiverMRISegLib.inference.assembly import labels_on_grid
+from LiverMRISegLib.inference.assembly import labels_on_grid, nearest_labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.ladder import MemoryLadder
@@ -140,12 +140,13 @@ class Segmenter:
         )
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
-        channels = labels_on_grid(logits, prepared.oriented.shape)
+        on_grid = nearest_labels_on_grid if spec.inference.resample == "labels" else labels_on_grid
+        channels = on_grid(logits, prepared.oriented.shape)
         del logits
         labelmap = prepared.restore(_only(channels, spec.labels))
         clock.lap("restore")
         token.check()
-        postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry.voxel_volume_ml)
+        postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
         labelmap = _only(labelmap, labels)
         volumes = quality.volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
         found = [*self._ladder.taken, *quality.flags(volume, labelmap, labels, spec)]

@@ -67,14 +67,21 @@ class PreparationSpec:
 
 @dataclass(frozen=True)
 class InferenceSpec:
-    """Tiles and test-time options: `patch` voxels, `overlap` (0 to <1), `mirror_axes` used by --tta (0=Z, 1=Y, 2=X)."""
+    """Tiles and test-time options: `patch` voxels, `overlap` (0 to <1), `mirror_axes` used by --tta (0=Z, 1=Y, 2=X).
+
+    `resample`: what goes back to the volume's grid, "logits" (smooth outlines) or "labels" (papers 003/004's FLARE
+    networks: the threshold comes first, faster and coarser).
+    """
 
     patch: tuple[int, int, int]
     overlap: float = 0.5
     mirror_axes: tuple[int, ...] = ()
     precision: str = "auto"
+    resample: str = "logits"
 
     def __post_init__(self) -> None:
+        if self.resample not in ("logits", "labels"):
+            raise ModelError(f"inference.resample must be logits or labels, not '{self.resample}'")
         if len(self.patch) != 3 or min(self.patch) < 1:
             raise ModelError(f"inference.patch must be three positive integers, not {self.patch}")
         if not 0 <= self.overlap < 1:
@@ -87,11 +94,16 @@ class InferenceSpec:
 
 @dataclass(frozen=True)
 class OrganRule:
-    """Post-processing and plausibility of one organ; volumes in mL, a bound of None is not checked."""
+    """Post-processing and plausibility of one organ; volumes in mL, a bound of None is not checked.
+
+    `near`: the name of an organ in whose box, grown by `near_mm` to all sides, this one has to lie.
+    """
 
     keep_largest: bool = False
     fill_holes: bool = False
     minimum_ml: float = 0.0
+    near: str = ""
+    near_mm: float = 0.0
     plausible_ml: tuple[float, float] | None = None
 
 

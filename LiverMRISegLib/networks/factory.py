@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.networks.sizes import RESIDUAL_ENCODER, resolve_size
+from LiverMRISegLib.networks.sizes import NNUNETS, resolve_size
 from LiverMRISegLib.networks.stunet import STUNet
 
 
@@ -15,8 +15,8 @@ def build_network(name: str, *, in_channels: int, out_channels: int, **kwargs: A
     """Build a network with random weights.
 
     Args:
-        name: "stunet-xxs" to "stunet-h", "stunet" with `widths` and `blocks`, or "residual-encoder-unet" with
-            `features`, `strides`, `blocks` (and `kernels`).
+        name: "stunet-xxs" to "stunet-h", "stunet" with `widths` and `blocks`, or nnU-Net's "plain-unet" and
+            "residual-encoder-unet" with `features`, `strides`, `blocks` (and `kernels`).
         in_channels: image channels.
         out_channels: classes, background included.
         **kwargs: `strides` (five triples [Z, Y, X]) and `deep_supervision` (bool).
@@ -24,11 +24,11 @@ def build_network(name: str, *, in_channels: int, out_channels: int, **kwargs: A
     Raises:
         UsageError: unknown name or argument.
     """
-    if name == RESIDUAL_ENCODER:
-        from LiverMRISegLib.networks.residual_encoder_unet import ResidualEncoder
+    if name in NNUNETS:
+        from LiverMRISegLib.networks.nnunet_unets import NnUNet
 
         try:
-            return ResidualEncoder(in_channels, out_channels, **kwargs)
+            return NnUNet(name, in_channels, out_channels, **kwargs)
         except TypeError as error:
             raise UsageError(f"network '{name}': {error}") from error
     size, rest = resolve_size(name, kwargs)

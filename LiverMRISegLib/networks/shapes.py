@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from LiverMRISegLib.networks.sizes import RESIDUAL_ENCODER, check_residual_encoder, resolve_size
+from LiverMRISegLib.networks.sizes import NNUNETS, PLAIN, check_nnunet, resolve_size
 
 Shape = tuple[int, ...]
 
 
 def parameter_shapes(name: str, kwargs: Mapping[str, Any]) -> dict[str, Shape]:
     """Name and shape of every tensor of `build_network(name, **kwargs)`; UsageError if the name is unknown."""
-    if name == RESIDUAL_ENCODER:
-        return _residual_encoder(kwargs)
+    if name in NNUNETS:
+        return _nnunet(name, kwargs)
     size, rest = resolve_size(name, kwargs)
     widths, classes = size.widths, int(rest["out_channels"])
     shapes: dict[str, Shape] = {}
@@ -31,13 +31,49 @@ def parameter_shapes(name: str, kwargs: Mapping[str, Any]) -> dict[str, Shape]:
     return shapes
 
 
-def _residual_encoder(kwargs: Mapping[str, Any]) -> dict[str, Shape]:
-    """Of `networks.residual_encoder_unet`, in its order of names."""
+def _nnunet(kind: str, kwargs: Mapping[str, Any]) -> dict[str, Shape]:
+    """Of `networks.nnunet_unets`, in its order of names."""
     features, strides, blocks = (list(kwargs[key]) for key in ("features", "strides", "blocks"))
     given = list(kwargs.get("kernels", ()))
-    check_residual_encoder(features, strides, blocks, given)
+    check_nnunet(features, strides, blocks, given)
     kernels = [tuple(k) for k in given] or [(3, 3, 3)] * len(features)
-    shapes = dict(_normed("encoder.stem.convs.0", int(kwargs["in_channels"]), features[0], kernels[0]))
+    channels = int(kwargs["in_channels"])
+    if kind == PLAIN:
+        shapes = _plain_encoder(channels, features, blocks, kernels)
+    else:
+        shapes = _residual_encoder(channels, features, strides, blocks, kernels)
+    for level in range(len(features) - 1):
+        below, width = features[-1 - level], features[-2 - level]
+        for number in range(2 if kind == PLAIN else 1):
+            name, inputs = f"decoder.stages.{level}.convs.{number}", width if number else 2 * width
+            shapes.update(_normed(name, inputs, width, kernels[-2 - level]))
+        stride = strides[-1 - level]
+        shapes[f"decoder.transpconvs.{level}.weight"] = (below, width, *stride)
+        shapes[f"decoder.transpconvs.{level}.bias"] = (width,)
+        shapes.update(_convolution(f"decoder.seg_layers.{level}", width, int(kwargs["out_channels"]), 1))
+    return shapes
+
+
+def _plain_encoder(
+    channels: int, features: Sequence[int], blocks: Sequence[int], kernels: Sequence[Shape]
+) -> dict[str, Shape]:
+    shapes: dict[str, Shape] = {}
+    inputs = channels
+    for stage, (width, count, kernel) in enumerate(zip(features, blocks, kernels, strict=True)):
+        for number in range(count):
+            shapes.update(_normed(f"encoder.stages.{stage}.0.convs.{number}", inputs, width, kernel))
+            inputs = width
+    return shapes
+
+
+def _residual_encoder(
+    channels: int,
+    features: Sequence[int],
+    strides: Sequence[Sequence[int]],
+    blocks: Sequence[int],
+    kernels: Sequence[Shape],
+) -> dict[str, Shape]:
+    shapes = dict(_normed("encoder.stem.convs.0", channels, features[0], kernels[0]))
     inputs = features[0]
     for stage, (width, stride, count, kernel) in enumerate(zip(features, strides, blocks, kernels, strict=True)):
         for block in range(count):
@@ -48,13 +84,6 @@ def _residual_encoder(kwargs: Mapping[str, Any]) -> dict[str, Shape]:
                 pooled = int(any(n != 1 for n in stride))  # an average pool stands before the projection
                 shapes.update(_normed(f"{prefix}.skip.{pooled}", inputs, width, (1, 1, 1), bias=False))
             inputs = width
-    for level in range(len(features) - 1):
-        below, width = features[-1 - level], features[-2 - level]
-        shapes.update(_normed(f"decoder.stages.{level}.convs.0", 2 * width, width, kernels[-2 - level]))
-        stride = strides[-1 - level]
-        shapes[f"decoder.transpconvs.{level}.weight"] = (below, width, *stride)
-        shapes[f"decoder.transpconvs.{level}.bias"] = (width,)
-        shapes.update(_convolution(f"decoder.seg_layers.{level}", width, int(kwargs["out_channels"]), 1))
     return shapes
 
 

@@ -12,6 +12,8 @@ Strides = tuple[tuple[int, int, int], ...]
 DEFAULT_STRIDES: Strides = ((2, 2, 2),) * 5
 GENERIC = "stunet"
 RESIDUAL_ENCODER = "residual-encoder-unet"
+PLAIN = "plain-unet"
+NNUNETS = (PLAIN, RESIDUAL_ENCODER)
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,7 @@ def resolve_size(name: str, kwargs: Mapping[str, Any]) -> tuple[Size, dict[str, 
     if name in STUNET_SIZES:
         return STUNET_SIZES[name], rest
     if name != GENERIC:
-        raise UsageError(
-            f"unknown network '{name}'; known are: {', '.join((*STUNET_SIZES, GENERIC, RESIDUAL_ENCODER))}"
-        )
+        raise UsageError(f"unknown network '{name}'; known are: {', '.join((*STUNET_SIZES, GENERIC, *NNUNETS))}")
     if "widths" not in rest:
         raise UsageError(f"network '{GENERIC}' needs widths, six numbers of channels")
     widths = tuple(int(w) for w in rest.pop("widths"))
@@ -60,7 +60,7 @@ def check_size(widths: Sequence[int], strides: Sequence[Sequence[int]]) -> None:
         raise UsageError(f"strides must be five triples [Z, Y, X] of positive integers, not {list(strides)}")
 
 
-def check_residual_encoder(
+def check_nnunet(
     features: Sequence[int], strides: Sequence[Sequence[int]], blocks: Sequence[int], kernels: Sequence[Sequence[int]]
 ) -> None:
     """UsageError unless all are given per stage, of two stages or more."""

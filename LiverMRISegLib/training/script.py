@@ -7,24 +7,41 @@ import sys
 from collections.abc import Callable
 from typing import TypeVar
 
+import torch
+
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.training.configuration import config_from_arguments
 from LiverMRISegLib.training.loop import RunResult
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-def run_script(config: type[T], run: Callable[[T], RunResult]) -> int:
-    """Read the config from the command line and run the stage; the exit status."""
+def run_script(config: type[T], run: Callable[[T], R], tell: Callable[[T, R], str]) -> int:
+    """Read the config from the command line, run the stage and log what `tell` makes of its result; the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        result = run(config_from_arguments(config, sys.argv[1:]))
+        settings = config_from_arguments(config, sys.argv[1:])
+        result = run(settings)
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status
     except KeyboardInterrupt:
-        logger.error("stopped; the same command goes on from the last checkpoint")
+        logger.error("stopped; the same command goes on")
         return 130
-    logger.info("step %d, best score %.4f, in %s", result.step, result.best_score, result.folder)
+    finally:
+        _leave_group()
+    logger.info("%s", tell(settings, result))
     return 0
+
+
+def run_training(config: type[T], run: Callable[[T], RunResult]) -> int:
+    """`run_script` of a stage that trains."""
+    return run_script(config, run, lambda _, r: f"step {r.step}, best score {r.best_score:.4f}, in {r.folder}")
+
+
+def _leave_group() -> None:
+    """End the threads of distributed training: one that outlives the interpreter aborts the process at its exit."""
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

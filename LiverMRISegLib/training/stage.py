@@ -21,7 +21,7 @@ from LiverMRISegLib.data.streams import CaseStream, JoinedStream, PaintedStream,
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
 from LiverMRISegLib.networks.factory import build_network
-from LiverMRISegLib.networks.sizes import RESIDUAL_ENCODER
+from LiverMRISegLib.networks.sizes import NNUNETS
 from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import to_plain
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
@@ -33,7 +33,7 @@ from LiverMRISegLib.training.starts import load_start
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
-_FREE_KEYS = ("branch", "name", "version", "data.workers", "data.cache")
+_FREE_KEYS = ("branch", "name", "version", "resample", "data.workers", "data.cache")
 
 
 @dataclass(frozen=True)
@@ -92,10 +92,11 @@ class DataConfig:
 class StageConfig:
     """What all stages on datalists have in common.
 
-    `network`: "stunet-xxs" to "stunet-h", "stunet" with six `widths`, or "residual-encoder-unet" (nnU-Net's) with
-    `widths`, `blocks` and `strides` of every stage, the first stride 1. `start`: a model package or STU-Net
-    checkpoint to begin from, empty for random weights; its heads are replaced unless `keep_heads`. `branch`: which
-    network is validated and exported. `name` and `version`: of the package `run_folder`/model.
+    `network`: "stunet-xxs" to "stunet-h", "stunet" with six `widths`, or nnU-Net's "plain-unet" and
+    "residual-encoder-unet" with `widths`, `blocks` and `strides` of every stage, the first stride 1. `start`: a model
+    package or STU-Net checkpoint to begin from, empty for random weights; its heads are replaced unless `keep_heads`.
+    `branch`: which network is validated and exported. `name` and `version`: of the package `run_folder`/model, and
+    `resample` its way back to a volume's grid (`InferenceSpec`).
     """
 
     run_folder: Path = Path("runs/training")
@@ -111,6 +112,7 @@ class StageConfig:
     branch: str = "average"
     name: str = "liver"
     version: str = "1.0"
+    resample: str = "logits"
 
     @property
     def network_kwargs(self) -> dict[str, Any]:
@@ -120,7 +122,7 @@ class StageConfig:
             "out_channels": len(self.data.organs) + 1,
             "strides": [list(s) for s in self.strides],
         }
-        if self.network == RESIDUAL_ENCODER:
+        if self.network in NNUNETS:
             return plain | {"features": list(self.widths), "blocks": list(self.blocks)}
         return plain | ({"widths": list(self.widths)} if self.widths else {})
 
@@ -222,7 +224,9 @@ def _specification(config: StageConfig, pools: Pools, state: dict[str, Any], mem
         labels=LabelSet.of(config.name, [organ_named(organ) for organ in config.data.organs]),
         network=NetworkSpec(config.network, config.network_kwargs, members),
         preparation=config.data.preparation,
-        inference=InferenceSpec(config.data.patch, mirror_axes=config.data.augmentation.mirror_axes),
+        inference=InferenceSpec(
+            config.data.patch, mirror_axes=config.data.augmentation.mirror_axes, resample=config.resample
+        ),
         postprocessing=organ_rules(names),
         provenance=(
             {"stage": type(config).__name__, "step": int(state["step"]), "data": data, **counts, "config": shared},

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from LiverMRISegLib.inference import assembly
-from LiverMRISegLib.inference.assembly import Canvas, labels_on_grid
+from LiverMRISegLib.inference.assembly import Canvas, labels_on_grid, nearest_labels_on_grid
 from LiverMRISegLib.inference.interpolation import linear_weights, resize_linear
 
 
@@ -48,3 +48,15 @@ def test_overlapping_tiles_are_averaged_by_weight_and_gaps_are_background():
     mean = canvas.mean((slice(0, 1), slice(0, 1), slice(0, 4)))
     assert mean[1, 0, 0].tolist() == [2.0, 4.0, 5.0, 0.0]
     assert mean[0, 0, 0].tolist() == [2.0, 4.0, 5.0, 1.0]
+
+
+@pytest.mark.parametrize("shape", [(24, 33, 13), (36, 11, 26), (7, 5, 6), (12, 11, 13)])
+def test_labels_repeated_are_those_of_the_nearest_coarse_voxel(shape):
+    logits = smooth_logits(4, (12, 11, 13), 0)
+    coarse = logits.argmax(0)
+    fine = nearest_labels_on_grid(logits, shape)
+    assert fine.dtype == np.uint8
+    for index in np.random.default_rng(0).integers(0, shape, (50, 3)):
+        centre = [(i + 0.5) * s / t for i, s, t in zip(index, coarse.shape, shape, strict=True)]
+        assert fine[tuple(index)] == coarse[tuple(int(c) for c in centre)]
+    assert (labels_on_grid(logits, shape) == fine).mean() > 0.85

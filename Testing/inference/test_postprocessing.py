@@ -12,6 +12,7 @@ from LiverMRISegLib.inference.postprocessing import bounding_boxes, component_si
 from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.inference.quality import flags, volumes_ml
 from LiverMRISegLib.models.specification import OrganRule, PreparationSpec
+from LiverMRISegLib.training.packaging import organ_rules
 from LiverMRISegLib.volume import Geometry, Volume
 
 GEOMETRY = Geometry((30, 30, 30), (10.0, 10.0, 10.0))
@@ -30,7 +31,7 @@ def two_lumps():
 
 
 def cleaned(labels, **rule):
-    postprocess(labels, CHAOS, {"liver": OrganRule(**rule)}, voxel_ml=1.0)
+    postprocess(labels, CHAOS, {"liver": OrganRule(**rule)}, GEOMETRY)
     return labels
 
 
@@ -55,7 +56,7 @@ def test_holes_are_filled_only_where_nothing_is():
 def test_organs_without_a_rule_are_left_alone():
     labels = two_lumps() * 4
     before = labels.copy()
-    postprocess(labels, CHAOS, {"liver": OrganRule(keep_largest=True)}, 1.0)
+    postprocess(labels, CHAOS, {"liver": OrganRule(keep_largest=True)}, GEOMETRY)
     assert np.array_equal(labels, before)
 
 
@@ -126,3 +127,25 @@ def test_preparation_keeps_a_linear_ramp_in_place(order):
     middle = prepared.image[8, 8, 3:-3]
     assert np.allclose(np.diff(middle), np.diff(middle)[0], atol=1e-3)
     assert np.array_equal(prepared.restore(np.zeros((24, 24, 24), np.uint8)).shape, ramp.array.shape)
+
+
+def test_an_organ_far_from_where_it_belongs_is_dropped():
+    labels = np.zeros(GEOMETRY.shape, np.uint8)
+    labels[5:15, 5:15, 5:15] = 1
+    labels[8:10, 8:10, 17:19] = 4  # begins 20 mm beside the liver's box
+    labels[8:10, 8:10, 25:27] = 4
+    for margin, kept in ((0.0, 0), (20.0, 0), (30.0, 4), (40.0, 8), (200.0, 16)):
+        found = labels.copy()
+        postprocess(found, CHAOS, {"spleen": OrganRule(near="liver", near_mm=margin)}, GEOMETRY)
+        assert (found == 4).sum() == kept
+        assert (found == 1).sum() == 1000
+    alone = np.where(labels == 1, 0, labels).astype(np.uint8)
+    postprocess(alone, CHAOS, {"spleen": OrganRule(near="liver", near_mm=0.0)}, GEOMETRY)
+    assert (alone == 4).sum() == 16
+
+
+def test_the_usual_rules_name_only_organs_of_the_model():
+    rules = organ_rules(["liver", "gallbladder", "left adrenal gland"])
+    assert rules["gallbladder"].near == "liver"
+    assert rules["gallbladder"].minimum_ml > 0
+    assert rules["left adrenal gland"].near == ""

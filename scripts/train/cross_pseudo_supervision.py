@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.training.script import run_script
+from LiverMRISegLib.training.script import run_training
 from LiverMRISegLib.training.semi_supervised import CrossPseudoStageConfig, run_cross_pseudo_supervision
 
 if __name__ == "__main__":
-    sys.exit(run_script(CrossPseudoStageConfig, run_cross_pseudo_supervision))
+    sys.exit(run_training(CrossPseudoStageConfig, run_cross_pseudo_supervision))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from LiverMRISegLib.training.finetune import FinetuneConfig, run
-from LiverMRISegLib.training.script import run_script
+from LiverMRISegLib.training.script import run_training
 
 if __name__ == "__main__":
-    sys.exit(run_script(FinetuneConfig, run))
+    sys.exit(run_training(FinetuneConfig, run))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from LiverMRISegLib.adaptation.slice_segmenter import SliceSegmenterConfig, run
-from LiverMRISegLib.training.script import run_script
+from LiverMRISegLib.training.script import run_training
 
 if __name__ == "__main__":
-    sys.exit(run_script(SliceSegmenterConfig, run))
+    sys.exit(run_training(SliceSegmenterConfig, run))

@@ -13,17 +13,21 @@ KWARGS = {
 }  # fmt: skip
 
 
-def made(seed: int = 0, **changes):
+KINDS = pytest.mark.parametrize("kind", ["plain-unet", "residual-encoder-unet"])
+
+
+def made(seed: int = 0, kind: str = "residual-encoder-unet", **changes):
     torch.manual_seed(seed)
-    return build_network("residual-encoder-unet", **{**KWARGS, **changes})
+    return build_network(kind, **{**KWARGS, **changes})
 
 
 @pytest.mark.parametrize(
     "changes", [{}, {"kernels": [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]]}, {"out_channels": 14}]
 )
-def test_shapes_are_known_without_building(changes):
-    state = made(**changes).state_dict()
-    expected = parameter_shapes("residual-encoder-unet", {**KWARGS, **changes})
+@KINDS
+def test_shapes_are_known_without_building(kind, changes):
+    state = made(kind=kind, **changes).state_dict()
+    expected = parameter_shapes(kind, {**KWARGS, **changes})
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == expected
 
 
@@ -40,8 +44,9 @@ def test_nnunets_medium_size():
     assert count == pytest.approx(101.87e6, rel=0.01)
 
 
-def test_every_tensor_is_there_once_and_goes_round():
-    first, second = made(0), made(1)
+@KINDS
+def test_every_tensor_is_there_once_and_goes_round(kind):
+    first, second = made(0, kind), made(1, kind)
     state = first.state_dict()
     assert len({tensor.data_ptr() for tensor in state.values()}) == len(state)
     assert sum(t.numel() for t in state.values()) == sum(p.numel() for p in first.parameters())
@@ -61,8 +66,9 @@ def test_states_of_others_are_refused():
         made(out_channels=4).load_state_dict(state)
 
 
-def test_deep_supervision_gives_every_decoder_stage():
-    outputs = made(deep_supervision=True)(torch.zeros(1, 1, 8, 16, 16))
+@KINDS
+def test_deep_supervision_gives_every_decoder_stage(kind):
+    outputs = made(kind=kind, deep_supervision=True)(torch.zeros(1, 1, 8, 16, 16))
     assert [tuple(o.shape[2:]) for o in outputs] == [(8, 16, 16), (8, 8, 8), (4, 4, 4)]
 
 
@@ -79,3 +85,14 @@ def test_deep_supervision_gives_every_decoder_stage():
 def test_arguments_that_do_not_fit_are_named(changes, words):
     with pytest.raises(UsageError, match=words):
         made(**changes)
+
+
+def test_the_small_network_of_paper_004():
+    """16 channels, two convolutions a stage, four downsamplings: five stages (methods.md 9)."""
+    features = [16, 32, 64, 128, 256]
+    kwargs = {"in_channels": 1, "out_channels": 14, "features": features, "blocks": [2] * 5,
+              "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2]]}  # fmt: skip
+    network = build_network("plain-unet", **kwargs)
+    assert network(torch.zeros(1, 1, 8, 32, 32)).shape == (1, 14, 8, 32, 32)
+    count = sum(torch.Size(s).numel() for s in parameter_shapes("plain-unet", kwargs).values())
+    assert count == sum(p.numel() for p in network.parameters())

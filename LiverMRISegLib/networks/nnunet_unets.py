@@ -1,4 +1,4 @@
-"""nnU-Net's residual-encoder U-Net, of the package dynamic-network-architectures, without the doubles in its state.
+"""nnU-Net's plain and residual-encoder U-Nets, of dynamic-network-architectures, without the doubles in their state.
 
 That package registers most tensors under two or three names. The state here has each once, by the name that nnU-Net's
 checkpoints also hold (methods.md 10.4).
@@ -13,20 +13,21 @@ import torch
 from torch import nn
 
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.networks.sizes import check_residual_encoder
+from LiverMRISegLib.networks.sizes import PLAIN, check_nnunet
 
 _ALIASES = (".all_modules.", "decoder.encoder.")
 
 
-class ResidualEncoder(nn.Module):
-    """The network by plain arguments; `features`, `strides` and `blocks` are per stage, finest first.
+class NnUNet(nn.Module):
+    """One of the two networks by plain arguments; `features`, `strides` and `blocks` are per stage, finest first.
 
     Args:
+        kind: "plain-unet" or "residual-encoder-unet".
         in_channels: image channels.
         out_channels: classes, background included.
         features: channels of the stages.
         strides: triples [Z, Y, X], the first [1, 1, 1].
-        blocks: residual blocks of the stages (nnU-Net: 1, 3, 4, 6, 6, 6).
+        blocks: residual blocks of the stages (nnU-Net: 1, 3, 4, 6, 6, 6), or convolutions (plain; nnU-Net: 2 each).
         kernels: triples, 3 x 3 x 3 everywhere by default.
         deep_supervision: whether `forward` returns the logits of all decoder stages.
 
@@ -36,6 +37,7 @@ class ResidualEncoder(nn.Module):
 
     def __init__(
         self,
+        kind: str,
         in_channels: int,
         out_channels: int,
         *,
@@ -46,12 +48,15 @@ class ResidualEncoder(nn.Module):
         deep_supervision: bool = False,
     ) -> None:
         super().__init__()
-        check_residual_encoder(features, strides, blocks, kernels)
+        check_nnunet(features, strides, blocks, kernels)
         try:
-            from dynamic_network_architectures.architectures.unet import ResidualEncoderUNet
+            from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
         except ImportError as error:
             raise UsageError("this network needs: pip install dynamic-network-architectures") from error
-        self._network = ResidualEncoderUNet(
+        levels = len(features) - 1
+        decoder = [2 if kind == PLAIN else 1] * levels
+        make = PlainConvUNet if kind == PLAIN else ResidualEncoderUNet
+        self._network = make(
             in_channels,
             len(features),
             list(features),
@@ -60,7 +65,7 @@ class ResidualEncoder(nn.Module):
             [list(s) for s in strides],
             list(blocks),
             out_channels,
-            [1] * (len(features) - 1),
+            decoder,
             conv_bias=True,
             norm_op=nn.InstanceNorm3d,
             norm_op_kwargs={"eps": 1e-5, "affine": True},

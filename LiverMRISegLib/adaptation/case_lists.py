@@ -1,0 +1,103 @@
+"""What every selection of pseudo labels leaves behind: the datalist, a table of all cases, a sheet of pictures."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, keep_best
+from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.data.pools import Listed
+from LiverMRISegLib.evaluation.pictures import sheet_png, three_planes_png
+from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
+
+
+def case_name(scan: Scan) -> str:
+    """The name of a scan's files: patient and sequence."""
+    return f"{scan.patient}_{scan.sequence}"
+
+
+def labelmap_of(scan: Scan, folder: Path) -> Path:
+    """Where the pseudo label of a scan lies in the output folder of a selection."""
+    return folder / f"{case_name(scan)}.nii.gz"
+
+
+def rank_by_sequence(
+    scans: Sequence[Listed], scores: Mapping[str, float], keep: int, *, highest: bool
+) -> list[RankedCase]:
+    """`keep_best` within each sequence; `scores` by `case_name`."""
+    groups: dict[str, dict[str, float]] = defaultdict(dict)
+    for _, scan in scans:
+        groups[scan.sequence][case_name(scan)] = scores[case_name(scan)]
+    return [case for group in groups.values() for case in keep_best(group, keep, highest=highest)]
+
+
+def write_case_lists(
+    scans: Sequence[Listed],
+    ranked: Sequence[RankedCase],
+    figures: Mapping[str, Mapping[str, float]],
+    labels: LabelSet,
+    output: Path,
+) -> None:
+    """Write datalist.json (kept cases with their label maps in `output`), cases.csv (all, with figures), cases.png.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    write_datalist(_datalist(scans, ranked, labels, output), output / "datalist.json")
+    atomic_write_text(output / "cases.csv", _table(ranked, figures))
+    atomic_write_bytes(output / "cases.png", _sheet(scans, ranked, labels, output))
+
+
+def summary(ranked: Sequence[RankedCase], output: Path) -> str:
+    """One line about a selection."""
+    kept = sum(case.is_kept for case in ranked)
+    return f"{kept} of {len(ranked)} cases kept; all with their figures in {output / 'cases.csv'}"
+
+
+def _datalist(scans: Sequence[Listed], ranked: Sequence[RankedCase], labels: LabelSet, output: Path) -> Datalist:
+    kept = {case.name for case in ranked if case.is_kept}
+    listed = [
+        Scan(
+            scan.patient,
+            scan.sequence,
+            scan.image.absolute(),
+            labelmap_of(scan, output).absolute() if case_name(scan) in kept else None,
+            scan.vendor,
+            scan.centre,
+        )
+        for _, scan in scans
+    ]
+    licence = "; ".join(sorted({datalist.licence for datalist, _ in scans}))
+    return Datalist("pseudo labels", licence, {value: organ.name for value, organ in labels.items()}, listed)
+
+
+def _table(ranked: Sequence[RankedCase], figures: Mapping[str, Mapping[str, float]]) -> str:
+    """Every case from best to worst, kept or not, with its figures; an empty cell where one is not known."""
+    columns = list(dict.fromkeys(column for found in figures.values() for column in found))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["case", "kept", "score", *columns])
+    for case in ranked:
+        found = figures[case.name]
+        cells = [f"{found[c]:.4f}" if np.isfinite(found.get(c, np.nan)) else "" for c in columns]
+        writer.writerow([case.name, "yes" if case.is_kept else "no", f"{case.score:.4f}", *cells])
+    return text.getvalue()
+
+
+def _sheet(scans: Sequence[Listed], ranked: Sequence[RankedCase], labels: LabelSet, output: Path) -> bytes:
+    """A picture of every case, best first."""
+    by_name = {case_name(scan): scan for _, scan in scans}
+    pictures = []
+    for case in ranked:
+        scan = by_name[case.name]
+        labelmap = read_labelmap(labelmap_of(scan, output)).array.astype(np.uint8)
+        pictures.append(three_planes_png(read_volume(scan.image), labelmap, labels))
+    return sheet_png(pictures)

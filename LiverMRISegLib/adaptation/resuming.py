@@ -1,0 +1,34 @@
+"""Output folders of stages that make one file a case: a stopped run goes on, but never with files of other inputs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from LiverMRISegLib.errors import OutputError
+from LiverMRISegLib.io.atomic import atomic_write_text
+
+logger = logging.getLogger(__name__)
+_INPUTS = "inputs.txt"
+
+
+def claim_output(folder: Path, inputs: Sequence[str]) -> None:
+    """Make `folder`, and clear it of volumes and tables that were made from other `inputs` (hashes, settings).
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    words = "".join(f"{word}\n" for word in inputs)
+    kept = folder / _INPUTS
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not kept.exists() or kept.read_text(encoding="utf-8") != words:
+            old = [*folder.glob("*.nii.gz"), *folder.glob("*.csv")]
+            if old:
+                logger.info("%s: %d files of other inputs are made anew", folder, len(old))
+            for path in old:
+                path.unlink()
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
+    atomic_write_text(kept, words)
