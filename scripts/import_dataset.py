@@ -1,4 +1,7 @@
-"""Write the datalist of a public data set from its official layout: ATLAS 2023, LiQA / CARE-Liver, AMOS, CHAOS."""
+"""Write the datalist of a public data set from its official layout.
+
+ATLAS 2023, LiQA / CARE-Liver, AMOS, CHAOS, FLARE24 task 3, LLD-MMRI.
+"""
 
 from __future__ import annotations
 

@@ -9,7 +9,9 @@ from LiverMRISegLib.data.datalist import Datalist
 from LiverMRISegLib.data.importers.amos import import_amos
 from LiverMRISegLib.data.importers.atlas import import_atlas
 from LiverMRISegLib.data.importers.chaos import import_chaos
+from LiverMRISegLib.data.importers.flare24 import import_flare24
 from LiverMRISegLib.data.importers.liqa import import_liqa
+from LiverMRISegLib.data.importers.lld_mmri import import_lld_mmri
 
 # Source folder, and a folder for label maps that must be made (CHAOS).
 IMPORTERS: dict[str, Callable[[Path, Path], Datalist]] = {
@@ -17,6 +19,16 @@ IMPORTERS: dict[str, Callable[[Path, Path], Datalist]] = {
     "liqa": import_liqa,
     "amos": import_amos,
     "chaos": import_chaos,
+    "flare24": import_flare24,
+    "lld-mmri": import_lld_mmri,
 }
 
-__all__ = ["IMPORTERS", "import_amos", "import_atlas", "import_chaos", "import_liqa"]
+__all__ = [
+    "IMPORTERS",
+    "import_amos",
+    "import_atlas",
+    "import_chaos",
+    "import_flare24",
+    "import_liqa",
+    "import_lld_mmri",
+]

@@ -10,7 +10,14 @@ import SimpleITK as sitk
 
 from conftest import ROOT, make_volume, oblique_directions, write_dicom_series
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
-from LiverMRISegLib.data.importers import import_amos, import_atlas, import_chaos, import_liqa
+from LiverMRISegLib.data.importers import (
+    import_amos,
+    import_atlas,
+    import_chaos,
+    import_flare24,
+    import_liqa,
+    import_lld_mmri,
+)
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 
@@ -65,12 +72,68 @@ def test_amos(tmp_path):
     assert found.values[6] == "liver"
 
 
-@pytest.mark.parametrize("importer", [import_atlas, import_liqa, import_amos, import_chaos])
+@pytest.mark.parametrize(
+    "importer", [import_atlas, import_liqa, import_amos, import_chaos, import_flare24, import_lld_mmri]
+)
 def test_another_layout_is_named(importer, tmp_path):
     with pytest.raises(InputError, match=str(tmp_path)):
         importer(tmp_path, tmp_path)
     with pytest.raises(InputError, match="is not there"):
         importer(tmp_path / "absent", tmp_path)
+
+
+EIGHT = {"C+A": "C+A", "C+V": "C+V", "C+Delay": "C+Delay", "C-pre": "C+pre", "DWI": "DWI", "T2WI": "T2WI",
+         "InPhase": "InPhase", "OutPhase": "OutPhase"}  # fmt: skip
+
+
+def test_lld_mmri_by_its_table(tmp_path):
+    info = {}
+    for number, (phase, _) in enumerate(EIGHT.items()):
+        spelled = phase.replace("Phase", " Phase")
+        info.setdefault("MR-1", []).append({"phase": spelled, "studyUID": "s", "seriesUID": f"u{number}"})
+        volume(tmp_path / f"images/MR-1/s/u{number}.nii.gz")
+    (tmp_path / "labels").mkdir()
+    table = tmp_path / "labels/Annotation.json"
+    table.write_text(json.dumps({"Annotation_info": info}))
+    found = import_lld_mmri(tmp_path, tmp_path)
+    assert [(s.patient, s.sequence) for s in found.scans] == [("MR-1", sequence) for sequence in EIGHT.values()]
+    info["MR-1"][0]["phase"] = "ADC"
+    table.write_text(json.dumps({"Annotation_info": info}))
+    with pytest.raises(InputError, match=r"unknown phase 'ADC'"):
+        import_lld_mmri(tmp_path, tmp_path)
+    (tmp_path / "images/MR-1/s/u3.nii.gz").unlink()
+    with pytest.raises(InputError, match="ADC|u3"):
+        import_lld_mmri(tmp_path, tmp_path)
+    table.write_text("{}")
+    with pytest.raises(InputError, match="table of series"):
+        import_lld_mmri(tmp_path, tmp_path)
+
+
+def test_lld_mmri_by_flat_names(tmp_path):
+    volumes(tmp_path / "images", "MR-1_1_C+A_0000.nii.gz", "MR-1_2_C--V_0000.nii.gz", "MR2_In Phase_0000.nii.gz")
+    found = import_lld_mmri(tmp_path, tmp_path)
+    assert [(s.patient, s.sequence) for s in found.scans] == [("MR-1", "C+A"), ("MR-1", "C+V"), ("MR2", "InPhase")]
+    volume(tmp_path / "images/notes.nii.gz")
+    with pytest.raises(InputError, match=r"notes.nii.gz: is no name like"):
+        import_lld_mmri(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("parts", [("FLARE24-Task3-CT", "FLARE24-Task3-MR"), ("", "")])
+def test_flare24_task_3(tmp_path, parts):
+    ct, mr = (tmp_path / part / "Training" for part in parts)
+    labelled = ct / "FLARE_LabeledCase50"
+    volumes(labelled, "images/FLARE22_Tr_0001_0000.nii.gz", "labels/FLARE22_Tr_0001.nii.gz")
+    with pytest.raises(InputError, match="neither MR"):
+        import_flare24(tmp_path, tmp_path)
+    volumes(mr, "AMOS_MR_good_spacing-833/amos_0507_0000.nii.gz", "LLD-MMRI-3984/MR-1_1_C-pre_0000.nii.gz")
+    found = import_flare24(tmp_path, tmp_path)
+    assert [(s.patient, s.sequence, s.labels is not None) for s in found.scans] == [
+        ("flare-0001", "CT", True), ("amos-0507", "T1WI", False), ("MR-1", "C+pre", False),
+    ]  # fmt: skip
+    assert found.values[13] == "left kidney"
+    (labelled / "labels/FLARE22_Tr_0001.nii.gz").unlink()
+    with pytest.raises(InputError, match="has no labels/FLARE22_Tr_0001"):
+        import_flare24(tmp_path, tmp_path)
 
 
 def chaos_series(folder, direction, ground=None):
