@@ -8,7 +8,7 @@ from pathlib import Path
 from LiverMRISegLib import anatomy
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.datalist import Datalist, Scan
-from LiverMRISegLib.data.importers.layout import numbered, some
+from LiverMRISegLib.data.importers.layout import folder, numbered, some
 from LiverMRISegLib.data.importers.lld_mmri import flat_scans
 from LiverMRISegLib.errors import InputError
 
@@ -27,6 +27,7 @@ def import_flare24(source: Path, _output: Path) -> Datalist:
     Raises:
         InputError: another layout, a CT without labels, or no MR.
     """
+    folder(source, "FLARE24")
     training = [source / part / "Training" for part in _PARTS]
     ct = _first(training, _CT)
     if ct is None:

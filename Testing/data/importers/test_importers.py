@@ -102,7 +102,7 @@ def test_lld_mmri_by_its_table(tmp_path):
     with pytest.raises(InputError, match=r"unknown phase 'ADC'"):
         import_lld_mmri(tmp_path, tmp_path)
     (tmp_path / "images/MR-1/s/u3.nii.gz").unlink()
-    with pytest.raises(InputError, match="ADC|u3"):
+    with pytest.raises(InputError, match=r"ADC|u3"):
         import_lld_mmri(tmp_path, tmp_path)
     table.write_text("{}")
     with pytest.raises(InputError, match="table of series"):
