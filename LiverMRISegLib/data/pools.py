@@ -85,12 +85,16 @@ def _folded(scans: list[Listed], fold: FoldConfig) -> tuple[list[Listed], list[L
     return outside, inside
 
 
-def choose_scans(datalists: Sequence[Path], pool: PoolConfig, *, needs_labels: bool) -> list[Listed]:
-    """The chosen scans of split "train"; UsageError if there is none."""
-    found = _chosen([read_datalist(path) for path in datalists], pool, "train", needs_labels=needs_labels)
+def choose_scans(
+    datalists: Sequence[Path], pool: PoolConfig, *, needs_labels: bool, split: str = "train"
+) -> list[Listed]:
+    """The chosen scans of a split; UsageError if there is none."""
+    found = _chosen([read_datalist(path) for path in datalists], pool, split, needs_labels=needs_labels)
     if not found:
         kind = "labelled scan" if needs_labels else "scan"
-        raise UsageError(f"no {kind} of split 'train' fits {pool} in {', '.join(map(str, datalists)) or 'no datalist'}")
+        raise UsageError(
+            f"no {kind} of split '{split}' fits {pool} in {', '.join(map(str, datalists)) or 'no datalist'}"
+        )
     return found
 
 

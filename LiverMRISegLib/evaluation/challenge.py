@@ -1,0 +1,138 @@
+"""A model judged as FLARE judges: every case segmented by a process of its own, its time and GPU memory, DSC, NSD."""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import statistics
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.data.datalist import Datalist, Scan
+from LiverMRISegLib.data.pools import Listed, PoolConfig, choose_scans
+from LiverMRISegLib.errors import LiverMRISegError, UsageError
+from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, summarise
+from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure
+from LiverMRISegLib.evaluation.metrics import evaluate_case
+from LiverMRISegLib.io import read_labelmap
+from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ChallengeConfig:
+    """Config of `scripts/evaluate_challenge.py`.
+
+    `split`: of the datalists; all its labelled scans in `pool` are judged. `parity`: drop the last slice of the long
+    organs as FLARE's own script does. `gpu`: number of the GPU whose memory is polled. `output`: gets the label maps,
+    scores.csv, efficiency.csv and summary.csv.
+    """
+
+    model: str = DEFAULT_MODEL
+    datalists: tuple[Path, ...] = ()
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    split: str = "test"
+    device: str = "auto"
+    parity: bool = False
+    gpu: int = 0
+    output: Path = Path("runs/evaluation")
+
+
+@dataclass(frozen=True)
+class JudgedCase:
+    """Agreement and cost of one case."""
+
+    case: CaseScores
+    cost: Cost
+
+
+def run(config: ChallengeConfig) -> list[JudgedCase]:
+    """Judge every case, one after another; one that fails keeps its error and the others go on.
+
+    Raises:
+        InputError, UsageError: a datalist that cannot be used, or no labelled scan.
+        ModelError: no such model.
+        OutputError: the output cannot be written.
+    """
+    labels = load_model(config.model).spec.labels
+    scans = choose_scans(config.datalists, config.pool, needs_labels=True, split=config.split)
+    config.output.mkdir(parents=True, exist_ok=True)
+    read_mb = gpu_memory_reader(config.gpu) if config.device != "cpu" else None
+    judged = [_judge(listed, labels, config, read_mb) for listed in tqdm(scans, "volumes", dynamic_ncols=True)]
+    atomic_write_text(config.output / "scores.csv", as_csv([each.case for each in judged]))
+    atomic_write_text(config.output / "efficiency.csv", _costs(judged))
+    atomic_write_text(config.output / "summary.csv", summary(judged))
+    return judged
+
+
+def summary(judged: Sequence[JudgedCase]) -> str:
+    """Mean DSC and NSD per organ, their means, mean seconds and mean memory-time area, as CSV.
+
+    A case that failed has no scores; how many did stands in the last line.
+    """
+    rows = [[s.organ, f"{s.dsc_mean:.4f}", f"{s.nsd_mean:.4f}"] for s in summarise([each.case for each in judged])]
+    if rows:
+        rows.append(["mean", *(f"{statistics.mean(float(row[n]) for row in rows):.4f}" for n in (1, 2))])
+    areas = [each.cost.area_mb for each in judged if each.cost.area_mb is not None]
+    area = f"{statistics.mean(areas):.0f}" if areas else "not measured"
+    rows.append(["seconds per case", f"{statistics.mean(each.cost.seconds for each in judged):.2f}", ""])
+    rows.append(["GPU memory-time area per case, MB", area, ""])
+    rows.append(["failed cases", str(sum(bool(each.case.error) for each in judged)), ""])
+    return _as_csv([["organ", "DSC", "NSD"], *rows])
+
+
+def _judge(
+    listed: Listed, labels: LabelSet, config: ChallengeConfig, read_mb: Callable[[], float] | None
+) -> JudgedCase:
+    datalist, scan = listed
+    name = f"{scan.patient}_{scan.sequence}"
+    made = config.output / f"{name}.nii.gz"
+    made.unlink(missing_ok=True)
+    words = [sys.executable, "-m", "LiverMRISegLib", "segment", str(scan.image.absolute()), "-o", str(made.absolute())]
+    cost = measure([*words, "--model", config.model, "--device", config.device], read_mb)
+    if cost.status:
+        last = cost.messages.strip().splitlines()[-1:] or ["no message"]
+        return JudgedCase(CaseScores(name, error=f"{scan.image.name}: {last[0]}"), cost)
+    try:
+        reference, meaning = _reference(datalist, scan)
+        scores = evaluate_case(read_labelmap(made), reference, labels, meaning, flare_parity=config.parity)
+        return JudgedCase(CaseScores(name, tuple(scores)), cost)
+    except LiverMRISegError as error:
+        return JudgedCase(CaseScores(name, error=str(error)), cost)
+
+
+def _reference(datalist: Datalist, scan: Scan) -> tuple[Volume, LabelSet]:
+    """The label map with one value per organ, and what the values mean."""
+    if scan.labels is None:
+        raise UsageError(f"{scan.image}: has no labels")
+    volume = read_labelmap(scan.labels)
+    firsts: dict[str, int] = {}
+    table = np.zeros(max(int(volume.array.max()), *datalist.values) + 1, np.uint8)
+    for value, organ in sorted(datalist.values.items()):
+        table[value] = firsts.setdefault(organ_named(organ).name, value)
+    meaning = LabelSet(datalist.name, {value: organ_named(organ) for organ, value in firsts.items()})
+    return Volume(table[volume.array], volume.geometry, volume.name), meaning
+
+
+def _costs(judged: Sequence[JudgedCase]) -> str:
+    rows = [["case", "seconds", "area MB", "peak MB"]]
+    for each in judged:
+        memory = [f"{value:.0f}" if value is not None else "" for value in (each.cost.area_mb, each.cost.peak_mb)]
+        rows.append([each.case.name, f"{each.cost.seconds:.2f}", *memory])
+    return _as_csv(rows)
+
+
+def _as_csv(rows: Sequence[Sequence[str]]) -> str:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()

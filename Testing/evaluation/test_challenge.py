@@ -1,0 +1,88 @@
+"""Judging by FLARE's rules with real processes: scores, times, the area under polled memory, failures kept apart."""
+
+import csv
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import make_volume, random_weights, tiny_spec
+from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.evaluation.challenge import ChallengeConfig, run
+from LiverMRISegLib.evaluation.efficiency import gpu_memory_reader, measure
+from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.models.package import save_package
+from LiverMRISegLib.volume import Volume
+
+NAP = [sys.executable, "-c", "import time; time.sleep(0.5)"]
+
+
+def test_the_area_is_the_sum_of_readings_every_tenth_of_a_second():
+    readings = iter(range(100, 10_000))
+    cost = measure(NAP, lambda: float(next(readings)))
+    taken = int(cost.peak_mb) - 99
+    assert 4 <= taken <= cost.seconds / 0.1 + 1
+    assert cost.area_mb == sum(range(100, 100 + taken))
+    assert cost.status == 0
+
+
+def test_without_a_gpu_time_alone_is_known():
+    cost = measure(NAP, None)
+    assert (cost.area_mb, cost.peak_mb) == (None, None)
+    assert cost.seconds >= 0.5
+
+
+def test_the_driver_is_asked_where_there_is_one():
+    read = gpu_memory_reader()
+    assert read is None or read() >= 0
+
+
+def test_a_command_that_fails_is_told_with_its_words():
+    failed = measure([sys.executable, "-c", "import sys; sys.exit('gone wrong')"], None)
+    assert failed.status == 1
+    assert "gone wrong" in failed.messages
+
+
+@pytest.fixture
+def cases(tmp_path):
+    """Two cases with references, one of which has another grid than its image, and a model."""
+    scans = []
+    for number in range(2):
+        volume = make_volume(seed=number)
+        labels = np.zeros(volume.array.shape, np.uint8)
+        labels[3:8, 4:10, 5:12], labels[8, 4:10, 5:12] = 1, 5  # liver and tumour
+        grid = volume.geometry if number == 0 else replace(volume.geometry, origin=(99.0, 0.0, 0.0))
+        write_volume(volume, tmp_path / f"p{number}.nii.gz")
+        write_volume(Volume(labels, grid), tmp_path / f"p{number}_label.nii.gz")
+        files = tmp_path / f"p{number}.nii.gz", tmp_path / f"p{number}_label.nii.gz"
+        scans.append(Scan(f"p{number}", "T2WI", *files, split="test"))
+    write_datalist(Datalist("mr", "none", {1: "liver", 5: "liver"}, scans), tmp_path / "mr.json")
+    spec = tiny_spec()
+    return tmp_path / "mr.json", save_package(spec, random_weights(spec, 0), tmp_path / "model")
+
+
+def test_every_case_is_judged_and_failures_are_told(cases, tmp_path):
+    datalist, model = cases
+    config = ChallengeConfig(str(model), (datalist,), device="cpu", output=tmp_path / "out")
+    first, second = run(config)
+    assert first.case.scores[0].organ == "liver"
+    assert first.case.scores[0].reference_ml == pytest.approx(6 * 6 * 7 * 0.02)
+    assert first.cost.seconds > 0
+    assert "grid" in second.case.error
+    rows = {row[0]: row[1] for row in csv.reader((tmp_path / "out/summary.csv").open())}
+    assert rows["failed cases"] == "1"
+    assert rows["GPU memory-time area per case, MB"] == "not measured"
+    assert float(rows["seconds per case"]) > 0
+    assert float(rows["mean"]) == pytest.approx(first.case.scores[0].dsc, abs=1e-4)
+    assert (tmp_path / "out/p0_T2WI.nii.gz").exists()
+
+
+def test_a_case_that_cannot_be_segmented_keeps_its_message(cases, tmp_path):
+    datalist, model = cases
+    (tmp_path / "p0.nii.gz").write_bytes(b"nothing of use")
+    judged = run(ChallengeConfig(str(model), (datalist,), device="cpu", output=tmp_path / "out"))
+    assert "p0" in judged[0].case.error
+    with pytest.raises(UsageError, match="split 'validation'"):
+        run(ChallengeConfig(str(model), (datalist,), split="validation", output=tmp_path / "out"))
