@@ -3,20 +3,11 @@
 #   snakemake -s scripts/train/workflows/liver.smk --cores 1 --config atlas=atlas.json liqa=liqa.json start=small_ep4k.model
 #
 # The datalists come from scripts/import_dataset.py. A stage that was stopped goes on from its last checkpoint.
-import sys
-from pathlib import Path
-
 configfile: Path(workflow.basedir) / "liver.yaml"
+include: "common.smk"
 
-SCRIPTS = Path(workflow.basedir).parent
 OUTPUT = Path(config["output"])
 METHOD = config["method"]
-
-
-def command(stage, *flags):
-    """The call of a stage's script with its own config and more flags."""
-    words = [sys.executable, SCRIPTS / f"{stage}.py", "--config", SCRIPTS / "configs" / f"{stage}.yaml"]
-    return " ".join(f"'{word}'" for word in (*words, *flags, *config["flags"]))
 
 
 def group_flags(name):
@@ -39,8 +30,8 @@ rule finetune:
     output:
         OUTPUT / "finetune" / "model" / "model.json",
     params:
-        call=lambda wildcards, input: command(
-            "finetune",
+        command=lambda wildcards, input: call(
+            "finetune", "finetune",
             "--run-folder", OUTPUT / "finetune",
             "--data.datalists", input.atlas,
             "--data.cache", OUTPUT / "cache",
@@ -48,7 +39,7 @@ rule finetune:
             *config["finetune_flags"],
         ),
     shell:
-        "{params.call}"
+        "{params.command}"
 
 
 rule semi_supervised:
@@ -60,8 +51,8 @@ rule semi_supervised:
     wildcard_constraints:
         group="|".join(config["groups"]),
     params:
-        call=lambda wildcards, input: command(
-            METHOD,
+        command=lambda wildcards, input: call(
+            METHOD, METHOD,
             "--run-folder", OUTPUT / wildcards.group,
             "--data.datalists", input.liqa,
             "--data.cache", OUTPUT / "cache",
@@ -71,4 +62,4 @@ rule semi_supervised:
             *config["method_flags"],
         ),
     shell:
-        "{params.call}"
+        "{params.command}"

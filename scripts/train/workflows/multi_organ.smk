@@ -1,0 +1,226 @@
+# Labelled CT, MR without labels -> translators -> translated CT -> folds -> pseudo labels (-> matched domains)
+# -> folds on real MR, any number of rounds -> the small network -> its figures.
+#
+#   snakemake -s scripts/train/workflows/multi_organ.smk --cores 1 --config ct=flare24.json mr=flare24.json
+#   ... --configfile scripts/train/workflows/multi_organ_paper_004.yaml
+#
+# The datalists come from scripts/import_dataset.py. A stage that was stopped goes on from its last checkpoint; after a
+# kill, unlock first (snakemake --unlock) and add --rerun-incomplete.
+import re
+
+configfile: Path(workflow.basedir) / "multi_organ.yaml"
+include: "common.smk"
+
+OUTPUT = Path(config["output"])
+SEQUENCES = config["sequences"]
+ROUNDS = int(config["rounds"])
+FOLDS = range(int(config["folds"]))
+STABLE = config["selection"] == "stability"
+MATCH = config["match"]
+HAS_ATTENTION = config["translator"] == "translator_organ_attention"
+# Stability ranks the cases after the last round; until then all of them are trained on.
+KEPT_IN_A_ROUND = 10**6 if STABLE else config["keep"]
+TRANSLATED = expand(OUTPUT / "translated" / "{sequence}" / "datalist.json", sequence=SEQUENCES)
+
+
+wildcard_constraints:
+    round=r"\d+",
+    fold=r"\d+",
+    sequence="|".join(re.escape(sequence) for sequence in SEQUENCES),
+
+
+def labels_of(number):
+    """The datalist that is trained on after round `number`."""
+    stage = "matched" if MATCH else "labels"
+    return OUTPUT / f"round_{number}" / stage / "datalist.json"
+
+
+def models_of(number):
+    return [OUTPUT / f"round_{number}" / f"fold_{fold}" / "model" / "model.json" for fold in FOLDS]
+
+
+def fold_lists(wildcards):
+    number = int(wildcards.round)
+    return TRANSLATED if number == 0 else [labels_of(number - 1), *TRANSLATED]
+
+
+def final_lists(wildcards):
+    chosen = OUTPUT / "stable" / "datalist.json" if STABLE else labels_of(ROUNDS)
+    return [chosen, *TRANSLATED]
+
+
+def folders(files):
+    return [Path(file).parent for file in files]
+
+
+rule all:
+    input:
+        OUTPUT / "small" / "model" / "model.json",
+        *([OUTPUT / "evaluation" / "summary.csv"] if config["test"] else []),
+
+
+rule train_slice_segmenter:
+    input:
+        ct=config["ct"],
+    output:
+        touch(OUTPUT / "slice_segmenter" / "done"),
+    params:
+        command=lambda wildcards, input, output: call(
+            "train_slice_segmenter", "train_slice_segmenter",
+            "--run-folder", Path(output[0]).parent,
+            "--source.datalists", input.ct,
+            "--cache", OUTPUT / "cache",
+            "--organs", *config["organs"],
+            *config["slice_flags"],
+            *config["segmenter_flags"],
+        ),
+    shell:
+        "{params.command}"
+
+
+rule train_translator:
+    input:
+        ct=config["ct"],
+        mr=config["mr"],
+        attention=[OUTPUT / "slice_segmenter" / "done"] if HAS_ATTENTION else [],
+    output:
+        touch(OUTPUT / "translators" / "{sequence}" / "done"),
+    params:
+        command=lambda wildcards, input, output: call(
+            "train_translator", config["translator"],
+            "--run-folder", Path(output[0]).parent,
+            "--source.datalists", input.ct,
+            "--target.datalists", input.mr,
+            "--target.pool.sequences", wildcards.sequence,
+            "--cache", OUTPUT / "cache",
+            *(["--segmenter", OUTPUT / "slice_segmenter"] if HAS_ATTENTION else []),
+            *config["slice_flags"],
+            *config["translator_flags"],
+        ),
+    shell:
+        "{params.command}"
+
+
+rule translate:
+    input:
+        ct=config["ct"],
+        translator=OUTPUT / "translators" / "{sequence}" / "done",
+    output:
+        OUTPUT / "translated" / "{sequence}" / "datalist.json",
+    params:
+        command=lambda wildcards, input, output: call(
+            "translate", "translate",
+            "--translator", Path(input.translator).parent,
+            "--source.datalists", input.ct,
+            "--sequence", wildcards.sequence,
+            "--output", Path(output[0]).parent,
+        ),
+    shell:
+        "{params.command}"
+
+
+rule train_segmenter:
+    input:
+        lists=fold_lists,
+    output:
+        OUTPUT / "round_{round}" / "fold_{fold}" / "model" / "model.json",
+    params:
+        command=lambda wildcards, input, output: call(
+            "finetune", config["segmenter"],
+            "--run-folder", Path(output[0]).parents[1],
+            "--data.datalists", *input.lists,
+            "--data.organs", *config["organs"],
+            "--data.cache", OUTPUT / "cache",
+            "--data.fold.number", wildcards.fold,
+            "--data.fold.count", len(FOLDS),
+            *config["fold_flags"],
+        ),
+    shell:
+        "{params.command}"
+
+
+rule pseudo_label:
+    input:
+        mr=config["mr"],
+        models=lambda wildcards: models_of(wildcards.round),
+    output:
+        OUTPUT / "round_{round}" / "labels" / "datalist.json",
+    params:
+        command=lambda wildcards, input, output: call(
+            "pseudo_label", "pseudo_label",
+            "--models", *folders(input.models),
+            "--datalists", input.mr,
+            "--pool.sequences", *SEQUENCES,
+            "--keep", KEPT_IN_A_ROUND,
+            "--output", Path(output[0]).parent,
+        ),
+    shell:
+        "{params.command}"
+
+
+rule match_domains:
+    input:
+        OUTPUT / "round_{round}" / "labels" / "datalist.json",
+    output:
+        OUTPUT / "round_{round}" / "matched" / "datalist.json",
+    params:
+        command=lambda wildcards, input, output: call(
+            "match_domains", "match_domains",
+            "--datalist", input[0],
+            "--better", *MATCH["better"],
+            "--worse", *MATCH["worse"],
+            "--output", Path(output[0]).parent,
+        ),
+    shell:
+        "{params.command}"
+
+
+rule stable_cases:
+    input:
+        [OUTPUT / f"round_{number}" / "labels" / "datalist.json" for number in range(ROUNDS + 1)],
+    output:
+        OUTPUT / "stable" / "datalist.json",
+    params:
+        command=lambda wildcards, input, output: call(
+            "stable_cases", "stable_cases",
+            "--iterations", *folders(input),
+            "--keep", config["keep"],
+            "--output", Path(output[0]).parent,
+        ),
+    shell:
+        "{params.command}"
+
+
+rule distill:
+    input:
+        lists=final_lists,
+    output:
+        OUTPUT / "small" / "model" / "model.json",
+    params:
+        command=lambda wildcards, input, output: call(
+            "finetune", "distill",
+            "--run-folder", Path(output[0]).parents[1],
+            "--data.datalists", *input.lists,
+            "--data.organs", *config["organs"],
+            "--data.cache", OUTPUT / "cache",
+            *config["small_flags"],
+        ),
+    shell:
+        "{params.command}"
+
+
+rule evaluate:
+    input:
+        model=OUTPUT / "small" / "model" / "model.json",
+        test=config["test"] or [],
+    output:
+        OUTPUT / "evaluation" / "summary.csv",
+    params:
+        command=lambda wildcards, input, output: call(
+            "../evaluate_challenge", "evaluate",
+            "--model", Path(input.model).parent,
+            "--datalists", input.test,
+            "--output", Path(output[0]).parent,
+        ),
+    shell:
+        "{params.command}"
