@@ -14,6 +14,7 @@ GENERIC = "stunet"
 RESIDUAL_ENCODER = "residual-encoder-unet"
 PLAIN = "plain-unet"
 NNUNETS = (PLAIN, RESIDUAL_ENCODER)
+SAM_MED3D = "sam-med3d-encoder"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,9 @@ def resolve_size(name: str, kwargs: Mapping[str, Any]) -> tuple[Size, dict[str, 
     if name in STUNET_SIZES:
         return STUNET_SIZES[name], rest
     if name != GENERIC:
-        raise UsageError(f"unknown network '{name}'; known are: {', '.join((*STUNET_SIZES, GENERIC, *NNUNETS))}")
+        raise UsageError(
+            f"unknown network '{name}'; known are: {', '.join((*STUNET_SIZES, GENERIC, *NNUNETS, SAM_MED3D))}"
+        )
     if "widths" not in rest:
         raise UsageError(f"network '{GENERIC}' needs widths, six numbers of channels")
     widths = tuple(int(w) for w in rest.pop("widths"))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.inference.engines.quiet_openvino import import_openvino
+from LiverMRISegLib.inference.engines.quiet_openvino import the_core
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.networks.stunet_openvino import openvino_graph
 
@@ -23,8 +23,6 @@ class OpenVinoEngine:
     """
 
     def __init__(self, package: ModelPackage, precision: str = "auto") -> None:
-        ov = import_openvino()
-
         spec = package.spec
         network, patch = spec.network, spec.inference.patch
         graphs = (
@@ -32,7 +30,7 @@ class OpenVinoEngine:
             for m in range(network.members)
         )
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _NAMES[precision]}
-        core = ov.Core()
+        core = the_core()
         compiled = [core.compile_model(graph, "CPU", options) for graph in graphs]
         self._requests = [model.create_infer_request() for model in compiled]
         chosen = compiled[0].get_property("INFERENCE_PRECISION_HINT").to_string()

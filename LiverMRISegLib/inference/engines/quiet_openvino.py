@@ -1,14 +1,28 @@
-"""OpenVINO without its telemetry: on import it would report its use over the network, from a process it forks."""
+"""OpenVINO as this library uses it: without its telemetry, and one core per process."""
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import Any
 
 
 def import_openvino() -> Any:
-    """The module `openvino`. Its converter falls back to a silent stub where the telemetry package is not found."""
+    """The module `openvino`. On import it would report its use over the network, from a process it forks; its converter
+    falls back to a silent stub where the telemetry package is not found.
+    """
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
 
     return openvino
+
+
+@functools.cache
+def the_core() -> Any:
+    """The process's one `openvino.Core`, kept to its end.
+
+    The CPU plugin of a core gives its thread a stack for signal handlers, and at its end takes back the one it found
+    before. Of two cores the first to go unmaps the stack that the second then returns to, and the next signal that
+    Python handles (Ctrl-C, a child's end) finds no stack and ends the process (seen with OpenVINO 2026.4).
+    """
+    return import_openvino().Core()

@@ -1,0 +1,1 @@
+"""One-label training (paper 002, SemiSAM-O1)."""
