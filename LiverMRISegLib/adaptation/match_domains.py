@@ -62,10 +62,11 @@ def run(config: MatchDomainsConfig) -> list[Match]:
     listed = read_datalist(config.datalist)
     better = [scan for scan in listed.scans if scan.sequence in config.better and scan.labels is not None]
     worse = [scan for scan in listed.scans if scan.sequence in config.worse]
+    volumes = {case_name(scan): _foreground(scan) for scan in (*better, *worse)}
+    better = [scan for scan in better if volumes[case_name(scan)]]  # a case in which nothing was found helps nobody
     if not better or not worse:
         raise UsageError(f"{config.datalist}: needs labelled scans of {config.better} and scans of {config.worse}")
     claim_output(config.output, [config.metric, *(hash_of(scan.labels) for scan in better if scan.labels)])
-    volumes = {case_name(scan): _foreground(scan) for scan in (*better, *worse)}
     found, matched = [], []
     for scan in tqdm(worse, "volumes", disable=None, dynamic_ncols=True):
         size = volumes[case_name(scan)] or _typical(scan, worse, volumes)

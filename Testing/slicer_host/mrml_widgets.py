@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import shiboken6
@@ -28,6 +30,20 @@ class _MRMLWidget(QtWidgets.QWidget):
         return self._scene
 
 
+def _told(widget: _NodeComboBox) -> Callable[..., None]:
+    """Tells `widget` of events while it lives. Held strongly, both would go in one garbage collection, whose last event
+    would then call what is half taken apart.
+    """
+    seen = weakref.ref(widget)
+
+    def tell(*_: Any) -> None:
+        alive = seen()
+        if alive is not None:
+            alive._scene_changed()
+
+    return tell
+
+
 class _NodeComboBox(QtWidgets.QWidget):
     """Lists the scene's nodes of some classes. A node added to the scene is listed, never chosen by itself."""
 
@@ -52,7 +68,7 @@ class _NodeComboBox(QtWidgets.QWidget):
         self._tags, self._scene = [], scene
         if scene is not None:
             for event in (scene.NodeAddedEvent, scene.NodeRemovedEvent, scene.EndCloseEvent):
-                self._tags.append(scene.AddObserver(event, lambda *_: self._scene_changed()))
+                self._tags.append(scene.AddObserver(event, _told(self)))
         self._refresh()
 
     def _scene_changed(self) -> None:
