@@ -114,16 +114,26 @@ class PreparedCases:
 
     def _labels(self, datalist: Datalist, path: Path, volume: Volume, prepared: Prepared) -> np.ndarray:
         """The label map on the prepared grid: each class interpolated linearly, the highest wins (as nnU-Net)."""
-        labelmap = read_labelmap(path)
-        if not labelmap.geometry.is_close(volume.geometry, 0.05):
-            raise InputError(f"{path}: lies on another grid than its image {volume.name}; resample it to the image")
-        table = _translation(datalist, self.organs, int(labelmap.array.max()))
-        turned = prepared.change.apply(table[labelmap.array])
+        turned = prepared.change.apply(labels_of(datalist, path, volume, self.organs))
         if turned.shape == prepared.image.shape:
             return np.ascontiguousarray(turned)
         shares = np.stack([turned == c for c in range(len(self.organs) + 1)]).astype(np.float32)
         shape = prepared.image.shape
         return labels_on_grid(shares, (shape[0], shape[1], shape[2]))
+
+
+def labels_of(datalist: Datalist, path: Path, volume: Volume, organs: Sequence[str]) -> np.ndarray:
+    """A label map of `datalist` on its volume's own grid, uint8 with values 1, 2, ... for `organs`.
+
+    Raises:
+        InputError: it lies on another grid.
+        UsageError: the datalist has no labels of one of the organs.
+    """
+    labelmap = read_labelmap(path)
+    if not labelmap.geometry.is_close(volume.geometry, 0.05):
+        raise InputError(f"{path}: lies on another grid than its image {volume.name}; resample it to the image")
+    translated: np.ndarray = _translation(datalist, organs, int(labelmap.array.max()))[labelmap.array]
+    return translated
 
 
 def _translation(datalist: Datalist, organs: Sequence[str], highest: int) -> np.ndarray:

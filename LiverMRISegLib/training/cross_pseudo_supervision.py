@@ -7,7 +7,7 @@ L_cps the cross entropy of each against the other's labels, through which no gra
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -25,6 +25,7 @@ from LiverMRISegLib.training.losses import (
 )
 from LiverMRISegLib.training.method import SegmentationMethod
 from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.pseudo_term import PseudoTerm, PseudoTermConfig
 from LiverMRISegLib.training.schedules import sigmoid_ramp
 from LiverMRISegLib.training.validation import Validation
 
@@ -57,11 +58,13 @@ PRESETS: Mapping[str, CpsPreset] = MappingProxyType({
 class CrossPseudoConfig:
     """`preset`: "paper", "original" (TorchSemiSeg), "ssl4mis" or "dice" (ours); a `weight` replaces the preset's.
 
-    The paper does not give its weight; 1.5, TorchSemiSeg's, is ours for it.
+    The paper does not give its weight; 1.5, TorchSemiSeg's, is ours for it. `pseudo`: how pseudo labels count that come
+    with the unlabelled volumes (paper 002).
     """
 
     preset: str = "paper"
     weight: float = 0.0
+    pseudo: PseudoTermConfig = field(default_factory=PseudoTermConfig)
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -113,6 +116,7 @@ class CrossPseudoSupervision(SegmentationMethod):
         super().__init__(Pair(first, second), config, validation, fabric, branch)
         self.preset = PRESETS[cps.preset]
         self.weight, self.steps = cps.weight or self.preset.weight, steps
+        self._pseudo = PseudoTerm(cps.pseudo, steps, self.preset.supervised)
 
     @property
     def branches(self) -> Mapping[str, torch.nn.Module]:
@@ -133,7 +137,13 @@ class CrossPseudoSupervision(SegmentationMethod):
         begin = 0 if self.preset.on_labelled else count
         cross = cross_pseudo_loss(first[0][begin:], second[0][begin:])
         weight = self.weight * (sigmoid_ramp(step, self.steps) if self.preset.ramp else 1.0)
-        return {"loss": supervised + weight * cross, "supervised": supervised, "cross": cross}
+        loss = supervised + weight * cross
+        terms = {"supervised": supervised, "cross": cross}
+        if "labels" in batch.get("unlabelled", {}):
+            pairs = ([scale[count:] for scale in outputs] for outputs in (first, second))
+            terms["pseudo"] = sum(self._pseudo(outputs, batch["unlabelled"], step) for outputs in pairs)
+            loss = loss + terms["pseudo"]
+        return {"loss": loss, **terms}
 
 
 def cross_pseudo_loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The stages that learn from unlabelled volumes as well: cross pseudo supervision, copy-paste, MiDSS."""
+"""The stages that learn from unlabelled volumes as well: cross pseudo supervision, mean teacher, BCP, MiDSS."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from LiverMRISegLib.training.bidirectional_copy_paste import BidirectionalCopyPa
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig, CrossPseudoSupervision
 from LiverMRISegLib.training.intermediate_domains import IntermediateDomains, IntermediateDomainsConfig
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.mean_teacher import MeanTeacher, MeanTeacherConfig
+from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stage import StageConfig, run_stage
 from LiverMRISegLib.training.validation import Validation
 
@@ -48,6 +50,16 @@ class CopyPasteStageConfig(StageConfig):
 
 
 @dataclass(frozen=True)
+class MeanTeacherStageConfig(StageConfig):
+    """Config of `scripts/train/mean_teacher.py`; SGD 0.01 as paper 002. Branches: "student" and "teacher"."""
+
+    teacher: MeanTeacherConfig = field(default_factory=MeanTeacherConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("sgd", 1e-4, 0.9))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=15_000, learning_rate=1e-2, gradient_clip=12.0))
+    branch: str = "student"
+
+
+@dataclass(frozen=True)
 class IntermediateDomainsStageConfig(StageConfig):
     """Config of `scripts/train/intermediate_domains.py`; Adam at 1e-4 is ours. Branches: "student" and "teacher"."""
 
@@ -81,6 +93,18 @@ def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
     return run_stage(config, make, unlabelled=True)
 
 
+def run_mean_teacher(config: MeanTeacherStageConfig) -> RunResult:
+    """Train; errors as `run_stage`."""
+    _refuse_painted(config)
+
+    def make(fabric: Fabric, validation: Validation) -> MeanTeacher:
+        network = config.new_network(config.loop.seed, deep_supervision=True)
+        optimizer, steps = config.optimizer, config.loop.steps
+        return MeanTeacher(network, config.teacher, steps, optimizer, validation, fabric, config.branch)
+
+    return run_stage(config, make, unlabelled=True)
+
+
 def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
     _refuse_painted(config)
@@ -95,4 +119,4 @@ def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResul
 
 def _refuse_painted(config: StageConfig) -> None:
     if config.data.painted.batch:
-        raise UsageError("painted images have voxels without truth, which copy-paste cannot mix; set painted.batch 0")
+        raise UsageError("painted images have voxels without truth, which this method cannot take; set painted.batch 0")

@@ -56,6 +56,7 @@ class DataConfig:
     `organs` get the values 1, 2, ... `orientation`: code, or empty to keep the files' own. `space`:
     "anatomy" trains on gradient magnitudes (paper 004), at the spacing of the translator. `labelled_batch` and
     `unlabelled_batch`: patches per step over all processes. `foreground`: share of patches centred on an organ.
+    `pseudo_labels`: unlabelled volumes come with their label maps, for methods that trust these a little.
     `workers`: as of `train_on`. `cache`: folder of prepared volumes, shared by runs.
     """
 
@@ -75,6 +76,7 @@ class DataConfig:
     foreground: float = 0.33
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     painted: PaintedConfig = field(default_factory=PaintedConfig)
+    pseudo_labels: bool = False
     workers: int = -1
 
     def __post_init__(self) -> None:
@@ -176,7 +178,10 @@ def _streams(config: StageConfig, pools: Pools, *, unlabelled: bool) -> tuple[di
     if unlabelled:
         if not pools.unlabelled:
             raise UsageError(f"no unlabelled scan of split 'train' fits {data.unlabelled}; this method needs some")
-        others = cache.load_all(pools.unlabelled, labelled=False)
+        bare = [scan for _, scan in pools.unlabelled if scan.labels is None]
+        if data.pseudo_labels and bare:
+            raise UsageError(f"{bare[0].image}: has no pseudo label; leave data.pseudo_labels away or label it")
+        others = cache.load_all(pools.unlabelled, labelled=data.pseudo_labels)
         streams["unlabelled"] = CaseStream(others, augmenter, data.unlabelled_batch)
     held_out = cache.load_all(pools.validation, labelled=True)
     return streams, [_image(case) for case in held_out]

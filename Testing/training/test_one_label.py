@@ -1,0 +1,173 @@
+"""SemiSAM-O1's parts by values known by hand, and the whole on tiny volumes."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import random_weights, tiny_spec
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.inference.features import encode, load_encoder
+from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.models.package import ModelPackage, save_package
+from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.mean_teacher import certain_mean, entropy
+from LiverMRISegLib.training.one_label import first_labels
+from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
+from LiverMRISegLib.training.one_label.neighbours import nearest_certain, refined, uncertain_cases, vote
+from LiverMRISegLib.training.one_label.prototypes import MISSING, class_prototypes, nearest_on, similarity
+from LiverMRISegLib.training.one_label.refine import RefineConfig
+from LiverMRISegLib.training.one_label.rounds import OneLabelConfig, run
+from LiverMRISegLib.training.pseudo_term import PseudoTerm, PseudoTermConfig, pseudo_ramp
+from LiverMRISegLib.training.schedules import sigmoid_ramp
+from LiverMRISegLib.volume import reorient
+from tiny_data import write_config, write_scan
+
+
+def test_two_orthogonal_class_vectors_give_the_truth_back():
+    labels = np.random.default_rng(0).integers(0, 2, (3, 4, 5))
+    features = np.stack([labels == 0, labels == 1]).astype(np.float32) * 7
+    scores = similarity(features, class_prototypes(features, labels, 1))
+    assert np.array_equal(scores.argmax(0), labels)
+    assert scores.max() == pytest.approx(1)
+    fine = nearest_on(scores.argmax(0), (6, 8, 10))
+    assert np.array_equal(fine, labels.repeat(2, 0).repeat(2, 1).repeat(2, 2))
+
+
+def test_a_class_that_the_template_lacks_never_wins():
+    features = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32) - 5
+    labels = np.zeros((3, 3, 3), int)
+    labels[0] = 2
+    scores = similarity(features, class_prototypes(features, labels, 2))
+    assert (scores[1] == MISSING).all()
+    assert set(np.unique(similarity(-features, class_prototypes(features, labels, 2)).argmax(0))) <= {0, 2}
+
+
+def test_the_vote_of_twelve_cases():
+    """The reference values of methods.md 12b."""
+    whole = np.array([(math.cos(0.3 * i), math.sin(0.3 * i)) for i in range(12)])
+    labels = [((np.arange(27) + i) % 3 == 0).astype(np.uint8).reshape(3, 3, 3) for i in range(12)]
+    uncertainty = np.array([(7 * i % 11) / 10 for i in range(12)])
+    uncertain, threshold = uncertain_cases(uncertainty, 1, 0.9)
+    assert threshold == pytest.approx(0.9)
+    assert np.flatnonzero(uncertain).tolist() == [3, 6]
+    for case in (3, 6):
+        near, weights = nearest_certain(whole, case, uncertain, 5)
+        assert len(near) == 5
+        assert not vote([labels[n] for n in near], weights, (3, 3, 3), 1).any()
+
+
+def test_equal_neighbours_give_their_label():
+    label = np.random.default_rng(0).integers(0, 3, (4, 4, 4)).astype(np.uint8)
+    assert np.array_equal(vote([label] * 3, np.array([0.2, 0.5, 1.0]), (4, 4, 4), 2), label)
+    assert np.array_equal(vote([label], np.ones(1), (8, 4, 4), 2), label.repeat(2, 0))
+
+
+def test_only_unsure_voxels_take_the_vote():
+    own, voted = np.zeros((1, 1, 10), np.uint8), np.ones((1, 1, 10), np.uint8)
+    found = refined(own, voted, np.arange(10.0).reshape(1, 1, 10), 0.7)
+    assert found.ravel().tolist() == [0] * 7 + [1] * 3
+
+
+def test_ramps():
+    assert [pseudo_ramp(step, 1000) for step in (0, 150, 300, 1000)] == [0, 0.5, 1, 1]
+    assert pseudo_ramp(0, 10, 0.0) == 1
+    assert 0.1 * sigmoid_ramp(15_000, 30_000) == pytest.approx(0.0287, abs=1e-4)  # all that 15,000 steps reach
+
+
+def test_uncertainty_is_entropy_and_leaves_unsure_voxels_out():
+    assert entropy(torch.full((1, 2, 3), 0.5)) == pytest.approx(np.full((1, 3), math.log(2)))
+    squares = torch.tensor([[[1.0, 4.0], [3.0, 8.0]]])
+    assert certain_mean(squares, torch.tensor([[0.0, math.log(2)]]), 0.75) == pytest.approx(2.0)
+    assert certain_mean(squares, torch.ones(1, 2), 0.75) == 0
+
+
+def test_pseudo_labels_count_where_they_come():
+    logits = [torch.zeros(1, 2, 4, 4, 4)]
+    loss = torch.nn.MSELoss()
+    term = PseudoTerm(
+        PseudoTermConfig(), 100, lambda outputs, labels: outputs[0].new_tensor(3.0) + 0 * loss(labels, labels)
+    )
+    assert term(logits, {}, 50) == 0
+    batch = {"labels": torch.zeros(1, 4, 4, 4)}
+    assert [float(term(logits, batch, step)) for step in (0, 15, 100)] == [0.0, 0.75, 1.5]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Five patients, the first with labels; the others' lie elsewhere."""
+    scans, truth = [], {}
+    for number in range(5):
+        image, labels = write_scan(tmp_path, f"p{number}", "T1WI", number)
+        scans.append(Scan(f"p{number}", "T1WI", image, labels if number == 0 else None))
+        truth[f"p{number}"] = labels
+    write_datalist(Datalist("tiny", "Apache-2.0", {1: "liver", 2: "spleen"}, scans), tmp_path / "datalist.json")
+    spec = replace(tiny_spec(), preparation=PreparationSpec((8.0, 4.0, 4.0)))
+    return tmp_path / "datalist.json", str(save_package(spec, random_weights(spec), tmp_path / "encoder")), truth
+
+
+def test_features_follow_the_orientation(data, tmp_path):
+    _, model, _ = data
+    encoder = load_encoder(ModelPackage.load(tmp_path / "encoder"), level=1)
+    volume = read_volume(tmp_path / "p1_T1WI.nii.gz")
+    straight, turned = (encode(v, encoder) for v in (volume, reorient(volume, "RAS")))
+    assert np.allclose(straight.array, turned.array, atol=1e-5)
+    assert straight.array.shape[1:] == tuple(n // 2 for n in straight.prepared.image.shape)
+    assert np.linalg.norm(straight.whole) == pytest.approx(1)
+    assert model
+
+
+def test_first_labels_come_from_the_template_alone(data, tmp_path):
+    listed, model, truth = data
+    for path in list(truth.values())[1:]:
+        path.unlink()
+    config = FirstLabelsConfig(
+        (listed,), template="p0", organs=("liver", "spleen"), encoder=model, level=1, cache=tmp_path / "cache",
+        output=tmp_path / "first",
+    )  # fmt: skip
+    assert len(first_labels.run(config)) == 5
+    made = read_datalist(tmp_path / "first/datalist.json")
+    assert all(scan.labels is not None for scan in made.scans)
+    assert np.array_equal(read_labelmap(tmp_path / "first/p0_T1WI.nii.gz").array, read_labelmap(truth["p0"]).array)
+    features = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/features").rglob("*.npy")}
+    assert len(features) == 5
+    first_labels.run(replace(config, smooth=False))
+    assert {path: path.stat().st_mtime_ns for path in features} == features
+    with pytest.raises(UsageError, match="no patient with labels"):
+        first_labels.run(replace(config, template="p1"))
+
+
+@pytest.mark.parametrize(
+    ("specialist", "mode"),
+    [("mean teacher", "case"), ("uncertainty-aware mean teacher", "voxel"), ("cross pseudo supervision", "none")],
+)
+def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
+    listed, model, _ = data
+    config = replace(
+        read_config(OneLabelConfig, write_config(tmp_path, listed)), run_folder=tmp_path / "run", template="p0",
+        encoder=model, level=1, specialist=specialist, rounds=1, tolerance=0.0,
+        refinement=RefineConfig(mode, neighbours=2, quantile=0.5),
+    )  # fmt: skip
+    config = replace(config, loop=replace(config.loop, steps=4))
+    assert [each.number for each in run(config)] == [1]
+    before = (tmp_path / "run/round_1/labels/datalist.json").stat().st_mtime_ns
+    assert [each.number for each in run(replace(config, rounds=2))] == [1, 2]
+    assert (tmp_path / "run/round_1/labels/datalist.json").stat().st_mtime_ns == before
+    assert ModelPackage.load(tmp_path / "run/model").spec.labels.organs[0].name == "liver"
+    assert len(json.loads((tmp_path / "run/rounds.json").read_text())) == 2
+    assert (tmp_path / "run/round_2/labels/cases.png").exists()
+    assert [each.number for each in run(replace(config, rounds=3, tolerance=9.0))] == [1, 2]
+
+
+def test_wrong_choices_are_named():
+    with pytest.raises(UsageError, match="unknown specialist"):
+        OneLabelConfig(specialist="teacher")
+    with pytest.raises(UsageError, match="unknown refinement"):
+        RefineConfig("pixel")
+    with pytest.raises(UsageError, match="pseudo.ramp"):
+        PseudoTermConfig(ramp=2.0)
