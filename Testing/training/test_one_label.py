@@ -169,5 +169,5 @@ def test_wrong_choices_are_named():
         OneLabelConfig(specialist="teacher")
     with pytest.raises(UsageError, match="unknown refinement"):
         RefineConfig("pixel")
-    with pytest.raises(UsageError, match="pseudo.ramp"):
+    with pytest.raises(UsageError, match=r"pseudo\.ramp"):
         PseudoTermConfig(ramp=2.0)

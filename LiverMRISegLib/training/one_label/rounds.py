@@ -37,6 +37,7 @@ from LiverMRISegLib.training.semi_supervised import (
 from LiverMRISegLib.training.stage import StageConfig
 
 logger = logging.getLogger(__name__)
+_FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.workers", "data.cache")
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,7 @@ def run(config: OneLabelConfig, encoder: FeatureEncoder | None = None) -> list[R
     round_0 those of the template's prototypes. Errors as `first_labels.run`, `run_stage` and `refine`.
     """
     folder = config.run_folder
-    check_same_run(
-        config, folder / "config.yaml", ("run_folder", "rounds", "tolerance", "name", "version", "data.workers")
-    )
+    check_same_run(config, folder / "config.yaml", _FREE_KEYS)
     folder.mkdir(parents=True, exist_ok=True)
     write_config(config, folder / "config.yaml")
     first_labels.run(_first(config), encoder)
