@@ -29,9 +29,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     importing = actions.add_parser("import", help="bring in a model package, or convert a foreign checkpoint, once")
     kinds = importing.add_subparsers(dest="kind", metavar="KIND", required=True)
     stunet = kinds.add_parser("stunet", help="convert an official .model or .pth file")
-    stunet.add_argument("source", type=Path, metavar="SOURCE")
-    stunet.add_argument("name", metavar="NAME", help="of the new model")
-    stunet.set_defaults(run=run_import_stunet)
+    sam = kinds.add_parser("sam-med3d", help="convert sam_med3d_turbo.pth into an encoder for one-label training")
+    for foreign in (stunet, sam):
+        foreign.add_argument("source", type=Path, metavar="SOURCE")
+        foreign.add_argument("name", metavar="NAME", help="of the new model")
+        foreign.set_defaults(run=run_import_foreign)
     package = kinds.add_parser("package", help="copy a model package, a folder or .zip, once it was found whole")
     package.add_argument("source", type=Path, metavar="SOURCE")
     package.add_argument("--name", metavar="NAME", help="of the model here (default: its own)")
@@ -40,7 +42,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     remove = actions.add_parser("remove", help="delete an imported model")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)
-    for action in (listing, show, verify, stunet, package, remove):
+    for action in (listing, show, verify, stunet, sam, package, remove):
         add_common_options(action)
 
 
@@ -98,17 +100,19 @@ def run_verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def run_import_stunet(arguments: argparse.Namespace) -> int:
-    """Convert a checkpoint into the user's models folder."""
+def run_import_foreign(arguments: argparse.Namespace) -> int:
+    """Convert a foreign checkpoint into the user's models folder."""
     from LiverMRISegLib.errors import UsageError
     from LiverMRISegLib.models.catalog import user_folder
+    from LiverMRISegLib.models.import_sam_med3d import import_sam_med3d
     from LiverMRISegLib.models.import_stunet import import_stunet
     from LiverMRISegLib.models.library import is_model_name
 
     if not is_model_name(arguments.name):
         raise UsageError(f"'{arguments.name}' is no name for a model; use letters, digits, - and _")
-    path = import_stunet(arguments.source, arguments.name, user_folder())
-    say(f"{path} written; use it as --model {arguments.name}")
+    convert = import_stunet if arguments.kind == "stunet" else import_sam_med3d
+    path = convert(arguments.source, arguments.name, user_folder())
+    say(f"{path} written; use it as --{'model' if convert is import_stunet else 'encoder'} {arguments.name}")
     return 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from LiverMRISegLib import __version__
 from LiverMRISegLib.anatomy import LabelSet, organ_named
-from LiverMRISegLib.errors import DeviceMemoryError, UsageError
+from LiverMRISegLib.errors import DeviceMemoryError, ModelError, UsageError
 from LiverMRISegLib.inference import quality
 from LiverMRISegLib.inference.assembly import labels_on_grid, nearest_labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
@@ -78,10 +78,12 @@ class Segmenter:
         """Load a model by its name in the catalog or its path.
 
         Raises:
-            ModelError: no such model, or it is damaged.
+            ModelError: no such model, or it is damaged, or it only makes features.
             UsageError: no such device.
         """
         package = load_model(name_or_path)
+        if not package.spec.labels:
+            raise ModelError(f"model {package.spec.name} segments nothing: {package.spec.task}")
         return cls(package, load_engine(package, device))
 
     @property

@@ -1,20 +1,18 @@
 """The authors' STU-Net checkpoints (105 classes of CT) as model packages.
 
-A checkpoint is read once, by torch's weights-only reader with an explicit list of harmless numpy types; whatever
-else is pickled in it is refused, not run. Facts of the released plan: methods.md 1.3 and 1.4.
+A checkpoint is read once, by `foreign.read_foreign`. Facts of the released plan: methods.md 1.3 and 1.4.
 """
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from LiverMRISegLib.anatomy import STUNET_105
 from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.models.foreign import read_foreign
 from LiverMRISegLib.models.package import save_package
 from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
 from LiverMRISegLib.networks.sizes import STUNET_SIZES
@@ -61,38 +59,11 @@ def read_checkpoint(source: Path) -> dict[str, np.ndarray]:
     """The tensors of a checkpoint by name, float32, without "module." in front; ModelError if it cannot be read."""
     if source.suffix not in _KEYS:
         raise ModelError(f"{source}: a STU-Net checkpoint ends with .model (nnU-Net v1) or .pth (v2)")
-    document = _unpickled(source)
+    document = read_foreign(source)
     weights = document.get(_KEYS[source.suffix]) if isinstance(document, Mapping) else None
     if not isinstance(weights, Mapping):
         raise ModelError(f"{source}: holds no '{_KEYS[source.suffix]}'; is it a STU-Net checkpoint?")
     return {key.removeprefix("module."): tensor.float().numpy() for key, tensor in weights.items()}
-
-
-def _unpickled(source: Path) -> Any:
-    import torch
-
-    try:
-        with torch.serialization.safe_globals(_harmless()):
-            return torch.load(source, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise ModelError(f"{source}: no such file; check the path") from error
-    except pickle.UnpicklingError as error:
-        raise ModelError(
-            f"{source}: holds more than tensors and numbers and was not read, for it could run code; "
-            "get the checkpoint from its authors"
-        ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError) as error:
-        raise ModelError(
-            f"{source}: is damaged or no checkpoint ({type(error).__name__}); download it again"
-        ) from error
-
-
-def _harmless() -> list[Any]:
-    """Plain numbers and arrays of numpy, which nnU-Net's checkpoints hold beside the tensors."""
-    from numpy._core import multiarray
-
-    kinds = [np.dtype(code) for code in ("f8", "f4", "i8", "i4", "?")]
-    return [multiarray.scalar, multiarray._reconstruct, np.ndarray, np.dtype, *{type(kind) for kind in kinds}]
 
 
 def _size_of(state: Mapping[str, np.ndarray], source: Path) -> str:

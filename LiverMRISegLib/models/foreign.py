@@ -1,0 +1,43 @@
+"""Foreign checkpoints read without running what may be in them: tensors and plain numbers, nothing else."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.errors import ModelError
+
+
+def read_foreign(source: Path) -> Any:
+    """What torch saved in a file, by torch's weights-only reader with an explicit list of harmless numpy types.
+
+    Raises:
+        ModelError: no such file, a damaged one, or one that holds more than tensors and numbers.
+    """
+    import torch
+
+    try:
+        with torch.serialization.safe_globals(_harmless()):
+            return torch.load(source, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise ModelError(f"{source}: no such file; check the path") from error
+    except pickle.UnpicklingError as error:
+        raise ModelError(
+            f"{source}: holds more than tensors and numbers and was not read, for it could run code; "
+            "get the checkpoint from its authors"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError) as error:
+        raise ModelError(
+            f"{source}: is damaged or no checkpoint ({type(error).__name__}); download it again"
+        ) from error
+
+
+def _harmless() -> list[Any]:
+    """Plain numbers and arrays of numpy, which nnU-Net's checkpoints hold beside the tensors."""
+    from numpy._core import multiarray
+
+    kinds = [np.dtype(code) for code in ("f8", "f4", "i8", "i4", "?")]
+    return [multiarray.scalar, multiarray._reconstruct, np.ndarray, np.dtype, *{type(kind) for kind in kinds}]
