@@ -50,9 +50,7 @@ def test_attention_is_the_plain_formula():
         scores = torch.zeros(27, 27)
         for i, (d, h, w) in enumerate(places):
             for j, (e, g, u) in enumerate(places):
-                offset = (
-                    attention.rel_pos_d[d - e + 2] + attention.rel_pos_h[h - g + 2] + attention.rel_pos_w[w - u + 2]
-                )
+                offset = tables[0][d - e + 2] + tables[1][h - g + 2] + tables[2][w - u + 2]
                 scores[i, j] = q[i, head] @ k[j, head] / 2 + q[i, head] @ offset
         expected[:, 4 * head : 4 * head + 4] = scores.softmax(1) @ v[:, head]
     assert torch.allclose(attention(x)[0].reshape(27, 8), attention.proj(expected), atol=1e-5)
