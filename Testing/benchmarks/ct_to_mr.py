@@ -42,6 +42,8 @@ _SPACING = 4.0
 _SLICE = (96, 96)
 # Kept MR stand beside 30 CT: listed three times, they are near half of what is drawn.
 _MR_SHARE = 3
+_TEACHERS = ("CycleGAN", "domain randomisation")
+TOGETHER = "CycleGAN and domain randomisation together"
 _SOURCES = (BodySource("ct_multiorgan/*_label.nii.gz", "BTCV", image_ending=".nii.gz", licence="BTCV, research use"),)
 
 
@@ -177,6 +179,18 @@ def self_training(study: Study, name: str, data: DataConfig, models: tuple[Path,
     return train(study, f"{name} + self-training", replace(data, datalists=lists), seed=2)
 
 
+def all_together(study: Study) -> Path:
+    """What the two best teachers agree on, beside translated CT and images painted from the CT's labels."""
+    folder = study.work / f"steps_{study.steps}"
+    teachers = [run_folder_of(f"{name} + self-training", folder) / "model" for name in _TEACHERS]
+    output = folder / "labels" / "all_together"
+    names = tuple(str(model) for model in teachers)
+    label_cases.run(LabelCasesConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
+    translated = study.work / "translators" / "CycleGAN" / "volumes" / "datalist.json"
+    lists = (translated, *[output / "datalist.json"] * _MR_SHARE)
+    return train(study, TOGETHER, data_of(study, *lists, painted=1), seed=3)
+
+
 def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
     """What each first stage trains on; called only when it is wanted."""
     plain = CycleGanConfig(16, 6, 32)
@@ -245,7 +259,9 @@ def main() -> None:
         models = first_stage(study, name, data)
         keep_scores(study, name, models[0])
         keep_scores(study, f"{name} + self-training", self_training(study, name, data, models))
-    print(table(study, names))
+    if arguments.rows is None or TOGETHER in arguments.rows:
+        keep_scores(study, TOGETHER, all_together(study))
+    print(table(study, [*names, TOGETHER]))
 
 
 if __name__ == "__main__":
