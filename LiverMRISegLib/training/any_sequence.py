@@ -19,6 +19,7 @@ from LiverMRISegLib.models.specification import InferenceSpec, PreparationSpec
 from LiverMRISegLib.networks.factory import build_network
 from LiverMRISegLib.training import loop
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.running import claim_run_folder, train_on
 from LiverMRISegLib.training.supervised import Supervised
@@ -79,7 +80,8 @@ def run(config: AnySequenceConfig) -> RunResult:
     network = build_network(config.network, deep_supervision=True, **config.network_kwargs)
     images = _validation_patches(maker, held_out, config.validation_patches)
     inference = InferenceSpec(config.randomization.patch)
-    method = Supervised(network, config.optimizer, Validation(images, config.organs, inference), fabric)
+    validation = Validation(images, config.organs, inference)
+    method = Supervised(network, Setup(config.optimizer, validation, fabric, "average", config.loop.steps))
     streams = {"labelled": PaintedStream(training, maker, config.batch)}
     logger.info("%d bodies to train on, %d held out", len(training), len(held_out))
     return train_on(streams, method, config.loop, config.run_folder, fabric, config.workers)

@@ -6,19 +6,14 @@ into unlabelled volumes and the other way round; what the unlabelled parts show 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training.copy_paste import box_mask, largest_components, mix, mixture_loss
-from LiverMRISegLib.training.ema import AveragedModel
-from LiverMRISegLib.training.method import SegmentationMethod
-from LiverMRISegLib.training.optimizers import OptimizerConfig
-from LiverMRISegLib.training.validation import Validation
+from LiverMRISegLib.training.method import Setup, StudentAndTeacher
 
 
 @dataclass(frozen=True)
@@ -40,38 +35,24 @@ class CopyPasteConfig:
             raise UsageError(f"copy_paste.pretraining must lie in [0, 1), not {self.pretraining}")
 
 
-class BidirectionalCopyPaste(SegmentationMethod):
+class BidirectionalCopyPaste(StudentAndTeacher):
     """For streams "labelled" and "unlabelled" of the same even size. Branches: "student" and "teacher".
 
     Args:
         network: gives the logits of one scale.
         copy_paste: the method's own settings.
-        steps: of the whole training.
-        config: which optimizer.
-        validation: what to score on.
-        fabric: device and precision.
-        branch: scored and exported.
+        setup: optimizer, device, what to score on.
     """
 
     def __init__(
         self,
         network: torch.nn.Module,
         copy_paste: CopyPasteConfig,
-        steps: int,
-        config: OptimizerConfig,
-        validation: Validation,
-        fabric: Fabric,
-        branch: str = "student",
+        setup: Setup,
     ) -> None:
-        super().__init__(network, config, validation, fabric, branch)
-        self.teacher = AveragedModel(self.module, decay=0.99, warm_up=0.0)
+        super().__init__(network, setup, decay=0.99, warm_up=0.0)
         self.copy_paste = copy_paste
-        self.first_step = round(copy_paste.pretraining * steps)
-
-    @property
-    def branches(self) -> Mapping[str, torch.nn.Module]:
-        """As `SegmentationMethod.branches`."""
-        return {"student": self.module, "teacher": self.teacher.model}
+        self.first_step = round(copy_paste.pretraining * self.steps)
 
     def after_step(self, step: int) -> None:
         """At the end of pre-training the teacher begins as the student; from then on it follows."""

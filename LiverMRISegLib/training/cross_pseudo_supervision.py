@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training.losses import (
@@ -23,11 +22,9 @@ from LiverMRISegLib.training.losses import (
     FinestOnly,
     SquaredDiceCrossEntropy,
 )
-from LiverMRISegLib.training.method import SegmentationMethod
-from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.pseudo_term import PseudoTerm, PseudoTermConfig
 from LiverMRISegLib.training.schedules import sigmoid_ramp
-from LiverMRISegLib.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -90,11 +87,7 @@ class CrossPseudoSupervision(SegmentationMethod):
         first: one network; gives the logits of all scales.
         second: the other, with the same body perhaps, but never with the same heads.
         cps: preset and weight.
-        steps: of the whole training, for the ramp.
-        config: which optimizer.
-        validation: what to score on.
-        fabric: device and precision.
-        branch: scored and exported.
+        setup: optimizer, device, what to score on.
 
     Raises:
         UsageError: the networks are equal, so that neither could teach the other.
@@ -105,18 +98,14 @@ class CrossPseudoSupervision(SegmentationMethod):
         first: torch.nn.Module,
         second: torch.nn.Module,
         cps: CrossPseudoConfig,
-        steps: int,
-        config: OptimizerConfig,
-        validation: Validation,
-        fabric: Fabric,
-        branch: str = "mean",
+        setup: Setup,
     ) -> None:
         if all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)):
             raise UsageError("cross pseudo supervision needs two different networks; give their heads different seeds")
-        super().__init__(Pair(first, second), config, validation, fabric, branch)
+        super().__init__(Pair(first, second), setup)
         self.preset = PRESETS[cps.preset]
-        self.weight, self.steps = cps.weight or self.preset.weight, steps
-        self._pseudo = PseudoTerm(cps.pseudo, steps, self.preset.supervised)
+        self.weight = cps.weight or self.preset.weight
+        self._pseudo = PseudoTerm(cps.pseudo, self.steps, self.preset.supervised)
 
     @property
     def branches(self) -> Mapping[str, torch.nn.Module]:

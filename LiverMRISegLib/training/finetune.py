@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lightning_fabric import Fabric
-
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.stage import StageConfig, run_stage
 from LiverMRISegLib.training.supervised import Supervised
-from LiverMRISegLib.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -26,8 +24,7 @@ class FinetuneConfig(StageConfig):
 def run(config: FinetuneConfig) -> RunResult:
     """Train; errors as `run_stage`."""
 
-    def make(fabric: Fabric, validation: Validation) -> Supervised:
-        network = config.new_network(config.loop.seed, deep_supervision=True)
-        return Supervised(network, config.optimizer, validation, fabric, config.branch)
+    def make(setup: Setup) -> Supervised:
+        return Supervised(config.new_network(config.loop.seed, deep_supervision=True), setup)
 
     return run_stage(config, make, unlabelled=False)

@@ -6,21 +6,16 @@ A labelled patch takes on the style of an unlabelled one step by step (amplitude
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from lightning_fabric import Fabric
 
 from LiverMRISegLib.training.amplitude_mixing import into_style
 from LiverMRISegLib.training.copy_paste import mix
-from LiverMRISegLib.training.ema import AveragedModel
-from LiverMRISegLib.training.method import SegmentationMethod
-from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.method import Setup, StudentAndTeacher
 from LiverMRISegLib.training.schedules import sigmoid_ramp
-from LiverMRISegLib.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -38,42 +33,23 @@ class IntermediateDomainsConfig:
     bug_compatible: bool = False
 
 
-class IntermediateDomains(SegmentationMethod):
+class IntermediateDomains(StudentAndTeacher):
     """For streams "labelled" and "unlabelled" of the same size. Branches: "student" and "teacher".
 
     Args:
         network: gives the logits of one scale.
         domains: the method's own settings.
-        steps: of the whole training.
-        config: which optimizer.
-        validation: what to score on.
-        fabric: device and precision.
-        branch: scored and exported.
+        setup: optimizer, device, what to score on.
     """
 
     def __init__(
         self,
         network: torch.nn.Module,
         domains: IntermediateDomainsConfig,
-        steps: int,
-        config: OptimizerConfig,
-        validation: Validation,
-        fabric: Fabric,
-        branch: str = "student",
+        setup: Setup,
     ) -> None:
-        super().__init__(network, config, validation, fabric, branch)
-        self.teacher = AveragedModel(self.module, decay=0.99, warm_up=1.0)
-        self.domains, self.steps = domains, steps
-
-    @property
-    def branches(self) -> Mapping[str, torch.nn.Module]:
-        """As `SegmentationMethod.branches`."""
-        return {"student": self.module, "teacher": self.teacher.model}
-
-    @property
-    def averaged(self) -> Mapping[str, AveragedModel]:
-        """As `SegmentationMethod.averaged`."""
-        return {"teacher": self.teacher}
+        super().__init__(network, setup)
+        self.domains = domains
 
     def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
         """L = L_sup + w (L_in + L_out + w L_sym), w a sigmoid ramp to 1."""

@@ -7,21 +7,16 @@ volume under noise. Where unlabelled volumes come with pseudo labels, p(t) L_p i
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.training.ema import AveragedModel
 from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy
-from LiverMRISegLib.training.method import SegmentationMethod
-from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.method import Setup, StudentAndTeacher
 from LiverMRISegLib.training.pseudo_term import PseudoTerm, PseudoTermConfig
 from LiverMRISegLib.training.schedules import sigmoid_ramp
-from LiverMRISegLib.training.validation import Validation
 
 _LARGEST_NOISE = 0.2
 
@@ -47,44 +42,25 @@ class MeanTeacherConfig:
             raise UsageError(f"passes must not be negative and ramp_steps positive, not {self}")
 
 
-class MeanTeacher(SegmentationMethod):
+class MeanTeacher(StudentAndTeacher):
     """For streams "labelled" and "unlabelled". Branches: "student" and "teacher".
 
     Args:
         network: gives the logits of all scales.
         settings: weights.
-        steps: of the whole training, for the ramps.
-        config: which optimizer.
-        validation: what to score on.
-        fabric: device and precision.
-        branch: scored and exported.
+        setup: optimizer, device, what to score on.
     """
 
     def __init__(
         self,
         network: torch.nn.Module,
         settings: MeanTeacherConfig,
-        steps: int,
-        config: OptimizerConfig,
-        validation: Validation,
-        fabric: Fabric,
-        branch: str = "student",
+        setup: Setup,
     ) -> None:
-        super().__init__(network, config, validation, fabric, branch)
-        self.settings, self.steps = settings, steps
-        self._teacher = AveragedModel(self.module, settings.decay, warm_up=1.0)
+        super().__init__(network, setup, settings.decay)
+        self.settings = settings
         self._loss = DeepSupervision(DiceCrossEntropy())
-        self._pseudo = PseudoTerm(settings.pseudo, steps, self._loss)
-
-    @property
-    def branches(self) -> Mapping[str, torch.nn.Module]:
-        """As `SegmentationMethod.branches`."""
-        return {"student": self.module, "teacher": self._teacher.model}
-
-    @property
-    def averaged(self) -> Mapping[str, AveragedModel]:
-        """As `SegmentationMethod.averaged`."""
-        return {"teacher": self._teacher}
+        self._pseudo = PseudoTerm(settings.pseudo, self.steps, self._loss)
 
     def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
         """The supervised loss of the labelled patches, consistency and pseudo labels of the unlabelled ones."""
@@ -113,7 +89,7 @@ class MeanTeacher(SegmentationMethod):
         """The teacher's probabilities [B, C, Z, Y, X] of images under noise."""
         noise = torch.randn(images.shape, generator=generator).to(images) * self.settings.noise
         with self.fabric.autocast():
-            outputs = self._teacher.model(images + noise.clamp(-_LARGEST_NOISE, _LARGEST_NOISE))
+            outputs = self.teacher.model(images + noise.clamp(-_LARGEST_NOISE, _LARGEST_NOISE))
         probabilities: torch.Tensor = outputs[0].float().softmax(1)
         return probabilities
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,24 +15,38 @@ from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.validation import Validation
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What every method is given beside its networks and its own settings.
+
+    `branch`: which of the method's branches is scored, or "mean" of all. `steps`: of the whole training, for ramps.
+    """
+
+    optimizer: OptimizerConfig
+    validation: Validation
+    fabric: Fabric
+    branch: str
+    steps: int
+
+
 class SegmentationMethod:
     """A method of `loop.Method` around one trained module, of which `branches` may be validated and exported.
 
     Args:
         model: what the optimizer changes.
-        config: which optimizer.
-        validation: what to score on.
-        fabric: device and precision.
-        branch: which of `branches` is scored, or "mean" of all.
+        setup: optimizer, device, what to score on.
     """
 
-    def __init__(
-        self, model: torch.nn.Module, config: OptimizerConfig, validation: Validation, fabric: Fabric, branch: str
-    ) -> None:
-        moved = model.to(fabric.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    def __init__(self, model: torch.nn.Module, setup: Setup) -> None:
+        self.fabric, self.validation, self.branch, self.steps = (
+            setup.fabric,
+            setup.validation,
+            setup.branch,
+            setup.steps,
+        )
+        moved = model.to(self.fabric.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         self.module: torch.nn.Module = moved
-        self.model, self.optimizer = fabric.setup(moved, config.build(moved.parameters()))
-        self.validation, self.fabric, self.branch = validation, fabric, branch
+        self.model, self.optimizer = self.fabric.setup(moved, setup.optimizer.build(moved.parameters()))
 
     @property
     def branches(self) -> Mapping[str, torch.nn.Module]:
@@ -76,3 +91,28 @@ class SegmentationMethod:
         """An image or label batch on the method's device, images in the layout that convolutions like."""
         moved = tensor.to(self.fabric.device, non_blocking=True)
         return moved.contiguous(memory_format=torch.channels_last_3d) if moved.dim() == 5 else moved
+
+
+class StudentAndTeacher(SegmentationMethod):
+    """A network and its averaged copy, which teaches it. Branches: "student" and "teacher".
+
+    Args:
+        network: the student.
+        setup: as of `SegmentationMethod`.
+        decay: of the average.
+        warm_up: as of `AveragedModel`.
+    """
+
+    def __init__(self, network: torch.nn.Module, setup: Setup, decay: float = 0.99, warm_up: float = 1.0) -> None:
+        super().__init__(network, setup)
+        self.teacher = AveragedModel(self.module, decay, warm_up)
+
+    @property
+    def branches(self) -> Mapping[str, torch.nn.Module]:
+        """As `SegmentationMethod.branches`."""
+        return {"student": self.module, "teacher": self.teacher.model}
+
+    @property
+    def averaged(self) -> Mapping[str, AveragedModel]:
+        """As `SegmentationMethod.averaged`."""
+        return {"teacher": self.teacher}

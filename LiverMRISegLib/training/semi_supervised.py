@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lightning_fabric import Fabric
-
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training.bidirectional_copy_paste import BidirectionalCopyPaste, CopyPasteConfig
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig, CrossPseudoSupervision
 from LiverMRISegLib.training.intermediate_domains import IntermediateDomains, IntermediateDomainsConfig
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.mean_teacher import MeanTeacher, MeanTeacherConfig
+from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stage import StageConfig, run_stage
-from LiverMRISegLib.training.validation import Validation
 
 # Far from any seed that a person gives: the second network's.
 _SECOND_SEED = 7_919
@@ -70,25 +68,11 @@ class IntermediateDomainsStageConfig(StageConfig):
 
 def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
+    seeds = config.loop.seed, config.loop.seed + _SECOND_SEED
 
-    def make(fabric: Fabric, validation: Validation) -> CrossPseudoSupervision:
-        seed, deep = config.loop.seed, True
-        first = config.new_network(seed, deep_supervision=deep)
-        second = config.new_network(seed + _SECOND_SEED, deep_supervision=deep)
-        optimizer, steps = config.optimizer, config.loop.steps
-        return CrossPseudoSupervision(first, second, config.cps, steps, optimizer, validation, fabric, config.branch)
-
-    return run_stage(config, make, unlabelled=True)
-
-
-def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
-    """Train; errors as `run_stage`."""
-    _refuse_painted(config)
-
-    def make(fabric: Fabric, validation: Validation) -> BidirectionalCopyPaste:
-        network = config.new_network(config.loop.seed, deep_supervision=False)
-        optimizer, steps = config.optimizer, config.loop.steps
-        return BidirectionalCopyPaste(network, config.copy_paste, steps, optimizer, validation, fabric, config.branch)
+    def make(setup: Setup) -> CrossPseudoSupervision:
+        first, second = (config.new_network(seed, deep_supervision=True) for seed in seeds)
+        return CrossPseudoSupervision(first, second, config.cps, setup)
 
     return run_stage(config, make, unlabelled=True)
 
@@ -97,10 +81,19 @@ def run_mean_teacher(config: MeanTeacherStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
     _refuse_painted(config)
 
-    def make(fabric: Fabric, validation: Validation) -> MeanTeacher:
-        network = config.new_network(config.loop.seed, deep_supervision=True)
-        optimizer, steps = config.optimizer, config.loop.steps
-        return MeanTeacher(network, config.teacher, steps, optimizer, validation, fabric, config.branch)
+    def make(setup: Setup) -> MeanTeacher:
+        return MeanTeacher(config.new_network(config.loop.seed, deep_supervision=True), config.teacher, setup)
+
+    return run_stage(config, make, unlabelled=True)
+
+
+def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
+    """Train; errors as `run_stage`."""
+    _refuse_painted(config)
+
+    def make(setup: Setup) -> BidirectionalCopyPaste:
+        network = config.new_network(config.loop.seed, deep_supervision=False)
+        return BidirectionalCopyPaste(network, config.copy_paste, setup)
 
     return run_stage(config, make, unlabelled=True)
 
@@ -109,10 +102,9 @@ def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResul
     """Train; errors as `run_stage`."""
     _refuse_painted(config)
 
-    def make(fabric: Fabric, validation: Validation) -> IntermediateDomains:
+    def make(setup: Setup) -> IntermediateDomains:
         network = config.new_network(config.loop.seed, deep_supervision=False)
-        optimizer, steps = config.optimizer, config.loop.steps
-        return IntermediateDomains(network, config.domains, steps, optimizer, validation, fabric, config.branch)
+        return IntermediateDomains(network, config.domains, setup)
 
     return run_stage(config, make, unlabelled=True)
 

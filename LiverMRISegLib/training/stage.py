@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter
@@ -25,7 +24,7 @@ from LiverMRISegLib.networks.sizes import NNUNETS
 from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import to_plain
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
-from LiverMRISegLib.training.method import SegmentationMethod
+from LiverMRISegLib.training.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules, write_package
 from LiverMRISegLib.training.running import claim_run_folder, train_on
@@ -137,7 +136,7 @@ class StageConfig:
         return network
 
 
-MakeMethod = Callable[[Fabric, Validation], SegmentationMethod]
+MakeMethod = Callable[[Setup], SegmentationMethod]
 
 
 def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> RunResult:
@@ -145,7 +144,7 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
 
     Args:
         config: of the stage.
-        make: makes the method, given devices and what to validate on.
+        make: makes the method.
         unlabelled: whether the method takes unlabelled volumes.
 
     Raises:
@@ -159,7 +158,8 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
     pools = choose_pools(data.datalists, data.labelled, data.unlabelled, data.fold)
     with fabric.rank_zero_first():
         streams, images = _streams(config, pools, unlabelled=unlabelled)
-    method = make(fabric, Validation(images, config.data.organs, InferenceSpec(config.data.patch)))
+    validation = Validation(images, data.organs, InferenceSpec(data.patch))
+    method = make(Setup(config.optimizer, validation, fabric, config.branch, config.loop.steps))
     if not images:
         logger.warning("no scan of split 'validation': the last weights are taken, not the best")
     result = train_on(streams, method, config.loop, config.run_folder, fabric, data.workers)

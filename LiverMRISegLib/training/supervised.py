@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 
 from LiverMRISegLib.training.ema import AveragedModel
 from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy
-from LiverMRISegLib.training.method import SegmentationMethod
-from LiverMRISegLib.training.optimizers import OptimizerConfig
-from LiverMRISegLib.training.validation import Validation
+from LiverMRISegLib.training.method import SegmentationMethod, Setup
 
 
 class Supervised(SegmentationMethod):
@@ -21,16 +18,9 @@ class Supervised(SegmentationMethod):
     Branches: "average" (of the last weights: `OptimizerConfig.averaging`) and "last".
     """
 
-    def __init__(
-        self,
-        network: torch.nn.Module,
-        config: OptimizerConfig,
-        validation: Validation,
-        fabric: Fabric,
-        branch: str = "average",
-    ) -> None:
-        super().__init__(network, config, validation, fabric, branch)
-        self._average = AveragedModel(self.module, config.averaging)
+    def __init__(self, network: torch.nn.Module, setup: Setup) -> None:
+        super().__init__(network, setup)
+        self._average = AveragedModel(self.module, setup.optimizer.averaging)
         self._loss = DeepSupervision(DiceCrossEntropy())
 
     @property
