@@ -14,6 +14,7 @@ from LiverMRISegLib.data.phantom import LABELS, make_study
 from LiverMRISegLib.models.specification import InferenceSpec, PreparationSpec
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.supervised import Supervised
 from LiverMRISegLib.training.validation import Validation
@@ -39,7 +40,8 @@ def main() -> int:
     settings = loop.LoopConfig(accelerator="cpu")
     network = build_network("stunet-xxs", in_channels=1, out_channels=10, strides=STRIDES, deep_supervision=True)
     validation = Validation([], [], InferenceSpec(config.patch))
-    method = Supervised(network, OptimizerConfig("adamw"), validation, loop.make_fabric(settings))
+    setup = Setup(OptimizerConfig("adamw"), validation, loop.make_fabric(settings), "last", settings.steps)
+    method = Supervised(network, setup)
     images = torch.stack([torch.from_numpy(s.image)[None] for s in samples[:BATCH]])
     labels = torch.stack([torch.from_numpy(s.labels) for s in samples[:BATCH]])
     times = []

@@ -23,6 +23,7 @@ from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models.specification import InferenceSpec, PreparationSpec
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.supervised import Supervised
 from LiverMRISegLib.training.validation import Validation
@@ -64,7 +65,8 @@ def main() -> int:
     settings = loop.LoopConfig(accelerator="cpu")
     network = build_network("stunet-xxs", in_channels=1, out_channels=2, strides=STRIDES, deep_supervision=True)
     validation = Validation([], [], InferenceSpec(PATCH))
-    method = Supervised(network, OptimizerConfig(), validation, loop.make_fabric(settings))
+    setup = Setup(OptimizerConfig(), validation, loop.make_fabric(settings), "last", WARM + STEPS)
+    method = Supervised(network, setup)
     with tempfile.TemporaryDirectory() as folder:
         stream = CaseStream(phantoms(Path(folder)), Augmenter(AugmentationConfig(), PATCH), BATCH)
         batches = StepBatches({"labelled": stream}, WARM + STEPS, seed=0)

@@ -10,6 +10,7 @@ from LiverMRISegLib.models.specification import InferenceSpec
 from LiverMRISegLib.training.bidirectional_copy_paste import BidirectionalCopyPaste, CopyPasteConfig
 from LiverMRISegLib.training.copy_paste import box_mask, largest_components, mix, mixture_loss
 from LiverMRISegLib.training.ema import AveragedModel
+from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.validation import Validation
 
@@ -103,9 +104,10 @@ def made(**settings) -> BidirectionalCopyPaste:
     torch.manual_seed(0)
     validation = Validation([], ["liver"], InferenceSpec((6, 6, 6)))
     return BidirectionalCopyPaste(
-        Recorder(), CopyPasteConfig(pretraining=0.5, **settings), 10, OptimizerConfig(), validation,
-        Fabric(accelerator="cpu"), "student",
-    )  # fmt: skip
+        Recorder(),
+        CopyPasteConfig(pretraining=0.5, **settings),
+        Setup(OptimizerConfig(), validation, Fabric(accelerator="cpu"), "student", 10),
+    )
 
 
 def batch(unlabelled: int = 2):

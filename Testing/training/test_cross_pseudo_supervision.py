@@ -14,6 +14,7 @@ from LiverMRISegLib.training.cross_pseudo_supervision import (
     CrossPseudoSupervision,
     cross_pseudo_loss,
 )
+from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.schedules import polynomial, sigmoid_ramp
 from LiverMRISegLib.training.validation import Validation
@@ -34,10 +35,8 @@ class OneScale(torch.nn.Module):
 def method(preset: str, weight: float = 0.0, seeds=(0, 1), steps: int = 10) -> CrossPseudoSupervision:
     validation = Validation([], ["liver"], InferenceSpec((4, 4, 4)))
     first, second = (OneScale(s) for s in seeds)
-    return CrossPseudoSupervision(
-        first, second, CrossPseudoConfig(preset, weight), steps, OptimizerConfig(), validation,
-        Fabric(accelerator="cpu"), "first",
-    )  # fmt: skip
+    setup = Setup(OptimizerConfig(), validation, Fabric(accelerator="cpu"), "first", steps)
+    return CrossPseudoSupervision(first, second, CrossPseudoConfig(preset, weight), setup)
 
 
 def batch(seed: int = 0):
