@@ -1,15 +1,34 @@
 """Config files: strict reading, writing back, flags over files."""
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
+from LiverMRISegLib.adaptation.label_cases import LabelCasesConfig
+from LiverMRISegLib.adaptation.match_domains import MatchDomainsConfig
+from LiverMRISegLib.adaptation.slice_segmenter import SliceSegmenterConfig
+from LiverMRISegLib.adaptation.stable_cases import StableCasesConfig
+from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
+from LiverMRISegLib.adaptation.translate import TranslateConfig
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.evaluation.challenge import ChallengeConfig
+from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import config_from_arguments, read_config, write_config
+from LiverMRISegLib.training.finetune import FinetuneConfig
+from LiverMRISegLib.training.one_label.rounds import OneLabelConfig
+from LiverMRISegLib.training.semi_supervised import (
+    CopyPasteStageConfig,
+    CrossPseudoStageConfig,
+    IntermediateDomainsStageConfig,
+    MeanTeacherStageConfig,
+)
+from LiverMRISegLib.training.stage import StageConfig
 
-ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "scripts/train/configs"
 
 
 @dataclass(frozen=True)
@@ -72,7 +91,50 @@ def test_flags_override_the_file(tmp_path):
     assert (config.name, config.inner.rate) == ("flag", 5.0)
 
 
-def test_shipped_configs_read():
-    config = read_config(AnySequenceConfig, ROOT / "scripts/train/configs/any_sequence.yaml")
-    assert config.organs[0] == "liver"
-    assert config.sources
+SHIPPED = {
+    "any_sequence": AnySequenceConfig,
+    "bidirectional_copy_paste": CopyPasteStageConfig,
+    "cross_pseudo_supervision": CrossPseudoStageConfig,
+    "distill": FinetuneConfig,
+    "evaluate": ChallengeConfig,
+    "finetune": FinetuneConfig,
+    "intermediate_domains": IntermediateDomainsStageConfig,
+    "match_domains": MatchDomainsConfig,
+    "mean_teacher": MeanTeacherStageConfig,
+    "multi_organ": FinetuneConfig,
+    "multi_organ_anatomy_space": FinetuneConfig,
+    "one_label": OneLabelConfig,
+    "pseudo_label": LabelCasesConfig,
+    "stable_cases": StableCasesConfig,
+    "train_slice_segmenter": SliceSegmenterConfig,
+    "translate": TranslateConfig,
+    "translator_anatomy_space": TranslatorConfig,
+    "translator_organ_attention": TranslatorConfig,
+    "translator_plain": TranslatorConfig,
+}
+
+
+def test_every_shipped_config_is_known():
+    assert sorted(path.stem for path in CONFIGS.glob("*.yaml")) == sorted(SHIPPED)
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_shipped_configs_read(name):
+    assert read_config(SHIPPED[name], CONFIGS / f"{name}.yaml")
+
+
+@pytest.mark.parametrize("name", [name for name, kind in SHIPPED.items() if issubclass(kind, StageConfig)])
+def test_patches_of_shipped_configs_fit_their_networks(name):
+    """Every stride divides the patch, and the coarsest level is 3 voxels deep at least."""
+    config = read_config(SHIPPED[name], CONFIGS / f"{name}.yaml")
+    for axis, size in enumerate(config.data.patch):
+        total = math.prod(stride[axis] for stride in config.strides)
+        assert size % total == 0
+        assert size // total >= 3
+    assert parameter_shapes(config.network, config.network_kwargs)
+
+
+def test_the_two_sides_of_paper_004_share_a_grid():
+    translator = read_config(TranslatorConfig, CONFIGS / "translator_anatomy_space.yaml")
+    fold = read_config(FinetuneConfig, CONFIGS / "multi_organ_anatomy_space.yaml")
+    assert (translator.spacing, translator.space) == (fold.data.spacing, fold.data.space)
