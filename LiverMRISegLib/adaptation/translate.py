@@ -17,7 +17,7 @@ from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.data.pools import Listed, choose_scans
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.inference.interpolation import resize_linear
+from LiverMRISegLib.inference.interpolation import resize_cubic
 from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator
@@ -93,7 +93,8 @@ def translate_volume(
     with torch.no_grad():
         parts = [generator(part.to(device)).cpu() for part in padded.split(batch)]
     translated = torch.cat(parts)[(slice(None), 0, *box)].numpy()
-    fine = resize_linear(translated, prepared.oriented.shape)
+    # Linearly it would be blurred twice, here and on the way to the segmenter's grid; real MR is blurred once.
+    fine = np.clip(resize_cubic(translated, prepared.oriented.shape), -1, 1)
     whole = prepared.change.inverse.apply(np.round((fine + 1) * 500).astype(np.int16))
     return replace(volume, array=np.ascontiguousarray(whole), metadata={"modality": "MR"})
 

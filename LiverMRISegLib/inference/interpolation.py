@@ -1,4 +1,4 @@
-"""Linear interpolation between two grids that share their outer edges, as products with small matrices.
+"""Interpolation between two grids that share their outer edges; linear as products with small matrices.
 
 Both grids come from `Geometry.with_spacing`, so every axis is a matrix of its own; a matrix product is the
 fastest way there is on a CPU, and it needs no more memory than its result.
@@ -30,3 +30,16 @@ def resize_linear(array: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     planes = np.tensordot(along_z, array.astype(np.float32, copy=False), axes=(1, 0))
     result: np.ndarray = along_y @ planes @ along_x.T
     return result
+
+
+def resize_cubic(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """`image` [Z, Y, X] on a grid of `shape` over the same extent by cubic B-splines (SimpleITK); float32."""
+    import SimpleITK as sitk
+
+    source = sitk.GetImageFromArray(image.astype(np.float32))
+    ratio = [s / t for s, t in zip(image.shape[::-1], shape[::-1], strict=True)]
+    first = [0.5 * r - 0.5 for r in ratio]
+    grid = sitk.GetArrayFromImage(
+        sitk.Resample(source, list(shape[::-1]), sitk.Transform(), sitk.sitkBSpline3, first, ratio)
+    )
+    return np.asarray(grid, np.float32)

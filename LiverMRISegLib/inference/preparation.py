@@ -8,7 +8,7 @@ import numpy as np
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.anatomy_space import to_anatomy_space, to_unit_range
-from LiverMRISegLib.inference.interpolation import resize_linear
+from LiverMRISegLib.inference.interpolation import resize_cubic, resize_linear
 from LiverMRISegLib.inference.normalisation import normalise
 from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import AxisChange, Geometry, Volume
@@ -52,17 +52,4 @@ def _resized(image: np.ndarray, shape: tuple[int, int, int], order: int) -> np.n
         return image.astype(np.float32)
     if order == 1:
         return resize_linear(image, shape)
-    return _resize_cubic(image, shape)
-
-
-def _resize_cubic(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Cubic B-splines by SimpleITK, on grids that share their outer edges."""
-    import SimpleITK as sitk
-
-    source = sitk.GetImageFromArray(image.astype(np.float32))
-    ratio = [s / t for s, t in zip(image.shape[::-1], shape[::-1], strict=True)]
-    first = [0.5 * r - 0.5 for r in ratio]
-    grid = sitk.GetArrayFromImage(
-        sitk.Resample(source, list(shape[::-1]), sitk.Transform(), sitk.sitkBSpline3, first, ratio)
-    )
-    return np.asarray(grid, np.float32)
+    return resize_cubic(image, shape)
