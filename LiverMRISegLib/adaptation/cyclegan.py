@@ -22,6 +22,7 @@ from LiverMRISegLib.adaptation.organ_attention import foreground_attention, orga
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator, small_weights
 
+_ATTENDED = ("fake", "both")
 _CRITERIA = {"least squares": "least_squares", "log": "bce"}
 
 
@@ -31,7 +32,9 @@ class CycleGanConfig:
 
     `adversarial`: "least squares" (the original's code) or "log" (as paper 003 writes it). `identity`: weight of the
     identity term, 0 leaves it out (paper 003), 5 is the original's and ours for paper 004. `local`: weight of the
-    critic that sees translations with the organs' attention added (paper 003, eq. 7), 0 leaves it out.
+    critic that sees translations with the organs' attention added (paper 003, eq. 7), 0 leaves it out. `attend`: "fake"
+    adds it to translations alone, as the equation does, "both" (ours) to real slices too, from what they are translated
+    to: alone, the generator learns to take the attention away again and paints organs black (RESULTS.md).
     """
 
     width: int = 64
@@ -41,10 +44,13 @@ class CycleGanConfig:
     cycle: float = 10.0
     identity: float = 0.0
     local: float = 0.0
+    attend: str = "fake"
     pool: int = 50
     learning_rate: float = 2e-4
 
     def __post_init__(self) -> None:
+        if self.attend not in _ATTENDED:
+            raise UsageError(f"unknown attend '{self.attend}'; known are: {', '.join(_ATTENDED)}")
         if self.adversarial not in _CRITERIA:
             raise UsageError(f"unknown adversarial loss '{self.adversarial}'; known are: {', '.join(_CRITERIA)}")
 
@@ -112,7 +118,10 @@ class CycleGan:
         if self.segmenter is not None and self.config.local:
             attended = made["fake_target"] + foreground_attention(self.segmenter, source)
             terms["local"] = self._fooled("local", attended)
-            self._last["local"] = (target, attended)
+            real = target
+            if self.config.attend == "both":
+                real = target + foreground_attention(self.segmenter, made["fake_source"].detach())
+            self._last["local"] = (real, attended)
             loss = loss + self.config.local * terms["local"]
         return {"loss": loss, **terms}
 

@@ -65,6 +65,24 @@ class Background(torch.nn.Module):
         return torch.cat([torch.full_like(x, 40.0), torch.full_like(x, -40.0)], 1)
 
 
+class Everything(torch.nn.Module):
+    """A segmenter that is sure of an organ everywhere."""
+
+    def forward(self, x):
+        return torch.cat([torch.full_like(x, -40.0), torch.full_like(x, 40.0)], 1)
+
+
+def test_real_slices_get_attention_only_if_asked_for():
+    for attend in ("fake", "both"):
+        gan = made(Everything(), local=1.0, attend=attend)
+        gan.losses(batch(), 0)
+        real, fake = gan._last["local"]
+        assert torch.allclose(fake, gan._last["target"][1] + 1, atol=1e-4)
+        assert torch.allclose(real, gan._last["target"][0] + (attend == "both"), atol=1e-4)
+    with pytest.raises(UsageError, match="unknown attend"):
+        CycleGanConfig(attend="real")
+
+
 def test_without_organs_the_local_critic_sees_the_translation_itself():
     gan = made(Background(), local=1.0)
     gan.losses(batch(), 0)

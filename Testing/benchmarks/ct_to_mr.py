@@ -203,6 +203,7 @@ def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
         "CT only": lambda: data_of(study, study.ct),
         "CycleGAN": lambda: translated("CycleGAN", plain),
         "organ attention": lambda: translated("organ attention", attention),
+        "organ attention on both": lambda: translated("organ attention on both", replace(attention, attend="both")),
         "anatomy space": lambda: translated("anatomy space", anatomy, "anatomy"),
         "domain randomisation": lambda: data_of(study, study.ct, painted=2),
     }
