@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from scipy.special import softmax
 from tqdm import tqdm
 
 from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, rank_by_sequence, write_case_lists
@@ -87,14 +88,8 @@ def fold_labels(
     for engine in engines:
         logits = predict_logits(prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken())
         votes.append(logits.argmax(0).astype(np.uint8))
-        mean += _softmax(logits) / len(engines)
+        mean += softmax(logits, axis=0) / len(engines)
     return votes, prepared.restore(labels_on_grid(mean, prepared.oriented.shape))
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    shifted = np.exp(logits - logits.max(axis=0, keepdims=True))
-    share: np.ndarray = shifted / shifted.sum(axis=0, keepdims=True)
-    return share
 
 
 def _labelled_case(scan: Scan, package: ModelPackage, engines: Sequence[Engine], output: Path) -> dict[int, float]:

@@ -55,11 +55,6 @@ def instability(predictions: Sequence[np.ndarray]) -> float:
     return float(np.mean(changes))
 
 
-def mean_label(probabilities: Sequence[np.ndarray]) -> np.ndarray:
-    """The class of the highest mean probability of folds [C, Z, Y, X] (paper 003, eq. 9); uint8 [Z, Y, X]."""
-    return np.argmax(np.mean(probabilities, axis=0), axis=0).astype(np.uint8)
-
-
 def union(predictions: Sequence[np.ndarray]) -> np.ndarray:
     """All that any iteration labels (paper 004); where several classes are claimed, the latest iteration's holds."""
     joined = np.zeros_like(predictions[0])

@@ -82,6 +82,7 @@ class _PatchEmbedding(nn.Module):
         self.proj = nn.Conv3d(1, width, patch, stride=patch)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens of images [B, 1, Z, Y, X]."""
         return self.proj(x).permute(0, 2, 3, 4, 1)
 
 
@@ -97,6 +98,7 @@ class _Block(nn.Module):
         self.mlp = _Perceptron(width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens [B, n, n, n, width] to the same."""
         normed = self.norm1(x)
         x = x + (_in_windows(self.attn, normed, self.window) if self.window else self.attn(normed))
         added: torch.Tensor = x + self.mlp(self.norm2(x))
@@ -109,6 +111,7 @@ class _Perceptron(nn.Module):
         self.lin1, self.lin2 = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Every token by itself."""
         made: torch.Tensor = self.lin2(F.gelu(self.lin1(x)))
         return made
 
@@ -125,6 +128,7 @@ class _Attention(nn.Module):
         self.rel_pos_w = nn.Parameter(torch.zeros(2 * size - 1, channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Tokens mixed, of the same shape."""
         batch, size, width = x.shape[0], x.shape[1], x.shape[4]
         qkv = self.qkv(x).reshape(batch, size**3, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
         query, key, value = qkv.unbind(0)  # each [B, heads, tokens, channels]
@@ -151,6 +155,7 @@ class _ChannelNorm(nn.Module):
         self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Of the same shape."""
         last = x.movedim(1, -1)
         return F.layer_norm(last, last.shape[-1:], self.weight, self.bias, _EPSILON).movedim(-1, 1)
 

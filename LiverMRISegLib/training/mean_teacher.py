@@ -81,7 +81,7 @@ class MeanTeacher(StudentAndTeacher):
         squares = (logits.float().softmax(1) - said[0]) ** 2
         if not self.settings.passes:
             return squares.mean()
-        share = 0.75 + 0.25 * sigmoid_ramp(min(step, self.steps), self.steps)
+        share = 0.75 + 0.25 * sigmoid_ramp(step, self.steps)
         return certain_mean(squares, entropy(torch.stack(said[1:]).mean(0)), share)
 
     @torch.no_grad()

@@ -79,7 +79,6 @@ def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
 
 def run_mean_teacher(config: MeanTeacherStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
-    _refuse_painted(config)
 
     def make(setup: Setup) -> MeanTeacher:
         return MeanTeacher(config.new_network(config.loop.seed, deep_supervision=True), config.teacher, setup)
@@ -111,4 +110,6 @@ def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResul
 
 def _refuse_painted(config: StageConfig) -> None:
     if config.data.painted.batch:
-        raise UsageError("painted images have voxels without truth, which this method cannot take; set painted.batch 0")
+        raise UsageError(
+            "painted images have voxels without truth, which pasted patches cannot hold; set painted.batch 0"
+        )

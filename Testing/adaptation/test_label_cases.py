@@ -75,6 +75,28 @@ def test_folds_that_agree_give_their_own_labels(folds):
     assert (labels == alone).mean() > 0.9  # the package's clean-up is not part of this
 
 
+class Sure:
+    """An engine that gives one class the same logit everywhere, and 0 to the others."""
+
+    batch = 1
+
+    def __init__(self, channel: int, logit: float) -> None:
+        self.channel, self.logit = channel, logit
+
+    def predict(self, batch):
+        logits = np.zeros((len(batch), 5, *batch.shape[2:]), np.float32)
+        logits[:, self.channel] = self.logit
+        return logits
+
+
+def test_the_mean_probability_decides_not_the_mean_logit(folds):
+    """Paper 003, eq. 9: two folds nearly sure of class 2 outvote one that is beyond doubt of class 1."""
+    package = ModelPackage.load(folds[0])
+    votes, labels = fold_labels(make_volume(seed=5), package, [Sure(1, 100.0), Sure(2, 6.0), Sure(2, 6.0)])
+    assert [int(np.median(vote)) for vote in votes] == [1, 2, 2]
+    assert np.median(labels) == 2
+
+
 def test_models_must_fit_together(folds, datalist, tmp_path):
     other = replace(tiny_spec(), preparation=PreparationSpec((3.0, 3.0, 3.0)))
     path = save_package(other, random_weights(other), tmp_path / "other")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from LiverMRISegLib.adaptation.pseudo_labels import consistency, instability, keep_best, mean_label, union
+from LiverMRISegLib.adaptation.pseudo_labels import consistency, instability, keep_best, union
 from LiverMRISegLib.errors import UsageError
 
 
@@ -30,12 +30,6 @@ def test_one_prediction_is_too_few():
     for function in (lambda p: consistency(p, 1), instability):
         with pytest.raises(UsageError, match="at least two"):
             function([np.zeros(3)])
-
-
-def test_the_mean_probability_decides():
-    first = np.array([[0.6, 0.9], [0.4, 0.1]])[:, None, None]
-    second = np.array([[0.1, 0.6], [0.9, 0.4]])[:, None, None]
-    assert mean_label([first, second]).tolist() == [[[1, 0]]]
 
 
 def test_union_keeps_the_latest_claim():

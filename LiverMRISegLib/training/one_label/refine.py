@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from scipy.special import entr, softmax
 from tqdm import tqdm
 
 from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, write_case_lists
@@ -107,9 +108,7 @@ def _predict(scan: Scan, package: ModelPackage, engine: Engine) -> Predicted:
     prepared = prepare(read_volume(scan.image), spec.preparation)
     classes = int(spec.network.kwargs["out_channels"])
     logits = predict_logits(prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken())
-    shifted = np.exp(logits - logits.max(axis=0, keepdims=True))
-    shares = shifted / shifted.sum(axis=0, keepdims=True)
-    entropy = -(shares * np.log(np.maximum(shares, 1e-6))).sum(axis=0)
+    entropy = entr(softmax(logits, axis=0)).sum(axis=0)
     shape = prepared.oriented.shape
     fine = prepared.change.inverse.apply(resize_linear(entropy, shape))
     return Predicted(prepared.restore(labels_on_grid(logits, shape)), np.ascontiguousarray(fine))
