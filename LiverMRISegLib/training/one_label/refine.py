@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,10 +30,11 @@ from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.training.one_label.neighbours import nearest_certain, refined, uncertain_cases, vote
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import AxisChange, Volume
 
 logger = logging.getLogger(__name__)
 MODES = ("case", "voxel", "none")
+_OWN = "predicted"
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,28 @@ class RefineConfig:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a network says of a case, on the volume's own grid: `labels` uint8, `entropy` float32 [Z, Y, X]."""
+    """What a network says of a case: a file of labels on the volume's grid, and entropy on the network's (float16).
 
-    labels: np.ndarray
+    A cohort's label maps would not fit into memory. `change` and `shape` lead from the network's grid to the volume's.
+    """
+
+    labels: Path
     entropy: np.ndarray
+    change: AxisChange
+    shape: tuple[int, int, int]
+
+    def read_labels(self) -> np.ndarray:
+        """uint8 [Z, Y, X]."""
+        return read_labelmap(self.labels).array.astype(np.uint8)
+
+    def fine_entropy(self) -> np.ndarray:
+        """float32 [Z, Y, X] on the volume's grid."""
+        return self.change.inverse.apply(resize_linear(self.entropy.astype(np.float32), self.shape))
+
+    @property
+    def mean(self) -> float:
+        """Of the entropy over the volume."""
+        return float(self.entropy.mean(dtype=np.float64))
 
 
 def refine(
@@ -95,42 +115,56 @@ def refine(
     claim_output(output, [package.fingerprint, str(config)])
     organs = [organ.name for organ in package.spec.labels.organs]
     engine = load_engine(package, device)
-    found = [_predict(scan, package, engine) for scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True)]
-    if scans[0].labels is None:
+    if scans[0].patient != template or scans[0].labels is None:
         raise UsageError(f"{before}: the template {template} has no labels")
-    found[0] = Predicted(read_labelmap(scans[0].labels).array.astype(np.uint8), np.zeros_like(found[0].entropy))
-    mended = _mended(scans, found, np.stack([whole[case_name(scan)] for scan in scans]), config, len(organs))
-    return _write(scans, found, mended, LabelSet.of(listed.name, [organ_named(o) for o in organs]), listed, output)
+    (output / _OWN).mkdir(exist_ok=True)
+    found = [
+        _predict(scan, package, engine, labelmap_of(scan, output / _OWN))
+        for scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True)
+    ]
+    found[0] = replace(found[0], labels=scans[0].labels, entropy=np.zeros_like(found[0].entropy))
+    vectors = np.stack([whole[case_name(scan)] for scan in scans])
+    mend = _Mending(scans, found, vectors, config, len(organs))
+    return _write(mend, LabelSet.of(listed.name, [organ_named(o) for o in organs]), listed, output)
 
 
-def _predict(scan: Scan, package: ModelPackage, engine: Engine) -> Predicted:
-    spec = package.spec
-    prepared = prepare(read_volume(scan.image), spec.preparation)
+def _predict(scan: Scan, package: ModelPackage, engine: Engine, path: Path) -> Predicted:
+    """The labels go to `path`."""
+    spec, volume = package.spec, read_volume(scan.image)
+    prepared = prepare(volume, spec.preparation)
     classes = int(spec.network.kwargs["out_channels"])
     logits = predict_logits(prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken())
-    entropy = entr(softmax(logits, axis=0)).sum(axis=0)
     shape = prepared.oriented.shape
-    fine = prepared.change.inverse.apply(resize_linear(entropy, shape))
-    return Predicted(prepared.restore(labels_on_grid(logits, shape)), np.ascontiguousarray(fine))
+    write_volume(Volume(prepared.restore(labels_on_grid(logits, shape)), volume.geometry, scan.patient), path)
+    entropy = entr(softmax(logits, axis=0)).sum(axis=0).astype(np.float16)
+    return Predicted(path, entropy, prepared.change, shape)
 
 
-def _mended(
-    scans: Sequence[Scan], found: Sequence[Predicted], whole: np.ndarray, config: RefineConfig, classes: int
-) -> list[np.ndarray]:
-    labels = [each.labels for each in found]
-    uncertain, threshold = uncertain_cases(np.array([each.entropy.mean() for each in found]), 1, config.quantile)
-    if config.mode == "none" or (~uncertain).sum() < config.neighbours:
-        return labels
-    logger.info("%d uncertain cases, mean entropy from %.4f on", int(uncertain.sum()), threshold)
-    chosen: list[int] = np.flatnonzero(uncertain).tolist() if config.mode == "case" else list(range(1, len(scans)))
-    mended = list(labels)
-    for case in chosen:
-        near, weights = nearest_certain(whole, case, uncertain, config.neighbours)
-        theirs = [_brought(scans[n], labels[n], scans[case], register=config.register) for n in near]
-        voted = vote(theirs, weights, labels[case].shape, classes)
-        keeps = config.mode == "voxel"
-        mended[case] = refined(labels[case], voted, found[case].entropy, config.quantile) if keeps else voted
-    return mended
+class _Mending:
+    """Gives the mended labels of one case after another; who votes is read from disk."""
+
+    def __init__(
+        self, scans: Sequence[Scan], found: Sequence[Predicted], whole: np.ndarray, config: RefineConfig, classes: int
+    ) -> None:
+        self.scans, self.found, self.whole, self.config, self.classes = scans, found, whole, config, classes
+        self.uncertain, threshold = uncertain_cases(np.array([p.mean for p in found]), 1, config.quantile)
+        enough = (~self.uncertain).sum() >= config.neighbours
+        chosen = {"case": np.flatnonzero(self.uncertain), "voxel": np.arange(1, len(scans)), "none": np.arange(0)}
+        self.chosen = set(chosen[config.mode].tolist()) if enough else set()
+        logger.info("%d uncertain cases, mean entropy from %.4f on", int(self.uncertain.sum()), threshold)
+
+    def labels_of(self, case: int) -> np.ndarray:
+        """uint8 [Z, Y, X]."""
+        own = self.found[case].read_labels()
+        if case not in self.chosen:
+            return own
+        near, weights = nearest_certain(self.whole, case, self.uncertain, self.config.neighbours)
+        target, register = self.scans[case], self.config.register
+        theirs = [_brought(self.scans[n], self.found[n].read_labels(), target, register=register) for n in near]
+        voted = vote(theirs, weights, own.shape, self.classes)
+        if self.config.mode == "case":
+            return voted
+        return refined(own, voted, self.found[case].fine_entropy(), self.config.quantile)
 
 
 def _brought(scan: Scan, labels: np.ndarray, target: Scan, *, register: bool) -> np.ndarray:
@@ -143,21 +177,19 @@ def _brought(scan: Scan, labels: np.ndarray, target: Scan, *, register: bool) ->
     return warped
 
 
-def _write(
-    scans: Sequence[Scan], found: Sequence[Predicted], mended: Sequence[np.ndarray], labels: LabelSet, listed: Datalist,
-    output: Path,
-) -> float:  # fmt: skip
+def _write(mend: _Mending, labels: LabelSet, listed: Datalist, output: Path) -> float:
+    """The next datalist and what shows it; the mean share of the foreground that changed."""
     ranked, figures, changes = [], {}, []
-    for scan, predicted, labelmap in zip(scans, found, mended, strict=True):
-        geometry, name = read_volume(scan.image).geometry, case_name(scan)
+    for case, (scan, predicted) in enumerate(zip(mend.scans, mend.found, strict=True)):
+        labelmap, name = mend.labels_of(case), case_name(scan)
         before = read_labelmap(scan.labels).array if scan.labels else np.zeros_like(labelmap)
         foreground = int(((labelmap > 0) | (before > 0)).sum())
         changed = float((labelmap != before).sum()) / foreground if foreground else 0.0
-        write_volume(Volume(labelmap, geometry, scan.patient), labelmap_of(scan, output))
-        entropy = float(predicted.entropy.mean())
-        figures[name] = {"mean entropy": entropy, "changed": changed}
-        ranked.append(RankedCase(name, entropy, is_kept=True))
+        write_volume(Volume(labelmap, read_volume(scan.image).geometry, scan.patient), labelmap_of(scan, output))
+        figures[name] = {"mean entropy": predicted.mean, "changed": changed}
+        ranked.append(RankedCase(name, predicted.mean, is_kept=True))
         changes.append(changed)
-    ranked.sort(key=lambda case: case.score)
-    write_case_lists([(listed, scan) for scan in scans], ranked, figures, labels, output)
+    shutil.rmtree(output / _OWN)
+    ranked.sort(key=lambda each: each.score)
+    write_case_lists([(listed, scan) for scan in mend.scans], ranked, figures, labels, output)
     return float(np.mean(changes[1:])) if len(changes) > 1 else 0.0
