@@ -7,6 +7,7 @@ import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,8 +16,13 @@ from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.data.pools import Listed
 from LiverMRISegLib.evaluation.pictures import sheet_png, three_planes_png
+from LiverMRISegLib.inference.quality import volumes_ml
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
+from LiverMRISegLib.volume import Geometry
+
+_PICTURES = 24
+T = TypeVar("T")
 
 
 def case_name(scan: Scan) -> str:
@@ -27,6 +33,12 @@ def case_name(scan: Scan) -> str:
 def labelmap_of(scan: Scan, folder: Path) -> Path:
     """Where the pseudo label of a scan lies in the output folder of a selection."""
     return folder / f"{case_name(scan)}.nii.gz"
+
+
+def organ_figures(labelmap: np.ndarray, labels: LabelSet, geometry: Geometry) -> dict[str, float]:
+    """The volume of every organ, for `write_case_lists`."""
+    found = volumes_ml(labelmap, labels, geometry.voxel_volume_ml)
+    return {f"{organ}, mL": volume for organ, volume in found.items()}
 
 
 def rank_by_sequence(
@@ -92,11 +104,18 @@ def _table(ranked: Sequence[RankedCase], figures: Mapping[str, Mapping[str, floa
     return text.getvalue()
 
 
+def some_of(cases: Sequence[T], count: int) -> list[T]:
+    """At most `count` cases, spread evenly from the first to the last."""
+    if len(cases) <= count:
+        return list(cases)
+    return [cases[place] for place in np.linspace(0, len(cases) - 1, count).round().astype(int)]
+
+
 def _sheet(scans: Sequence[Listed], ranked: Sequence[RankedCase], labels: LabelSet, output: Path) -> bytes:
-    """A picture of every case, best first."""
+    """Pictures of cases from best to worst."""
     by_name = {case_name(scan): scan for _, scan in scans}
     pictures = []
-    for case in ranked:
+    for case in some_of(ranked, _PICTURES):
         scan = by_name[case.name]
         labelmap = read_labelmap(labelmap_of(scan, output)).array.astype(np.uint8)
         pictures.append(three_planes_png(read_volume(scan.image), labelmap, labels))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +63,50 @@ def three_planes_png(volume: Volume, labelmap: np.ndarray, labels: LabelSet, tit
         figure.suptitle(title, color="white", fontsize=11)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=110, facecolor=_BACKGROUND)
+    return buffer.getvalue()
+
+
+def development_png(volume: Volume, labelmaps: Sequence[np.ndarray], titles: Sequence[str], labels: LabelSet) -> bytes:
+    """A PNG of one axial slice, the fullest of the last label map, under one label map after another."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    upright = reorient(volume, "LPS")
+    turned = [reorient(Volume(labelmap, volume.geometry), "LPS").array for labelmap in labelmaps]
+    index = _fullest(turned[-1], 0)
+    x, y, _ = upright.geometry.spacing
+    shape = upright.array.shape
+    figure = Figure(figsize=(2.4 * len(turned), 2.4 * shape[1] * y / (shape[2] * x) + 0.3), facecolor=_BACKGROUND)
+    FigureCanvasAgg(figure)
+    for number, (array, title) in enumerate(zip(turned, titles, strict=True)):
+        axes = figure.add_subplot(1, len(turned), number + 1)
+        _draw(axes, Plane("axial", upright.array[index], array[index], y / x), labels, _window(volume.array))
+        axes.set_title(title, color="white", fontsize=9)
+    figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.3 / figure.get_size_inches()[1], bottom=0.01, wspace=0.03)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, facecolor=_BACKGROUND)
+    return buffer.getvalue()
+
+
+def curves_png(curves: Mapping[str, Sequence[float]], steps: str) -> bytes:
+    """A PNG of curves side by side, each over the numbers 0, 1, ... of what `steps` names; NaN is left out."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(max(4.8, 2.4 * len(curves)), 2.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    for number, (name, values) in enumerate(curves.items()):
+        axes = figure.add_subplot(1, len(curves), number + 1)
+        axes.plot(range(len(values)), values, marker="o", color="#d9822b")
+        axes.set_title(name, fontsize=9)
+        axes.set_xlabel(steps, fontsize=8)
+        axes.set_xlim(-0.3, len(values) - 0.7)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.tick_params(labelsize=7)
+        axes.grid(alpha=0.3)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110)
     return buffer.getvalue()
 
 

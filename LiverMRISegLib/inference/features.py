@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.interpolation import resize_linear
 from LiverMRISegLib.inference.preparation import Prepared, prepare
 from LiverMRISegLib.inference.tiling import tile_starts
@@ -18,6 +18,7 @@ from LiverMRISegLib.networks.sizes import GENERIC, SAM_MED3D, STUNET_SIZES
 from LiverMRISegLib.volume import Volume
 
 _OVERLAP = 0.5
+LEVELS = (1, 2, 3, 4)
 
 
 class FeatureEncoder(Protocol):
@@ -56,8 +57,8 @@ def encode(volume: Volume, encoder: FeatureEncoder) -> Features:
     return Features(np.asarray(encoder(prepared.image), np.float32), prepared)
 
 
-def load_encoder(package: ModelPackage, device: str = "cpu", level: int = 3) -> FeatureEncoder:
-    """The encoder inside a package: of a STU-Net its first `level` + 1 resolutions, of SAM-Med3D all.
+def load_encoder(package: ModelPackage, device: str = "cpu", levels: Sequence[int] = LEVELS) -> FeatureEncoder:
+    """The encoder inside a package: of a STU-Net these `levels` of resolution (0 is the finest), of SAM-Med3D all.
 
     Raises:
         ModelError: a package of another network.
@@ -66,7 +67,7 @@ def load_encoder(package: ModelPackage, device: str = "cpu", level: int = 3) -> 
     if name == SAM_MED3D:
         return SamMed3DFeatures(package, device)
     if name in (*STUNET_SIZES, GENERIC):
-        return StunetFeatures(package, device, level)
+        return StunetFeatures(package, device, levels)
     raise ModelError(f"{package.path}: features are made by STU-Nets and by SAM-Med3D, not by '{name}'")
 
 
@@ -92,21 +93,33 @@ class _PackageFeatures:
 
 
 class StunetFeatures(_PackageFeatures):
-    """The features of a STU-Net's resolution number `level` (0 is the finest), of the whole volume at once."""
+    """A STU-Net's features of some resolutions, of the whole volume at once.
 
-    def __init__(self, package: ModelPackage, device: str, level: int) -> None:
+    Those of each level have length 1 and lie on the grid of the finest level, so that all count alike (ours: a network
+    this small says little in any one level).
+    """
+
+    def __init__(self, package: ModelPackage, device: str, levels: Sequence[int]) -> None:
         super().__init__(package, device)
-        self.stages = list(self.network.conv_blocks_context)[: level + 1]
-        self.stride = np.prod([(1, 1, 1), *self.network.strides[:level]], axis=0)
-        self.fingerprint = f"{package.fingerprint}-level-{level}"
+        known = len(self.network.conv_blocks_context)
+        if not levels or not all(0 <= level < known for level in levels):
+            raise UsageError(f"levels must be some of 0 to {known - 1} for {package.path}, not {list(levels)}")
+        self.levels = sorted(set(levels))
+        self.stages = list(self.network.conv_blocks_context)[: self.levels[-1] + 1]
+        self.stride = np.prod([(1, 1, 1), *self.network.strides[: self.levels[-1]]], axis=0)
+        self.fingerprint = f"{package.fingerprint}-levels-{'-'.join(map(str, self.levels))}"
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """As `FeatureEncoder.__call__`; the image is scaled a little so that the strides divide it."""
         x = self._on_device(resize_linear(image, _multiple(image.shape, self.stride)))
-        for stage in self.stages:
+        found: list[np.ndarray] = []
+        for level, stage in enumerate(self.stages):
             x = stage(x)
-        found: np.ndarray = x[0].float().cpu().numpy()
-        return found
+            if level in self.levels:
+                unit = x[0].float().cpu().numpy()
+                unit /= np.maximum(np.linalg.norm(unit, axis=0), 1e-12)
+                found.append(unit if not found else np.stack([resize_linear(c, found[0].shape[1:]) for c in unit]))
+        return np.concatenate(found)
 
 
 class SamMed3DFeatures(_PackageFeatures):

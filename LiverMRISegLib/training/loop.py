@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,6 +31,7 @@ from LiverMRISegLib.training.schedules import SCHEDULES
 logger = logging.getLogger(__name__)
 # Spoilt gradients need not be infinite: 1e18 was seen where 1 to 10 is usual. Clipping would hide them.
 _ABSURD_NORM = 1e10
+_PATIENCE = timedelta(hours=6)
 
 
 class TrainingError(LiverMRISegError):
@@ -101,7 +103,8 @@ def make_fabric(config: LoopConfig) -> Fabric:
     here = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
     nodes = int(os.environ.get("WORLD_SIZE", here)) // here
     # Heads of deep supervision that a method does not use get no gradient.
-    strategy = DDPStrategy(find_unused_parameters=True) if here * nodes > 1 else "auto"
+    # The others wait while the first process prepares a cohort or labels it.
+    strategy = DDPStrategy(find_unused_parameters=True, timeout=_PATIENCE) if here * nodes > 1 else "auto"
     fabric = Fabric(
         accelerator=config.accelerator,
         strategy=strategy,

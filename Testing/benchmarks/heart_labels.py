@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 from LiverMRISegLib.anatomy import LEFT_ATRIUM, LabelSet
 from LiverMRISegLib.data.augmentation import AugmentationConfig
@@ -40,12 +41,12 @@ def datalist(data: Path) -> Datalist:
     return Datalist("left atrium", "challenge terms, research use", {1: "left atrium"}, scans)
 
 
-def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Row]:
-    """The rows with this many labels."""
+def common(lists: Path, patients: tuple[str, ...], work: Path, steps: int, seed: int) -> dict[str, Any]:
+    """What all rows share: data with these patients labelled, network, loop."""
     data = DataConfig(
         datalists=(lists,),
         organs=("left atrium",),
-        labelled=PoolConfig(patients=tuple(f"la_{n:02d}" for n in range(labels))),
+        labelled=PoolConfig(patients=patients),
         cache=work / "cache",
         spacing=(2.0, 2.0, 2.0),
         orientation="",
@@ -56,20 +57,25 @@ def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Ro
     loop = LoopConfig(
         steps=steps, learning_rate=1e-3, gradient_clip=12.0, log_every=100, checkpoint_every=500, seed=seed
     )
-    common = {
+    return {
         "data": data,
         "network": "stunet",
         "widths": (8, 16, 32, 64, 64, 64),
         "strides": ((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1)),
         "loop": loop,
     }
+
+
+def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Row]:
+    """The rows with this many labels."""
+    shared = common(lists, tuple(f"la_{n:02d}" for n in range(labels)), work, steps, seed)
     return [
-        supervised(f"supervised, {labels}", common),
-        cross_pseudo(f"CPS paper, {labels}", common, CrossPseudoConfig("paper")),
-        cross_pseudo(f"CPS dice, {labels}", common, CrossPseudoConfig("dice")),
-        copy_paste(f"BCP, {labels}", common, CopyPasteConfig(view="strong")),
-        copy_paste(f"BCP longer pre-training, {labels}", common, CopyPasteConfig(pretraining=0.4, view="strong")),
-        intermediate_domains(f"MiDSS, {labels}", common),
+        supervised(f"supervised, {labels}", shared),
+        cross_pseudo(f"CPS paper, {labels}", shared, CrossPseudoConfig("paper")),
+        cross_pseudo(f"CPS dice, {labels}", shared, CrossPseudoConfig("dice")),
+        copy_paste(f"BCP, {labels}", shared, CopyPasteConfig(view="strong")),
+        copy_paste(f"BCP longer pre-training, {labels}", shared, CopyPasteConfig(pretraining=0.4, view="strong")),
+        intermediate_domains(f"MiDSS, {labels}", shared),
     ]
 
 

@@ -12,6 +12,7 @@ import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
@@ -39,12 +40,12 @@ def datalist(data: Path) -> Datalist:
     return Datalist("CHAOS T2-SPIR", "CHAOS: CC BY-NC-SA 4.0 by third parties' word; research use", values, scans)
 
 
-def rows(lists: Path, painted: PaintedConfig, work: Path, steps: int, seed: int) -> list[Row]:
-    """From random weights, and from the shipped model's; also with images painted from CT's label maps beside."""
+def common(lists: Path, patients: tuple[str, ...], work: Path, steps: int, seed: int) -> dict[str, Any]:
+    """What all rows share: data with these patients labelled, network, loop."""
     data = DataConfig(
         datalists=(lists,),
         organs=("liver",),
-        labelled=PoolConfig(patients=_LABELLED),
+        labelled=PoolConfig(patients=patients),
         cache=work / "cache",
         spacing=(4.0, 4.0, 4.0),
         normalisation="percentile-z-score",
@@ -54,26 +55,31 @@ def rows(lists: Path, painted: PaintedConfig, work: Path, steps: int, seed: int)
     loop = LoopConfig(
         steps=steps, learning_rate=1e-3, gradient_clip=12.0, log_every=100, checkpoint_every=500, seed=seed
     )
-    common = {
+    return {
         "data": data,
         "network": "stunet-xxs",
         "strides": ((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1)),
         "loop": loop,
         "name": "liver-t2-cps",
     }
-    started = {**common, "start": DEFAULT_MODEL}
-    with_painted = replace(data, painted=painted)
+
+
+def rows(lists: Path, painted: PaintedConfig, work: Path, steps: int, seed: int) -> list[Row]:
+    """From random weights, and from the shipped model's; also with images painted from CT's label maps beside."""
+    shared = common(lists, _LABELLED, work, steps, seed)
+    started = {**shared, "start": DEFAULT_MODEL}
+    with_painted = replace(shared["data"], painted=painted)
     cps, settings = CrossPseudoConfig("dice"), CopyPasteConfig(view="strong")
     return [
-        untrained("the default model as it is", common, DEFAULT_MODEL),
-        supervised("supervised", common),
+        untrained("the default model as it is", shared, DEFAULT_MODEL),
+        supervised("supervised", shared),
         supervised("from the default model, supervised", started, keep_heads=True),
         supervised("from the default model, supervised + painted", started, keep_heads=True, data=with_painted),
         cross_pseudo("from the default model, CPS", started, cps),
         cross_pseudo("from the default model, CPS + painted", started, cps, data=with_painted),
-        cross_pseudo("CPS", common, cps),
-        copy_paste("BCP", common, settings),
-        intermediate_domains("MiDSS", common),
+        cross_pseudo("CPS", shared, cps),
+        copy_paste("BCP", shared, settings),
+        intermediate_domains("MiDSS", shared),
     ]
 
 

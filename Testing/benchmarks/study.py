@@ -21,13 +21,17 @@ from LiverMRISegLib.training.bidirectional_copy_paste import CopyPasteConfig
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.finetune import FinetuneConfig
 from LiverMRISegLib.training.finetune import run as run_finetune
+from LiverMRISegLib.training.mean_teacher import MeanTeacherConfig
+from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.semi_supervised import (
     CopyPasteStageConfig,
     CrossPseudoStageConfig,
     IntermediateDomainsStageConfig,
+    MeanTeacherStageConfig,
     run_bidirectional_copy_paste,
     run_cross_pseudo_supervision,
     run_intermediate_domains,
+    run_mean_teacher,
 )
 from LiverMRISegLib.training.stage import StageConfig
 from LiverMRISegLib.volume import Volume
@@ -62,6 +66,13 @@ def cross_pseudo(name: str, common: Mapping[str, Any], cps: CrossPseudoConfig, *
     return Row(name, run_cross_pseudo_supervision, CrossPseudoStageConfig(**settings))
 
 
+def mean_teacher(name: str, common: Mapping[str, Any], passes: int = 0) -> Row:
+    """The mean teacher, or with `passes` the uncertainty-aware one; the ramp of the consistency ends with the steps."""
+    teacher = MeanTeacherConfig(ramp_steps=common["loop"].steps, passes=passes)
+    settings = {"optimizer": OptimizerConfig(), **common, "teacher": teacher}
+    return Row(name, run_mean_teacher, MeanTeacherStageConfig(**settings))
+
+
 def copy_paste(name: str, common: Mapping[str, Any], settings: CopyPasteConfig, **changes: Any) -> Row:
     """BCP."""
     config = CopyPasteStageConfig(**{**common, **changes, "copy_paste": settings, "branch": "student"})
@@ -86,11 +97,15 @@ def run_row(row: Row, folder: Path, tests: Sequence[Scan], labels: LabelSet) -> 
         return
     logger.info("row %s", row.name)
     row.run(replace(row.config, run_folder=run))
-    wanted = [organ_named(organ) for organ in row.config.data.organs]
-    kept = LabelSet(labels.name, {value: organ for value, organ in labels.items() if organ in wanted})
     run.mkdir(parents=True, exist_ok=True)
-    scores = test(row.model or run / "model", tests, kept)
+    scores = test(row.model or run / "model", tests, kept_labels(labels, row.config.data.organs))
     atomic_write_text(run / SCORES, json.dumps(scores, indent=1))
+
+
+def kept_labels(labels: LabelSet, organs: Sequence[str]) -> LabelSet:
+    """Only these organs of `labels`."""
+    wanted = [organ_named(organ) for organ in organs]
+    return LabelSet(labels.name, {value: organ for value, organ in labels.items() if organ in wanted})
 
 
 def test(model: Path | str, tests: Sequence[Scan], labels: LabelSet) -> list[dict[str, Any]]:

@@ -1,5 +1,6 @@
 """SemiSAM-O1's parts by values known by hand, and the whole on tiny volumes."""
 
+import csv
 import json
 import math
 from dataclasses import replace
@@ -20,7 +21,7 @@ from LiverMRISegLib.training.mean_teacher import certain_mean, entropy
 from LiverMRISegLib.training.one_label import first_labels
 from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.training.one_label.neighbours import nearest_certain, refined, uncertain_cases, vote
-from LiverMRISegLib.training.one_label.prototypes import MISSING, class_prototypes, nearest_on, similarity
+from LiverMRISegLib.training.one_label.prototypes import MISSING, class_prototypes, nearest_on, offsets, similarity
 from LiverMRISegLib.training.one_label.refine import RefineConfig
 from LiverMRISegLib.training.one_label.rounds import OneLabelConfig, run
 from LiverMRISegLib.training.pseudo_term import PseudoTerm, PseudoTermConfig, pseudo_ramp
@@ -113,7 +114,7 @@ def data(tmp_path):
 
 def test_features_follow_the_orientation(data, tmp_path):
     _, model, _ = data
-    encoder = load_encoder(ModelPackage.load(tmp_path / "encoder"), level=1)
+    encoder = load_encoder(ModelPackage.load(tmp_path / "encoder"), levels=(1,))
     volume = read_volume(tmp_path / "p1_T1WI.nii.gz")
     straight, turned = (encode(v, encoder) for v in (volume, reorient(volume, "RAS")))
     assert np.allclose(straight.array, turned.array, atol=1e-5)
@@ -127,16 +128,20 @@ def test_first_labels_come_from_the_template_alone(data, tmp_path):
     for path in list(truth.values())[1:]:
         path.unlink()
     config = FirstLabelsConfig(
-        (listed,), template="p0", organs=("liver", "spleen"), encoder=model, level=1, cache=tmp_path / "cache",
+        (listed,), template="p0", organs=("liver", "spleen"), encoder=model, levels=(1,), cache=tmp_path / "cache",
         output=tmp_path / "first",
     )  # fmt: skip
-    assert len(first_labels.run(config)) == 5
-    made = read_datalist(tmp_path / "first/datalist.json")
+    made = read_datalist(first_labels.run(config))
+    assert len(made.scans) == 5
     assert all(scan.labels is not None for scan in made.scans)
     assert np.array_equal(read_labelmap(tmp_path / "first/p0_T1WI.nii.gz").array, read_labelmap(truth["p0"]).array)
     features = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/features").rglob("*.npy")}
     assert len(features) == 5
+    labelled = (tmp_path / "first/p1_T1WI.nii.gz").stat().st_mtime_ns
+    first_labels.run(config)
+    assert (tmp_path / "first/p1_T1WI.nii.gz").stat().st_mtime_ns == labelled
     first_labels.run(replace(config, smooth=False))
+    assert (tmp_path / "first/p1_T1WI.nii.gz").stat().st_mtime_ns > labelled
     assert {path: path.stat().st_mtime_ns for path in features} == features
     with pytest.raises(UsageError, match="no patient with labels"):
         first_labels.run(replace(config, template="p1"))
@@ -150,7 +155,7 @@ def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
     listed, model, _ = data
     config = replace(
         read_config(OneLabelConfig, write_config(tmp_path, listed)), run_folder=tmp_path / "run", template="p0",
-        encoder=model, level=1, specialist=specialist, rounds=1, tolerance=0.0,
+        encoder=model, levels=(1,), specialist=specialist, rounds=1, tolerance=0.0,
         refinement=RefineConfig(mode, neighbours=2, quantile=0.5),
     )  # fmt: skip
     config = replace(config, loop=replace(config.loop, steps=4))
@@ -161,6 +166,13 @@ def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
     assert ModelPackage.load(tmp_path / "run/model").spec.labels.organs[0].name == "liver"
     assert len(json.loads((tmp_path / "run/rounds.json").read_text())) == 2
     assert (tmp_path / "run/round_2/labels/cases.png").exists()
+    assert (tmp_path / "run/development.png").exists()
+    with (tmp_path / "run/development.csv").open() as file:
+        told = list(csv.DictReader(file))
+    assert [sum(row["round"] == n for row in told) for n in "012"] == [5, 5, 5]
+    assert all(float(row["liver, mL"]) >= 0 for row in told)
+    assert told[-1]["changed"]
+    assert not told[0]["changed"]
     assert [each.number for each in run(replace(config, rounds=3, tolerance=9.0))] == [1, 2]
 
 
@@ -171,3 +183,27 @@ def test_wrong_choices_are_named():
         RefineConfig("pixel")
     with pytest.raises(UsageError, match=r"pseudo\.ramp"):
         PseudoTermConfig(ramp=2.0)
+
+
+def test_offsets_give_the_templates_organs_their_best_dice():
+    labels = np.zeros((1, 1, 10), int)
+    labels[..., 6:] = 1
+    organ = np.arange(10.0).reshape(1, 1, 10) / 10 + 1  # above the background everywhere: all would be organ
+    scores = np.stack([np.ones_like(organ) * 0.5, organ])
+    shifted = scores + offsets(scores, labels)[:, None, None, None]
+    assert np.array_equal((shifted[1] >= shifted[0] - 1e-6).astype(int), labels)
+    lacking = np.stack([scores[0], scores[1], np.full_like(organ, MISSING)])
+    assert offsets(lacking, labels)[2] == 0
+
+
+def test_levels_lie_on_the_finest_ones_grid(data, tmp_path):
+    package = ModelPackage.load(data[1])
+    image = np.random.default_rng(0).normal(size=(8, 16, 16)).astype(np.float32)
+    both, fine = (load_encoder(package, levels=levels)(image) for levels in ((1, 2), (1,)))
+    assert both.shape[1:] == fine.shape[1:]
+    assert np.allclose(both[: len(fine)], fine)
+    assert np.allclose(np.linalg.norm(fine, axis=0), 1, atol=1e-5)
+    assert len(both) > len(fine)
+    for wrong in ((), (9,), (-1,)):
+        with pytest.raises(UsageError, match="levels must be"):
+            load_encoder(package, levels=wrong)

@@ -8,6 +8,4 @@ from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig, ru
 from LiverMRISegLib.training.script import run_script
 
 if __name__ == "__main__":
-    sys.exit(
-        run_script(FirstLabelsConfig, run, lambda config, cases: f"{len(cases)} cases labelled in {config.output}")
-    )
+    sys.exit(run_script(FirstLabelsConfig, run, lambda config, made: f"the labels are listed in {made}"))

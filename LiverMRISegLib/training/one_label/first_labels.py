@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, write_case_lists
+from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase
 from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.anatomy import LabelSet, organ_named
@@ -21,13 +20,14 @@ from LiverMRISegLib.data.pools import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.data.prepared import labels_of
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.inference.assembly import labels_on_grid
-from LiverMRISegLib.inference.features import FeatureEncoder, Features, encode, load_encoder
+from LiverMRISegLib.inference.features import LEVELS, FeatureEncoder, Features, encode, load_encoder
+from LiverMRISegLib.inference.interpolation import resize_linear
 from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
-from LiverMRISegLib.training.one_label.prototypes import class_prototypes, nearest_on, similarity
+from LiverMRISegLib.training.one_label.prototypes import class_prototypes, nearest_on, offsets, similarity
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -39,9 +39,10 @@ class FirstLabelsConfig:
     """Config of `scripts/train/first_labels.py`.
 
     `template`: the patient whose labels are known; labels of others are never read. `encoder`: a package of a STU-Net
-    (by default the shipped model's) or of SAM-Med3D, and of a STU-Net the `level` of resolution (0 is the finest).
-    `smooth`: likeness is interpolated between the features; the paper repeats the nearest. `cache`: folder of
-    features, shared by runs. `output`: gets the label maps, datalist.json, cases.csv, cases.png and features.npz.
+    (by default the shipped model's) or of SAM-Med3D, and of a STU-Net the `levels` of resolution (0 is the finest).
+    `smooth`: likeness is interpolated between the features; the paper repeats the nearest. `calibrate`: classes get
+    `offsets` by which the template's organs come out best; the paper has none. `cache`: folder of features, shared by
+    runs. `output`: gets the label maps, datalist.json, cases.csv, cases.png and features.npz.
     """
 
     datalists: tuple[Path, ...] = ()
@@ -49,15 +50,16 @@ class FirstLabelsConfig:
     template: str = ""
     organs: tuple[str, ...] = ("liver",)
     encoder: str = DEFAULT_MODEL
-    level: int = 3
+    levels: tuple[int, ...] = LEVELS
     smooth: bool = True
+    calibrate: bool = True
     device: str = "cpu"
     cache: Path = Path("runs/cache")
     output: Path = Path("runs/first_labels")
 
 
-def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> list[RankedCase]:
-    """Label all scans by the template's prototypes; the cases, all kept, with the liking of their labels as score.
+def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Path:
+    """Label all scans by the template's prototypes, unless the output holds these labels already; their datalist.
 
     Args:
         config: of the stage.
@@ -68,47 +70,79 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> lis
         ModelError: no such encoder.
         OutputError: output or cache cannot be written.
     """
-    encoder = encoder or load_encoder(load_model(config.encoder), config.device, config.level)
+    encoder = encoder or load_encoder(load_model(config.encoder), config.device, config.levels)
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
     template = next((listed for listed in scans if listed[1].patient == config.template), None)
     if template is None or template[1].labels is None:
         where = ", ".join(map(str, config.datalists))
         raise UsageError(f"template '{config.template}' is no patient with labels in {where}")
-    claim_output(config.output, [encoder.fingerprint, hash_of(template[1].labels), str(config.smooth)])
-    started = time.perf_counter()
-    found = [_cached(scan, encoder, config.cache) for _, scan in tqdm(scans, "features", disable=None)]
-    logger.info("features of %d volumes: %.1f s", len(scans), time.perf_counter() - started)
-    prototypes = _prototypes(template, found[scans.index(template)], config.organs)
-    cases = []
-    for listed, features in zip(scans, found, strict=True):
-        scores = similarity(features.array, prototypes)
-        labels = _labels(scores, features, smooth=config.smooth)
-        truth = labels if listed is not template else _truth(listed, config.organs)
-        scan = listed[1]
-        write_volume(Volume(truth, read_volume(scan.image).geometry, scan.patient), labelmap_of(scan, config.output))
-        cases.append(RankedCase(case_name(scan), float(scores.max(axis=0).mean()), is_kept=True))
+    settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate}", *config.organs]
+    images = [f"{case_name(scan)} {hash_of(scan.image)}" for _, scan in scans]
+    claim_output(config.output, [encoder.fingerprint, hash_of(template[1].labels), *settings, *images])
+    made = config.output / "datalist.json"
+    if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png")):
+        logger.info("%s holds these labels already", config.output)
+        return made
+    store = _Store(encoder, config.cache)
+    truth = _truth(template, config.organs)
+    likeness = _learn(template[1], truth, store.features_of(template[1]), config)
+    organs = LabelSet.of("one label", [organ_named(organ) for organ in config.organs])
+    cases: list[RankedCase] = []
+    figures, whole = {}, {}
+    for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
+        scan, features = listed[1], store.features_of(listed[1])
+        labels, score = likeness.label(features)
+        labels = truth if listed is template else labels
+        geometry = read_volume(scan.image).geometry
+        write_volume(Volume(labels, geometry, scan.patient), labelmap_of(scan, config.output))
+        cases.append(RankedCase(case_name(scan), score, is_kept=True))
+        figures[case_name(scan)] = {"likeness": score, **organ_figures(labels, organs, geometry)}
+        whole[case_name(scan)] = features.whole
+    logger.info("features of %d volumes were made in %.1f s", store.made, store.seconds)
     with atomic_path(config.output / WHOLE) as path, path.open("wb") as file:
-        wholes: dict[str, Any] = {case_name(scan): f.whole for (_, scan), f in zip(scans, found, strict=True)}
-        np.savez(file, **wholes)
-    _write(scans, cases, config)
-    return cases
+        np.savez(file, **whole)  # type: ignore[arg-type]
+    cases.sort(key=lambda case: -case.score)
+    write_case_lists(scans, cases, figures, organs, config.output)
+    return made
 
 
-def _write(scans: Sequence[Listed], cases: Sequence[RankedCase], config: FirstLabelsConfig) -> None:
-    labels = LabelSet.of("one label", [organ_named(organ) for organ in config.organs])
-    figures = {case.name: {"likeness": case.score} for case in cases}
-    write_case_lists(scans, cases, figures, labels, config.output)
+@dataclass(frozen=True)
+class _Likeness:
+    """What the template teaches: prototypes [classes, C] and what is added to the scores of each class."""
+
+    prototypes: np.ndarray
+    offsets: np.ndarray
+    smooth: bool
+
+    def scores(self, features: Features) -> np.ndarray:
+        """float32 [classes, z, y, x]."""
+        scores: np.ndarray = similarity(features.array, self.prototypes) + self.offsets[:, None, None, None]
+        return scores
+
+    def label(self, features: Features) -> tuple[np.ndarray, float]:
+        """Labels uint8 on the volume's own grid, and how much the volume is like the classes in the mean."""
+        scores, shape = self.scores(features), features.prepared.oriented.shape
+        if self.smooth:
+            labels = labels_on_grid(scores, shape)
+        else:
+            labels = nearest_on(scores.argmax(axis=0).astype(np.uint8), shape)
+        return features.prepared.restore(labels), float(scores.max(axis=0).mean())
 
 
-def _prototypes(template: Listed, features: Features, organs: Sequence[str]) -> np.ndarray:
-    labels = features.prepared.change.apply(_truth(template, organs))
-    prototypes = class_prototypes(features.array, nearest_on(labels, features.array.shape[1:]), len(organs))
-    for organ, row in zip(organs, prototypes[1:], strict=True):
+def _learn(scan: Scan, truth: np.ndarray, features: Features, config: FirstLabelsConfig) -> _Likeness:
+    labels = features.prepared.change.apply(truth)
+    prototypes = class_prototypes(features.array, nearest_on(labels, features.array.shape[1:]), len(config.organs))
+    for organ, row in zip(config.organs, prototypes[1:], strict=True):
         if not np.isfinite(row).all():
             logger.warning("%s is too small in the template for the features' grid and is not found", organ)
     if not np.isfinite(prototypes[1:]).any():
-        raise UsageError(f"the template {template[1].patient} shows none of {', '.join(organs)} on the features' grid")
-    return prototypes
+        wanted = ", ".join(config.organs)
+        raise UsageError(f"the template {scan.patient} shows none of {wanted} on the features' grid")
+    likeness = _Likeness(prototypes, np.zeros(len(prototypes), np.float32), config.smooth)
+    if not config.calibrate:
+        return likeness
+    fine = np.stack([resize_linear(channel, labels.shape) for channel in likeness.scores(features)])
+    return replace(likeness, offsets=offsets(fine, labels))
 
 
 def _truth(listed: Listed, organs: Sequence[str]) -> np.ndarray:
@@ -119,21 +153,22 @@ def _truth(listed: Listed, organs: Sequence[str]) -> np.ndarray:
     return labels_of(datalist, scan.labels, read_volume(scan.image), [organ_named(o).name for o in organs])
 
 
-def _labels(scores: np.ndarray, features: Features, *, smooth: bool) -> np.ndarray:
-    shape = features.prepared.oriented.shape
-    if smooth:
-        return features.prepared.restore(labels_on_grid(scores, shape))
-    return features.prepared.restore(nearest_on(scores.argmax(axis=0).astype(np.uint8), shape))
+class _Store:
+    """Features on disk by encoder and image, so that no volume is encoded twice; `made` and `seconds` of this run."""
 
+    def __init__(self, encoder: FeatureEncoder, cache: Path) -> None:
+        self.encoder, self.folder = encoder, cache / "features" / encoder.fingerprint
+        self.made, self.seconds = 0, 0.0
 
-def _cached(scan: Scan, encoder: FeatureEncoder, cache: Path) -> Features:
-    """Features, from disk where the same encoder made them of the same image before."""
-    path = cache / "features" / encoder.fingerprint / f"{hash_of(scan.image)[:32]}.npy"
-    volume = read_volume(scan.image)
-    if path.exists():
-        return Features(np.load(path), prepare(volume, encoder.preparation))
-    features = encode(volume, encoder)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_path(path) as temporary, temporary.open("wb") as file:
-        np.save(file, features.array)
-    return features
+    def features_of(self, scan: Scan) -> Features:
+        path = self.folder / f"{hash_of(scan.image)[:32]}.npy"
+        volume = read_volume(scan.image)
+        if not path.exists():
+            started = time.perf_counter()
+            array = encode(volume, self.encoder).array.astype(np.float16)
+            self.seconds += time.perf_counter() - started
+            self.made += 1
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                np.save(file, array)
+        return Features(np.load(path).astype(np.float32), prepare(volume, self.encoder.preparation))

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import entr, softmax
 from tqdm import tqdm
 
-from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, write_case_lists
+from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.adaptation.domain_matching import register_affine, warp_labels
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase
 from LiverMRISegLib.adaptation.resuming import claim_output
@@ -185,8 +185,10 @@ def _write(mend: _Mending, labels: LabelSet, listed: Datalist, output: Path) -> 
         before = read_labelmap(scan.labels).array if scan.labels else np.zeros_like(labelmap)
         foreground = int(((labelmap > 0) | (before > 0)).sum())
         changed = float((labelmap != before).sum()) / foreground if foreground else 0.0
-        write_volume(Volume(labelmap, read_volume(scan.image).geometry, scan.patient), labelmap_of(scan, output))
-        figures[name] = {"mean entropy": predicted.mean, "changed": changed}
+        geometry = read_volume(scan.image).geometry
+        write_volume(Volume(labelmap, geometry, scan.patient), labelmap_of(scan, output))
+        volumes = organ_figures(labelmap, labels, geometry)
+        figures[name] = {"mean entropy": predicted.mean, "changed": changed, **volumes}
         ranked.append(RankedCase(name, predicted.mean, is_kept=True))
         changes.append(changed)
     shutil.rmtree(output / _OWN)

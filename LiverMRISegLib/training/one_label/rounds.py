@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -12,11 +11,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.data.pools import PoolConfig
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.inference.features import FeatureEncoder
+from LiverMRISegLib.inference.features import LEVELS, FeatureEncoder
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.training import loop
@@ -25,9 +23,11 @@ from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.mean_teacher import MeanTeacherConfig
 from LiverMRISegLib.training.one_label import first_labels
+from LiverMRISegLib.training.one_label.development import write_development
 from LiverMRISegLib.training.one_label.first_labels import WHOLE, FirstLabelsConfig
 from LiverMRISegLib.training.one_label.refine import RefineConfig, refine
 from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.packaging import copy_package
 from LiverMRISegLib.training.semi_supervised import (
     CrossPseudoStageConfig,
     MeanTeacherStageConfig,
@@ -37,6 +37,7 @@ from LiverMRISegLib.training.semi_supervised import (
 from LiverMRISegLib.training.stage import StageConfig
 
 logger = logging.getLogger(__name__)
+ROUNDS = "rounds.json"
 _FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.workers", "data.cache")
 
 
@@ -44,16 +45,18 @@ _FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.work
 class OneLabelConfig(StageConfig):
     """Config of `scripts/train/one_label.py`.
 
-    `template`: the one patient whose labels are read; `data.unlabelled` chooses who takes part. `encoder`, `level` and
-    `smooth` as of `FirstLabelsConfig`. `specialist`: "mean teacher", "uncertainty-aware mean teacher" or "cross pseudo
-    supervision". `rounds`: at most; fewer if less than `tolerance` of the labels' foreground changed in one. The paper
-    keeps each round's best weights by a validation split; with one label there is none, so the last count (ours).
+    `template`: the one patient whose labels are read; `data.unlabelled` chooses who takes part. `encoder`, `levels`,
+    `smooth` and `calibrate` as of `FirstLabelsConfig`. `specialist`: "mean teacher", "uncertainty-aware mean teacher"
+    or "cross pseudo supervision". `rounds`: at most; fewer if less than `tolerance` of the labels' foreground changed
+    in one. The paper keeps each round's best weights by a validation split; with one label there is none, so the last
+    count (ours).
     """
 
     template: str = ""
     encoder: str = DEFAULT_MODEL
-    level: int = 3
+    levels: tuple[int, ...] = LEVELS
     smooth: bool = True
+    calibrate: bool = True
     specialist: str = "mean teacher"
     rounds: int = 3
     tolerance: float = 0.01
@@ -81,43 +84,64 @@ def run(config: OneLabelConfig, encoder: FeatureEncoder | None = None) -> list[R
     """Train, or go on with, the rounds in `config.run_folder`; its last network is the package `run_folder`/model.
 
     Every folder round_N holds the training and the labels that come out of it, with cases.csv and cases.png;
-    round_0 those of the template's prototypes. Errors as `first_labels.run`, `run_stage` and `refine`.
+    round_0 those of the template's prototypes. How the labels developed: development.png, development.csv and
+    TensorBoard. Of several processes the first one labels, all train. Errors as `first_labels.run`, `run_stage` and
+    `refine`.
     """
     folder = config.run_folder
     check_same_run(config, folder / "config.yaml", _FREE_KEYS)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_config(config, folder / "config.yaml")
-    first_labels.run(_first(config), encoder)
-    with np.load(_labels(folder, 0) / WHOLE) as stored:
-        whole = dict(stored)
-    done = _finished(folder)
-    for number in range(len(done) + 1, config.rounds + 1):
-        if done and done[-1].changed < config.tolerance:
-            logger.info("the labels have settled after round %d", done[-1].number)
-            break
-        trained = folder / f"round_{number}" / "training"
+    fabric = loop.make_fabric(config.loop)
+    if fabric.is_global_zero:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(config, folder / "config.yaml")
+        first_labels.run(_first(config, str(fabric.device)), encoder)
+    fabric.barrier()
+    while (number := _next_round(config)) is not None:
         before = _labels(folder, number - 1) / "datalist.json"
-        _train(config, before, trained)
-        output = _labels(folder, number)
-        changed = refine(trained / "model", before, config.template, whole, config.refinement, output)
-        done.append(Round(number, changed))
-        logger.info("round %d changed %.1f %% of the labels", number, 100 * changed)
-        _tell(folder, done)
-    shutil.rmtree(folder / "model", ignore_errors=True)
-    shutil.copytree(folder / f"round_{done[-1].number}" / "training" / "model", folder / "model")
+        _train(config, before, folder / f"round_{number}" / "training")
+        if fabric.is_global_zero:
+            _label(config, number)
+        fabric.barrier()
+    done = _finished(folder)
+    if fabric.is_global_zero:
+        copy_package(folder / f"round_{done[-1].number}" / "training" / "model", folder / "model")
     return done
 
 
-def _first(config: OneLabelConfig) -> FirstLabelsConfig:
+def _next_round(config: OneLabelConfig) -> int | None:
+    """The number of the round to do, None when all are done or the labels have settled."""
+    done = _finished(config.run_folder)
+    if done and done[-1].changed < config.tolerance:
+        logger.info("the labels have settled after round %d", done[-1].number)
+        return None
+    return len(done) + 1 if len(done) < config.rounds else None
+
+
+def _label(config: OneLabelConfig, number: int) -> None:
+    """What comes out of a round's training: labels, and the account of them."""
+    folder = config.run_folder
+    with np.load(_labels(folder, 0) / WHOLE) as stored:
+        whole = dict(stored)
+    model, output = folder / f"round_{number}" / "training" / "model", _labels(folder, number)
+    before = _labels(folder, number - 1) / "datalist.json"
+    changed = refine(model, before, config.template, whole, config.refinement, output)
+    logger.info("round %d changed %.1f %% of the labels", number, 100 * changed)
+    done = [*_finished(folder), Round(number, changed)]
+    write_development(folder, [_labels(folder, n) for n in range(number + 1)])
+    atomic_write_text(folder / ROUNDS, json.dumps([vars(each) for each in done], indent=1))
+
+
+def _first(config: OneLabelConfig, device: str) -> FirstLabelsConfig:
     return FirstLabelsConfig(
         datalists=config.data.datalists,
         pool=config.data.unlabelled,
         template=config.template,
         organs=config.data.organs,
         encoder=config.encoder,
-        level=config.level,
+        levels=config.levels,
         smooth=config.smooth,
-        device=str(loop.make_fabric(config.loop).device),
+        calibrate=config.calibrate,
+        device=device,
         cache=config.data.cache,
         output=_labels(config.run_folder, 0),
     )
@@ -142,7 +166,9 @@ def _train(config: OneLabelConfig, labels: Path, run_folder: Path) -> None:
 
 def _mean_teacher(shared: dict[str, Any], passes: int = 0) -> None:
     shared["branch"] = shared["branch"] or "student"
-    run_mean_teacher(MeanTeacherStageConfig(**shared, teacher=MeanTeacherConfig(passes=passes)))
+    # The paper's ramp is twice as long as a round: the consistency only begins to count.
+    teacher = MeanTeacherConfig(ramp_steps=2 * shared["loop"].steps, passes=passes)
+    run_mean_teacher(MeanTeacherStageConfig(**shared, teacher=teacher))
 
 
 def _cross_pseudo(shared: dict[str, Any]) -> None:
@@ -158,12 +184,5 @@ SPECIALISTS: Mapping[str, Callable[[dict[str, Any]], None]] = MappingProxyType({
 
 
 def _finished(folder: Path) -> list[Round]:
-    path = folder / "rounds.json"
+    path = folder / ROUNDS
     return [Round(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []
-
-
-def _tell(folder: Path, done: list[Round]) -> None:
-    """rounds.json, from which a stopped run goes on, and the curve in TensorBoard."""
-    atomic_write_text(folder / "rounds.json", json.dumps([vars(each) for each in done], indent=1))
-    with SummaryWriter(str(folder / "tensorboard")) as writer:
-        writer.add_scalar("rounds/changed", done[-1].changed, done[-1].number)

@@ -1,0 +1,131 @@
+"""One label: SemiSAM-O1 beside its peers: one_label.py heart|liver [--data DIR] [--rows NAME ...].
+
+heart: la_00 labelled, la_01 to la_59 unlabelled, la_60 to la_79 tested. liver: mr_01 labelled, the other nine
+unlabelled in training and tested. Rows share network, steps (of each round), patches and augmentation; the last weights
+count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import heart_labels
+import liver_labels
+from LiverMRISegLib.anatomy import CHAOS, LEFT_ATRIUM, LabelSet
+from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.data.pools import PoolConfig
+from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
+from LiverMRISegLib.training.one_label.refine import RefineConfig
+from LiverMRISegLib.training.one_label.rounds import OneLabelConfig
+from LiverMRISegLib.training.optimizers import OptimizerConfig
+from one_label_rounds import rounds_table, run_rounds
+from study import Row, cross_pseudo, mean_teacher, run_folder_of, run_row, supervised, table
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is learned from which patient's labels, and who is tested."""
+
+    name: str
+    template: str
+    lists: Datalist
+    tests: list[Scan]
+    labels: LabelSet
+    common: dict[str, Any]
+
+
+def heart(data: Path, work: Path, steps: int, seed: int) -> Study:
+    """One of 60 labelled, 20 others tested."""
+    lists = heart_labels.datalist(data)
+    common = heart_labels.common(work / "datalist.json", ("la_00",), work, steps, seed)
+    labels = LabelSet.of("left atrium", [LEFT_ATRIUM])
+    return Study("heart", "la_00", lists, lists.pool(split="test"), labels, common)
+
+
+def liver(data: Path, work: Path, steps: int, seed: int) -> Study:
+    """One of ten labelled, the others tested."""
+    lists = liver_labels.datalist(data)
+    common = liver_labels.common(work / "datalist.json", ("mr_01",), work, steps, seed)
+    return Study("liver", "mr_01", lists, [s for s in lists.scans if s.patient != "mr_01"], CHAOS, common)
+
+
+STUDIES = {"heart": heart, "liver": liver}
+
+
+def everything_labelled(study: Study) -> list[tuple[Row, Sequence[Scan]]]:
+    """What full supervision reaches. Of the liver's ten volumes each third of the nine is tested by the other seven."""
+    if study.name == "heart":
+        data = replace(study.common["data"], labelled=PoolConfig())
+        return [(supervised("supervised on all 60", study.common, data=data), study.tests)]
+    found = []
+    for fold in range(3):
+        tests = study.tests[fold::3]
+        patients = tuple(s.patient for s in study.lists.scans if s not in tests)
+        data = replace(study.common["data"], labelled=PoolConfig(patients=patients))
+        found.append((supervised(f"supervised on 7 others, fold {fold}", study.common, data=data), tests))
+    return found
+
+
+def peers(study: Study) -> list[Row]:
+    """One label, with and without unlabelled volumes."""
+    return [
+        supervised("supervised", study.common),
+        mean_teacher("mean teacher", study.common),
+        mean_teacher("uncertainty-aware mean teacher", study.common, passes=8),
+        cross_pseudo("CPS dice", study.common, CrossPseudoConfig("dice")),
+    ]
+
+
+def one_label(study: Study, folder: Path) -> list[Row]:
+    """SemiSAM-O1 with its encoders, refinements and specialists; a teacher's ramp is as long as in the paper."""
+
+    def row(name: str, **changes: Any) -> Row:
+        settings = {"optimizer": OptimizerConfig(), **study.common, "template": study.template, "tolerance": 0.0}
+        run_folder = run_folder_of(name, folder)
+        return Row(name, lambda config: None, OneLabelConfig(**{**settings, "run_folder": run_folder, **changes}))
+
+    return [
+        row("O1 case"),
+        row("O1 voxel", refinement=RefineConfig("voxel")),
+        row("O1 without refinement", refinement=RefineConfig("none")),
+        row("O1 case, registered", refinement=RefineConfig("case", register=True)),
+        row("O1 first labels as the paper", levels=(3,), calibrate=False, smooth=False),
+        row("O1 features of one label", encoder=str(run_folder_of("supervised", folder) / "model")),
+        row("O1 CPS", specialist="cross pseudo supervision"),
+    ]
+
+
+def main() -> None:
+    """Run the rows asked for and show the tables of all that are done."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--rows", nargs="*", default=[], help="names of the rows to run (all)")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    work = Path("runs/one_label") / arguments.study
+    work.mkdir(parents=True, exist_ok=True)
+    study = STUDIES[arguments.study](arguments.data, work, arguments.steps, arguments.seed)
+    write_datalist(study.lists, work / "datalist.json")
+    folder = work / f"steps_{arguments.steps}_seed_{arguments.seed}"
+    rows = [(row, study.tests) for row in peers(study)] + everything_labelled(study)
+    for row, tests in rows:
+        if not arguments.rows or row.name in arguments.rows:
+            run_row(row, folder, tests, study.labels)
+    rounds = one_label(study, folder)
+    for row in rounds:
+        if not arguments.rows or row.name in arguments.rows:
+            run_rounds(row, study.lists, study.tests, study.labels)
+    print(table([row for row, _ in rows], folder))
+    print(rounds_table(rounds, lambda row: row.config.run_folder))
+
+
+if __name__ == "__main__":
+    main()

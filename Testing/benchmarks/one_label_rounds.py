@@ -1,0 +1,74 @@
+"""What the study of one label measures after each round of SemiSAM-O1: Dice of the test cases and pseudo labels."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.adaptation.case_lists import labelmap_of
+from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.data.datalist import Datalist, Scan
+from LiverMRISegLib.data.prepared import labels_of
+from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.training.one_label.rounds import OneLabelConfig, run
+from study import SCORES, Row, kept_labels, test
+
+
+def run_rounds(row: Row, lists: Datalist, tests: Sequence[Scan], labels: LabelSet) -> None:
+    """Run a row of SemiSAM-O1 and keep, for every round, scores.json of the tests and of the pseudo labels.
+
+    The labels of unlabelled volumes are read here, after the training, and nowhere else.
+    """
+    config: OneLabelConfig = row.config
+    run(config)
+    kept = kept_labels(labels, config.data.organs)
+    others = [s for s in lists.scans if s.split == "train" and s.patient != config.template]
+    for folder in rounds_of(config.run_folder):
+        if not (folder / "pseudo.json").exists():
+            dice = [_dice(scan, lists, folder / "labels", config.data.organs) for scan in others]
+            atomic_write_text(folder / "pseudo.json", json.dumps(dice))
+        if (folder / "training").exists() and not (folder / SCORES).exists():
+            scores = test(folder / "training" / "model", tests, kept)
+            atomic_write_text(folder / SCORES, json.dumps(scores, indent=1))
+
+
+def rounds_of(run_folder: Path) -> list[Path]:
+    """round_0 (the first labels), round_1, ..."""
+    return sorted(run_folder.glob("round_*"), key=lambda path: int(path.name.split("_")[1]))
+
+
+def rounds_table(rows: Sequence[Row], folder_of: Any) -> str:
+    """Mean and SD of Dice x 100 after every round."""
+    header = "| row | round | test Dice (SD) | lowest | pseudo labels' Dice (SD) |\n|---|---|---|---|---|"
+    return "\n".join([header, *(line for row in rows for line in _lines(row.name, folder_of(row)))])
+
+
+def _lines(name: str, folder: Path) -> Iterator[str]:
+    for path in rounds_of(folder):
+        if not (path / "pseudo.json").exists():
+            continue
+        pseudo = 100 * np.array(json.loads((path / "pseudo.json").read_text()))
+        tested = ["", ""]
+        if (path / SCORES).exists():
+            dice = 100 * np.array([s["dsc"] for s in json.loads((path / SCORES).read_text())])
+            tested = [f"{dice.mean():.2f} ({dice.std():.2f})", f"{dice.min():.1f}"]
+        number = path.name.split("_")[1]
+        yield f"| {name} | {number} | {tested[0]} | {tested[1]} | {pseudo.mean():.2f} ({pseudo.std():.2f}) |"
+
+
+def _dice(scan: Scan, lists: Datalist, folder: Path, organs: Sequence[str]) -> float:
+    """Of all organs together in the mean; the study has one."""
+    if scan.labels is None:
+        return float("nan")
+    truth = labels_of(lists, scan.labels, read_volume(scan.image), [organ_named(o).name for o in organs])
+    made = read_labelmap(labelmap_of(scan, folder)).array
+    found = [
+        2 * ((made == v) & (truth == v)).sum() / max(1, (made == v).sum() + (truth == v).sum())
+        for v in range(1, len(organs) + 1)
+    ]
+    return float(np.mean(found))
