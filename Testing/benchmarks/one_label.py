@@ -20,10 +20,11 @@ from LiverMRISegLib.anatomy import CHAOS, LEFT_ATRIUM, LabelSet
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.data.pools import PoolConfig
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
+from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.training.one_label.refine import RefineConfig
 from LiverMRISegLib.training.one_label.rounds import OneLabelConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
-from one_label_rounds import rounds_table, run_rounds
+from one_label_rounds import OneLabelRow, rounds_table, run_rounds
 from study import Row, cross_pseudo, mean_teacher, run_folder_of, run_row, supervised, table
 
 
@@ -81,21 +82,29 @@ def peers(study: Study) -> list[Row]:
     ]
 
 
-def one_label(study: Study, folder: Path) -> list[Row]:
-    """SemiSAM-O1 with its encoders, refinements and specialists; a teacher's ramp is as long as in the paper."""
+def one_label(study: Study, folder: Path) -> list[OneLabelRow]:
+    """SemiSAM-O1 with its encoders, refinements and specialists."""
+    data = study.common["data"]
 
-    def row(name: str, **changes: Any) -> Row:
-        settings = {"optimizer": OptimizerConfig(), **study.common, "template": study.template, "tolerance": 0.0}
+    def row(name: str, first: dict[str, Any] | None = None, **changes: Any) -> OneLabelRow:
         run_folder = run_folder_of(name, folder)
-        return Row(name, lambda config: None, OneLabelConfig(**{**settings, "run_folder": run_folder, **changes}))
+        labels = FirstLabelsConfig(
+            datalists=data.datalists, template=study.template, organs=data.organs, cache=data.cache,
+            output=run_folder / "round_0" / "labels", **(first or {}),
+        )  # fmt: skip
+        common = {**study.common, "data": replace(data, datalists=(labels.output / "datalist.json",))}
+        settings = {"optimizer": OptimizerConfig(), "template": study.template, "tolerance": 0.0, **common}
+        return OneLabelRow(name, labels, OneLabelConfig(**{**settings, "run_folder": run_folder, **changes}))
 
+    own = str(run_folder_of("supervised", folder) / "model")
+    paper = {"levels": (3,), "calibrate": False, "smooth": False}
     return [
         row("O1 case"),
         row("O1 voxel", refinement=RefineConfig("voxel")),
         row("O1 without refinement", refinement=RefineConfig("none")),
         row("O1 case, registered", refinement=RefineConfig("case", register=True)),
-        row("O1 first labels as the paper", levels=(3,), calibrate=False, smooth=False),
-        row("O1 features of one label", encoder=str(run_folder_of("supervised", folder) / "model")),
+        row("O1 first labels as the paper", paper),
+        row("O1 features of one label", {"encoder": own}),
         row("O1 CPS", specialist="cross pseudo supervision"),
     ]
 
@@ -124,7 +133,7 @@ def main() -> None:
         if not arguments.rows or row.name in arguments.rows:
             run_rounds(row, study.lists, study.tests, study.labels)
     print(table([row for row, _ in rows], folder))
-    print(rounds_table(rounds, lambda row: row.config.run_folder))
+    print(rounds_table(rounds))
 
 
 if __name__ == "__main__":

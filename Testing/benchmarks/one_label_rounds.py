@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,16 +15,28 @@ from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.prepared import labels_of
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.training.one_label import first_labels
+from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.training.one_label.rounds import OneLabelConfig, run
-from study import SCORES, Row, kept_labels, test
+from study import SCORES, kept_labels, test
 
 
-def run_rounds(row: Row, lists: Datalist, tests: Sequence[Scan], labels: LabelSet) -> None:
+@dataclass(frozen=True)
+class OneLabelRow:
+    """A row of SemiSAM-O1: its first labels, and the rounds on them."""
+
+    name: str
+    first: FirstLabelsConfig
+    config: OneLabelConfig
+
+
+def run_rounds(row: OneLabelRow, lists: Datalist, tests: Sequence[Scan], labels: LabelSet) -> None:
     """Run a row of SemiSAM-O1 and keep, for every round, scores.json of the tests and of the pseudo labels.
 
     The labels of unlabelled volumes are read here, after the training, and nowhere else.
     """
-    config: OneLabelConfig = row.config
+    config = row.config
+    first_labels.run(row.first)
     run(config)
     kept = kept_labels(labels, config.data.organs)
     others = [s for s in lists.scans if s.split == "train" and s.patient != config.template]
@@ -42,10 +54,10 @@ def rounds_of(run_folder: Path) -> list[Path]:
     return sorted(run_folder.glob("round_*"), key=lambda path: int(path.name.split("_")[1]))
 
 
-def rounds_table(rows: Sequence[Row], folder_of: Any) -> str:
+def rounds_table(rows: Sequence[OneLabelRow]) -> str:
     """Mean and SD of Dice x 100 after every round."""
     header = "| row | round | test Dice (SD) | lowest | pseudo labels' Dice (SD) |\n|---|---|---|---|---|"
-    return "\n".join([header, *(line for row in rows for line in _lines(row.name, folder_of(row)))])
+    return "\n".join([header, *(line for row in rows for line in _lines(row.name, row.config.run_folder))])
 
 
 def _lines(name: str, folder: Path) -> Iterator[str]:

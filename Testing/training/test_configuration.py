@@ -19,6 +19,7 @@ from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import config_from_arguments, read_config, write_config
 from LiverMRISegLib.training.finetune import FinetuneConfig
+from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.training.one_label.rounds import OneLabelConfig
 from LiverMRISegLib.training.semi_supervised import (
     CopyPasteStageConfig,
@@ -98,6 +99,7 @@ SHIPPED = {
     "distill": FinetuneConfig,
     "evaluate": ChallengeConfig,
     "finetune": FinetuneConfig,
+    "first_labels": FirstLabelsConfig,
     "intermediate_domains": IntermediateDomainsStageConfig,
     "match_domains": MatchDomainsConfig,
     "mean_teacher": MeanTeacherStageConfig,

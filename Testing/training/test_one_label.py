@@ -153,10 +153,14 @@ def test_first_labels_come_from_the_template_alone(data, tmp_path):
 )
 def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
     listed, model, _ = data
+    organs = ("liver", "spleen")
+    made = first_labels.run(
+        FirstLabelsConfig((listed,), template="p0", organs=organs, encoder=model, levels=(1,), cache=tmp_path / "cache",
+                          output=tmp_path / "first")
+    )  # fmt: skip
     config = replace(
-        read_config(OneLabelConfig, write_config(tmp_path, listed)), run_folder=tmp_path / "run", template="p0",
-        encoder=model, levels=(1,), specialist=specialist, rounds=1, tolerance=0.0,
-        refinement=RefineConfig(mode, neighbours=2, quantile=0.5),
+        read_config(OneLabelConfig, write_config(tmp_path, made)), run_folder=tmp_path / "run", template="p0",
+        specialist=specialist, rounds=1, tolerance=0.0, refinement=RefineConfig(mode, neighbours=2, quantile=0.5),
     )  # fmt: skip
     config = replace(config, loop=replace(config.loop, steps=4))
     assert [each.number for each in run(config)] == [1]
@@ -174,6 +178,13 @@ def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
     assert told[-1]["changed"]
     assert not told[0]["changed"]
     assert [each.number for each in run(replace(config, rounds=3, tolerance=9.0))] == [1, 2]
+
+
+def test_rounds_need_first_labels(data, tmp_path):
+    config = read_config(OneLabelConfig, write_config(tmp_path, data[0]))
+    with pytest.raises(UsageError, match=r"features\.npz"):
+        run(replace(config, run_folder=tmp_path / "run", template="p0"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_wrong_choices_are_named():

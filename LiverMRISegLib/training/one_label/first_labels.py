@@ -80,7 +80,7 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     images = [f"{case_name(scan)} {hash_of(scan.image)}" for _, scan in scans]
     claim_output(config.output, [encoder.fingerprint, hash_of(template[1].labels), *settings, *images])
     made = config.output / "datalist.json"
-    if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png")):
+    if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png", made.name)):
         logger.info("%s holds these labels already", config.output)
         return made
     store = _Store(encoder, config.cache)

@@ -1,10 +1,10 @@
-"""SemiSAM-O1 (paper 002) from end to end: first labels from one template, then rounds of training and refinement."""
+"""The second stage of SemiSAM-O1 (paper 002): rounds of training on one template and pseudo labels, and refinement."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -14,17 +14,14 @@ import numpy as np
 
 from LiverMRISegLib.data.pools import PoolConfig
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.inference.features import LEVELS, FeatureEncoder
 from LiverMRISegLib.io.atomic import atomic_write_text
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.training import loop
 from LiverMRISegLib.training.configuration import check_same_run, write_config
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.mean_teacher import MeanTeacherConfig
-from LiverMRISegLib.training.one_label import first_labels
 from LiverMRISegLib.training.one_label.development import write_development
-from LiverMRISegLib.training.one_label.first_labels import WHOLE, FirstLabelsConfig
+from LiverMRISegLib.training.one_label.first_labels import WHOLE
 from LiverMRISegLib.training.one_label.refine import RefineConfig, refine
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import copy_package
@@ -38,25 +35,21 @@ from LiverMRISegLib.training.stage import StageConfig
 
 logger = logging.getLogger(__name__)
 ROUNDS = "rounds.json"
-_FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.workers", "data.cache")
+_FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.workers", "data.cache",
+              "loop.accelerator", "loop.devices")  # fmt: skip
 
 
 @dataclass(frozen=True)
 class OneLabelConfig(StageConfig):
     """Config of `scripts/train/one_label.py`.
 
-    `template`: the one patient whose labels are read; `data.unlabelled` chooses who takes part. `encoder`, `levels`,
-    `smooth` and `calibrate` as of `FirstLabelsConfig`. `specialist`: "mean teacher", "uncertainty-aware mean teacher"
-    or "cross pseudo supervision". `rounds`: at most; fewer if less than `tolerance` of the labels' foreground changed
-    in one. The paper keeps each round's best weights by a validation split; with one label there is none, so the last
-    count (ours).
+    `data.datalists`: the one that `first_labels` wrote, beside its features.npz. `template`: the patient whose labels
+    in it are true. `specialist`: "mean teacher", "uncertainty-aware mean teacher" or "cross pseudo supervision".
+    `rounds`: at most; fewer if less than `tolerance` of the labels' foreground changed in one. The paper keeps each
+    round's best weights by a validation split; with one label there is none, so the last count (ours).
     """
 
     template: str = ""
-    encoder: str = DEFAULT_MODEL
-    levels: tuple[int, ...] = LEVELS
-    smooth: bool = True
-    calibrate: bool = True
     specialist: str = "mean teacher"
     rounds: int = 3
     tolerance: float = 0.01
@@ -80,32 +73,42 @@ class Round:
     changed: float
 
 
-def run(config: OneLabelConfig, encoder: FeatureEncoder | None = None) -> list[Round]:
+def run(config: OneLabelConfig) -> list[Round]:
     """Train, or go on with, the rounds in `config.run_folder`; its last network is the package `run_folder`/model.
 
-    Every folder round_N holds the training and the labels that come out of it, with cases.csv and cases.png;
-    round_0 those of the template's prototypes. How the labels developed: development.png, development.csv and
-    TensorBoard. Of several processes the first one labels, all train. Errors as `first_labels.run`, `run_stage` and
-    `refine`.
+    Every folder round_N holds the training and the labels that come out of it, with cases.csv and cases.png. How the
+    labels developed: development.png, development.csv and TensorBoard. Of several processes the first one labels, all
+    train.
+
+    Raises:
+        InputError, UsageError: no first labels, or data that cannot be used.
+        OutputError, TrainingError: as `run_stage`.
     """
-    folder = config.run_folder
+    folder, first = config.run_folder, _first_labels(config)
     check_same_run(config, folder / "config.yaml", _FREE_KEYS)
     fabric = loop.make_fabric(config.loop)
     if fabric.is_global_zero:
         folder.mkdir(parents=True, exist_ok=True)
         write_config(config, folder / "config.yaml")
-        first_labels.run(_first(config, str(fabric.device)), encoder)
-    fabric.barrier()
     while (number := _next_round(config)) is not None:
-        before = _labels(folder, number - 1) / "datalist.json"
-        _train(config, before, folder / f"round_{number}" / "training")
+        labels = [first, *(_labels(folder, n) for n in range(1, number + 1))]
+        _train(config, labels[-2] / "datalist.json", folder / f"round_{number}" / "training")
         if fabric.is_global_zero:
-            _label(config, number)
+            _label(config, number, labels)
         fabric.barrier()
     done = _finished(folder)
     if fabric.is_global_zero:
         copy_package(folder / f"round_{done[-1].number}" / "training" / "model", folder / "model")
     return done
+
+
+def _first_labels(config: OneLabelConfig) -> Path:
+    """The folder of the first labels."""
+    folder = config.data.datalists[0].parent if config.data.datalists else Path()
+    if len(config.data.datalists) != 1 or not (folder / WHOLE).exists():
+        found = ", ".join(map(str, config.data.datalists)) or "none"
+        raise UsageError(f"data.datalists must be the one that first_labels.py wrote, beside {WHOLE}, not {found}")
+    return folder
 
 
 def _next_round(config: OneLabelConfig) -> int | None:
@@ -117,34 +120,17 @@ def _next_round(config: OneLabelConfig) -> int | None:
     return len(done) + 1 if len(done) < config.rounds else None
 
 
-def _label(config: OneLabelConfig, number: int) -> None:
-    """What comes out of a round's training: labels, and the account of them."""
+def _label(config: OneLabelConfig, number: int, labels: Sequence[Path]) -> None:
+    """What comes out of a round's training: labels in the last of `labels`, and the account of all of them."""
     folder = config.run_folder
-    with np.load(_labels(folder, 0) / WHOLE) as stored:
+    with np.load(labels[0] / WHOLE) as stored:
         whole = dict(stored)
-    model, output = folder / f"round_{number}" / "training" / "model", _labels(folder, number)
-    before = _labels(folder, number - 1) / "datalist.json"
-    changed = refine(model, before, config.template, whole, config.refinement, output)
+    model, before = folder / f"round_{number}" / "training" / "model", labels[-2] / "datalist.json"
+    changed = refine(model, before, config.template, whole, config.refinement, labels[-1])
     logger.info("round %d changed %.1f %% of the labels", number, 100 * changed)
+    write_development(folder, labels)
     done = [*_finished(folder), Round(number, changed)]
-    write_development(folder, [_labels(folder, n) for n in range(number + 1)])
     atomic_write_text(folder / ROUNDS, json.dumps([vars(each) for each in done], indent=1))
-
-
-def _first(config: OneLabelConfig, device: str) -> FirstLabelsConfig:
-    return FirstLabelsConfig(
-        datalists=config.data.datalists,
-        pool=config.data.unlabelled,
-        template=config.template,
-        organs=config.data.organs,
-        encoder=config.encoder,
-        levels=config.levels,
-        smooth=config.smooth,
-        calibrate=config.calibrate,
-        device=device,
-        cache=config.data.cache,
-        output=_labels(config.run_folder, 0),
-    )
 
 
 def _labels(folder: Path, number: int) -> Path:

@@ -1,4 +1,4 @@
-# What both workflows share: how a stage's script is called.
+# What the workflows share: how a stage's script is called.
 import sys
 from pathlib import Path
 
