@@ -13,6 +13,9 @@ from types import MappingProxyType
 
 from LiverMRISegLib.errors import UsageError
 
+# In training: voxels whose label nobody knows. No loss counts them.
+IGNORE = 255
+
 
 @dataclass(frozen=True)
 class Code:

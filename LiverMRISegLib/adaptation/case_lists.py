@@ -6,6 +6,7 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -57,13 +58,16 @@ def write_case_lists(
     figures: Mapping[str, Mapping[str, float]],
     labels: LabelSet,
     output: Path,
+    ignore: int = 0,
 ) -> None:
     """Write datalist.json (kept cases with their label maps in `output`), cases.csv (all, with figures), cases.png.
+
+    `ignore`: as of `Datalist`.
 
     Raises:
         OutputError: they cannot be written.
     """
-    write_datalist(_datalist(scans, ranked, labels, output), output / "datalist.json")
+    write_datalist(replace(_datalist(scans, ranked, labels, output), ignore=ignore), output / "datalist.json")
     atomic_write_text(output / "cases.csv", _table(ranked, figures))
     atomic_write_bytes(output / "cases.png", _sheet(scans, ranked, labels, output))
 

@@ -51,7 +51,8 @@ class Scan:
 class Datalist:
     """Scans, and what the values of their label maps mean; several values may be one organ (liver and its tumours).
 
-    `space`: "anatomy" if the images are gradient magnitudes already, as translations there are.
+    `space`: "anatomy" if the images are gradient magnitudes already, as translations there are. `ignore`: the value of
+    voxels whose label is not known, 0 if there are none.
     """
 
     name: str
@@ -59,10 +60,13 @@ class Datalist:
     values: Mapping[int, str]
     scans: Sequence[Scan]
     space: str = "intensity"
+    ignore: int = 0
 
     def __post_init__(self) -> None:
         if self.space not in SPACES:
             raise UsageError(f"datalist {self.name}: unknown space '{self.space}'; known: {', '.join(SPACES)}")
+        if self.ignore in self.values:
+            raise UsageError(f"datalist {self.name}: {self.ignore} cannot be both an organ and ignored")
         for organ in self.values.values():
             anatomy.organ_named(organ)
         seen: dict[Path, Scan] = {}
@@ -100,6 +104,8 @@ def write_datalist(datalist: Datalist, path: Path) -> None:
     }
     if datalist.space != "intensity":
         document["space"] = datalist.space
+    if datalist.ignore:
+        document["ignore"] = datalist.ignore
     atomic_write_text(path, json.dumps(document, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -115,7 +121,8 @@ def read_datalist(path: Path) -> Datalist:
         _check_keys(document, {field.name for field in fields(Datalist)}, str(path))
         scans = [_scan(entry, path) for entry in document["scans"]]
         values = {int(value): str(organ) for value, organ in document["values"].items()}
-        found = Datalist(document["name"], document["licence"], values, scans, document.get("space", "intensity"))
+        others = document.get("space", "intensity"), int(document.get("ignore", 0))
+        found = Datalist(document["name"], document["licence"], values, scans, *others)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: is no datalist ({error}); write it with scripts/import_dataset.py") from error
     for scan in found.scans:

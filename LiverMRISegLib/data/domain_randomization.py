@@ -15,13 +15,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN, organ_named
+from LiverMRISegLib.anatomy import IGNORE, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN, organ_named
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, STRUCTURES, Body, Tissue
 from LiverMRISegLib.data.contrast_priors import draw_contrast
 from LiverMRISegLib.inference.normalisation import normalise
 from LiverMRISegLib.models.specification import PreparationSpec
 
-IGNORE = 255
 _LARGE_ORGANS = tuple(ORGAN_VALUES.value_of(o) for o in (LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN))
 _PARCELLED = (Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.VISCERAL_FAT)
 

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from LiverMRISegLib.anatomy import organ_named
+from LiverMRISegLib.anatomy import IGNORE, organ_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.inference.assembly import labels_on_grid
@@ -95,6 +95,8 @@ class PreparedCases:
 
     def _key(self, datalist: Datalist, image: Path, labels: Path | None) -> str:
         values = {str(v): o for v, o in datalist.values.items()} if labels else {}
+        if labels and datalist.ignore:
+            values[str(datalist.ignore)] = "ignore"
         facts = [_VERSION, asdict(self.preparation), datalist.space, self.organs if labels else [], values]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for path in (image, *([labels] if labels else [])):
@@ -109,7 +111,8 @@ class PreparedCases:
         if labels is not None:
             found = self._labels(datalist, labels, volume, prepared)
             arrays["labels"] = found
-            arrays.update({f"class_{c}": _some_voxels(found == c) for c in np.unique(found[found > 0])})
+            present = [c for c in np.unique(found) if c not in (0, IGNORE)]
+            arrays.update({f"class_{c}": _some_voxels(found == c) for c in present})
         _write_folder(folder, arrays)
 
     def _labels(self, datalist: Datalist, path: Path, volume: Volume, prepared: Prepared) -> np.ndarray:
@@ -117,13 +120,15 @@ class PreparedCases:
         turned = prepared.change.apply(labels_of(datalist, path, volume, self.organs))
         if turned.shape == prepared.image.shape:
             return np.ascontiguousarray(turned)
-        shares = np.stack([turned == c for c in range(len(self.organs) + 1)]).astype(np.float32)
+        values = np.array([*range(len(self.organs) + 1), *([IGNORE] if datalist.ignore else [])], np.uint8)
+        shares = np.stack([turned == value for value in values]).astype(np.float32)
         shape = prepared.image.shape
-        return labels_on_grid(shares, (shape[0], shape[1], shape[2]))
+        labels: np.ndarray = values[labels_on_grid(shares, (shape[0], shape[1], shape[2]))]
+        return labels
 
 
 def labels_of(datalist: Datalist, path: Path, volume: Volume, organs: Sequence[str]) -> np.ndarray:
-    """A label map of `datalist` on its volume's own grid, uint8 with values 1, 2, ... for `organs`.
+    """A label map of `datalist` on its volume's own grid: 1, 2, ... for `organs`, IGNORE where it is not known; uint8.
 
     Raises:
         InputError: it lies on another grid.
@@ -142,10 +147,12 @@ def _translation(datalist: Datalist, organs: Sequence[str], highest: int) -> np.
     for organ in organs:
         if organ not in known:
             raise UsageError(f"datalist {datalist.name} has no labels of '{organ}'; it has: {', '.join(sorted(known))}")
-    table = np.zeros(max(highest, *datalist.values) + 1, np.uint8)
+    table = np.zeros(max(highest, datalist.ignore, *datalist.values) + 1, np.uint8)
     for value, name in datalist.values.items():
         if organ_named(name).name in organs:
             table[value] = 1 + organs.index(organ_named(name).name)
+    if datalist.ignore:
+        table[datalist.ignore] = IGNORE
     return table
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
 
-IGNORE = 255
+from LiverMRISegLib.anatomy import IGNORE
 
 
 class DiceCrossEntropy(torch.nn.Module):

@@ -97,15 +97,20 @@ def one_label(study: Study, folder: Path) -> list[OneLabelRow]:
         return OneLabelRow(name, labels, OneLabelConfig(**{**settings, "run_folder": run_folder, **changes}))
 
     own = str(run_folder_of("supervised", folder) / "model")
-    paper = {"levels": (3,), "calibrate": False, "smooth": False}
+    paper = {"levels": (3,), "calibrate": False, "certainty": 0.0, "smooth": False}
+    closed = {"certainty": 0.0}
+    case, voxel = RefineConfig("case"), RefineConfig("voxel")
     return [
-        row("O1 case"),
-        row("O1 voxel", refinement=RefineConfig("voxel")),
-        row("O1 without refinement", refinement=RefineConfig("none")),
-        row("O1 case, registered", refinement=RefineConfig("case", register=True)),
-        row("O1 first labels as the paper", paper),
-        row("O1 features of one label", {"encoder": own}),
-        row("O1 CPS", specialist="cross pseudo supervision"),
+        row("O1 paper, case", paper, refinement=case),
+        row("O1 paper, voxel", paper, refinement=voxel),
+        row("O1 case", closed, refinement=case),
+        row("O1 voxel", closed, refinement=voxel),
+        row("O1 open, case", refinement=case),
+        row("O1 open, case registered", refinement=replace(case, register=True)),
+        row("O1 open"),
+        row("O1 open, features of one label", {"encoder": own}),
+        row("O1 open, UA-MT", specialist="uncertainty-aware mean teacher"),
+        row("O1 open, CPS", specialist="cross pseudo supervision"),
     ]
 
 

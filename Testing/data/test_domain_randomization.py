@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from LiverMRISegLib.anatomy import CHAOS, LIVER, RIGHT_KIDNEY
+from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER, RIGHT_KIDNEY
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, Tissue, make_body
-from LiverMRISegLib.data.domain_randomization import IGNORE, RandomizationConfig, SampleMaker
+from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
 from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
 

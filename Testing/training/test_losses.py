@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.training.ema import AveragedModel
-from LiverMRISegLib.training.losses import IGNORE, DeepSupervision, DiceCrossEntropy, deep_supervision_weights
+from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy, deep_supervision_weights
 
 
 def test_deep_supervision_weights_are_nnunets():

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from conftest import random_weights, tiny_spec
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.features import encode, load_encoder
@@ -21,8 +22,8 @@ from LiverMRISegLib.training.mean_teacher import certain_mean, entropy
 from LiverMRISegLib.training.one_label import first_labels
 from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.training.one_label.neighbours import nearest_certain, refined, uncertain_cases, vote
-from LiverMRISegLib.training.one_label.prototypes import MISSING, class_prototypes, nearest_on, offsets, similarity
-from LiverMRISegLib.training.one_label.refine import RefineConfig
+from LiverMRISegLib.training.one_label.prototypes import MISSING, calibrate, class_prototypes, nearest_on, similarity
+from LiverMRISegLib.training.one_label.refine import RefineConfig, changed_share
 from LiverMRISegLib.training.one_label.rounds import OneLabelConfig, run
 from LiverMRISegLib.training.pseudo_term import PseudoTerm, PseudoTermConfig, pseudo_ramp
 from LiverMRISegLib.training.schedules import sigmoid_ramp
@@ -149,7 +150,12 @@ def test_first_labels_come_from_the_template_alone(data, tmp_path):
 
 @pytest.mark.parametrize(
     ("specialist", "mode"),
-    [("mean teacher", "case"), ("uncertainty-aware mean teacher", "voxel"), ("cross pseudo supervision", "none")],
+    [
+        ("mean teacher", "case"),
+        ("uncertainty-aware mean teacher", "voxel"),
+        ("cross pseudo supervision", "none"),
+        ("mean teacher", "ignore"),
+    ],
 )
 def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
     listed, model, _ = data
@@ -196,15 +202,31 @@ def test_wrong_choices_are_named():
         PseudoTermConfig(ramp=2.0)
 
 
-def test_offsets_give_the_templates_organs_their_best_dice():
+def test_the_templates_organs_get_their_best_dice():
     labels = np.zeros((1, 1, 10), int)
     labels[..., 6:] = 1
     organ = np.arange(10.0).reshape(1, 1, 10) / 10 + 1  # above the background everywhere: all would be organ
-    scores = np.stack([np.ones_like(organ) * 0.5, organ])
-    shifted = scores + offsets(scores, labels)[:, None, None, None]
+    scores = np.stack([np.full_like(organ, 0.5), organ, np.full_like(organ, MISSING)])
+    found = calibrate(scores, labels, 0.0)
+    shifted = scores + found.offsets[:, None, None, None]
     assert np.array_equal((shifted[1] >= shifted[0] - 1e-6).astype(int), labels)
-    lacking = np.stack([scores[0], scores[1], np.full_like(organ, MISSING)])
-    assert offsets(lacking, labels)[2] == 0
+    assert found.offsets[2] == 0
+    assert not found.above.any()
+    assert not found.below.any()
+
+
+def test_what_is_not_certain_on_the_template_is_left_open():
+    labels = np.array([0, 0, 0, 0, 1, 0, 1, 1, 1, 1]).reshape(1, 1, 10)
+    scores = np.stack([np.zeros((1, 1, 10)), np.arange(10.0).reshape(1, 1, 10)])
+    found = calibrate(scores, labels, 1.0)
+    above, below = (9 + found.offsets[1] - edge[1] for edge in (found.above, found.below))
+    assert (9 - above, 9 - below) == (6, 4)  # only from 6 on all are the organ, only below 4 none is
+
+
+def test_changes_are_counted_where_both_know():
+    before, now = np.array([0, 1, 1, IGNORE, 2]), np.array([0, 1, 2, 1, IGNORE])
+    assert changed_share(now, before) == 0.5
+    assert changed_share(np.zeros(3), np.zeros(3)) == 0
 
 
 def test_levels_lie_on_the_finest_ones_grid(data, tmp_path):

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase
 from LiverMRISegLib.adaptation.resuming import claim_output
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Scan
 from LiverMRISegLib.data.pools import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.data.prepared import labels_of
@@ -27,7 +27,14 @@ from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
-from LiverMRISegLib.training.one_label.prototypes import class_prototypes, nearest_on, offsets, similarity
+from LiverMRISegLib.training.one_label.prototypes import (
+    Calibration,
+    calibrate,
+    class_prototypes,
+    margin,
+    nearest_on,
+    similarity,
+)
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -40,8 +47,9 @@ class FirstLabelsConfig:
 
     `template`: the patient whose labels are known; labels of others are never read. `encoder`: a package of a STU-Net
     (by default the shipped model's) or of SAM-Med3D, and of a STU-Net the `levels` of resolution (0 is the finest).
-    `smooth`: likeness is interpolated between the features; the paper repeats the nearest. `calibrate`: classes get
-    `offsets` by which the template's organs come out best; the paper has none. `cache`: folder of features, shared by
+    `smooth`: likeness is interpolated between the features; the paper repeats the nearest. `calibrate`: scores are
+    shifted so that the template's organs come out best, and `certainty`: labels less certain than this on the template
+    are left open; the paper has neither (false and 0). `cache`: folder of features, shared by
     runs. `output`: gets the label maps, datalist.json, cases.csv, cases.png and features.npz.
     """
 
@@ -53,6 +61,7 @@ class FirstLabelsConfig:
     levels: tuple[int, ...] = LEVELS
     smooth: bool = True
     calibrate: bool = True
+    certainty: float = 0.95
     device: str = "cpu"
     cache: Path = Path("runs/cache")
     output: Path = Path("runs/first_labels")
@@ -76,7 +85,7 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     if template is None or template[1].labels is None:
         where = ", ".join(map(str, config.datalists))
         raise UsageError(f"template '{config.template}' is no patient with labels in {where}")
-    settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate}", *config.organs]
+    settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate} {config.certainty}", *config.organs]
     images = [f"{case_name(scan)} {hash_of(scan.image)}" for _, scan in scans]
     claim_output(config.output, [encoder.fingerprint, hash_of(template[1].labels), *settings, *images])
     made = config.output / "datalist.json"
@@ -102,21 +111,22 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     with atomic_path(config.output / WHOLE) as path, path.open("wb") as file:
         np.savez(file, **whole)  # type: ignore[arg-type]
     cases.sort(key=lambda case: -case.score)
-    write_case_lists(scans, cases, figures, organs, config.output)
+    write_case_lists(scans, cases, figures, organs, config.output, IGNORE)
     return made
 
 
 @dataclass(frozen=True)
 class _Likeness:
-    """What the template teaches: prototypes [classes, C] and what is added to the scores of each class."""
+    """What the template teaches: prototypes [classes, C], and how scores become labels."""
 
     prototypes: np.ndarray
-    offsets: np.ndarray
+    calibration: Calibration
     smooth: bool
 
     def scores(self, features: Features) -> np.ndarray:
         """float32 [classes, z, y, x]."""
-        scores: np.ndarray = similarity(features.array, self.prototypes) + self.offsets[:, None, None, None]
+        offsets = self.calibration.offsets[:, None, None, None]
+        scores: np.ndarray = similarity(features.array, self.prototypes) + offsets
         return scores
 
     def label(self, features: Features) -> tuple[np.ndarray, float]:
@@ -126,6 +136,10 @@ class _Likeness:
             labels = labels_on_grid(scores, shape)
         else:
             labels = nearest_on(scores.argmax(axis=0).astype(np.uint8), shape)
+        for value in np.flatnonzero(self.calibration.above - self.calibration.below):
+            fine = resize_linear(margin(scores, value), shape)
+            labels[(labels == value) & (fine < self.calibration.above[value])] = IGNORE
+            labels[(labels == 0) & (fine > self.calibration.below[value])] = IGNORE
         return features.prepared.restore(labels), float(scores.max(axis=0).mean())
 
 
@@ -138,11 +152,12 @@ def _learn(scan: Scan, truth: np.ndarray, features: Features, config: FirstLabel
     if not np.isfinite(prototypes[1:]).any():
         wanted = ", ".join(config.organs)
         raise UsageError(f"the template {scan.patient} shows none of {wanted} on the features' grid")
-    likeness = _Likeness(prototypes, np.zeros(len(prototypes), np.float32), config.smooth)
+    nothing = Calibration(*np.zeros((3, len(prototypes)), np.float32))
+    likeness = _Likeness(prototypes, nothing, config.smooth)
     if not config.calibrate:
         return likeness
     fine = np.stack([resize_linear(channel, labels.shape) for channel in likeness.scores(features)])
-    return replace(likeness, offsets=offsets(fine, labels))
+    return replace(likeness, calibration=calibrate(fine, labels, config.certainty))
 
 
 def _truth(listed: Listed, organs: Sequence[str]) -> np.ndarray:

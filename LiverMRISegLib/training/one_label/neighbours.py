@@ -39,6 +39,6 @@ def vote(labels: Sequence[np.ndarray], weights: np.ndarray, shape: tuple[int, ..
 
 
 def refined(own: np.ndarray, voted: np.ndarray, entropy: np.ndarray, quantile: float) -> np.ndarray:
-    """`own` with the vote in its place where `entropy` [Z, Y, X] is above its quantile (the paper's text)."""
+    """`own` with `voted` in its place where `entropy` [Z, Y, X] is above its quantile (the paper's text)."""
     chosen: np.ndarray = np.where(entropy > np.quantile(entropy, quantile), voted, own).astype(np.uint8)
     return chosen

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 # Below any cosine: a class that the template does not show never wins.
@@ -36,27 +38,54 @@ def similarity(features: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
     return scores
 
 
-def offsets(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """What to add to each class's scores so that each organ of the template gets its best Dice (ours).
+@dataclass(frozen=True)
+class Calibration:
+    """What the template's own truth says of the scores (ours); float32 [classes], the background's entries unused.
 
-    A mean feature of the whole background is near to few of its voxels, so that organs grow far too large without.
+    `offsets` are added to the scores so that each organ gets its best Dice. An organ is certain where its score lies
+    `above` those of all others, and certainly absent where it lies `below` (negative) them.
+    """
+
+    offsets: np.ndarray
+    above: np.ndarray
+    below: np.ndarray
+
+
+def margin(scores: np.ndarray, value: int) -> np.ndarray:
+    """How far the scores [classes, ...] of class `value` lie above the highest of the others: [...]."""
+    best: np.ndarray = scores[value] - np.delete(scores, value, axis=0).max(axis=0)
+    return best
+
+
+def calibrate(scores: np.ndarray, labels: np.ndarray, certainty: float) -> Calibration:
+    """Calibrate on the template. A mean feature of the whole background is near to few of its voxels, so that organs
+    grow far too large without.
 
     Args:
         scores: float [classes, Z, Y, X] of the template, background first, on the grid of `labels`.
         labels: int [Z, Y, X], the truth.
+        certainty: the share of voxels above `above` that are the organ, and of the organ's above `below`; 0 makes both
+            0, and everything certain.
 
     Returns:
-        float32 [classes], 0 for the background and for classes that are missing.
+        Zeros for classes that are missing.
     """
-    found = np.zeros(len(scores), np.float32)
+    found = np.zeros((3, len(scores)), np.float32)
     for value in range(1, len(scores)):
         truth = (labels == value).ravel()
-        if truth.any() and scores[value].max() > MISSING:
-            margin = (scores[value] - np.delete(scores, value, axis=0).max(axis=0)).ravel()
-            order = np.argsort(-margin, kind="stable")
-            dice = 2 * np.cumsum(truth[order]) / (np.arange(1, len(order) + 1) + truth.sum())
-            found[value] = -margin[order[dice.argmax()]]
-    return found
+        if not truth.any() or scores[value].max() <= MISSING:
+            continue
+        margins = margin(scores, value).ravel()
+        order = np.argsort(-margins, kind="stable")
+        hits, taken = np.cumsum(truth[order]), np.arange(1, len(order) + 1)
+        best = margins[order[(2 * hits / (taken + truth.sum())).argmax()]]
+        found[0, value] = -best
+        if certainty:
+            enough = np.flatnonzero(hits / taken >= certainty)
+            last = enough[-1] if len(enough) else (hits / taken).argmax()
+            found[1, value] = max(0.0, margins[order[last]] - best)
+            found[2, value] = min(0.0, np.quantile(margins[truth], 1 - certainty) - best)
+    return Calibration(*found)
 
 
 def nearest_on(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

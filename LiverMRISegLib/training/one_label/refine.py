@@ -16,13 +16,14 @@ from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, organ_f
 from LiverMRISegLib.adaptation.domain_matching import register_affine, warp_labels
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase
 from LiverMRISegLib.adaptation.resuming import claim_output
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.inference.assembly import labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.interpolation import resize_linear
+from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.inference.progress import CancelToken, silent
@@ -33,7 +34,7 @@ from LiverMRISegLib.training.one_label.neighbours import nearest_certain, refine
 from LiverMRISegLib.volume import AxisChange, Volume
 
 logger = logging.getLogger(__name__)
-MODES = ("case", "voxel", "none")
+MODES = ("ignore", "case", "voxel", "none")
 _OWN = "predicted"
 
 
@@ -42,12 +43,13 @@ class RefineConfig:
     """How uncertain labels are mended.
 
     `mode`: "case" replaces the labels of the cases whose mean entropy is above the `quantile` (the authors' code),
-    "voxel" only their voxels above that quantile of the case's own entropy, in every case (the paper's text), "none"
-    leaves them. `neighbours`: how many of the most similar confident cases vote. `register`: warp their labels to the
-    case by an affine registration first (ours); otherwise they are stretched to its grid.
+    "voxel" only their voxels above that quantile of the case's own entropy, in every case (the paper's text), "ignore"
+    (ours) leaves those voxels open, "none" leaves all as they are. `neighbours`: how many of the most similar confident
+    cases vote. `register`: warp their labels to the case by an affine registration first (ours); otherwise they are
+    stretched to its grid.
     """
 
-    mode: str = "case"
+    mode: str = "ignore"
     neighbours: int = 5
     quantile: float = 0.9
     register: bool = False
@@ -135,7 +137,9 @@ def _predict(scan: Scan, package: ModelPackage, engine: Engine, path: Path) -> P
     classes = int(spec.network.kwargs["out_channels"])
     logits = predict_logits(prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken())
     shape = prepared.oriented.shape
-    write_volume(Volume(prepared.restore(labels_on_grid(logits, shape)), volume.geometry, scan.patient), path)
+    labelmap = prepared.restore(labels_on_grid(logits, shape))
+    postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
+    write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
     entropy = entr(softmax(logits, axis=0)).sum(axis=0).astype(np.float16)
     return Predicted(path, entropy, prepared.change, shape)
 
@@ -149,14 +153,16 @@ class _Mending:
         self.scans, self.found, self.whole, self.config, self.classes = scans, found, whole, config, classes
         self.uncertain, threshold = uncertain_cases(np.array([p.mean for p in found]), 1, config.quantile)
         enough = (~self.uncertain).sum() >= config.neighbours
-        chosen = {"case": np.flatnonzero(self.uncertain), "voxel": np.arange(1, len(scans)), "none": np.arange(0)}
-        self.chosen = set(chosen[config.mode].tolist()) if enough else set()
+        chosen = {"case": np.flatnonzero(self.uncertain), "voxel": np.arange(1, len(scans))}
+        self.voted = set(chosen[config.mode].tolist()) if enough and config.mode in chosen else set()
         logger.info("%d uncertain cases, mean entropy from %.4f on", int(self.uncertain.sum()), threshold)
 
     def labels_of(self, case: int) -> np.ndarray:
         """uint8 [Z, Y, X]."""
         own = self.found[case].read_labels()
-        if case not in self.chosen:
+        if self.config.mode == "ignore" and case:
+            return refined(own, np.full_like(own, IGNORE), self.found[case].fine_entropy(), self.config.quantile)
+        if case not in self.voted:
             return own
         near, weights = nearest_certain(self.whole, case, self.uncertain, self.config.neighbours)
         target, register = self.scans[case], self.config.register
@@ -177,14 +183,20 @@ def _brought(scan: Scan, labels: np.ndarray, target: Scan, *, register: bool) ->
     return warped
 
 
+def changed_share(labelmap: np.ndarray, before: np.ndarray) -> float:
+    """The share of the foreground of either that differs; voxels open in one of both count as equal."""
+    known = (labelmap != IGNORE) & (before != IGNORE)
+    foreground = int((known & ((labelmap > 0) | (before > 0))).sum())
+    return float((known & (labelmap != before)).sum()) / foreground if foreground else 0.0
+
+
 def _write(mend: _Mending, labels: LabelSet, listed: Datalist, output: Path) -> float:
     """The next datalist and what shows it; the mean share of the foreground that changed."""
     ranked, figures, changes = [], {}, []
     for case, (scan, predicted) in enumerate(zip(mend.scans, mend.found, strict=True)):
         labelmap, name = mend.labels_of(case), case_name(scan)
         before = read_labelmap(scan.labels).array if scan.labels else np.zeros_like(labelmap)
-        foreground = int(((labelmap > 0) | (before > 0)).sum())
-        changed = float((labelmap != before).sum()) / foreground if foreground else 0.0
+        changed = changed_share(labelmap, before)
         geometry = read_volume(scan.image).geometry
         write_volume(Volume(labelmap, geometry, scan.patient), labelmap_of(scan, output))
         volumes = organ_figures(labelmap, labels, geometry)
@@ -193,5 +205,5 @@ def _write(mend: _Mending, labels: LabelSet, listed: Datalist, output: Path) -> 
         changes.append(changed)
     shutil.rmtree(output / _OWN)
     ranked.sort(key=lambda each: each.score)
-    write_case_lists([(listed, scan) for scan in mend.scans], ranked, figures, labels, output)
+    write_case_lists([(listed, scan) for scan in mend.scans], ranked, figures, labels, output, IGNORE)
     return float(np.mean(changes[1:])) if len(changes) > 1 else 0.0
