@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from LiverMRISegLib.adaptation.case_lists import labelmap_of
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.prepared import labels_of
 from LiverMRISegLib.io import read_labelmap, read_volume
@@ -42,8 +42,8 @@ def run_rounds(row: OneLabelRow, lists: Datalist, tests: Sequence[Scan], labels:
     others = [s for s in lists.scans if s.split == "train" and s.patient != config.template]
     for folder in rounds_of(config.run_folder):
         if not (folder / "pseudo.json").exists():
-            dice = [_dice(scan, lists, folder / "labels", config.data.organs) for scan in others]
-            atomic_write_text(folder / "pseudo.json", json.dumps(dice))
+            found = [_dice(scan, lists, folder / "labels", config.data.organs) for scan in others]
+            atomic_write_text(folder / "pseudo.json", json.dumps(found))
         if (folder / "training").exists() and not (folder / SCORES).exists():
             scores = test(folder / "training" / "model", tests, kept)
             atomic_write_text(folder / SCORES, json.dumps(scores, indent=1))
@@ -56,7 +56,8 @@ def rounds_of(run_folder: Path) -> list[Path]:
 
 def rounds_table(rows: Sequence[OneLabelRow]) -> str:
     """Mean and SD of Dice x 100 after every round."""
-    header = "| row | round | test Dice (SD) | lowest | pseudo labels' Dice (SD) |\n|---|---|---|---|---|"
+    header = "| row | round | test Dice (SD) | lowest | pseudo labels' Dice (SD) | open, % |"
+    header += "\n|---|---|---|---|---|---|"
     return "\n".join([header, *(line for row in rows for line in _lines(row.name, row.config.run_folder))])
 
 
@@ -64,23 +65,26 @@ def _lines(name: str, folder: Path) -> Iterator[str]:
     for path in rounds_of(folder):
         if not (path / "pseudo.json").exists():
             continue
-        pseudo = 100 * np.array(json.loads((path / "pseudo.json").read_text()))
+        pseudo, is_open = 100 * np.array(json.loads((path / "pseudo.json").read_text())).T
         tested = ["", ""]
         if (path / SCORES).exists():
             dice = 100 * np.array([s["dsc"] for s in json.loads((path / SCORES).read_text())])
             tested = [f"{dice.mean():.2f} ({dice.std():.2f})", f"{dice.min():.1f}"]
         number = path.name.split("_")[1]
-        yield f"| {name} | {number} | {tested[0]} | {tested[1]} | {pseudo.mean():.2f} ({pseudo.std():.2f}) |"
+        cells = [name, number, *tested, f"{pseudo.mean():.2f} ({pseudo.std():.2f})", f"{is_open.mean():.1f}"]
+        yield f"| {' | '.join(cells)} |"
 
 
-def _dice(scan: Scan, lists: Datalist, folder: Path, organs: Sequence[str]) -> float:
-    """Of all organs together in the mean; the study has one."""
+def _dice(scan: Scan, lists: Datalist, folder: Path, organs: Sequence[str]) -> tuple[float, float]:
+    """Dice of what is not left open, the mean over the organs, and the share of all voxels that is."""
     if scan.labels is None:
-        return float("nan")
+        return float("nan"), float("nan")
     truth = labels_of(lists, scan.labels, read_volume(scan.image), [organ_named(o).name for o in organs])
     made = read_labelmap(labelmap_of(scan, folder)).array
+    known = made != IGNORE
+    made, truth = made[known], truth[known]
     found = [
         2 * ((made == v) & (truth == v)).sum() / max(1, (made == v).sum() + (truth == v).sum())
         for v in range(1, len(organs) + 1)
     ]
-    return float(np.mean(found))
+    return float(np.mean(found)), float(1 - known.mean())

@@ -223,9 +223,9 @@ def test_what_is_not_certain_on_the_template_is_left_open():
     assert (9 - above, 9 - below) == (6, 4)  # only from 6 on all are the organ, only below 4 none is
 
 
-def test_changes_are_counted_where_both_know():
-    before, now = np.array([0, 1, 1, IGNORE, 2]), np.array([0, 1, 2, 1, IGNORE])
-    assert changed_share(now, before) == 0.5
+def test_changes_are_counted_where_either_sees_an_organ():
+    before, now = np.array([0, 1, 1, IGNORE, IGNORE]), np.array([0, 1, 2, 1, 0])
+    assert changed_share(now, before) == pytest.approx(2 / 3)
     assert changed_share(np.zeros(3), np.zeros(3)) == 0
 
 

@@ -136,7 +136,7 @@ class _Likeness:
             labels = labels_on_grid(scores, shape)
         else:
             labels = nearest_on(scores.argmax(axis=0).astype(np.uint8), shape)
-        for value in np.flatnonzero(self.calibration.above - self.calibration.below):
+        for value in np.flatnonzero(self.calibration.above - self.calibration.below).tolist():
             fine = resize_linear(margin(scores, value), shape)
             labels[(labels == value) & (fine < self.calibration.above[value])] = IGNORE
             labels[(labels == 0) & (fine > self.calibration.below[value])] = IGNORE

@@ -184,10 +184,10 @@ def _brought(scan: Scan, labels: np.ndarray, target: Scan, *, register: bool) ->
 
 
 def changed_share(labelmap: np.ndarray, before: np.ndarray) -> float:
-    """The share of the foreground of either that differs; voxels open in one of both count as equal."""
-    known = (labelmap != IGNORE) & (before != IGNORE)
-    foreground = int((known & ((labelmap > 0) | (before > 0))).sum())
-    return float((known & (labelmap != before)).sum()) / foreground if foreground else 0.0
+    """The share of the organs of either that the other does not have: it has another, none, or leaves it open."""
+    organs = ((labelmap > 0) & (labelmap != IGNORE)) | ((before > 0) & (before != IGNORE))
+    foreground = int(organs.sum())
+    return float((organs & (labelmap != before)).sum()) / foreground if foreground else 0.0
 
 
 def _write(mend: _Mending, labels: LabelSet, listed: Datalist, output: Path) -> float:
