@@ -14,7 +14,7 @@ from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.features import encode, load_encoder
-from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.package import ModelPackage, save_package
 from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.training.configuration import read_config
@@ -23,11 +23,11 @@ from LiverMRISegLib.training.one_label import first_labels
 from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.training.one_label.neighbours import nearest_certain, refined, uncertain_cases, vote
 from LiverMRISegLib.training.one_label.prototypes import MISSING, calibrate, class_prototypes, nearest_on, similarity
-from LiverMRISegLib.training.one_label.refine import RefineConfig, changed_share
+from LiverMRISegLib.training.one_label.refine import Mending, Predicted, RefineConfig, changed_share
 from LiverMRISegLib.training.one_label.rounds import OneLabelConfig, run
 from LiverMRISegLib.training.pseudo_term import PseudoTerm, PseudoTermConfig, pseudo_ramp
 from LiverMRISegLib.training.schedules import sigmoid_ramp
-from LiverMRISegLib.volume import reorient
+from LiverMRISegLib.volume import AxisChange, Volume, reorient
 from tiny_data import write_config, write_scan
 
 
@@ -240,3 +240,25 @@ def test_levels_lie_on_the_finest_ones_grid(data, tmp_path):
     for wrong in ((), (9,), (-1,)):
         with pytest.raises(UsageError, match="levels must be"):
             load_encoder(package, levels=wrong)
+
+
+@pytest.mark.parametrize("register", [False, True])
+@pytest.mark.parametrize("code", ["LPS", "RAS", "SLP", "AIR"])
+def test_neighbours_vote_in_the_orientation_of_the_case(data, tmp_path, code, register):
+    """The neighbour is the same patient, stored with axes flipped and permuted."""
+    image, truth = read_volume(tmp_path / "p1_T1WI.nii.gz"), read_labelmap(data[2]["p1"])
+    scans, found = [], []
+    for name, wanted in (("case", "LPS"), ("neighbour", code)):
+        write_volume(reorient(image, wanted), tmp_path / f"{name}.nii.gz")
+        write_volume(reorient(truth, wanted), tmp_path / f"{name}_label.nii.gz")
+        scans.append(Scan(name, "T1WI", tmp_path / f"{name}.nii.gz"))
+        geometry = reorient(image, wanted).geometry
+        unsure = np.full((2, 2, 2), float(name == "case"), np.float16)
+        nothing = AxisChange.between(wanted, wanted)
+        found.append(Predicted(tmp_path / f"{name}_label.nii.gz", unsure, nothing, geometry.shape, geometry))
+    write_volume(Volume(np.zeros_like(reorient(truth, "LPS").array), found[0].geometry), found[0].labels)
+    order = [found[1], found[1], found[0]]  # the first is the template
+    config = RefineConfig("case", neighbours=1, quantile=0.9, register=register)
+    mending = Mending([scans[1], scans[1], scans[0]], order, np.ones((3, 4)), config, 2)
+    expected = reorient(truth, "LPS").array
+    assert (mending.labels_of(2) == expected).mean() > (0.98 if register else 0.9999)

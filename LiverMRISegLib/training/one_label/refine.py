@@ -31,7 +31,7 @@ from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.training.one_label.neighbours import nearest_certain, refined, uncertain_cases, vote
-from LiverMRISegLib.volume import AxisChange, Volume
+from LiverMRISegLib.volume import AxisChange, Geometry, Volume
 
 logger = logging.getLogger(__name__)
 MODES = ("ignore", "case", "voxel", "none")
@@ -65,13 +65,15 @@ class RefineConfig:
 class Predicted:
     """What a network says of a case: a file of labels on the volume's grid, and entropy on the network's (float16).
 
-    A cohort's label maps would not fit into memory. `change` and `shape` lead from the network's grid to the volume's.
+    A cohort's label maps would not fit into memory. `change` and `shape` lead from the network's grid to the volume's,
+    which is `geometry`.
     """
 
     labels: Path
     entropy: np.ndarray
     change: AxisChange
     shape: tuple[int, int, int]
+    geometry: Geometry
 
     def read_labels(self) -> np.ndarray:
         """uint8 [Z, Y, X]."""
@@ -126,7 +128,7 @@ def refine(
     ]
     found[0] = replace(found[0], labels=scans[0].labels, entropy=np.zeros_like(found[0].entropy))
     vectors = np.stack([whole[case_name(scan)] for scan in scans])
-    mend = _Mending(scans, found, vectors, config, len(organs))
+    mend = Mending(scans, found, vectors, config, len(organs))
     return _write(mend, LabelSet.of(listed.name, [organ_named(o) for o in organs]), listed, output)
 
 
@@ -141,10 +143,10 @@ def _predict(scan: Scan, package: ModelPackage, engine: Engine, path: Path) -> P
     postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
     entropy = entr(softmax(logits, axis=0)).sum(axis=0).astype(np.float16)
-    return Predicted(path, entropy, prepared.change, shape)
+    return Predicted(path, entropy, prepared.change, shape, volume.geometry)
 
 
-class _Mending:
+class Mending:
     """Gives the mended labels of one case after another; who votes is read from disk."""
 
     def __init__(
@@ -165,22 +167,21 @@ class _Mending:
         if case not in self.voted:
             return own
         near, weights = nearest_certain(self.whole, case, self.uncertain, self.config.neighbours)
-        target, register = self.scans[case], self.config.register
-        theirs = [_brought(self.scans[n], self.found[n].read_labels(), target, register=register) for n in near]
+        theirs = [self._brought(int(neighbour), case) for neighbour in near]
         voted = vote(theirs, weights, own.shape, self.classes)
         if self.config.mode == "case":
             return voted
         return refined(own, voted, self.found[case].fine_entropy(), self.config.quantile)
 
-
-def _brought(scan: Scan, labels: np.ndarray, target: Scan, *, register: bool) -> np.ndarray:
-    """The labels of `scan` on the grid of `target`, if they are to be registered."""
-    if not register:
-        return labels
-    moving, fixed = read_volume(scan.image), read_volume(target.image)
-    labelmap = Volume(labels, moving.geometry, scan.patient)
-    warped: np.ndarray = warp_labels(labelmap, register_affine(moving, fixed), fixed).array.astype(np.uint8)
-    return warped
+    def _brought(self, neighbour: int, case: int) -> np.ndarray:
+        """A neighbour's labels in the case's orientation, or registered on its grid."""
+        labels, (own, target) = self.found[neighbour].read_labels(), (self.found[n].geometry for n in (neighbour, case))
+        if not self.config.register:
+            return AxisChange.between(own.orientation, target.orientation).apply(labels)
+        moving, fixed = (read_volume(self.scans[n].image) for n in (neighbour, case))
+        labelmap = Volume(labels, own, moving.name)
+        warped: np.ndarray = warp_labels(labelmap, register_affine(moving, fixed), fixed).array.astype(np.uint8)
+        return warped
 
 
 def changed_share(labelmap: np.ndarray, before: np.ndarray) -> float:
@@ -190,7 +191,7 @@ def changed_share(labelmap: np.ndarray, before: np.ndarray) -> float:
     return float((organs & (labelmap != before)).sum()) / foreground if foreground else 0.0
 
 
-def _write(mend: _Mending, labels: LabelSet, listed: Datalist, output: Path) -> float:
+def _write(mend: Mending, labels: LabelSet, listed: Datalist, output: Path) -> float:
     """The next datalist and what shows it; the mean share of the foreground that changed."""
     ranked, figures, changes = [], {}, []
     for case, (scan, predicted) in enumerate(zip(mend.scans, mend.found, strict=True)):
