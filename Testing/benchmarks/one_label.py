@@ -93,7 +93,7 @@ def one_label(study: Study, folder: Path) -> list[OneLabelRow]:
             output=run_folder / "round_0" / "labels", **(first or {}),
         )  # fmt: skip
         common = {**study.common, "data": replace(data, datalists=(labels.output / "datalist.json",))}
-        settings = {"optimizer": OptimizerConfig(), "template": study.template, "tolerance": 0.0, **common}
+        settings = {"optimizer": OptimizerConfig(), "tolerance": 0.0, **common}
         return OneLabelRow(name, labels, OneLabelConfig(**{**settings, "run_folder": run_folder, **changes}))
 
     own = str(run_folder_of("supervised", folder) / "model")

@@ -39,7 +39,7 @@ def run_rounds(row: OneLabelRow, lists: Datalist, tests: Sequence[Scan], labels:
     first_labels.run(row.first)
     run(config)
     kept = kept_labels(labels, config.data.organs)
-    others = [s for s in lists.scans if s.split == "train" and s.patient != config.template]
+    others = [s for s in lists.scans if s.split == "train" and s.patient != row.first.template]
     for folder in rounds_of(config.run_folder):
         if not (folder / "pseudo.json").exists():
             found = [_dice(scan, lists, folder / "labels", config.data.organs) for scan in others]

@@ -148,6 +148,23 @@ def test_first_labels_come_from_the_template_alone(data, tmp_path):
         first_labels.run(replace(config, template="p1"))
 
 
+def test_of_the_templates_patient_only_the_labelled_scan_is_true(data, tmp_path):
+    listed, model, _ = data
+    image, _ = write_scan(tmp_path, "p0", "DWI", 7)
+    scans = [Scan("p0", "DWI", image), *read_datalist(listed).scans[::-1]]
+    write_datalist(replace(read_datalist(listed), scans=scans), listed)
+    settings = {"encoder": model, "levels": (1,), "cache": tmp_path / "cache", "output": tmp_path / "first"}
+    made = first_labels.run(FirstLabelsConfig((listed,), template="p0", **settings))
+    assert (read_datalist(made).scans[0].patient, read_datalist(made).scans[0].sequence) == ("p0", "T1WI")
+    config = read_config(OneLabelConfig, write_config(tmp_path, made))
+    config = replace(config, run_folder=tmp_path / "run", rounds=1, data=replace(config.data, organs=("liver",)))
+    run(replace(config, loop=replace(config.loop, steps=2), refinement=RefineConfig(neighbours=2)))
+    provenance = ModelPackage.load(tmp_path / "run/model").spec.provenance[0]
+    assert (provenance["labelled scans"], provenance["unlabelled scans"]) == (1, 5)
+    truth = read_labelmap(listed.parent / "p0_T1WI_label.nii.gz").array == 1
+    assert np.array_equal(read_labelmap(tmp_path / "run/round_1/labels/p0_T1WI.nii.gz").array == 1, truth)
+
+
 @pytest.mark.parametrize(
     ("specialist", "mode"),
     [
@@ -165,7 +182,7 @@ def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
                           output=tmp_path / "first")
     )  # fmt: skip
     config = replace(
-        read_config(OneLabelConfig, write_config(tmp_path, made)), run_folder=tmp_path / "run", template="p0",
+        read_config(OneLabelConfig, write_config(tmp_path, made)), run_folder=tmp_path / "run",
         specialist=specialist, rounds=1, tolerance=0.0, refinement=RefineConfig(mode, neighbours=2, quantile=0.5),
     )  # fmt: skip
     config = replace(config, loop=replace(config.loop, steps=4))
@@ -189,7 +206,7 @@ def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
 def test_rounds_need_first_labels(data, tmp_path):
     config = read_config(OneLabelConfig, write_config(tmp_path, data[0]))
     with pytest.raises(UsageError, match=r"features\.npz"):
-        run(replace(config, run_folder=tmp_path / "run", template="p0"))
+        run(replace(config, run_folder=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
 
 

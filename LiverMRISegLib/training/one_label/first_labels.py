@@ -45,12 +45,12 @@ WHOLE = "features.npz"
 class FirstLabelsConfig:
     """Config of `scripts/train/first_labels.py`.
 
-    `template`: the patient whose labels are known; labels of others are never read. `encoder`: a package of a STU-Net
-    (by default the shipped model's) or of SAM-Med3D, and of a STU-Net the `levels` of resolution (0 is the finest).
-    `smooth`: likeness is interpolated between the features; the paper repeats the nearest. `calibrate`: scores are
-    shifted so that the template's organs come out best, and `certainty`: labels less certain than this on the template
-    are left open; the paper has neither (false and 0). `cache`: folder of features, shared by
-    runs. `output`: gets the label maps, datalist.json, cases.csv, cases.png and features.npz.
+    `template`: the patient whose first labelled scan teaches; no other labels are ever read. `encoder`: a package of a
+    STU-Net (by default the shipped model's) or of SAM-Med3D, and of a STU-Net the `levels` of resolution (0 is the
+    finest). `smooth`: likeness is interpolated between the features; the paper repeats the nearest. `calibrate`: scores
+    are shifted so that the template's organs come out best, and `certainty`: labels less certain than this on the
+    template are left open; the paper has neither (false and 0). `cache`: folder of features, shared by runs. `output`:
+    gets the label maps, datalist.json, cases.csv, cases.png and features.npz.
     """
 
     datalists: tuple[Path, ...] = ()
@@ -68,7 +68,10 @@ class FirstLabelsConfig:
 
 
 def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Path:
-    """Label all scans by the template's prototypes, unless the output holds these labels already; their datalist.
+    """Label all scans by the template's prototypes, unless the output holds these labels already.
+
+    Returns:
+        Their datalist; its first scan is the template with its true labels.
 
     Args:
         config: of the stage.
@@ -81,10 +84,11 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     """
     encoder = encoder or load_encoder(load_model(config.encoder), config.device, config.levels)
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
-    template = next((listed for listed in scans if listed[1].patient == config.template), None)
+    template = next((each for each in scans if each[1].patient == config.template and each[1].labels), None)
     if template is None or template[1].labels is None:
         where = ", ".join(map(str, config.datalists))
         raise UsageError(f"template '{config.template}' is no patient with labels in {where}")
+    scans.sort(key=lambda each: each is not template)
     settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate} {config.certainty}", *config.organs]
     images = [f"{case_name(scan)} {hash_of(scan.image)}" for _, scan in scans]
     claim_output(config.output, [encoder.fingerprint, hash_of(template[1].labels), *settings, *images])

@@ -90,15 +90,14 @@ class Predicted:
 
 
 def refine(
-    model: Path, before: Path, template: str, whole: Mapping[str, np.ndarray], config: RefineConfig, output: Path,
+    model: Path, before: Path, whole: Mapping[str, np.ndarray], config: RefineConfig, output: Path,
     device: str = "auto",
 ) -> float:  # fmt: skip
     """Label the scans of datalist `before` by `model`, mend what is uncertain, write the next datalist to `output`.
 
     Args:
         model: the package that a round trained.
-        before: the datalist of the round before.
-        template: the patient whose labels are true and stay.
+        before: the datalist of the round before; the labels of its first scan, the template, are true and stay.
         whole: the feature of every case as a whole, by `case_name`.
         config: the refinement.
         output: gets label maps, datalist.json, cases.csv, cases.png.
@@ -111,7 +110,7 @@ def refine(
         InputError: a case without feature.
     """
     listed = read_datalist(before)
-    scans = sorted(listed.scans, key=lambda scan: scan.patient != template)
+    scans = list(listed.scans)
     missing = [case_name(scan) for scan in scans if case_name(scan) not in whole]
     if missing:
         raise InputError(f"{before}: no features of {missing[0]}; make the first labels of these scans")
@@ -119,8 +118,8 @@ def refine(
     claim_output(output, [package.fingerprint, str(config)])
     organs = [organ.name for organ in package.spec.labels.organs]
     engine = load_engine(package, device)
-    if scans[0].patient != template or scans[0].labels is None:
-        raise UsageError(f"{before}: the template {template} has no labels")
+    if scans[0].labels is None:
+        raise UsageError(f"{before}: the first scan, the template, has no labels")
     (output / _OWN).mkdir(exist_ok=True)
     found = [
         _predict(scan, package, engine, labelmap_of(scan, output / _OWN))

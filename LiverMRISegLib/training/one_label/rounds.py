@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from LiverMRISegLib.data.datalist import read_datalist
 from LiverMRISegLib.data.pools import PoolConfig
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.atomic import atomic_write_text
@@ -43,13 +44,12 @@ _FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.work
 class OneLabelConfig(StageConfig):
     """Config of `scripts/train/one_label.py`.
 
-    `data.datalists`: the one that `first_labels` wrote, beside its features.npz. `template`: the patient whose labels
-    in it are true. `specialist`: "mean teacher", "uncertainty-aware mean teacher" or "cross pseudo supervision".
+    `data.datalists`: the one that `first_labels` wrote, beside its features.npz; its first scan is the template.
+    `specialist`: "mean teacher", "uncertainty-aware mean teacher" or "cross pseudo supervision".
     `rounds`: at most; fewer if less than `tolerance` of the labels' foreground changed in one. The paper keeps each
     round's best weights by a validation split; with one label there is none, so the last count (ours).
     """
 
-    template: str = ""
     specialist: str = "mean teacher"
     rounds: int = 3
     tolerance: float = 0.01
@@ -126,7 +126,7 @@ def _label(config: OneLabelConfig, number: int, labels: Sequence[Path]) -> None:
     with np.load(labels[0] / WHOLE) as stored:
         whole = dict(stored)
     model, before = folder / f"round_{number}" / "training" / "model", labels[-2] / "datalist.json"
-    changed = refine(model, before, config.template, whole, config.refinement, labels[-1])
+    changed = refine(model, before, whole, config.refinement, labels[-1])
     logger.info("round %d changed %.1f %% of the labels", number, 100 * changed)
     write_development(folder, labels)
     done = [*_finished(folder), Round(number, changed)]
@@ -139,10 +139,11 @@ def _labels(folder: Path, number: int) -> Path:
 
 def _train(config: OneLabelConfig, labels: Path, run_folder: Path) -> None:
     """A network from scratch on the template and on the pseudo labels of the round before."""
+    template = read_datalist(labels).scans[0]
     data = replace(
         config.data,
         datalists=(labels,),
-        labelled=PoolConfig(patients=(config.template,)),
+        labelled=PoolConfig(patients=(template.patient,), sequences=(template.sequence,)),
         unlabelled=PoolConfig(),
         pseudo_labels=True,
     )

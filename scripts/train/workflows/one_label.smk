@@ -48,7 +48,6 @@ rule rounds:
             "--data.datalists", input[0],
             "--data.organs", *config["organs"],
             "--data.cache", OUTPUT / "cache",
-            "--template", config["template"],
             "--specialist", config["specialist"],
             "--refinement.mode", config["refinement"],
             "--rounds", config["rounds"],
