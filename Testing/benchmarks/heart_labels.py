@@ -6,8 +6,6 @@ weights count. Several processes may share the work: each takes the rows that it
 
 from __future__ import annotations
 
-import argparse
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,7 @@ from LiverMRISegLib.training.bidirectional_copy_paste import CopyPasteConfig
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.stage import DataConfig
-from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, supervised
+from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, parser_of, supervised
 
 _LABELS = LabelSet.of("left atrium", [LEFT_ATRIUM])
 
@@ -81,14 +79,7 @@ def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Ro
 
 def main() -> None:
     """Run the rows asked for and show the table of all that are done."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--work", type=Path, default=Path("runs/heart"))
-    parser.add_argument("--rows", nargs="*", default=[], help="names of the rows to run (all)")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__, "runs/heart", 2000).parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
     lists = datalist(arguments.data)

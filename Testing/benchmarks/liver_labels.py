@@ -7,8 +7,6 @@ liver-t2-cps beside the runs.
 
 from __future__ import annotations
 
-import argparse
-import logging
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +22,7 @@ from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.stage import DataConfig, PaintedConfig
-from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, supervised, untrained
+from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, parser_of, supervised, untrained
 
 _NUMBERS = ("01", "02", "03", "05", "08", "10", "13", "15", "19", "20")
 _LABELLED = ("mr_01", "mr_02")
@@ -85,14 +83,7 @@ def rows(lists: Path, painted: PaintedConfig, work: Path, steps: int, seed: int)
 
 def main() -> None:
     """Run the rows asked for, show the table of all that are done, and keep the best row's package."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--work", type=Path, default=Path("runs/liver"))
-    parser.add_argument("--rows", nargs="*", default=[], help="names of the rows to run (all)")
-    parser.add_argument("--steps", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__, "runs/liver", 2000).parse_args()
     work: Path = arguments.work
     work.mkdir(parents=True, exist_ok=True)
     lists = datalist(arguments.data)

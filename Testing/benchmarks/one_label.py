@@ -7,8 +7,6 @@ count.
 
 from __future__ import annotations
 
-import argparse
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +23,7 @@ from LiverMRISegLib.training.one_label.refine import RefineConfig
 from LiverMRISegLib.training.one_label.rounds import OneLabelConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from one_label_rounds import OneLabelRow, rounds_table, run_rounds
-from study import Row, cross_pseudo, mean_teacher, run_folder_of, run_row, supervised, table
+from study import Row, cross_pseudo, mean_teacher, parser_of, run_folder_of, run_row, supervised, table
 
 
 @dataclass(frozen=True)
@@ -116,15 +114,10 @@ def one_label(study: Study, folder: Path) -> list[OneLabelRow]:
 
 def main() -> None:
     """Run the rows asked for and show the tables of all that are done."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_of(__doc__, "runs/one_label", 1000)
     parser.add_argument("study", choices=STUDIES)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--rows", nargs="*", default=[], help="names of the rows to run (all)")
-    parser.add_argument("--steps", type=int, default=1000)
-    parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    work = Path("runs/one_label") / arguments.study
+    work: Path = arguments.work / arguments.study
     work.mkdir(parents=True, exist_ok=True)
     study = STUDIES[arguments.study](arguments.data, work, arguments.steps, arguments.seed)
     write_datalist(study.lists, work / "datalist.json")

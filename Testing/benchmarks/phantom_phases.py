@@ -6,8 +6,6 @@ cross pseudo supervision, unlabelled volumes of all sequences, inverted contrast
 
 from __future__ import annotations
 
-import argparse
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +24,7 @@ from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.stage import DataConfig, PaintedConfig
 from LiverMRISegLib.volume import Volume
-from study import Row, cross_pseudo, main_of, supervised
+from study import Row, cross_pseudo, main_of, parser_of, supervised
 
 _PHASES = (Sequence.T1WI, Sequence.T2WI, Sequence.DWI, Sequence.GED4)
 _TRAINING, _TESTING = 8, 4  # patients per vendor
@@ -123,13 +121,7 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
 
 def main() -> None:
     """Run the rows asked for and show the table of all that are done."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("runs/phantom"))
-    parser.add_argument("--rows", nargs="*", default=[], help="names of the rows to run (all)")
-    parser.add_argument("--steps", type=int, default=700)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
+    arguments = parser_of(__doc__, "runs/phantom", 700).parse_args()
     work: Path = arguments.work
     lists = make_data(work.absolute() / "data")
     folder = work / f"steps_{arguments.steps}_seed_{arguments.seed}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -38,6 +39,18 @@ from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 SCORES = "scores.json"
+
+
+def parser_of(description: str | None, work: str, steps: int) -> argparse.ArgumentParser:
+    """The command line that the studies share, with logging turned on."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path(work))
+    parser.add_argument("--rows", nargs="*", default=[], help="names of the rows to run (all)")
+    parser.add_argument("--steps", type=int, default=steps)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
 
 
 @dataclass(frozen=True)
