@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib import __version__
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import DeviceMemoryError, ModelError, UsageError
 from LiverMRISegLib.inference import quality
 from LiverMRISegLib.inference.assembly import labels_on_grid, nearest_labels_on_grid
@@ -160,11 +160,7 @@ class Segmenter:
         own = self.package.spec.labels
         if organs is None:
             return own
-        chosen = [organ_named(name) for name in organs]
-        for organ in chosen:
-            if organ not in own.organs:
-                name = self.package.spec.name
-                raise UsageError(f"model {name} has no '{organ.name}'; it has: {', '.join(self.organs)}")
+        chosen = [own.named(name) for name in organs]
         return LabelSet(own.name, {value: organ for value, organ in own.items() if organ in chosen})
 
     def _provenance(self, clock: _Clock, tta: bool) -> dict[str, Any]:
