@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverMRISegLib.commands.console import Progress, add_common_options, note, say, say_json, table
+from LiverMRISegLib.commands.console import Progress, add_common_options, names, note, say, say_json, table
 from LiverMRISegLib.commands.plan import FORMATS, Case, Plan, plan_cases
 from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, UsageError
 
@@ -75,11 +75,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout instead of tables")
     add_common_options(parser)
     parser.set_defaults(run=run)
-
-
-def names(text: str) -> list[str]:
-    """The parts of a comma-separated list."""
-    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
