@@ -98,18 +98,17 @@ def _spec(
     folds: list[str],
 ) -> ModelSpec:
     trainer, chosen = _trainer_and_configuration(source, first)
+    with _naming(source / _DATASET):
+        modality, labels = modality_of(dataset), labels_of(dataset, name)
     with _naming(source / _PLANS):
         configuration = configuration_named(plans, chosen)
         check_supported(configuration, chosen)
         network, kwargs = network_of(configuration)
-    with _naming(source / _DATASET):
-        modality, labels = modality_of(dataset), labels_of(dataset, name)
-    channels = {"in_channels": 1, "out_channels": len(labels) + 1}
-    with _naming(source / _PLANS):
         preparation = preparation_of(plans, configuration)
         z, y, x = (int(size) for size in configuration["patch_size"])
         mirrored = tuple(int(axis) for axis in first.get("inference_allowed_mirroring_axes") or ())
         inference = InferenceSpec((z, y, x), mirror_axes=mirrored, scheme=NNUNET)
+    channels = {"in_channels": 1, "out_channels": len(labels) + 1}
     origin = {"dataset": str(plans.get("dataset_name", "")), "plans": str(plans.get("plans_name", ""))}
     return ModelSpec(
         name=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,52 +20,69 @@ INTENSITY = {"mean": 180.0, "median": 170.0, "std": 90.0, "min": 0.0, "max": 900
 OPTIONS = {"is_seg": False, "order_z": 0, "force_separate_z": None}
 
 
-def network(kind: str, features: Sequence[int], classes: int, seed: int = 0) -> nn.Module:
-    """PlainConvUNet or ResidualEncoderUNet of random weights, as nnU-Net builds it for training."""
-    torch.manual_seed(seed)
-    plain, stages = kind == "PlainConvUNet", len(features)
-    blocks = [2] * stages if plain else [1, *[2] * (stages - 1)]
-    made = (PlainConvUNet if plain else ResidualEncoderUNet)(
-        1, stages, list(features), nn.Conv3d, KERNELS, STRIDES, blocks, classes, [2 if plain else 1] * (stages - 1),
-        conv_bias=True, norm_op=nn.InstanceNorm3d, norm_op_kwargs={"eps": 1e-5, "affine": True},
-        nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True}, deep_supervision=False,
-    )  # fmt: skip
-    made.apply(made.initialize)
-    return made
+@dataclass(frozen=True)
+class Design:
+    """A network of nnU-Net by the numbers of its plan, per stage, finest first."""
 
+    kind: str
+    features: Sequence[int]
+    strides: Sequence[Sequence[int]] = field(default_factory=lambda: STRIDES)
+    kernels: Sequence[Sequence[int]] = field(default_factory=lambda: KERNELS)
+    residual_blocks: Sequence[int] = (1, 2, 2)
 
-def architecture(kind: str, features: Sequence[int]) -> dict[str, Any]:
-    """The new way of plans.json to describe `network`."""
-    plain, stages = kind == "PlainConvUNet", len(features)
-    return {
-        "network_class_name": f"dynamic_network_architectures.architectures.unet.{kind}",
-        "arch_kwargs": {
-            "n_stages": stages, "features_per_stage": list(features), "conv_op": "torch.nn.modules.conv.Conv3d",
-            "kernel_sizes": KERNELS, "strides": STRIDES,
-            "n_conv_per_stage" if plain else "n_blocks_per_stage": [2] * stages if plain else [1, *[2] * (stages - 1)],
-            "n_conv_per_stage_decoder": [2 if plain else 1] * (stages - 1), "conv_bias": True,
-            "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d", "norm_op_kwargs": {"eps": 1e-05, "affine": True},
-            "dropout_op": None, "dropout_op_kwargs": None,
-            "nonlin": "torch.nn.LeakyReLU", "nonlin_kwargs": {"inplace": True},
-        },
-        "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
-    }  # fmt: skip
+    @property
+    def is_plain(self) -> bool:
+        return self.kind == "PlainConvUNet"
 
+    @property
+    def blocks(self) -> list[int]:
+        """Convolutions of a plain encoder's stages, residual blocks of the other's."""
+        return [2] * len(self.features) if self.is_plain else list(self.residual_blocks)
 
-def old_architecture(kind: str, features: Sequence[int]) -> dict[str, Any]:
-    """The same in the old way: keys of the configuration itself."""
-    plain, stages = kind == "PlainConvUNet", len(features)
-    return {
-        "UNet_class_name": kind, "UNet_base_num_features": features[0], "unet_max_num_features": max(features),
-        "n_conv_per_stage_encoder": [2] * stages if plain else [1, *[2] * (stages - 1)],
-        "n_conv_per_stage_decoder": [2 if plain else 1] * (stages - 1), "num_pool_per_axis": [1, 2, 2],
-        "pool_op_kernel_sizes": STRIDES, "conv_kernel_sizes": KERNELS,
-    }  # fmt: skip
+    @property
+    def in_decoder(self) -> list[int]:
+        """Convolutions of the decoder's stages."""
+        return [2 if self.is_plain else 1] * (len(self.features) - 1)
+
+    def network(self, classes: int, seed: int = 0) -> nn.Module:
+        """Of random weights, as nnU-Net builds it."""
+        torch.manual_seed(seed)
+        made = (PlainConvUNet if self.is_plain else ResidualEncoderUNet)(
+            1, len(self.features), list(self.features), nn.Conv3d, self.kernels, self.strides, self.blocks, classes,
+            self.in_decoder, conv_bias=True, norm_op=nn.InstanceNorm3d, norm_op_kwargs={"eps": 1e-5, "affine": True},
+            nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True}, deep_supervision=False,
+        )  # fmt: skip
+        made.apply(made.initialize)
+        return made
+
+    def plan(self) -> dict[str, Any]:
+        """The new way of plans.json to describe it."""
+        return {
+            "network_class_name": f"dynamic_network_architectures.architectures.unet.{self.kind}",
+            "arch_kwargs": {
+                "n_stages": len(self.features), "features_per_stage": list(self.features),
+                "conv_op": "torch.nn.modules.conv.Conv3d", "kernel_sizes": self.kernels, "strides": self.strides,
+                "n_conv_per_stage" if self.is_plain else "n_blocks_per_stage": self.blocks,
+                "n_conv_per_stage_decoder": self.in_decoder, "conv_bias": True,
+                "norm_op": "torch.nn.modules.instancenorm.InstanceNorm3d",
+                "norm_op_kwargs": {"eps": 1e-05, "affine": True}, "dropout_op": None, "dropout_op_kwargs": None,
+                "nonlin": "torch.nn.LeakyReLU", "nonlin_kwargs": {"inplace": True},
+            },
+            "_kw_requires_import": ["conv_op", "norm_op", "dropout_op", "nonlin"],
+        }  # fmt: skip
+
+    def old_plan(self) -> dict[str, Any]:
+        """The same in the old way: keys of the configuration itself."""
+        return {
+            "UNet_class_name": self.kind, "UNet_base_num_features": self.features[0],
+            "unet_max_num_features": max(self.features), "n_conv_per_stage_encoder": self.blocks,
+            "n_conv_per_stage_decoder": self.in_decoder, "num_pool_per_axis": [1, 2, 2],
+            "pool_op_kernel_sizes": self.strides, "conv_kernel_sizes": self.kernels,
+        }  # fmt: skip
 
 
 def configuration(
-    kind: str,
-    features: Sequence[int],
+    design: Design,
     spacing: Sequence[float],
     patch: Sequence[int],
     *,
@@ -85,7 +103,7 @@ def configuration(
         "data_identifier": "nnUNetPlans_3d_fullres", "preprocessor_name": "DefaultPreprocessor", "batch_size": 2,
         "patch_size": list(patch), "median_image_size_in_voxels": [40.0, 100.0, 100.0], "spacing": list(spacing),
         "normalization_schemes": [normalisation], "use_mask_for_norm": [masked], "batch_dice": False,
-        "architecture": architecture(kind, features), **resampling, **changes,
+        "architecture": design.plan(), **resampling, **changes,
     }  # fmt: skip
 
 

@@ -11,6 +11,8 @@ from conftest import as_rows, oblique_directions
 from LiverMRISegLib import cli
 from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LIVER, RIGHT_KIDNEY
 from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.inference.engines.openvino_engine import OpenVinoEngine
+from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models import catalog
@@ -24,11 +26,11 @@ KINDS = pytest.mark.parametrize("kind", ["PlainConvUNet", "ResidualEncoderUNet"]
 
 
 def network(kind="PlainConvUNet", seed=0):
-    return made.network(kind, FEATURES, len(LABELS) + 1, seed)
+    return made.Design(kind, FEATURES).network(len(LABELS) + 1, seed)
 
 
 def plan(kind="PlainConvUNet", **changes):
-    return made.plans({"3d_fullres": {**made.configuration(kind, FEATURES, SPACING, PATCH), **changes}})
+    return made.plans({"3d_fullres": {**made.configuration(made.Design(kind, FEATURES), SPACING, PATCH), **changes}})
 
 
 def write(folder, *, plans=None, labels=LABELS, seeds=(0,), kind="PlainConvUNet", more=None, data=None, **names):
@@ -51,13 +53,13 @@ def expected(array, networks, flips=((),)) -> np.ndarray:
     return logits[0].argmax(0).numpy()
 
 
+@pytest.mark.parametrize("engine", [TorchEngine, OpenVinoEngine])
 @KINDS
-def test_the_network_is_the_same(kind, tmp_path):
-    path = import_nnunet(write(tmp_path, kind=kind), "n", tmp_path / "models")
-    package = ModelPackage.load(path)
+def test_the_network_is_the_same(kind, engine, tmp_path):
+    package = ModelPackage.load(import_nnunet(write(tmp_path, kind=kind), "n", tmp_path / "models"))
     package.verify()
-    scan = volume()
-    labelmap = Segmenter.load(path, "cpu").segment(scan).labelmap
+    scan, made_by = volume(), engine(package) if engine is OpenVinoEngine else engine(package, "cpu")
+    labelmap = Segmenter(package, made_by).segment(scan).labelmap
     assert np.array_equal(labelmap, expected(scan.array, [network(kind)]))
     assert len(np.unique(labelmap)) > 1
 
@@ -123,7 +125,7 @@ def test_names_values_and_colours_survive(tmp_path):
 
 def test_two_names_of_one_organ_and_many_structures(tmp_path):
     labels = {"liver": 1, "Liver": 2, "esophagus": 3, **{f"rib {n}": n for n in range(4, 40)}, "ignore": 40}
-    weights = made.network("PlainConvUNet", FEATURES, 40).state_dict()
+    weights = made.Design("PlainConvUNet", FEATURES).network(40).state_dict()
     folder = made.write_folder(tmp_path, plan(), made.dataset(labels), {"fold_0": made.checkpoint(weights)})
     found = ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).spec.labels
     assert [found[1].name, found[2].name, found[3].name] == ["liver", "Liver (2)", "oesophagus"]
@@ -132,9 +134,9 @@ def test_two_names_of_one_organ_and_many_structures(tmp_path):
 
 
 def test_the_specification(tmp_path):
-    changes = {"normalisation": "CTNormalization"}
-    plans = made.plans({"3d_fullres": made.configuration("PlainConvUNet", FEATURES, SPACING, PATCH, **changes)},
-                       transpose=(2, 0, 1))  # fmt: skip
+    design = made.Design("PlainConvUNet", FEATURES)
+    whole = made.configuration(design, SPACING, PATCH, normalisation="CTNormalization")
+    plans = made.plans({"3d_fullres": whole}, transpose=(2, 0, 1))
     folder = write(tmp_path, plans=plans, data={"channel_names": {"0": "CT"}})
     spec = ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).spec
     assert (spec.modality, spec.preparation.normalisation, spec.preparation.transpose) == ("CT", "ct", (2, 0, 1))
@@ -148,9 +150,9 @@ def test_the_specification(tmp_path):
 
 @KINDS
 def test_old_plans_and_inherited_configurations(kind, tmp_path):
-    whole = made.configuration(kind, FEATURES, SPACING, PATCH)
+    whole = made.configuration(made.Design(kind, FEATURES), SPACING, PATCH)
     del whole["architecture"]
-    lowres = {**whole, **made.old_architecture(kind, FEATURES), "spacing": [9.0, 9.0, 9.0]}
+    lowres = {**whole, **made.Design(kind, FEATURES).old_plan(), "spacing": [9.0, 9.0, 9.0]}
     configurations = {"3d_lowres": lowres, "middle": {"inherits_from": "3d_lowres", "spacing": SPACING},
                       "3d_fullres": {"inherits_from": "middle", "batch_size": 7}}  # fmt: skip
     folder = write(tmp_path, kind=kind, plans=made.plans(configurations))
@@ -163,8 +165,8 @@ def test_old_plans_and_inherited_configurations(kind, tmp_path):
 
 def test_configuration_is_the_checkpoints_else_the_folders(tmp_path):
     two = made.plans({
-        "3d_lowres": made.configuration("PlainConvUNet", FEATURES, [9.0] * 3, PATCH),
-        "3d_fullres": made.configuration("PlainConvUNet", FEATURES, SPACING, PATCH),
+        "3d_lowres": made.configuration(made.Design("PlainConvUNet", FEATURES), [9.0] * 3, PATCH),
+        "3d_fullres": made.configuration(made.Design("PlainConvUNet", FEATURES), SPACING, PATCH),
     })  # fmt: skip
     for number, (name, more, spacing) in enumerate([
         ("nnUNetTrainer__nnUNetPlans__3d_lowres", {}, 4.0),
