@@ -102,7 +102,7 @@ def _spec(
         modality, labels = modality_of(dataset), labels_of(dataset, name)
     with _naming(source / _PLANS):
         configuration = configuration_named(plans, chosen)
-        check_supported(configuration, chosen)
+        check_supported(plans, configuration, chosen)
         network, kwargs = network_of(configuration)
         preparation = preparation_of(plans, configuration)
         z, y, x = (int(size) for size in configuration["patch_size"])

@@ -51,8 +51,11 @@ def configuration_named(plans: Mapping[str, Any], name: str, seen: tuple[str, ..
     return {**configuration_named(plans, parent, (*seen, name)), **own} if parent else own
 
 
-def check_supported(configuration: Mapping[str, Any], name: str) -> None:
-    """ModelError for kinds of models that cannot be run here."""
+def check_supported(plans: Mapping[str, Any], configuration: Mapping[str, Any], name: str) -> None:
+    """ModelError for kinds of models that cannot be run here; `configuration` is that of `name`."""
+    manager = plans.get("label_manager", "LabelManager")
+    if manager != "LabelManager":
+        raise ModelError(f"its labels are made by {manager}; only nnU-Net's LabelManager is supported")
     if configuration.get("previous_stage"):
         raise ModelError(
             f"'{name}' is the second stage of a cascade, which needs the result of another model and is not supported; "

@@ -274,6 +274,7 @@ def test_data_sets_that_are_refused(changes, words, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
+        ({"label_manager": "MyLabels"}, "made by MyLabels"),
         ({"image_reader_writer": "NaturalImage2DIO"}, "read by NaturalImage2DIO"),
         ({"transpose_backward": [2, 1, 0]}, "does not undo"),
         ({"configurations": {"2d": {}}}, "has no configuration '3d_fullres'; it has: 2d"),
