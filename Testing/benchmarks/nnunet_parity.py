@@ -57,6 +57,7 @@ class Model:
     masked: bool = False
     folds: int = 1
     transpose: tuple[int, int, int] = (0, 1, 2)
+    reader: str = "SimpleITKIO"
 
     @property
     def plans(self) -> dict:
@@ -64,7 +65,7 @@ class Model:
         made = configuration(
             Design(self.kind, FEATURES), self.spacing, self.patch, normalisation=self.normalisation, masked=self.masked
         )
-        return plans({"3d_fullres": made}, self.transpose)
+        return plans({"3d_fullres": made}, self.transpose, image_reader_writer=self.reader)
 
 
 MODELS = (
@@ -72,9 +73,10 @@ MODELS = (
     Model("res-enc, 5 mm, MR", "ResidualEncoderUNet", (5, 5, 5), (24, 32, 40), "ZScoreNormalization", folds=3),
     Model("plain, 10x3x3, masked", "PlainConvUNet", (10, 3, 3), (12, 40, 48), "ZScoreNormalization", masked=True),
     Model("res-enc, 10x3x3, CT", "ResidualEncoderUNet", (10, 3, 3), (12, 40, 48), "CTNormalization"),
-    Model("plain, axes 1 0 2", "PlainConvUNet", (3, 10, 3), (40, 12, 48), "ZScoreNormalization", transpose=(1, 0, 2)),
-    Model("res-enc, axes 2 0 1", "ResidualEncoderUNet", (5, 6, 5), (40, 24, 32), "RescaleTo01Normalization",
-          transpose=(2, 0, 1)),
+    Model("plain, axes 1 0 2", "PlainConvUNet", (3, 10, 3), (40, 12, 48), "ZScoreNormalization", transpose=(1, 0, 2),
+          reader="NibabelIO"),
+    Model("res-enc, axes 2 0 1, RAS", "ResidualEncoderUNet", (5, 6, 5), (40, 24, 32), "RescaleTo01Normalization",
+          transpose=(2, 0, 1), reader="NibabelIOWithReorient"),
 )  # fmt: skip
 
 
@@ -113,22 +115,28 @@ def _turned(volume: Volume) -> Volume:
     return resample(volume, grid)
 
 
-def trained(model: Model, seed: int) -> dict[str, torch.Tensor]:
-    """The state of a small network after some hundred steps on prepared phantoms."""
-    net = Design(model.kind, FEATURES).network(len(NAMES) + 1, seed)
+def trained(model: Model) -> list[dict[str, torch.Tensor]]:
+    """The states of a small network after some hundred steps on prepared phantoms; each further fold trains on."""
+    net = Design(model.kind, FEATURES).network(len(NAMES) + 1)
     spec = preparation_of(model.plans, model.plans["configurations"]["3d_fullres"])
     cases = [_prepared(*phantom(patient), spec) for patient in range(PATIENTS)]
-    random = np.random.default_rng(seed)
+    states = []
+    for fold in range(model.folds):
+        _train(net, cases, model.patch, STEPS if fold == 0 else STEPS // 4, np.random.default_rng(fold))
+        states.append({name: tensor.clone() for name, tensor in net.state_dict().items()})
+    return states
+
+
+def _train(net: torch.nn.Module, cases: list, patch: Sequence[int], steps: int, random: np.random.Generator) -> None:
     optimizer = torch.optim.AdamW(net.parameters(), 3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, STEPS)
-    for _ in range(STEPS):
-        image, labels = _patch(*cases[random.integers(len(cases))], model.patch, random)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
+    for _ in range(steps):
+        image, labels = _patch(*cases[random.integers(len(cases))], patch, random)
         loss = torch.nn.functional.cross_entropy(net(image), labels, torch.tensor([1.0, 2, 4, 4]))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
-    return net.state_dict()
 
 
 def _prepared(image: Volume, labels: Volume, spec: object) -> tuple[np.ndarray, np.ndarray]:
@@ -152,7 +160,7 @@ def write_models(folder: Path) -> dict[Model, Path]:
     found = {}
     for model in MODELS:
         start = time.perf_counter()
-        folds = {f"fold_{fold}": checkpoint(trained(model, fold)) for fold in range(model.folds)}
+        folds = {f"fold_{fold}": checkpoint(state) for fold, state in enumerate(trained(model))}
         found[model] = write_folder(folder / model.name.replace(" ", "_"), model.plans, dataset(NAMES), folds)
         print(f"trained {model.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     return found
@@ -222,7 +230,7 @@ def compare(folder: Path, model: Model, source: Path, files: dict[str, Path]) ->
             found = dice(ours, theirs)
             scores += found
             print(
-                f"{model.name:22s} {model.folds:5d} {'yes' if mirror else 'no':>6s} {name:9s} "
+                f"{model.name:24s} {model.folds:5d} {'yes' if mirror else 'no':>6s} {name:9s} "
                 f"{' '.join(f'{d:8.6f}' for d in found)} {int(differ.sum()):7d} {on_outline(theirs, differ):8d} "
                 f"{int((ours != wide).sum()):8d} {int((theirs > 0).sum()):9d}",
                 flush=True,
@@ -240,7 +248,7 @@ def main() -> None:
         models = write_models(folder)
         reference(folder, models, files)
         print(
-            f"{'model':22s} folds mirror input     {'liver':8s} {'kidney':8s} {'spleen':8s} {'differ':>7s} "
+            f"{'model':24s} folds mirror input     {'liver':8s} {'kidney':8s} {'spleen':8s} {'differ':>7s} "
             f"{'outline':>8s} {'32 bits':>8s} {'labelled':>9s}"
         )
         scores = [score for model, path in models.items() for score in compare(folder, model, path, files)]

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 for _variable in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
@@ -30,7 +30,7 @@ def wide_sums(enabled: bool) -> Iterator[None]:
     half, gaussian = torch.half, predictor.compute_gaussian
     if enabled:
         torch.half = torch.float32
-        predictor.compute_gaussian = partial(gaussian, dtype=torch.float32)
+        predictor.compute_gaussian = cache(partial(gaussian, dtype=torch.float32))  # nnU-Net clears it
     try:
         yield
     finally:
