@@ -1,4 +1,4 @@
-# make setup | demo | test | lint | bench    (each works alone in a fresh clone)
+# make setup | demo | test | lint | bench | bench-nnunet    (each works alone in a fresh clone)
 PYTHON ?= python3
 DEMO_OUTPUT ?= demo_output
 PYTEST_OPTIONS ?= -q
@@ -6,9 +6,12 @@ PYTEST_OPTIONS ?= -q
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# nnU-Net in an environment of its own: the benchmarks against it run it there, nothing of ours needs it.
+NNUNET := .venv-nnunet
+NNUNET_STAMP := $(NNUNET)/.installed-2.8.1-torch-2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lint bench clean
+.PHONY: help setup system demo test lint bench bench-nnunet clean
 
 help:
 	@echo "make setup   create $(VENV) and install everything (done once, then free)"
@@ -16,6 +19,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   measure speed and memory on this machine"
+	@echo "make bench-nnunet   install nnU-Net into $(NNUNET), for the benchmarks against it"
 
 setup: $(STAMP)
 
@@ -57,6 +61,15 @@ lint: setup
 
 bench: setup
 	@$(BIN)/python Testing/benchmarks/run.py
+
+bench-nnunet: setup $(NNUNET_STAMP)
+	@echo "Ready: $(BIN)/python Testing/benchmarks/nnunet_parity.py"
+
+$(NNUNET_STAMP):
+	@test -x $(NNUNET)/bin/python || $(BIN)/python -m venv $(NNUNET)
+	@echo "Installing nnU-Net into $(NNUNET) (some minutes) ..."
+	@$(NNUNET)/bin/python -m pip install --quiet --disable-pip-version-check nnunetv2==2.8.1 torch==2.13.0
+	@touch $@
 
 clean:
 	rm -rf build dist $(DEMO_OUTPUT) *.egg-info

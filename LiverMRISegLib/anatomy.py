@@ -6,6 +6,7 @@ looks like one made there. "right" and "left" are the patient's.
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -33,7 +34,10 @@ LEFT = Code("7771000", "Left")
 
 @dataclass(frozen=True)
 class Organ:
-    """One structure: lower-case `name`, SNOMED CT `type_code`, `color` (RGB, 0 to 255), `side` of a paired organ."""
+    """One structure: `name`, SNOMED CT `type_code`, `color` (RGB, 0 to 255), `side` of a paired organ.
+
+    Ours have lower-case names; a structure of a foreign model keeps the name it has there.
+    """
 
     name: str
     type_code: Code
@@ -97,16 +101,36 @@ _ALIASES = {
     "left adrenal": "left adrenal gland",
     "gall bladder": "gallbladder",
     "portal vein": "portal and splenic vein",
+    "portal vein and splenic vein": "portal and splenic vein",
 }
+# The hues of structures that are not ours follow the golden ratio: neighbours in value never look alike.
+_GOLDEN = 0.618034
 
 
 def organ_named(name: str) -> Organ:
-    """The organ called `name` ("right kidney", "right_kidney", "IVC"); UsageError lists the names if unknown."""
-    key = " ".join(name.lower().replace("_", " ").replace("-", " ").split())
-    organ = _BY_NAME.get(_ALIASES.get(key, key))
+    """The organ called `name` ("right kidney", "kidney_right", "IVC"); UsageError lists the names if unknown."""
+    organ = _known(name)
     if organ is None:
         raise UsageError(f"unknown organ '{name}'; known are: {', '.join(_BY_NAME)}")
     return organ
+
+
+def structure_named(name: str, value: int) -> Organ:
+    """The organ called `name`, or, of any other name, a structure of that name coloured by its label `value`."""
+    red, green, blue = colorsys.hsv_to_rgb(value * _GOLDEN % 1, 0.55, 0.9)
+    color = (round(255 * red), round(255 * green), round(255 * blue))
+    return _known(name) or Organ(name, ANATOMICAL_STRUCTURE, color)
+
+
+def _known(name: str) -> Organ | None:
+    key = _key(name)
+    return _BY_NAME.get(_ALIASES.get(key, key))
+
+
+def _key(name: str) -> str:
+    """Spellings of one name made equal: "Kidney_Right", "right-kidney" and "right kidney"."""
+    words = name.lower().replace("_", " ").replace("-", " ").split()
+    return " ".join(words[-1:] + words[:-1] if words[-1:] in (["left"], ["right"]) else words)
 
 
 class LabelSet(Mapping[int, Organ]):
@@ -142,6 +166,15 @@ class LabelSet(Mapping[int, Organ]):
     def organs(self) -> tuple[Organ, ...]:
         """The organs in the order of their values."""
         return tuple(self._organs.values())
+
+    def named(self, name: str) -> Organ:
+        """The organ of this set called `name`, in any spelling; UsageError if this set does not hold it."""
+        wanted = _known(name)
+        for organ in self.organs:
+            if organ == wanted or _key(organ.name) == _key(name):
+                return organ
+        problem = f"{self.name} has no '{wanted.name}'" if wanted else f"unknown organ '{name}'"
+        raise UsageError(f"{problem}; {self.name} has: {', '.join(o.name for o in self.organs)}")
 
     def value_of(self, organ: Organ) -> int:
         """The label value of `organ`; UsageError if this set does not hold it."""

@@ -8,6 +8,7 @@ import pytest
 from conftest import DATA
 from LiverMRISegLib.anatomy import (
     AMOS,
+    ANATOMICAL_STRUCTURE,
     BTCV,
     CHAOS,
     CONTRAST_SEQUENCES,
@@ -22,6 +23,7 @@ from LiverMRISegLib.anatomy import (
     LabelSet,
     Sequence,
     organ_named,
+    structure_named,
 )
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io import read_labelmap
@@ -52,6 +54,31 @@ def test_organs_by_name(name):
 def test_unknown_organ_lists_the_known():
     with pytest.raises(UsageError, match=r"unknown organ 'heart'.*liver"):
         organ_named("heart")
+
+
+@pytest.mark.parametrize("name", ["kidney_right", "Kidney Right"])
+def test_the_side_may_stand_last(name):
+    assert organ_named(name) is RIGHT_KIDNEY
+
+
+def test_other_structures_keep_their_name_and_have_colours_of_their_own():
+    assert structure_named("Kidney_Right", 5) is RIGHT_KIDNEY
+    made = [structure_named(f"rib left {n}", n) for n in range(1, 118)]
+    assert [o.name for o in made[:2]] == ["rib left 1", "rib left 2"]
+    assert len({o.color for o in made}) == len(made)
+    assert {o.type_code for o in made} == {ANATOMICAL_STRUCTURE}
+    for one, other in itertools.pairwise(made):
+        assert max(abs(a - b) for a, b in zip(one.color, other.color, strict=True)) >= 40
+
+
+def test_a_set_finds_its_own_organs_in_any_spelling():
+    labels = LabelSet("foreign", {1: LIVER, 2: structure_named("Weird_Thing", 2)})
+    assert labels.named("weird thing") is labels[2]
+    assert labels.named("Liver") is LIVER
+    with pytest.raises(UsageError, match=r"foreign has no 'spleen'; foreign has: liver, Weird_Thing"):
+        labels.named("spleen")
+    with pytest.raises(UsageError, match="unknown organ 'heart'"):
+        labels.named("heart")
 
 
 def test_values_of_the_public_sets():

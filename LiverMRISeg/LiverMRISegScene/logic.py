@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
 from LiverMRISegLib.inference.client import WorkerClient
 from LiverMRISegLib.inference.progress import CancelToken
@@ -60,7 +60,7 @@ def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any
     labelmap = read_labelmap(folder / _LABELS).array
     if labelmap.shape != volume_node.GetImageData().GetDimensions()[::-1]:
         raise InputError(f"{volume_node.GetName()}: was changed while it was segmented; segment it again")
-    labels = LabelSet("result", {int(v): organ_named(name) for name, v in reply["labels"].items()})
+    labels = LabelSet("result", {int(v): structure_named(name, int(v)) for name, v in reply["labels"].items()})
     node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
     return SceneResult(volume_node.GetName(), node, reply["volumes_ml"], reply["flags"], reply["provenance"])
 

@@ -9,7 +9,7 @@ from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, CatalogEntry, list_models
 from LiverMRISegLib.models.package import load_spec
-from LiverMRISegLib.models.specification import ModelSpec
+from LiverMRISegLib.models.specification import ANY_MODALITY, ModelSpec
 from LiverMRISegLib.sequence_names import guess_sequence
 from LiverMRISegScene.bases import tr as _
 
@@ -126,10 +126,10 @@ def _readable() -> list[tuple[CatalogEntry, ModelSpec]]:
 
 
 def _warning(spec: ModelSpec, kind: VolumeKind) -> str:
-    if kind.modality not in (None, spec.modality):
+    if kind.modality not in (None, spec.modality) and spec.modality != ANY_MODALITY:
         text = _("the volume is {found}, this model was made for {made_for}")
         return text.format(found=kind.modality, made_for=spec.modality)
-    if kind.sequence is not None and kind.sequence.value not in spec.sequences:
+    if kind.sequence is not None and spec.sequences and kind.sequence.value not in spec.sequences:
         text = _("the volume looks like {found}, this model was trained for {trained}")
         return text.format(found=kind.sequence.value, trained=", ".join(spec.sequences))
     return ""

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverMRISegLib.commands.console import add_common_options, say, say_json, table
+from LiverMRISegLib.commands.console import add_common_options, names, say, say_json, table
 
 if TYPE_CHECKING:
     from LiverMRISegLib.models.package import ModelPackage
@@ -34,6 +34,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         foreign.add_argument("source", type=Path, metavar="SOURCE")
         foreign.add_argument("name", metavar="NAME", help="of the new model")
         foreign.set_defaults(run=run_import_foreign)
+    nnunet = kinds.add_parser("nnunet", help="convert a model that nnU-Net v2 trained")
+    nnunet.add_argument("source", type=Path, metavar="FOLDER", help="TRAINER__PLANS__CONFIGURATION, with plans.json")
+    nnunet.add_argument("name", metavar="NAME", help="of the new model")
+    nnunet.add_argument("--folds", type=names, metavar="A,B", help="e.g. 0,1,2 or all (every one that is there)")
+    nnunet.add_argument("--checkpoint", metavar="FILE", help="of each fold (checkpoint_final.pth)")
+    nnunet.set_defaults(run=run_import_nnunet)
     package = kinds.add_parser("package", help="copy a model package, a folder or .zip, once it was found whole")
     package.add_argument("source", type=Path, metavar="SOURCE")
     package.add_argument("--name", metavar="NAME", help="of the model here (default: its own)")
@@ -42,7 +48,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     remove = actions.add_parser("remove", help="delete an imported model")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)
-    for action in (listing, show, verify, stunet, sam, package, remove):
+    for action in (listing, show, verify, stunet, sam, nnunet, package, remove):
         add_common_options(action)
 
 
@@ -102,18 +108,40 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 def run_import_foreign(arguments: argparse.Namespace) -> int:
     """Convert a foreign checkpoint into the user's models folder."""
-    from LiverMRISegLib.errors import UsageError
     from LiverMRISegLib.models.catalog import user_folder
     from LiverMRISegLib.models.import_sam_med3d import import_sam_med3d
     from LiverMRISegLib.models.import_stunet import import_stunet
-    from LiverMRISegLib.models.library import is_model_name
 
-    if not is_model_name(arguments.name):
-        raise UsageError(f"'{arguments.name}' is no name for a model; use letters, digits, - and _")
+    _check_name(arguments.name)
     convert = import_stunet if arguments.kind == "stunet" else import_sam_med3d
     path = convert(arguments.source, arguments.name, user_folder())
     say(f"{path} written; use it as --{'model' if convert is import_stunet else 'encoder'} {arguments.name}")
     return 0
+
+
+def run_import_nnunet(arguments: argparse.Namespace) -> int:
+    """Convert a folder of nnU-Net into the user's models folder."""
+    from LiverMRISegLib.models.catalog import user_folder
+    from LiverMRISegLib.models.import_nnunet import CHECKPOINT, import_nnunet
+
+    _check_name(arguments.name)
+    path = import_nnunet(
+        arguments.source,
+        arguments.name,
+        user_folder(),
+        folds=arguments.folds or (),
+        checkpoint=arguments.checkpoint or CHECKPOINT,
+    )
+    say(f"{path} written; use it as --model {arguments.name}")
+    return 0
+
+
+def _check_name(name: str) -> None:
+    from LiverMRISegLib.errors import UsageError
+    from LiverMRISegLib.models.library import is_model_name
+
+    if not is_model_name(name):
+        raise UsageError(f"'{name}' is no name for a model; use letters, digits, - and _")
 
 
 def run_import_package(arguments: argparse.Namespace) -> int:

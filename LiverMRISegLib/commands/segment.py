@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverMRISegLib.anatomy import organ_named
-from LiverMRISegLib.commands.console import Progress, add_common_options, note, say, say_json, table
+from LiverMRISegLib.commands.console import Progress, add_common_options, names, note, say, say_json, table
 from LiverMRISegLib.commands.plan import FORMATS, Case, Plan, plan_cases
 from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, UsageError
 
@@ -78,11 +77,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.set_defaults(run=run)
 
 
-def names(text: str) -> list[str]:
-    """The parts of a comma-separated list."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """--model and --device."""
     parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model package ({DEFAULT_MODEL})")
@@ -92,11 +86,12 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segment every input; returns the exit status. A single volume's error is raised."""
     from LiverMRISegLib.models.catalog import find_model
+    from LiverMRISegLib.models.package import load_spec
 
-    organs = [organ_named(name).name for name in arguments.organs] if arguments.organs else None
     plan = plan_cases(arguments.inputs, arguments.output, arguments.format)
     report = Report(arguments.report, plan)
-    find_model(arguments.model)
+    labels = load_spec(find_model(arguments.model)).labels
+    organs = [labels.named(name).name for name in arguments.organs] if arguments.organs else None
     plan.prepare_output(report.files)
     try:
         results = list(_Cohort(plan, arguments, organs, report).results())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from LiverMRISegLib.inference.interpolation import linear_weights
+from LiverMRISegLib.inference.interpolation import linear_weights, nearest_weights
 from LiverMRISegLib.inference.tiling import Box
 
 _SLAB_VOXELS = 8_000_000
@@ -41,7 +41,7 @@ def nearest_labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int]) -> n
     return labels[np.ix_(z, y, x)]
 
 
-def labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int], nearest_axis: int | None = None) -> np.ndarray:
     """The class of the highest linearly interpolated logit at every voxel of a grid over the same extent.
 
     The same labels as interpolating all classes and taking the argmax (the first class wins a tie), with memory
@@ -51,11 +51,13 @@ def labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarra
     Args:
         logits: float32 [C, Z, Y, X] at the network's resolution.
         shape: of the result.
+        nearest_axis: 0, 1 or 2 for an axis along which nothing is interpolated, the nearest voxel is taken.
 
     Returns:
         uint8 [Z, Y, X].
     """
-    weights = [linear_weights(s, t) for s, t in zip(logits.shape[1:], shape, strict=True)]
+    sizes = zip(logits.shape[1:], shape, strict=True)
+    weights = [(nearest_weights if a == nearest_axis else linear_weights)(s, t) for a, (s, t) in enumerate(sizes)]
     supports = [_support(scores >= logits[0], weights) for scores in logits]
     labels = np.zeros(shape, np.uint8)
     depth = max(1, _SLAB_VOXELS // (shape[1] * shape[2]))

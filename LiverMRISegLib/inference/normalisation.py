@@ -17,6 +17,12 @@ def normalise(array: np.ndarray, preparation: PreparationSpec) -> np.ndarray:
     image = array.astype(np.float32)
     if preparation.normalisation == "ct":
         return _ct(image, preparation.intensity)
+    if preparation.normalisation == "none":
+        return image
+    if preparation.normalisation == "unit-range":
+        image -= image.min()
+        image /= max(float(image.max()), 1e-8)
+        return image
     if preparation.normalisation == "percentile-z-score":
         np.minimum(image, bright_limit(image), out=image)
     known = image[image != 0] if preparation.normalisation == "z-score-nonzero" else image

@@ -12,9 +12,11 @@ from LiverMRISegLib.inference.assembly import Canvas
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.progress import CancelToken, Progress
 from LiverMRISegLib.inference.tiling import Box, importance, pad_to
-from LiverMRISegLib.models.specification import InferenceSpec
+from LiverMRISegLib.models.specification import NNUNET, InferenceSpec
 
 _AIR_SHARE = 0.05
+# The smallest number of 16 bits, of weights that are 10 at most.
+_NNUNET_LEAST = 6e-9
 
 
 def predict_logits(
@@ -29,15 +31,18 @@ def predict_logits(
 ) -> np.ndarray:
     """Logits float32 [C, Z, Y, X] of a normalised image [Z, Y, X].
 
-    Tiles that hold nothing but air are not computed; they are background.
+    Tiles that hold nothing but air are not computed; they are background. For a model of nnU-Net (`spec.scheme`) all
+    are computed, zeros lie beyond the image, and the weights fall further: what nnU-Net does.
 
     Raises:
         CancelledError: between two tiles, if `cancel` asks for it.
     """
-    padded, inner = pad_to(image, spec.patch)
+    is_nnunet = spec.scheme == NNUNET
+    padded, inner = pad_to(image, spec.patch, 0.0 if is_nnunet else None)
     canvas = Canvas(classes, (padded.shape[0], padded.shape[1], padded.shape[2]))
-    weight = importance(spec.patch)
-    boxes = busy_tiles(padded, tiling.tiles(padded.shape, spec.patch, spec.overlap))
+    weight = importance(spec.patch, _NNUNET_LEAST) if is_nnunet else importance(spec.patch)
+    boxes = tiling.tiles(padded.shape, spec.patch, spec.overlap)
+    boxes = boxes if is_nnunet else busy_tiles(padded, boxes)
     flips = _flips(spec.mirror_axes if mirror else ())
     for start in range(0, len(boxes), engine.batch):
         cancel.check()

@@ -16,12 +16,21 @@ from LiverMRISegLib.volume import AxisChange, Geometry, Volume
 
 @dataclass(frozen=True)
 class Prepared:
-    """`image` float32 [Z, Y, X], normalised, and the way back: `change` made the input's axes those of `oriented`."""
+    """`image` float32 [Z, Y, X], normalised, and the way back: `change` made the input's axes those of `oriented`.
+
+    `shape` and `nearest_axis` are what `assembly.labels_on_grid` asks for.
+    """
 
     image: np.ndarray
     grid: Geometry
     oriented: Geometry
     change: AxisChange
+    nearest_axis: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the grid that labels are made on."""
+        return self.oriented.shape
 
     def restore(self, labels: np.ndarray) -> np.ndarray:
         """Labels [Z, Y, X] on the oriented grid, on the input's own grid; nothing is interpolated."""

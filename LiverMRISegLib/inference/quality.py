@@ -8,7 +8,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.inference.postprocessing import bounding_boxes, component_sizes, voxel_counts
-from LiverMRISegLib.models.specification import ModelSpec
+from LiverMRISegLib.models.specification import ANY_MODALITY, ModelSpec
 from LiverMRISegLib.volume import Volume
 
 _NOTABLE_PART = 0.02
@@ -46,7 +46,7 @@ def flags(volume: Volume, labelmap: np.ndarray, labels: LabelSet, spec: ModelSpe
 def input_flags(volume: Volume, spec: ModelSpec) -> list[str]:
     """Whether the input looks like another modality than the model's."""
     modality = str(volume.metadata.get("modality", "")).upper()
-    if modality and modality not in (spec.modality, "OT"):
+    if modality and modality not in (spec.modality, "OT") and spec.modality != ANY_MODALITY:
         return [f"the input says it is {modality}, the model was made for {spec.modality}"]
     if spec.modality == "MR" and _looks_like_ct(volume.array):
         return ["the input is likely not MR: its intensities look like Hounsfield units of a CT"]

@@ -11,19 +11,21 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib import __version__
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import DeviceMemoryError, ModelError, UsageError
 from LiverMRISegLib.inference import quality
 from LiverMRISegLib.inference.assembly import labels_on_grid, nearest_labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.ladder import MemoryLadder
+from LiverMRISegLib.inference.nnunet_preparation import NnUNetPrepared, prepare_as_nnunet
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_logits
-from LiverMRISegLib.inference.preparation import prepare
+from LiverMRISegLib.inference.preparation import Prepared, prepare
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.specification import NNUNET, PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
 
 # How the progress of the whole divides among its parts.
@@ -129,7 +131,7 @@ class Segmenter:
             raise UsageError(f"model {spec.name} was not trained with mirrored images: leave --tta away")
         clock = _Clock()
         report("preparing", 0.0)
-        prepared = prepare(volume, spec.preparation)
+        prepared = _prepared(volume, spec.preparation)
         clock.lap("prepare")
         logits = predict_logits(
             prepared.image,
@@ -142,8 +144,10 @@ class Segmenter:
         )
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
-        on_grid = nearest_labels_on_grid if spec.inference.resample == "labels" else labels_on_grid
-        channels = on_grid(logits, prepared.oriented.shape)
+        if spec.inference.resample == "labels":
+            channels = nearest_labels_on_grid(logits, prepared.shape)
+        else:
+            channels = labels_on_grid(logits, prepared.shape, prepared.nearest_axis)
         del logits
         labelmap = prepared.restore(_only(channels, spec.labels))
         clock.lap("restore")
@@ -160,11 +164,7 @@ class Segmenter:
         own = self.package.spec.labels
         if organs is None:
             return own
-        chosen = [organ_named(name) for name in organs]
-        for organ in chosen:
-            if organ not in own.organs:
-                name = self.package.spec.name
-                raise UsageError(f"model {name} has no '{organ.name}'; it has: {', '.join(self.organs)}")
+        chosen = [own.named(name) for name in organs]
         return LabelSet(own.name, {value: organ for value, organ in own.items() if organ in chosen})
 
     def _provenance(self, clock: _Clock, tta: bool) -> dict[str, Any]:
@@ -179,6 +179,10 @@ class Segmenter:
             "seconds": clock.seconds,
             "intended use": spec.intended_use,
         }
+
+
+def _prepared(volume: Volume, spec: PreparationSpec) -> Prepared | NnUNetPrepared:
+    return prepare_as_nnunet(volume, spec) if spec.scheme == NNUNET else prepare(volume, spec)
 
 
 def _only(labelmap: np.ndarray, labels: LabelSet) -> np.ndarray:

@@ -26,24 +26,24 @@ def tiles(shape: Sequence[int], patch: Sequence[int], overlap: float) -> list[Bo
     return [(z, y, x) for z, y, x in itertools.product(*axes)]
 
 
-def importance(patch: Sequence[int]) -> np.ndarray:
-    """Weight of every voxel of a tile: a Gaussian of sigma = patch / 8 around voxel patch // 2, at most 1, never 0."""
+def importance(patch: Sequence[int], least: float = 1e-4) -> np.ndarray:
+    """Weight of every voxel of a tile: a Gaussian of sigma = patch / 8 around voxel patch // 2, from `least` to 1."""
     weights = np.ones((1, 1, 1), np.float32)
     for axis, size in enumerate(patch):
         profile = np.exp(-0.5 * ((np.arange(size) - size // 2) / (size / 8)) ** 2).astype(np.float32)
         weights = weights * profile.reshape([-1 if a == axis else 1 for a in range(3)])
-    return np.maximum(weights, weights.max() * 1e-4)
+    return np.maximum(weights, weights.max() * least)
 
 
-def pad_to(image: np.ndarray, patch: Sequence[int]) -> tuple[np.ndarray, Box]:
-    """The image with its minimum around it so that no axis is shorter than the patch, and the box of the image in it.
+def pad_to(image: np.ndarray, patch: Sequence[int], value: float | None = None) -> tuple[np.ndarray, Box]:
+    """The image with `value` around it so that no axis is shorter than the patch, and the box of the image in it.
 
-    The minimum is air after any normalisation, as in training.
+    By default the value is the image's minimum: air after any normalisation, as in training.
     """
     missing = [max(0, p - n) for p, n in zip(patch, image.shape, strict=True)]
     before = [m // 2 for m in missing]
     box = tuple(slice(b, b + n) for b, n in zip(before, image.shape, strict=True))
     if any(missing):
         around = [(b, m - b) for b, m in zip(before, missing, strict=True)]
-        image = np.pad(image, around, constant_values=image.min())
+        image = np.pad(image, around, constant_values=image.min() if value is None else value)
     return image, (box[0], box[1], box[2])

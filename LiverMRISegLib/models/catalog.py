@@ -12,7 +12,7 @@ from pathlib import Path
 
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.models.package import ModelPackage, load_spec
-from LiverMRISegLib.models.specification import ModelSpec
+from LiverMRISegLib.models.specification import NNUNET, ModelSpec
 from LiverMRISegLib.models.storage import SPECIFICATION
 from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.resources import resource_folder
@@ -82,7 +82,12 @@ def find_model(name_or_path: str | Path) -> Path:
 
 
 def smaller_model(spec: ModelSpec) -> ModelPackage | None:
-    """The largest model of the catalog that is smaller than that of `spec` and fits the same inputs and organs."""
+    """The largest model of the catalog that is smaller than that of `spec` and fits the same inputs and organs.
+
+    None for a model of nnU-Net: whoever imports one wants its result, not another's.
+    """
+    if spec.preparation.scheme == NNUNET:
+        return None
     size = _parameters(spec)
     others = [(load_spec(entry.path), entry.path) for entry in list_models()]
     fitting = [

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ, organ_named, structure_named
 from LiverMRISegLib.errors import LiverMRISegError, ModelError
 from LiverMRISegLib.models.specification import (
     SCHEMA_VERSION,
@@ -128,8 +128,17 @@ def _labels_to_plain(labels: LabelSet) -> list[dict[str, Any]]:
 
 
 def _labels_from_plain(entries: Any, name: str) -> LabelSet:
-    """Codes and colours are written for readers of the file; the organ's name decides."""
-    return LabelSet(name, {int(entry["value"]): organ_named(entry["organ"]) for entry in entries})
+    """Codes and colours are written for readers of the file; the organ's name decides.
+
+    Only what says that it is some structure, in a foreign model, may have a name that is not ours.
+    """
+    return LabelSet(name, {int(entry["value"]): _organ(entry) for entry in entries})
+
+
+def _organ(entry: Mapping[str, Any]) -> Organ:
+    if entry.get("snomed_ct") == ANATOMICAL_STRUCTURE.value:
+        return structure_named(str(entry["organ"]), int(entry["value"]))
+    return organ_named(entry["organ"])
 
 
 def _plain(value: Any) -> Any:

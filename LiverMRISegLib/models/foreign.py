@@ -36,8 +36,14 @@ def read_foreign(source: Path) -> Any:
 
 
 def _harmless() -> list[Any]:
-    """Plain numbers and arrays of numpy, which nnU-Net's checkpoints hold beside the tensors."""
+    """Plain numbers and arrays of numpy and a device's name, which nnU-Net's checkpoints hold beside the tensors.
+
+    numpy 1 wrote its functions under names that numpy 2 no longer has.
+    """
+    import torch
     from numpy._core import multiarray
 
-    kinds = [np.dtype(code) for code in ("f8", "f4", "i8", "i4", "?")]
-    return [multiarray.scalar, multiarray._reconstruct, np.ndarray, np.dtype, *{type(kind) for kind in kinds}]
+    kinds = [np.dtype(code) for code in ("f8", "f4", "f2", "i8", "i4", "u1", "?")]
+    functions = [multiarray.scalar, multiarray._reconstruct]
+    old = [(function, f"numpy.core.multiarray.{function.__name__}") for function in functions]
+    return [*functions, *old, np.ndarray, np.dtype, *{type(kind) for kind in kinds}, torch.device]

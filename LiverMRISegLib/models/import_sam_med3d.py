@@ -9,7 +9,7 @@ from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.models.foreign import read_foreign
 from LiverMRISegLib.models.package import save_package
-from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
+from LiverMRISegLib.models.specification import ANY_MODALITY, InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
 from LiverMRISegLib.networks.sizes import SAM_MED3D
 
 _KEY, _PREFIX = "model_state_dict", "image_encoder."
@@ -37,7 +37,7 @@ def import_sam_med3d(source: Path, name: str, folder: Path) -> Path:
         name=name,
         version="1.0",
         task="features for one-label training; segments nothing by itself",
-        modality="any",
+        modality=ANY_MODALITY,
         sequences=(),
         labels=LabelSet("none", {}),
         network=NetworkSpec(SAM_MED3D, {"in_channels": 1, "out_channels": _CHANNELS}),

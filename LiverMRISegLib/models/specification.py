@@ -14,8 +14,16 @@ from LiverMRISegLib.errors import ModelError
 
 SCHEMA_VERSION = 1
 MOST_MEMBERS = 100
+ANY_MODALITY = "any"
 SPACES = ("intensity", "anatomy")
-NORMALISATIONS = ("z-score", "z-score-nonzero", "percentile-z-score", "ct")
+NORMALISATIONS = ("z-score", "z-score-nonzero", "percentile-z-score", "ct", "none", "unit-range")
+OWN, NNUNET = "own", "nnunet"
+SCHEMES = (OWN, NNUNET)
+
+
+def _check_scheme(part: str, scheme: str) -> None:
+    if scheme not in SCHEMES:
+        raise ModelError(f"unknown {part}.scheme '{scheme}'; known: {', '.join(SCHEMES)}")
 
 
 @dataclass(frozen=True)
@@ -43,8 +51,11 @@ class PreparationSpec:
     `spacing`: target in mm, [Z, Y, X] of the oriented array. `normalisation`, applied after resampling:
     "z-score" over all voxels; "z-score-nonzero" over voxels that are not 0; "percentile-z-score" clips at
     the 99.5 percentile of the voxels brighter than air, then z-score of the whole; "ct" clips to
-    `intensity` (low, high) and then applies (mean, std). `image_order`: 1 linear or 3 cubic for the image.
+    `intensity` (low, high) and then applies (mean, std); "none"; "unit-range" from 0 to 1.
+    `image_order`: 1 linear or 3 cubic for the image.
     `space`: "anatomy" turns the resampled image into gradient magnitudes (paper 004) in front of the normalisation.
+    `scheme`: "nnunet" prepares in nnU-Net's order (`inference.nnunet_preparation`), after it put the array's axes in
+    the order `transpose`; `spacing` is that of the axes so ordered.
     """
 
     spacing: tuple[float, float, float]
@@ -53,8 +64,15 @@ class PreparationSpec:
     image_order: int = 1
     intensity: Mapping[str, float] = field(default_factory=dict)
     space: str = "intensity"
+    scheme: str = OWN
+    transpose: tuple[int, ...] = (0, 1, 2)
 
     def __post_init__(self) -> None:
+        _check_scheme("preparation", self.scheme)
+        if sorted(self.transpose) != [0, 1, 2]:
+            raise ModelError(f"preparation.transpose must order 0, 1, 2, not {self.transpose}")
+        if self.scheme == OWN and self.transpose != (0, 1, 2):
+            raise ModelError("preparation.transpose belongs to the scheme nnunet; leave it away or set the scheme")
         if self.space not in SPACES:
             raise ModelError(f"unknown preparation.space '{self.space}'; known: {', '.join(SPACES)}")
         if self.normalisation not in NORMALISATIONS:
@@ -70,7 +88,7 @@ class InferenceSpec:
     """Tiles and test-time options: `patch` voxels, `overlap` (0 to <1), `mirror_axes` used by --tta (0=Z, 1=Y, 2=X).
 
     `resample`: what goes back to the volume's grid, "logits" (smooth outlines) or "labels" (papers 003/004's FLARE
-    networks: the threshold comes first, faster and coarser).
+    networks: the threshold comes first, faster and coarser). `scheme`: "nnunet" tiles exactly as nnU-Net does.
     """
 
     patch: tuple[int, int, int]
@@ -78,8 +96,10 @@ class InferenceSpec:
     mirror_axes: tuple[int, ...] = ()
     precision: str = "auto"
     resample: str = "logits"
+    scheme: str = OWN
 
     def __post_init__(self) -> None:
+        _check_scheme("inference", self.scheme)
         if self.resample not in ("logits", "labels"):
             raise ModelError(f"inference.resample must be logits or labels, not '{self.resample}'")
         if len(self.patch) != 3 or min(self.patch) < 1:

@@ -85,12 +85,12 @@ class NnUNet(nn.Module):
         if args or kwargs.get("prefix"):  # as a part of another module
             whole: dict[str, Any] = super().state_dict(*args, **kwargs)
             return whole
-        return dict(_once(self._network.state_dict()))
+        return dict(once(self._network.state_dict()))
 
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Take back what `state_dict` gave; the names shared with others are filled in."""
         own = self._network.state_dict()
-        missing = sorted({name for name, _ in _once(own)} - set(state_dict))
+        missing = sorted({name for name, _ in once(own)} - set(state_dict))
         unknown = sorted(set(state_dict) - set(own))
         if missing or unknown:
             raise RuntimeError(f"state of another network: missing {missing[:3]}, unknown {unknown[:3]}")
@@ -101,7 +101,8 @@ class NnUNet(nn.Module):
                 own[name].copy_(tensor)
 
 
-def _once(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+def once(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Names and tensors of a state of dynamic-network-architectures, without those that stand for others."""
     return ((name, tensor) for name, tensor in state.items() if not any(alias in name for alias in _ALIASES))
 
 

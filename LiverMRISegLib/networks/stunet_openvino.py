@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from LiverMRISegLib.networks.openvino_operations import Operations
 from LiverMRISegLib.networks.sizes import DEFAULT_STRIDES, Size, resolve_size
 
 if TYPE_CHECKING:
     import openvino as ov
-
-_EPSILON = 1e-5
-_SLOPE = 0.01
 
 
 def openvino_graph(
@@ -37,14 +35,12 @@ def openvino_graph(
     return _Builder(size, strides, weights).model([batch, int(rest["in_channels"]), *patch])
 
 
-class _Builder:
-    """Appends the operations of STU-Net, in the order of `stunet.STUNet.forward`."""
+class _Builder(Operations):
+    """In the order of `stunet.STUNet.forward`."""
 
     def __init__(self, size: Size, strides: Sequence[Sequence[int]], weights: Mapping[str, np.ndarray]) -> None:
-        import openvino.opset13 as ops  # the engine has imported openvino, without its telemetry
-
-        self.ops: Any = ops
-        self.size, self.strides, self.weights = size, strides, weights
+        super().__init__(weights)
+        self.size, self.strides = size, strides
 
     def model(self, shape: Sequence[int]) -> ov.Model:
         """The whole graph for an input of `shape` [B, C, Z, Y, X]."""
@@ -56,9 +52,9 @@ class _Builder:
             x = self._stage(f"conv_blocks_context.{stage}", x, stride)
             skips.append(x)
         for level, factor in enumerate(reversed(self.strides)):
-            x = self._upsampled(self._convolution(f"upsample_layers.{level}.conv", x), factor)
+            x = self._upsampled(self.convolution(f"upsample_layers.{level}.conv", x), factor)
             x = self._stage(f"conv_blocks_localization.{level}", self.ops.concat([x, skips[-2 - level]], axis=1))
-        logits = self._convolution(f"seg_outputs.{len(self.strides) - 1}", x)
+        logits = self.convolution(f"seg_outputs.{len(self.strides) - 1}", x)
         return ov.Model([logits], [image], "stunet")
 
     def _stage(self, prefix: str, x: Any, stride: Sequence[int] = (1, 1, 1)) -> Any:
@@ -68,24 +64,10 @@ class _Builder:
 
     def _block(self, prefix: str, x: Any, stride: Sequence[int]) -> Any:
         has_projection = f"{prefix}.conv3.weight" in self.weights
-        skip = self._convolution(f"{prefix}.conv3", x, stride) if has_projection else x
-        x = self._activated(self._normalised(f"{prefix}.norm1", self._convolution(f"{prefix}.conv1", x, stride)))
-        x = self._normalised(f"{prefix}.norm2", self._convolution(f"{prefix}.conv2", x))
-        return self._activated(self.ops.add(x, skip))
-
-    def _convolution(self, prefix: str, x: Any, stride: Sequence[int] = (1, 1, 1)) -> Any:
-        kernel = self._constant(f"{prefix}.weight")
-        pad = [self.weights[f"{prefix}.weight"].shape[-1] // 2] * 3
-        x = self.ops.convolution(x, kernel, list(stride), pad, pad, [1, 1, 1])
-        return self.ops.add(x, self._per_channel(f"{prefix}.bias"))
-
-    def _normalised(self, prefix: str, x: Any) -> Any:
-        x = self.ops.mvn(x, np.array([2, 3, 4], np.int64), True, _EPSILON, "inside_sqrt")
-        scaled = self.ops.multiply(x, self._per_channel(f"{prefix}.weight"))
-        return self.ops.add(scaled, self._per_channel(f"{prefix}.bias"))
-
-    def _activated(self, x: Any) -> Any:
-        return self.ops.prelu(x, np.array([_SLOPE], np.float32))
+        skip = self.convolution(f"{prefix}.conv3", x, stride) if has_projection else x
+        x = self.activated(self.normalised(f"{prefix}.norm1", self.convolution(f"{prefix}.conv1", x, stride)))
+        x = self.normalised(f"{prefix}.norm2", self.convolution(f"{prefix}.conv2", x))
+        return self.activated(self.ops.add(x, skip))
 
     def _upsampled(self, x: Any, factor: Sequence[int]) -> Any:
         return self.ops.interpolate(
@@ -97,9 +79,3 @@ class _Builder:
             nearest_mode="floor",
             axes=np.array([2, 3, 4], np.int64),
         )
-
-    def _constant(self, name: str) -> Any:
-        return self.ops.constant(np.ascontiguousarray(self.weights[name], dtype=np.float32))
-
-    def _per_channel(self, name: str) -> Any:
-        return self.ops.constant(np.asarray(self.weights[name], np.float32).reshape(1, -1, 1, 1, 1))

@@ -11,7 +11,7 @@ from LiverMRISegLib.inference.ladder import MemoryLadder
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.package import ModelPackage, save_package
-from LiverMRISegLib.models.specification import NetworkSpec
+from LiverMRISegLib.models.specification import NNUNET, NetworkSpec
 
 
 class SmallGpu:
@@ -97,3 +97,12 @@ def test_torch_running_out_of_memory_is_named(tiny_package, monkeypatch):
     monkeypatch.setattr(engine, "_networks", [full])
     with pytest.raises(DeviceMemoryError, match="memory of cpu is full: CUDA out of memory"):
         engine.predict(np.zeros((1, 1, 16, 16, 16), np.float32))
+
+
+def test_nnunets_models_are_not_replaced_by_others(models):
+    large = saved(models, "large", widths=[8] * 6)
+    saved(models, "small")
+    spec = large.spec
+    foreign = replace(large, spec=replace(spec, preparation=replace(spec.preparation, scheme=NNUNET)))
+    result = segmenter(foreign, holds=0, small=1).segment(make_volume())
+    assert "the memory of cuda:0 was full: computed large on the CPU" in result.flags

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from conftest import random_weights, tiny_spec
+from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import ModelError, OutputError
 from LiverMRISegLib.models.catalog import find_model, list_models
 from LiverMRISegLib.models.package import ModelPackage, load_spec, save_package
@@ -52,6 +53,21 @@ def test_what_is_saved_is_loaded(package):
     assert len(loaded.fingerprint) == 16
 
 
+def test_packages_from_before_nnunet_are_still_read(tmp_path):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    edited(path, lambda d: [d["preparation"].pop("scheme"), d["preparation"].pop("transpose"),
+                            d["inference"].pop("scheme")])  # fmt: skip
+    assert ModelPackage.load(path).spec == SPEC
+
+
+def test_structures_that_are_not_ours_go_round(tmp_path):
+    labels = LabelSet("tiny", {1: SPEC.labels[1], 4: structure_named("Vertebra L1", 4)})
+    path = save_package(replace(SPEC, labels=labels), WEIGHTS, tmp_path / "p")
+    found = load_spec(path).labels
+    assert found.organs == labels.organs
+    assert list(found) == [1, 4]
+
+
 def test_the_labels_name_organs_and_codes(tmp_path):
     path = save_package(SPEC, WEIGHTS, tmp_path / "p")
     document = json.loads((path / "model.json").read_text())
@@ -90,6 +106,10 @@ def test_changed_weights(tmp_path):
         (lambda d: d["inference"].update(speed=1), "unknown key 'speed'"),
         (lambda d: d["labels"][0].update(organ="heart"), "unknown organ 'heart'"),
         (lambda d: d["labels"].append({"value": 9}), "organ"),
+        (lambda d: d["preparation"].update(scheme="other"), "unknown preparation.scheme 'other'"),
+        (lambda d: d["inference"].update(scheme="other"), "unknown inference.scheme 'other'"),
+        (lambda d: d["preparation"].update(transpose=[1, 0, 2]), "belongs to the scheme nnunet"),
+        (lambda d: d["preparation"].update(transpose=[1, 1, 2], scheme="nnunet"), "must order 0, 1, 2"),
         (lambda d: d.update(name=3), "'name' must be text"),
         (lambda d: d.update(files={}), "not named in model.json"),
         (lambda d: d["files"].update({"more.safetensors": "0"}), "'more.safetensors' is missing"),

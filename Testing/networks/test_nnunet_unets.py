@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.inference.engines.quiet_openvino import the_core
 from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.networks.nnunet_openvino import nnunet_graph
 from LiverMRISegLib.networks.shapes import parameter_shapes
 
 KWARGS = {
@@ -96,3 +98,20 @@ def test_the_small_network_of_paper_004():
     assert network(torch.zeros(1, 1, 8, 32, 32)).shape == (1, 14, 8, 32, 32)
     count = sum(torch.Size(s).numel() for s in parameter_shapes("plain-unet", kwargs).values())
     assert count == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize("changes", [{}, {"kernels": [[1, 3, 3], [3, 3, 3], [3, 3, 3], [3, 3, 3]]}, {"in_channels": 2}])
+@KINDS
+def test_openvino_gives_the_same_logits(kind, changes):
+    pytest.importorskip("openvino")
+    network = made(kind=kind, **changes).eval()
+    with torch.no_grad():
+        for parameter in network.parameters():  # norms and biases that show where they are left out
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    patch, channels = (8, 16, 24), changes.get("in_channels", 1)
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    graph = nnunet_graph(kind, {**KWARGS, **changes}, weights, patch)
+    image = torch.randn(1, channels, *patch)
+    found = the_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([image.numpy()])[0]
+    with torch.no_grad():
+        assert torch.allclose(torch.from_numpy(found), network(image), atol=1e-4)

@@ -64,6 +64,13 @@ def test_those_that_suit_come_first_and_the_others_say_why(scene, models):
     assert all("was made for MR" in o.warning for o in offers(kind_of(named(scene, "x", Modality="CT"))))
 
 
+def test_a_model_that_says_nothing_of_its_images_suits_all(scene, models):
+    spec = replace(tiny_spec("foreign"), sequences=(), modality="any")
+    save_package(spec, random_weights(spec), models / "foreign")
+    for kind in (kind_of(named(scene, "GED4")), kind_of(named(scene, "x", Modality="CT"))):
+        assert {o.entry.name: o.warning for o in offers(kind)}["foreign"] == ""
+
+
 def test_search_by_name_organ_and_sequence(scene, models):
     kind = kind_of(named(scene, "volume"))
     assert [o.entry.name for o in offers(kind, "pancreas")] == ["liver-any-sequence"]

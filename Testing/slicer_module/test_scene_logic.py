@@ -15,7 +15,9 @@ from vtk.util.numpy_support import numpy_to_vtk  # noqa: E402
 
 from LiverMRISegLib.anatomy import CHAOS  # noqa: E402
 from LiverMRISegLib.errors import InputError  # noqa: E402
-from LiverMRISegScene.logic import SceneLogic  # noqa: E402
+from LiverMRISegLib.io import write_volume  # noqa: E402
+from LiverMRISegLib.volume import Volume  # noqa: E402
+from LiverMRISegScene.logic import SceneLogic, accepted  # noqa: E402
 from LiverMRISegScene.segmentations import add_segmentation  # noqa: E402
 from LiverMRISegScene.volumes import ijk_to_world, volume_of  # noqa: E402
 
@@ -169,3 +171,15 @@ def test_the_whole_way_through_a_real_worker(scene, tiny_package):
     for organ in CHAOS.organs:
         segment = results[0].node.GetSegmentation().GetSegment(organ.name.replace(" ", "_"))
         assert (segment is not None) == (results[0].volumes_ml[organ.name] > 0)
+
+
+def test_structures_of_foreign_models_keep_their_names(scene, tmp_path):
+    node, made = add_volume(scene)
+    labels = np.zeros(made.array.shape, np.uint8)
+    labels[2:4], labels[6:8] = 1, 7
+    write_volume(Volume(labels, made.geometry), tmp_path / "labels.nrrd")
+    reply = {"labels": {"liver": 1, "Vertebra_L1": 7}, "volumes_ml": {}, "flags": [], "provenance": {}}
+    segmentation = accepted(scene, node, tmp_path, reply).node.GetSegmentation()
+    segments = [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
+    assert [segment.GetName() for segment in segments] == ["Liver", "Vertebra_L1"]
+    assert segments[0].GetColor() != segments[1].GetColor()

@@ -1,4 +1,4 @@
-"""STU-Nets by OpenVINO on CPUs: no torch needed, and faster than torch there."""
+"""STU-Nets and nnU-Net's U-Nets by OpenVINO on CPUs: no torch needed, and faster than torch there."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import numpy as np
 
 from LiverMRISegLib.inference.engines.quiet_openvino import the_core
 from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.networks.nnunet_openvino import nnunet_graph
+from LiverMRISegLib.networks.sizes import NNUNETS
 from LiverMRISegLib.networks.stunet_openvino import openvino_graph
 
 logger = logging.getLogger(__name__)
@@ -25,10 +27,8 @@ class OpenVinoEngine:
     def __init__(self, package: ModelPackage, precision: str = "auto") -> None:
         spec = package.spec
         network, patch = spec.network, spec.inference.patch
-        graphs = (
-            openvino_graph(network.name, network.kwargs, package.member(m), patch, batch=1)
-            for m in range(network.members)
-        )
+        make = nnunet_graph if network.name in NNUNETS else openvino_graph
+        graphs = (make(network.name, network.kwargs, package.member(m), patch, batch=1) for m in range(network.members))
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _NAMES[precision]}
         core = the_core()
         compiled = [core.compile_model(graph, "CPU", options) for graph in graphs]

@@ -11,7 +11,7 @@ import sys
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.models.package import ModelPackage
-from LiverMRISegLib.networks.sizes import GENERIC, STUNET_SIZES
+from LiverMRISegLib.networks.sizes import GENERIC, NNUNETS, STUNET_SIZES
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def load_engine(package: ModelPackage, device: str = "auto") -> Engine:
     """The fastest engine for `package` on `device`.
 
     "auto" is an NVIDIA GPU, else an Apple GPU, else the CPU. On the CPU, OpenVINO where it is installed and the
-    network is a STU-Net, else torch.
+    network is a STU-Net or one of nnU-Net's, else torch.
 
     Raises:
         UsageError: no such device here, or neither torch nor OpenVINO is installed.
@@ -28,7 +28,7 @@ def load_engine(package: ModelPackage, device: str = "auto") -> Engine:
     precision = package.spec.inference.precision
     if device == "auto":
         device = _best_device()
-    if device == "cpu" and _is_installed("openvino") and _is_stunet(package):
+    if device == "cpu" and _is_installed("openvino") and _has_graph(package):
         from LiverMRISegLib.inference.engines.openvino_engine import OpenVinoEngine
 
         return OpenVinoEngine(package, precision)
@@ -66,5 +66,5 @@ def _is_installed(library: str) -> bool:
     return importlib.util.find_spec(library) is not None
 
 
-def _is_stunet(package: ModelPackage) -> bool:
-    return package.spec.network.name in (*STUNET_SIZES, GENERIC)
+def _has_graph(package: ModelPackage) -> bool:
+    return package.spec.network.name in (*STUNET_SIZES, GENERIC, *NNUNETS)

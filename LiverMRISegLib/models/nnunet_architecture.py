@@ -1,0 +1,82 @@
+"""Which of our networks an nnU-Net v2 plan describes; both ways of plans.json to say so (methods.md 10.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.networks.sizes import PLAIN, RESIDUAL_ENCODER
+
+# By class: our name, what its plan calls the numbers of convolutions or blocks, and those of the decoder's stages.
+_KINDS = {
+    "PlainConvUNet": (PLAIN, "n_conv_per_stage", 2),
+    "ResidualEncoderUNet": (RESIDUAL_ENCODER, "n_blocks_per_stage", 1),
+}
+_OPERATIONS = {"conv_op": "Conv3d", "norm_op": "InstanceNorm3d", "nonlin": "LeakyReLU"}
+_SETTINGS = {"conv_bias": True, "norm_op_kwargs": {"eps": 1e-5, "affine": True}, "nonlin_kwargs": {"inplace": True}}
+# Without effect on the result: dropout only acts in training, deep supervision only adds outputs.
+_NO_MATTER = {"n_stages", "dropout_op", "dropout_op_kwargs", "deep_supervision"}
+
+
+def network_of(configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Name and kwargs of `build_network`, but for the channels, of a configuration of plans.json.
+
+    Raises:
+        ModelError: another network than those two, or one of them with operations that ours has not.
+        KeyError, TypeError, ValueError: it is no configuration of nnU-Net.
+    """
+    given = configuration.get("architecture")
+    class_name, kwargs = (given["network_class_name"], given["arch_kwargs"]) if given else _old_format(configuration)
+    kind = str(class_name).rpartition(".")[2]
+    if kind not in _KINDS:
+        raise ModelError(f"its network is {class_name}; known are {' and '.join(_KINDS)} of nnU-Net")
+    name, blocks, in_decoder = _KINDS[kind]
+    _check_operations(kwargs, {blocks, "n_conv_per_stage_decoder", "features_per_stage", "strides", "kernel_sizes"})
+    features = [int(width) for width in kwargs["features_per_stage"]]
+    stages = len(features)
+    if _each(kwargs["n_conv_per_stage_decoder"], stages - 1) != [in_decoder] * (stages - 1):
+        raise ModelError(f"its decoder is not that of nnU-Net's {kind}, with {in_decoder} convolution(s) a stage")
+    return name, {
+        "features": features,
+        "strides": [_triple(stride) for stride in kwargs["strides"]],
+        "blocks": _each(kwargs[blocks], stages),
+        "kernels": [_triple(kernel) for kernel in kwargs["kernel_sizes"]],
+    }
+
+
+def _old_format(configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """As older plans say it: widths by rule, the operations always the same."""
+    class_name = configuration["UNet_class_name"]
+    blocks = list(configuration["n_conv_per_stage_encoder"])
+    base, most = int(configuration["UNet_base_num_features"]), int(configuration["unet_max_num_features"])
+    return class_name, {
+        "features_per_stage": [min(base * 2**stage, most) for stage in range(len(blocks))],
+        "strides": configuration["pool_op_kernel_sizes"],
+        "kernel_sizes": configuration["conv_kernel_sizes"],
+        "n_conv_per_stage_decoder": configuration["n_conv_per_stage_decoder"],
+        **({_KINDS[class_name][1]: blocks} if class_name in _KINDS else {}),
+        **_OPERATIONS,
+        **_SETTINGS,
+    }
+
+
+def _check_operations(kwargs: Mapping[str, Any], shape: set[str]) -> None:
+    for key, value in kwargs.items():
+        if key in _OPERATIONS:
+            fits = str(value).rpartition(".")[2] == _OPERATIONS[key]
+        elif key in _SETTINGS:
+            fits = value == _SETTINGS[key]
+        else:
+            fits = key in shape | _NO_MATTER or value is None
+        if not fits:
+            raise ModelError(f"its network has {key} {value!r}, which is not supported")
+
+
+def _each(value: Any, stages: int) -> list[int]:
+    """One number for every stage, where a plan gives only one for all."""
+    return [int(value)] * stages if isinstance(value, int) else [int(number) for number in value]
+
+
+def _triple(value: Any) -> list[int]:
+    return [int(value)] * 3 if isinstance(value, int) else [int(number) for number in value]
