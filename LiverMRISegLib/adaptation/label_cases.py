@@ -21,9 +21,9 @@ from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.assembly import labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.nnunet_preparation import prepare_by_scheme
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_logits
-from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
@@ -82,14 +82,14 @@ def fold_labels(
     """Each fold's labels [Z, Y, X] on the network's grid, and those of highest mean probability on the volume's own."""
     spec = package.spec
     classes = int(spec.network.kwargs["out_channels"])
-    prepared = prepare(volume, spec.preparation)
+    prepared = prepare_by_scheme(volume, spec.preparation)
     mean = np.zeros((classes, *prepared.image.shape), np.float32)
     votes = []
     for engine in engines:
         logits = predict_logits(prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken())
         votes.append(logits.argmax(0).astype(np.uint8))
         mean += softmax(logits, axis=0) / len(engines)
-    return votes, prepared.restore(labels_on_grid(mean, prepared.oriented.shape))
+    return votes, prepared.restore(labels_on_grid(mean, prepared.shape, prepared.nearest_axis))
 
 
 def _labelled_case(scan: Scan, package: ModelPackage, engines: Sequence[Engine], output: Path) -> dict[int, float]:

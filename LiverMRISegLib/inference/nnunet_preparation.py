@@ -13,8 +13,9 @@ import numpy as np
 
 from LiverMRISegLib.inference.interpolation import cubic_weights, linear_weights, nearest_weights, resize_by
 from LiverMRISegLib.inference.normalisation import normalise
+from LiverMRISegLib.inference.preparation import Prepared, prepare
 from LiverMRISegLib.inference.tiling import Box
-from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.models.specification import NNUNET, PreparationSpec
 from LiverMRISegLib.volume import AxisChange, Volume
 
 _ANISOTROPIC = 3.0
@@ -45,6 +46,11 @@ class NnUNetPrepared:
         whole = np.zeros(self.full, labels.dtype)
         whole[self.box] = labels
         return np.ascontiguousarray(self.change.inverse.apply(whole.transpose(np.argsort(self.transpose))))
+
+
+def prepare_by_scheme(volume: Volume, spec: PreparationSpec) -> Prepared | NnUNetPrepared:
+    """Prepare `volume` as the `scheme` of a model's preparation says."""
+    return prepare_as_nnunet(volume, spec) if spec.scheme == NNUNET else prepare(volume, spec)
 
 
 def prepare_as_nnunet(volume: Volume, spec: PreparationSpec) -> NnUNetPrepared:

@@ -10,7 +10,7 @@ from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.anatomy_space import to_anatomy_space, to_unit_range
 from LiverMRISegLib.inference.interpolation import resize_cubic, resize_linear
 from LiverMRISegLib.inference.normalisation import normalise
-from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.models.specification import OWN, PreparationSpec
 from LiverMRISegLib.volume import AxisChange, Geometry, Volume
 
 
@@ -42,6 +42,10 @@ def prepare(volume: Volume, spec: PreparationSpec, given: str = "intensity") -> 
 
     `given` is the space of the volume: one that lies in anatomy space (a translation) is not turned into it again.
     """
+    if spec.scheme != OWN:
+        raise UsageError(
+            f"{volume.name}: a model of scheme '{spec.scheme}' can segment, but not prepare data for others"
+        )
     code = volume.geometry.orientation
     change = AxisChange.between(code, spec.orientation or code)
     oriented = change.apply_to_geometry(volume.geometry)

@@ -18,14 +18,12 @@ from LiverMRISegLib.inference.assembly import labels_on_grid, nearest_labels_on_
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.ladder import MemoryLadder
-from LiverMRISegLib.inference.nnunet_preparation import NnUNetPrepared, prepare_as_nnunet
+from LiverMRISegLib.inference.nnunet_preparation import prepare_by_scheme
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_logits
-from LiverMRISegLib.inference.preparation import Prepared, prepare
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.models.package import ModelPackage
-from LiverMRISegLib.models.specification import NNUNET, PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
 
 # How the progress of the whole divides among its parts.
@@ -131,7 +129,7 @@ class Segmenter:
             raise UsageError(f"model {spec.name} was not trained with mirrored images: leave --tta away")
         clock = _Clock()
         report("preparing", 0.0)
-        prepared = _prepared(volume, spec.preparation)
+        prepared = prepare_by_scheme(volume, spec.preparation)
         clock.lap("prepare")
         logits = predict_logits(
             prepared.image,
@@ -179,10 +177,6 @@ class Segmenter:
             "seconds": clock.seconds,
             "intended use": spec.intended_use,
         }
-
-
-def _prepared(volume: Volume, spec: PreparationSpec) -> Prepared | NnUNetPrepared:
-    return prepare_as_nnunet(volume, spec) if spec.scheme == NNUNET else prepare(volume, spec)
 
 
 def _only(labelmap: np.ndarray, labels: LabelSet) -> np.ndarray:

@@ -9,10 +9,12 @@ import torch
 import nnunet_folder as made
 from conftest import as_rows, oblique_directions
 from LiverMRISegLib import cli
+from LiverMRISegLib.adaptation.label_cases import fold_labels
 from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LIVER, RIGHT_KIDNEY
-from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.engines.openvino_engine import OpenVinoEngine
 from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
+from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models import catalog
@@ -347,3 +349,16 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert cli.main(["models", "import", "nnunet", str(folder), "mine"]) == 2
     assert "exists already" in capsys.readouterr().err
     assert cli.main(["models", "import", "nnunet", str(tmp_path), "other"]) == 4
+
+
+def test_an_imported_model_labels_cases_as_it_segments(tmp_path):
+    plans = {**plan(), "transpose_forward": [1, 0, 2], "transpose_backward": [1, 0, 2]}
+    package = ModelPackage.load(import_nnunet(write(tmp_path, plans=plans), "n", tmp_path / "models"))
+    image = volume(oblique_directions()[0], (13, 18, 21))
+    engine = TorchEngine(package, "cpu", "float32")
+    _, labelmap = fold_labels(image, package, [engine, engine])
+    segmented = Segmenter(package, engine).segment(image).labelmap
+    assert (labelmap == segmented).mean() > 0.97  # means of probabilities here, of logits there
+    assert labelmap.any()
+    with pytest.raises(UsageError, match="scheme 'nnunet'"):
+        prepare(image, package.spec.preparation)
