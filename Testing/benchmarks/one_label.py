@@ -22,7 +22,7 @@ from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.training.one_label.refine import RefineConfig
 from LiverMRISegLib.training.one_label.rounds import OneLabelConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
-from one_label_rounds import OneLabelRow, rounds_table, run_rounds
+from one_label_rounds import OneLabelRow, first_table, rounds_table, run_rounds
 from study import Row, cross_pseudo, mean_teacher, parser_of, run_folder_of, run_row, supervised, table
 
 
@@ -112,16 +112,40 @@ def one_label(study: Study, folder: Path) -> list[OneLabelRow]:
     ]
 
 
+def encoders(study: Study, folder: Path) -> dict[str, FirstLabelsConfig]:
+    """First labels by name: the shipped model's levels alone and joined, another encoder, with and without what is ours."""
+    data = study.common["data"]
+    plain = {"calibrate": False, "certainty": 0.0}
+    own = str(run_folder_of("supervised", folder) / "model")
+    found: dict[str, dict[str, Any]] = {
+        **{f"level {level}, as the paper": {**plain, "levels": (level,), "smooth": False} for level in (1, 2, 3, 4)},
+        "levels 1 to 4 joined": plain,
+        "levels 1 to 4 joined, calibrated": {"certainty": 0.0},
+        "levels 1 to 4 joined, calibrated, open": {},
+        "the same of a network supervised on the one label": {"encoder": own},
+    }
+    shared = {"datalists": data.datalists, "template": study.template, "organs": data.organs, "cache": data.cache}
+    work = folder.parent / "first_labels"
+    return {
+        name: FirstLabelsConfig(**{**shared, "output": run_folder_of(name, work), **settings})
+        for name, settings in found.items()
+    }
+
+
 def main() -> None:
     """Run the rows asked for and show the tables of all that are done."""
     parser = parser_of(__doc__, "runs/one_label", 1000)
     parser.add_argument("study", choices=STUDIES)
+    parser.add_argument("--first", action="store_true", help="only make first labels, in several ways")
     arguments = parser.parse_args()
     work: Path = arguments.work / arguments.study
     work.mkdir(parents=True, exist_ok=True)
     study = STUDIES[arguments.study](arguments.data, work, arguments.steps, arguments.seed)
     write_datalist(study.lists, work / "datalist.json")
     folder = work / f"steps_{arguments.steps}_seed_{arguments.seed}"
+    if arguments.first:
+        print(first_table(encoders(study, folder), study.lists))
+        return
     rows = [(row, study.tests) for row in peers(study)] + everything_labelled(study)
     for row, tests in rows:
         if not arguments.rows or row.name in arguments.rows:

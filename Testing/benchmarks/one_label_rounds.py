@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,14 +39,29 @@ def run_rounds(row: OneLabelRow, lists: Datalist, tests: Sequence[Scan], labels:
     first_labels.run(row.first)
     run(config)
     kept = kept_labels(labels, config.data.organs)
-    others = [s for s in lists.scans if s.split == "train" and s.patient != row.first.template]
     for folder in rounds_of(config.run_folder):
         if not (folder / "pseudo.json").exists():
-            found = [_dice(scan, lists, folder / "labels", config.data.organs) for scan in others]
+            found = _dice_of_all(row.first, lists, folder / "labels")
             atomic_write_text(folder / "pseudo.json", json.dumps(found))
         if (folder / "training").exists() and not (folder / SCORES).exists():
             scores = test(folder / "training" / "model", tests, kept)
             atomic_write_text(folder / SCORES, json.dumps(scores, indent=1))
+
+
+def first_table(firsts: Mapping[str, FirstLabelsConfig], lists: Datalist) -> str:
+    """Make first labels in several ways; their Dice x 100, and how long the encoder took for volumes not yet cached."""
+    lines = ["| first labels | Dice (SD) | lowest | open, % |", "|---|---|---|---|"]
+    for name, config in firsts.items():
+        first_labels.run(config)
+        dice, is_open = 100 * np.array(_dice_of_all(config, lists, config.output)).T
+        lines.append(f"| {name} | {dice.mean():.1f} ({dice.std():.1f}) | {dice.min():.1f} | {is_open.mean():.1f} |")
+    return "\n".join(lines)
+
+
+def _dice_of_all(config: FirstLabelsConfig, lists: Datalist, folder: Path) -> list[tuple[float, float]]:
+    """`_dice` of every case but the template."""
+    others = [s for s in lists.scans if s.split == "train" and s.patient != config.template]
+    return [_dice(scan, lists, folder, config.organs) for scan in others]
 
 
 def rounds_of(run_folder: Path) -> list[Path]:
