@@ -113,7 +113,7 @@ def one_label(study: Study, folder: Path) -> list[OneLabelRow]:
 
 
 def encoders(study: Study, folder: Path) -> dict[str, FirstLabelsConfig]:
-    """First labels by name: the shipped model's levels alone and joined, another encoder, with and without what is ours."""
+    """First labels by name: single levels of the shipped model as in the paper, all joined, another encoder."""
     data = study.common["data"]
     plain = {"calibrate": False, "certainty": 0.0}
     own = str(run_folder_of("supervised", folder) / "model")

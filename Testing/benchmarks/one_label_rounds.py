@@ -13,6 +13,7 @@ from LiverMRISegLib.adaptation.case_lists import labelmap_of
 from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.prepared import labels_of
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.training.one_label import first_labels
@@ -52,7 +53,11 @@ def first_table(firsts: Mapping[str, FirstLabelsConfig], lists: Datalist) -> str
     """Make first labels in several ways; their Dice x 100, and how long the encoder took for volumes not yet cached."""
     lines = ["| first labels | Dice (SD) | lowest | open, % |", "|---|---|---|---|"]
     for name, config in firsts.items():
-        first_labels.run(config)
+        try:
+            first_labels.run(config)
+        except UsageError as error:
+            lines.append(f"| {name} | {error} | | |")
+            continue
         dice, is_open = 100 * np.array(_dice_of_all(config, lists, config.output)).T
         lines.append(f"| {name} | {dice.mean():.1f} ({dice.std():.1f}) | {dice.min():.1f} | {is_open.mean():.1f} |")
     return "\n".join(lines)
