@@ -6,7 +6,6 @@ import csv
 import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -67,7 +66,7 @@ def write_case_lists(
     Raises:
         OutputError: they cannot be written.
     """
-    write_datalist(replace(_datalist(scans, ranked, labels, output), ignore=ignore), output / "datalist.json")
+    write_datalist(_datalist(scans, ranked, labels, output, ignore), output / "datalist.json")
     atomic_write_text(output / "cases.csv", _table(ranked, figures))
     atomic_write_bytes(output / "cases.png", _sheet(scans, ranked, labels, output))
 
@@ -78,7 +77,9 @@ def summary(ranked: Sequence[RankedCase], output: Path) -> str:
     return f"{kept} of {len(ranked)} cases kept; all with their figures in {output / 'cases.csv'}"
 
 
-def _datalist(scans: Sequence[Listed], ranked: Sequence[RankedCase], labels: LabelSet, output: Path) -> Datalist:
+def _datalist(
+    scans: Sequence[Listed], ranked: Sequence[RankedCase], labels: LabelSet, output: Path, ignore: int
+) -> Datalist:
     kept = {case.name for case in ranked if case.is_kept}
     listed = [
         Scan(
@@ -92,7 +93,8 @@ def _datalist(scans: Sequence[Listed], ranked: Sequence[RankedCase], labels: Lab
         for _, scan in scans
     ]
     licence = "; ".join(sorted({datalist.licence for datalist, _ in scans}))
-    return Datalist("pseudo labels", licence, {value: organ.name for value, organ in labels.items()}, listed)
+    values = {value: organ.name for value, organ in labels.items()}
+    return Datalist("pseudo labels", licence, values, listed, ignore=ignore)
 
 
 def _table(ranked: Sequence[RankedCase], figures: Mapping[str, Mapping[str, float]]) -> str:

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of
 from LiverMRISegLib.adaptation.domain_matching import foreground_ml, nearest_case, register_affine, warp_labels
 from LiverMRISegLib.adaptation.resuming import claim_output
-from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.data.datalist import Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
@@ -77,7 +77,7 @@ def run(config: MatchDomainsConfig) -> list[Match]:
         matched.append(replace(scan, labels=_warped(source, scan, config), image=scan.image.absolute()))
         found.append(Match(case_name(scan), chosen, size, volumes[chosen]))
     kept = [replace(s, image=s.image.absolute(), labels=s.labels and s.labels.absolute()) for s in better]
-    document = Datalist(f"{listed.name}, matched", listed.licence, listed.values, [*kept, *matched])
+    document = replace(listed, name=f"{listed.name}, matched", scans=[*kept, *matched])
     write_datalist(document, config.output / "datalist.json")
     atomic_write_text(config.output / "matches.csv", _table(found))
     return found

@@ -132,4 +132,4 @@ def _datalist(config: TranslateConfig, scans: list[Listed], images: list[Path], 
         Scan(scan.patient, config.sequence, image.absolute(), scan.labels and scan.labels.absolute(), "translated")
         for (_, scan), image in zip(scans, images, strict=True)
     ]
-    return Datalist(f"{first.name} as {config.sequence}", first.licence, first.values, translated, space)
+    return Datalist(f"{first.name} as {config.sequence}", first.licence, first.values, translated, space, first.ignore)

@@ -74,14 +74,6 @@ def resize_by(array: np.ndarray, weights: Sequence[np.ndarray]) -> np.ndarray:
     return result
 
 
-def resize_cubic(image: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """`image` [Z, Y, X] on a grid of `shape` over the same extent by cubic B-splines (SimpleITK); float32."""
-    import SimpleITK as sitk
-
-    source = sitk.GetImageFromArray(image.astype(np.float32))
-    ratio = [s / t for s, t in zip(image.shape[::-1], shape[::-1], strict=True)]
-    first = [0.5 * r - 0.5 for r in ratio]
-    grid = sitk.GetArrayFromImage(
-        sitk.Resample(source, list(shape[::-1]), sitk.Transform(), sitk.sitkBSpline3, first, ratio)
-    )
-    return np.asarray(grid, np.float32)
+def resize_cubic(array: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """`array` [Z, Y, X] on a grid of `shape` over the same extent by cubic B-splines; float32."""
+    return resize_by(array, [cubic_weights(s, t) for s, t in zip(array.shape, shape, strict=True)])

@@ -12,7 +12,7 @@ import torch
 from conftest import random_weights, tiny_spec
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.inference.features import encode, load_encoder
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.package import ModelPackage, save_package
@@ -20,6 +20,7 @@ from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.mean_teacher import certain_mean, entropy
 from LiverMRISegLib.training.one_label import first_labels
+from LiverMRISegLib.training.one_label.development import write_development
 from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.training.one_label.neighbours import nearest_certain, refined, uncertain_cases, vote
 from LiverMRISegLib.training.one_label.prototypes import MISSING, calibrate, class_prototypes, nearest_on, similarity
@@ -208,6 +209,11 @@ def test_rounds_need_first_labels(data, tmp_path):
     with pytest.raises(UsageError, match=r"features\.npz"):
         run(replace(config, run_folder=tmp_path / "run"))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_round_without_its_table_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"cases\.csv"):
+        write_development(tmp_path, [tmp_path / "round_0"])
 
 
 def test_wrong_choices_are_named():

@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from LiverMRISegLib.adaptation.case_lists import case_name, some_of
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Datalist, read_datalist
+from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.evaluation.pictures import curves_png, development_png, sheet_png
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
@@ -47,11 +48,11 @@ def write_development(folder: Path, rounds: Sequence[Path]) -> None:
 
 def _read_figures(path: Path) -> Figures:
     """The figures of every case, in the order of cases.csv: from best to worst."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return {
-            row["case"]: {key: float(value) for key, value in row.items() if key not in _NOT_FIGURES and value}
-            for row in csv.DictReader(file)
-        }
+    try:
+        rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); remove its folder, it is made anew") from error
+    return {row["case"]: {k: float(v) for k, v in row.items() if k not in _NOT_FIGURES and v} for row in rows}
 
 
 def _means(figures: Figures) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Sequence
@@ -84,20 +85,17 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     """
     encoder = encoder or load_encoder(load_model(config.encoder), config.device, config.levels)
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
-    template = next((each for each in scans if each[1].patient == config.template and each[1].labels), None)
-    if template is None or template[1].labels is None:
-        where = ", ".join(map(str, config.datalists))
-        raise UsageError(f"template '{config.template}' is no patient with labels in {where}")
+    template = _template(scans, config)
     scans.sort(key=lambda each: each is not template)
     settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate} {config.certainty}", *config.organs]
     images = [f"{case_name(scan)} {hash_of(scan.image)}" for _, scan in scans]
-    claim_output(config.output, [encoder.fingerprint, hash_of(template[1].labels), *settings, *images])
+    truth = _truth(template, config.organs)
+    claim_output(config.output, [encoder.fingerprint, hashlib.sha256(truth.tobytes()).hexdigest(), *settings, *images])
     made = config.output / "datalist.json"
     if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png", made.name)):
         logger.info("%s holds these labels already", config.output)
         return made
     store = _Store(encoder, config.cache)
-    truth = _truth(template, config.organs)
     likeness = _learn(template[1], truth, store.features_of(template[1]), config)
     organs = LabelSet.of("one label", [organ_named(organ) for organ in config.organs])
     cases: list[RankedCase] = []
@@ -117,6 +115,14 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     cases.sort(key=lambda case: -case.score)
     write_case_lists(scans, cases, figures, organs, config.output, IGNORE)
     return made
+
+
+def _template(scans: Sequence[Listed], config: FirstLabelsConfig) -> Listed:
+    for listed in scans:
+        if listed[1].patient == config.template and listed[1].labels is not None:
+            return listed
+    where = ", ".join(map(str, config.datalists))
+    raise UsageError(f"template '{config.template}' is no patient with labels in {where}")
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,7 @@ class _Store:
         self.made, self.seconds = 0, 0.0
 
     def features_of(self, scan: Scan) -> Features:
+        """Of its image, rounded to 16 bits as on disk."""
         path = self.folder / f"{hash_of(scan.image)[:32]}.npy"
         volume = read_volume(scan.image)
         if not path.exists():
