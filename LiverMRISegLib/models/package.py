@@ -8,7 +8,6 @@ import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +24,15 @@ _FLOATS = (np.float16, np.float32)
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A package read into memory and found whole: the hashes agree. The weights are parsed on first use.
+    """A package that was found whole: the hashes agree. Weights are read when they are asked for, and not kept.
 
-    `path` is where it came from, `fingerprint` the first 16 digits of the weights' sha256.
+    `path` is where it lies, `hashes` the sha256 of every file of weights, `stamp` tells whether it was changed since.
     """
 
     spec: ModelSpec
     path: Path
-    files: Mapping[str, bytes]
+    hashes: Mapping[str, str]
+    stamp: storage.Stamp
 
     @classmethod
     def load(cls, path: Path) -> ModelPackage:
@@ -42,41 +42,45 @@ class ModelPackage:
             ModelError: not a package, or a file that is not the one model.json speaks of.
         """
         path = Path(path)
-        files = storage.read_files(path)
-        spec, hashes = _parsed(files[storage.SPECIFICATION], path)
-        _check_hashes(files, hashes, path)
-        return cls(spec, path, {name: content for name, content in files.items() if name in hashes})
+        stamp = storage.stamp(path)
+        spec, expected = _parsed(storage.read_specification(path), path)
+        hashes = storage.hashes(path)
+        _check_hashes(hashes, expected, path)
+        return cls(spec, path, hashes, stamp)
 
     @property
     def fingerprint(self) -> str:
         """A short name of exactly these weights."""
-        return _sha256(b"".join(self.files[name] for name in sorted(self.files)))[:16]
-
-    @property
-    def hashes(self) -> dict[str, str]:
-        """sha256 of every file of weights."""
-        return {name: _sha256(content) for name, content in self.files.items()}
+        digests = [self.hashes[name] for name in sorted(self.hashes)]
+        return (digests[0] if len(digests) == 1 else _sha256("".join(digests).encode()))[:16]
 
     @property
     def size_mb(self) -> float:
         """Size of the weights in megabytes."""
-        return sum(len(content) for content in self.files.values()) / 1e6
+        return sum(size for name, size, _ in self.stamp if name in self.hashes) / 1e6
 
-    @cached_property
+    @property
     def weights(self) -> dict[str, np.ndarray]:
-        """All tensors by name, as stored (float16 or float32); ModelError if they are not what the network has."""
-        tensors: dict[str, np.ndarray] = {}
-        for name, content in self.files.items():
-            tensors.update(_tensors(content, f"{self.path}/{name}"))
-        _check_tensors(tensors, self.spec, self.path)
-        return tensors
+        """All tensors by name, as stored (float16 or float32); read anew every time.
+
+        Raises:
+            ModelError: they are not what the network has, or the package was changed since it was loaded.
+        """
+        return self._read("")
 
     def member(self, number: int) -> dict[str, np.ndarray]:
-        """The tensors of one of the package's networks (0, 1, ...) by the network's own names."""
-        if self.spec.network.members == 1:
-            return self.weights
-        prefix = member_prefix(number)
-        return {n.removeprefix(prefix): array for n, array in self.weights.items() if n.startswith(prefix)}
+        """The tensors of one of the package's networks (0, 1, ...) by the network's own names; as `weights`."""
+        prefix = "" if self.spec.network.members == 1 else member_prefix(number)
+        return {name.removeprefix(prefix): array for name, array in self._read(prefix).items()}
+
+    def _read(self, prefix: str) -> dict[str, np.ndarray]:
+        if storage.stamp(self.path) != self.stamp:
+            raise ModelError(f"{self.path}: was changed since it was loaded; start again")
+        tensors: dict[str, np.ndarray] = {}
+        for name in self.hashes:
+            tensors.update(storage.read_tensors(self.path, name, prefix))
+        _check_tensors(tensors, self.spec, self.path, prefix)
+        return tensors
 
     def verify(self) -> None:
         """Check everything that `load` leaves for later: names, shapes and values of all tensors; ModelError if not."""
@@ -154,30 +158,20 @@ def _parsed(content: bytes, path: Path) -> tuple[ModelSpec, Mapping[str, str]]:
         raise ModelError(f"{where}: is not UTF-8 text; get the model again") from error
 
 
-def _check_hashes(files: Mapping[str, bytes], hashes: Mapping[str, str], path: Path) -> None:
-    present = set(files) - {storage.SPECIFICATION}
-    for name in sorted(set(hashes) - present):
+def _check_hashes(found: Mapping[str, str], expected: Mapping[str, str], path: Path) -> None:
+    for name in sorted(set(expected) - set(found)):
         raise ModelError(f"{path}: '{name}' is missing; get the model again")
-    for name in sorted(present - set(hashes)):
+    for name in sorted(set(found) - set(expected)):
         raise ModelError(f"{path}: '{name}' is not named in {storage.SPECIFICATION}; get the model again")
-    for name, expected in hashes.items():
-        if _sha256(files[name]) != expected.lower():
+    for name, digest in expected.items():
+        if found[name] != digest.lower():
             raise ModelError(f"{path}: '{name}' has a wrong sha256, it was damaged or changed; get the model again")
 
 
-def _tensors(content: bytes, where: str) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
+def _check_tensors(tensors: Mapping[str, np.ndarray], spec: ModelSpec, path: Path, prefix: str = "") -> None:
+    """That `tensors` are just those of the network's whose names begin with `prefix`."""
     try:
-        return load(content)
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{where}: holds no safetensors ({error}); get the model again") from error
-
-
-def _check_tensors(tensors: Mapping[str, np.ndarray], spec: ModelSpec, path: Path) -> None:
-    try:
-        expected = _expected_shapes(spec.network)
+        expected = {n: shape for n, shape in _expected_shapes(spec.network).items() if n.startswith(prefix)}
     except (LiverMRISegError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: the network in {storage.SPECIFICATION} cannot be built ({error})") from error
     for name in sorted(set(expected) - set(tensors)):

@@ -1,11 +1,17 @@
-"""The bytes of a model package, from a folder or a zip: entry by entry, with the names and sizes checked first."""
+"""What lies in a model package, a folder or a zip: entry by entry, with the names and sizes checked first."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 import stat
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+import numpy as np
 
 from LiverMRISegLib.errors import ModelError
 
@@ -14,49 +20,102 @@ LARGEST_SPECIFICATION = 16 * 1024**2
 LARGEST_WEIGHTS = 8 * 1024**3
 _WEIGHTS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.safetensors")
 _REMEDY = "do not use this file; get the model from a source you trust"
+_PIECE = 2**22
+
+# Name, size in bytes and time of the last change of each file.
+Stamp = tuple[tuple[str, int, float], ...]
 
 
-def read_files(path: Path) -> dict[str, bytes]:
-    """Every file of the package at `path` by name.
+def stamp(path: Path) -> Stamp:
+    """What the package at `path` holds; the same again as long as nothing in it is changed.
 
     Raises:
         ModelError: not a package, a name or a size that a package does not have.
     """
-    return _read(path, everything=True)
+    if path.is_dir():
+        found = _folder_stamp(path)
+    else:
+        changed = path.stat().st_mtime_ns if path.exists() else 0
+        with _archive(path) as archive:
+            found = tuple((entry.filename, entry.file_size, changed) for entry in _entries(archive, path))
+    if SPECIFICATION not in (name for name, _, _ in found):
+        raise ModelError(f"{path}: is no model package, {SPECIFICATION} is missing; give a folder or .zip that has it")
+    return found
 
 
 def read_specification(path: Path) -> bytes:
-    """Only the package's model.json, as fast for a large package as for a small one; errors as `read_files`."""
-    return _read(path, everything=False)[SPECIFICATION]
+    """Only the package's model.json, as fast for a large package as for a small one; errors as `stamp`."""
+    stamp(path)
+    with _opened(path, SPECIFICATION) as file:
+        return file.read()
 
 
-def _read(path: Path, everything: bool) -> dict[str, bytes]:
-    if path.is_dir():
-        return _from_folder(path, everything)
-    if not path.exists():
-        raise ModelError(f"{path}: no such model; 'livermriseg models list' shows what is there")
+def hashes(path: Path) -> dict[str, str]:
+    """The sha256 of every file of weights, read piece by piece; errors as `stamp`."""
+    found = {}
+    for name, size, _ in stamp(path):
+        if name != SPECIFICATION:
+            with _opened(path, name) as file:
+                found[name] = _sha256(file, size, f"{path}: '{name}'")
+    return found
+
+
+def read_tensors(path: Path, name: str, prefix: str = "") -> dict[str, np.ndarray]:
+    """The tensors of a file of weights whose names begin with `prefix`.
+
+    Raises:
+        ModelError: the file holds no safetensors.
+    """
+    from safetensors import SafetensorError, safe_open
+    from safetensors.numpy import load
+
     try:
-        with zipfile.ZipFile(path) as archive:
-            return _from_zip(archive, path, everything)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise ModelError(f"{path}: is no model package (a folder or .zip with {SPECIFICATION}): {error}") from error
+        if path.is_dir():
+            with safe_open(path / name, "np") as file:
+                return {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
+        with _opened(path, name) as packed:
+            return {key: array for key, array in load(packed.read()).items() if key.startswith(prefix)}
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path}/{name}: holds no safetensors ({error}); get the model again") from error
 
 
-def _from_folder(path: Path, everything: bool) -> dict[str, bytes]:
-    files = {}
+def _folder_stamp(path: Path) -> Stamp:
+    found = []
     for file in sorted(path.iterdir()):
         if file.name.startswith("."):  # what file managers leave behind
             continue
         _check_name(file.name, path)
         if not file.is_file() or file.is_symlink():
             raise ModelError(f"{path}: '{file.name}' is no plain file; {_REMEDY}")
-        _check_size(file.name, file.stat().st_size, path)
-        if everything or file.name == SPECIFICATION:
-            files[file.name] = file.read_bytes()
-    return _complete(files, path)
+        status = file.stat()
+        _check_size(file.name, status.st_size, path)
+        found.append((file.name, status.st_size, status.st_mtime_ns))
+    return tuple(found)
 
 
-def _from_zip(archive: zipfile.ZipFile, path: Path, everything: bool) -> dict[str, bytes]:
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    if not path.exists():
+        raise ModelError(f"{path}: no such model; 'livermriseg models list' shows what is there")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError, OSError) as error:
+        raise ModelError(f"{path}: is no model package (a folder or .zip with {SPECIFICATION}): {error}") from error
+
+
+@contextmanager
+def _opened(path: Path, name: str) -> Iterator[IO[bytes]]:
+    """A file of the package, for reading."""
+    if path.is_dir():
+        with (path / name).open("rb") as file:
+            yield file
+    else:
+        with _archive(path) as archive, archive.open(name) as entry:
+            yield entry
+
+
+def _entries(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
@@ -66,23 +125,18 @@ def _from_zip(archive: zipfile.ZipFile, path: Path, everything: bool) -> dict[st
         _check_size(entry.filename, entry.file_size, path)
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise ModelError(f"{path}: '{entry.filename}' is a link; {_REMEDY}")
-    wanted = [entry for entry in entries if everything or entry.filename == SPECIFICATION]
-    return _complete({entry.filename: _unpacked(archive, entry, path) for entry in wanted}, path)
+    return entries
 
 
-def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> bytes:
-    """One entry, reading no more than its header announces: a header that lies is caught by size or checksum."""
-    with archive.open(entry) as stream:
-        content = stream.read(entry.file_size + 1)
-    if len(content) != entry.file_size:
-        raise ModelError(f"{path}: '{entry.filename}' has not the size it announces; {_REMEDY}")
-    return content
-
-
-def _complete(files: dict[str, bytes], path: Path) -> dict[str, bytes]:
-    if SPECIFICATION not in files:
-        raise ModelError(f"{path}: is no model package, {SPECIFICATION} is missing; give a folder or .zip that has it")
-    return files
+def _sha256(file: IO[bytes], size: int, what: str) -> str:
+    """Of a file that announces `size` bytes, reading no more than one piece beyond: a header that lies is caught."""
+    digest, left = hashlib.sha256(), size
+    while left >= 0 and (piece := file.read(_PIECE)):
+        digest.update(piece)
+        left -= len(piece)
+    if left != 0:
+        raise ModelError(f"{what} has not the size it announces; {_REMEDY}")
+    return digest.hexdigest()
 
 
 def _check_name(name: str, path: Path) -> None:

@@ -43,8 +43,8 @@ class Operations:
         return self.ops.prelu(x, np.array([_SLOPE], np.float32))
 
     def constant(self, name: str) -> Any:
-        """A tensor of the weights, float32."""
-        return self.ops.constant(np.ascontiguousarray(self.weights[name], dtype=np.float32))
+        """A tensor of the weights, float32; not copied if it is that already."""
+        return self.ops.constant(np.ascontiguousarray(self.weights[name], dtype=np.float32), shared_memory=True)
 
     def per_channel(self, name: str) -> Any:
         """A vector of the weights as [1, C, 1, 1, 1]."""

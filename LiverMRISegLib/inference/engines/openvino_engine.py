@@ -28,10 +28,13 @@ class OpenVinoEngine:
         spec = package.spec
         network, patch = spec.network, spec.inference.patch
         make = nnunet_graph if network.name in NNUNETS else openvino_graph
-        graphs = (make(network.name, network.kwargs, package.member(m), patch, batch=1) for m in range(network.members))
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _NAMES[precision]}
         core = the_core()
-        compiled = [core.compile_model(graph, "CPU", options) for graph in graphs]
+        # Each member's weights and graph are gone before the next is read: a compiled model has its own.
+        compiled = [
+            core.compile_model(make(network.name, network.kwargs, package.member(m), patch, batch=1), "CPU", options)
+            for m in range(network.members)
+        ]
         self._requests = [model.create_infer_request() for model in compiled]
         chosen = compiled[0].get_property("INFERENCE_PRECISION_HINT").to_string()
         self.device, self.batch = "cpu", 1
