@@ -1,6 +1,11 @@
-"""From the logits of tiles to labels on a finer grid, one class at a time: never a full-resolution stack of classes."""
+"""From the logits of tiles to labels on a finer grid, slab by slab and one class at a time.
+
+Neither the logits of a whole volume are held at once nor a full-resolution stack of classes.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -8,37 +13,84 @@ from LiverMRISegLib.inference.interpolation import linear_weights, nearest_weigh
 from LiverMRISegLib.inference.tiling import Box
 
 _SLAB_VOXELS = 8_000_000
+_PLANES_AT_ONCE = 8
 
 
 class Canvas:
-    """The weighted mean of overlapping tiles' logits [C, Z, Y, X] at the network's resolution.
+    """The weighted mean of overlapping tiles' logits at the network's resolution, in a window of `depth` planes.
 
+    Tiles come in the order of their first planes. What no further tile reaches is taken out, and the window moves on.
     Where no tile was placed (air that was skipped) the mean is background.
     """
 
-    def __init__(self, classes: int, shape: tuple[int, int, int]) -> None:
-        self._sum = np.zeros((classes, *shape), np.float32)
-        self._weight = np.zeros(shape, np.float32)
+    def __init__(self, classes: int, shape: tuple[int, int, int], depth: int, inside: Box) -> None:
+        self._sum = np.zeros((classes, depth, *shape[1:]), np.float32)
+        self._weight = np.zeros((depth, *shape[1:]), np.float32)
+        self._inside = inside
+        self._first = 0
 
     def add(self, box: Box, logits: np.ndarray, weight: np.ndarray) -> None:
-        """Place the logits [C, ...] of a tile, weighted by `weight`."""
-        self._sum[(slice(None), *box)] += logits * weight
-        self._weight[box] += weight
+        """Place the logits [C, ...] of a tile that lies in the window, weighted by `weight`."""
+        place = (slice(box[0].start - self._first, box[0].stop - self._first), *box[1:])
+        for total, one in zip(self._sum, logits, strict=True):
+            total[place] += one * weight
+        self._weight[place] += weight
 
-    def mean(self, box: Box) -> np.ndarray:
-        """The mean logits inside `box`; a view into the canvas, which is spent by this."""
-        empty = self._weight == 0
-        self._weight[empty] = 1
-        self._sum[0][empty] = 1
-        self._sum /= self._weight
-        return self._sum[(slice(None), *box)]
+    def finished(self, until: int) -> Iterator[np.ndarray]:
+        """The mean logits [C, planes, Y, X] `inside`, of all planes before `until` that were not taken out yet."""
+        depth = len(self._weight)
+        while self._first < until:
+            count = min(depth, until - self._first)
+            for start in range(0, count, _PLANES_AT_ONCE):
+                yield self._mean(start, min(start + _PLANES_AT_ONCE, count))
+            self._sum[:, : depth - count] = self._sum[:, count:]
+            self._sum[:, depth - count :] = 0
+            self._weight[: depth - count] = self._weight[count:]
+            self._weight[depth - count :] = 0
+            self._first += count
+
+    def _mean(self, start: int, stop: int) -> np.ndarray:
+        z, y, x = self._inside
+        part = (slice(max(start, z.start - self._first), max(0, min(stop, z.stop - self._first))), y, x)
+        weight = self._weight[part]
+        empty = weight == 0
+        mean: np.ndarray = self._sum[(slice(None), *part)] / np.where(empty, 1, weight)
+        mean[0][empty] = 1
+        return mean
 
 
-def nearest_labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """As `labels_on_grid`, but the class is chosen at the network's resolution and then repeated: faster, coarser."""
-    labels = logits.argmax(axis=0).astype(np.uint8)
+def nearest_labels_on_grid(labels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Labels [Z, Y, X] of the network's resolution, repeated on a grid of `shape`: faster, and coarser."""
     z, y, x = ((np.arange(t) * 2 + 1) * s // (2 * t) for s, t in zip(labels.shape, shape, strict=True))
     return labels[np.ix_(z, y, x)]
+
+
+def labels_of_slabs(
+    slabs: Iterable[np.ndarray],
+    source: tuple[int, int, int],
+    shape: tuple[int, int, int],
+    nearest_axis: int | None = None,
+) -> np.ndarray:
+    """As `labels_on_grid` of the slabs [C, planes, Y, X] of logits put together: `source` planes, rows and columns.
+
+    Every slab is left behind as soon as the labels that hang on it are made.
+    """
+    weights = _weights(source, shape, nearest_axis)
+    last = [int(np.flatnonzero(row)[-1]) for row in weights[0]]
+    first = [int(np.flatnonzero(row)[0]) for row in weights[0]]
+    labels = np.zeros(shape, np.uint8)
+    held: np.ndarray | None = None
+    low = done = 0
+    for slab in slabs:
+        held = slab if held is None else np.concatenate([held, slab], axis=1)
+        ready = done + sum(needed < low + held.shape[1] for needed in last[done:])
+        if ready > done:
+            along_z = weights[0][done:ready, low : low + held.shape[1]]
+            labels[done:ready] = _labels(held, [along_z, *weights[1:]])
+            done = ready
+        spent = min(held.shape[1], min(first[done:], default=source[0]) - low)
+        held, low = held[:, spent:].copy(), low + spent
+    return labels
 
 
 def labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int], nearest_axis: int | None = None) -> np.ndarray:
@@ -56,8 +108,18 @@ def labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int], nearest_axis
     Returns:
         uint8 [Z, Y, X].
     """
-    sizes = zip(logits.shape[1:], shape, strict=True)
-    weights = [(nearest_weights if a == nearest_axis else linear_weights)(s, t) for a, (s, t) in enumerate(sizes)]
+    return _labels(logits, _weights(logits.shape[1:], shape, nearest_axis))
+
+
+def _weights(source: tuple[int, ...], shape: tuple[int, ...], nearest_axis: int | None) -> list[np.ndarray]:
+    """The matrix [target, source] of every axis."""
+    sizes = zip(source, shape, strict=True)
+    return [(nearest_weights if a == nearest_axis else linear_weights)(s, t) for a, (s, t) in enumerate(sizes)]
+
+
+def _labels(logits: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
+    """As `labels_on_grid`, of the grid that the matrices lead to."""
+    shape = tuple(len(matrix) for matrix in weights)
     supports = [_support(scores >= logits[0], weights) for scores in logits]
     labels = np.zeros(shape, np.uint8)
     depth = max(1, _SLAB_VOXELS // (shape[1] * shape[2]))

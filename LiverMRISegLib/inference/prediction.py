@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -29,17 +29,37 @@ def predict_logits(
     progress: Progress,
     cancel: CancelToken,
 ) -> np.ndarray:
-    """Logits float32 [C, Z, Y, X] of a normalised image [Z, Y, X].
+    """Logits float32 [C, Z, Y, X] of a normalised image [Z, Y, X]: the slabs of `predict_slabs` put together."""
+    logits = np.empty((classes, *image.shape), np.float32)
+    first = 0
+    for slab in predict_slabs(image, engine, classes, spec, mirror=mirror, progress=progress, cancel=cancel):
+        logits[:, first : first + slab.shape[1]] = slab
+        first += slab.shape[1]
+    return logits
 
-    Tiles that hold nothing but air are not computed; they are background. For a model of nnU-Net (`spec.scheme`) all
-    are computed, zeros lie beyond the image, and the weights fall further: what nnU-Net does.
+
+def predict_slabs(
+    image: np.ndarray,
+    engine: Engine,
+    classes: int,
+    spec: InferenceSpec,
+    *,
+    mirror: bool = False,
+    progress: Progress,
+    cancel: CancelToken,
+) -> Iterator[np.ndarray]:
+    """Logits float32 [C, planes, Y, X] of a normalised image [Z, Y, X], from its first plane to its last.
+
+    A slab comes as soon as no tile to come reaches it. Tiles that hold nothing but air are not computed; they are
+    background. For a model of nnU-Net (`spec.scheme`) all are computed, zeros lie beyond the image, and the weights
+    fall further: what nnU-Net does.
 
     Raises:
         CancelledError: between two tiles, if `cancel` asks for it.
     """
     is_nnunet = spec.scheme == NNUNET
     padded, inner = pad_to(image, spec.patch, 0.0 if is_nnunet else None)
-    canvas = Canvas(classes, (padded.shape[0], padded.shape[1], padded.shape[2]))
+    canvas = Canvas(classes, (padded.shape[0], padded.shape[1], padded.shape[2]), spec.patch[0], inner)
     weight = importance(spec.patch, _NNUNET_LEAST) if is_nnunet else importance(spec.patch)
     boxes = tiling.tiles(padded.shape, spec.patch, spec.overlap)
     boxes = boxes if is_nnunet else busy_tiles(padded, boxes)
@@ -49,9 +69,10 @@ def predict_logits(
         progress(f"network, tile {start + 1} of {len(boxes)}", start / len(boxes))
         group = boxes[start : start + engine.batch]
         for box, logits in zip(group, _batch_logits(engine, [padded[b] for b in group], flips), strict=True):
+            yield from canvas.finished(box[0].start)
             canvas.add(box, logits, weight)
     cancel.check()
-    return canvas.mean(inner)
+    yield from canvas.finished(padded.shape[0])
 
 
 def busy_tiles(image: np.ndarray, boxes: Sequence[Box]) -> list[Box]:

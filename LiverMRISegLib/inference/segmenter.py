@@ -14,13 +14,13 @@ from LiverMRISegLib import __version__
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import DeviceMemoryError, ModelError, UsageError
 from LiverMRISegLib.inference import quality
-from LiverMRISegLib.inference.assembly import labels_on_grid, nearest_labels_on_grid
+from LiverMRISegLib.inference.assembly import labels_of_slabs, nearest_labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.ladder import MemoryLadder
 from LiverMRISegLib.inference.nnunet_preparation import prepare_by_scheme
 from LiverMRISegLib.inference.postprocessing import postprocess
-from LiverMRISegLib.inference.prediction import predict_logits
+from LiverMRISegLib.inference.prediction import predict_slabs
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.models.package import ModelPackage
@@ -131,7 +131,7 @@ class Segmenter:
         report("preparing", 0.0)
         prepared = prepare_by_scheme(volume, spec.preparation)
         clock.lap("prepare")
-        logits = predict_logits(
+        slabs = predict_slabs(
             prepared.image,
             self.engine,
             int(spec.network.kwargs["out_channels"]),
@@ -140,13 +140,14 @@ class Segmenter:
             progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
             cancel=token,
         )
+        if spec.inference.resample == "labels":
+            coarse = np.concatenate([slab.argmax(axis=0).astype(np.uint8) for slab in slabs])
+            channels = nearest_labels_on_grid(coarse, prepared.shape)
+        else:
+            z, y, x = prepared.image.shape
+            channels = labels_of_slabs(slabs, (z, y, x), prepared.shape, prepared.nearest_axis)
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
-        if spec.inference.resample == "labels":
-            channels = nearest_labels_on_grid(logits, prepared.shape)
-        else:
-            channels = labels_on_grid(logits, prepared.shape, prepared.nearest_axis)
-        del logits
         labelmap = prepared.restore(_only(channels, spec.labels))
         clock.lap("restore")
         token.check()

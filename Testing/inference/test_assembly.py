@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from LiverMRISegLib.inference import assembly
-from LiverMRISegLib.inference.assembly import Canvas, labels_on_grid, nearest_labels_on_grid
+from LiverMRISegLib.inference.assembly import Canvas, labels_of_slabs, labels_on_grid, nearest_labels_on_grid
 from LiverMRISegLib.inference.interpolation import linear_weights, resize_cubic, resize_linear
 
 
@@ -30,6 +30,17 @@ def test_same_labels_as_the_full_stack(shape, seed, monkeypatch):
     assert len(np.unique(labels)) > 2
 
 
+@pytest.mark.parametrize("nearest_axis", [None, 0, 2])
+@pytest.mark.parametrize("cuts", [(12,), (1, 2, 5, 12), tuple(range(1, 13)), (7, 7, 12)])
+@pytest.mark.parametrize("shape", [(40, 44, 50), (12, 11, 13), (5, 11, 30), (1, 14, 17)])
+def test_slab_by_slab_the_labels_are_the_same(shape, cuts, nearest_axis):
+    logits = smooth_logits(5, (12, 11, 13), 3)
+    slabs = (logits[:, start:stop] for start, stop in zip((0, *cuts), cuts, strict=False))
+    labels = labels_of_slabs(slabs, (12, 11, 13), shape, nearest_axis)
+    disagree = labels != labels_on_grid(logits, shape, nearest_axis)
+    assert disagree.sum() <= 2  # a tie, by sums of products in another order
+
+
 def test_interpolation_is_exact_for_linear_functions_inside_and_constant_beyond():
     weights = linear_weights(5, 20)
     values = weights @ np.arange(5.0)
@@ -41,20 +52,40 @@ def test_interpolation_is_exact_for_linear_functions_inside_and_constant_beyond(
 
 
 def test_overlapping_tiles_are_averaged_by_weight_and_gaps_are_background():
-    canvas = Canvas(2, (1, 1, 4))
+    canvas = Canvas(2, (1, 1, 4), 1, (slice(0, 1), slice(0, 1), slice(0, 4)))
     one = np.ones((1, 1, 2), np.float32)
     canvas.add((slice(0, 1), slice(0, 1), slice(0, 2)), np.full((2, 1, 1, 2), 2.0), one)
     canvas.add((slice(0, 1), slice(0, 1), slice(1, 3)), np.full((2, 1, 1, 2), 5.0), 2 * one)
-    mean = canvas.mean((slice(0, 1), slice(0, 1), slice(0, 4)))
+    (mean,) = canvas.finished(1)
     assert mean[1, 0, 0].tolist() == [2.0, 4.0, 5.0, 0.0]
     assert mean[0, 0, 0].tolist() == [2.0, 4.0, 5.0, 1.0]
+
+
+@pytest.mark.parametrize("inside", [slice(0, 30), slice(3, 26)])
+def test_the_window_moves_on_and_nothing_is_lost(inside):
+    """Tiles of ten planes, some left out; the window's means are those of a canvas that holds everything."""
+    random = np.random.default_rng(0)
+    box = (inside, slice(0, 4), slice(1, 5))
+    canvas, total, weights = Canvas(3, (30, 4, 5), 10, box), np.zeros((3, 30, 4, 5)), np.zeros((30, 4, 5))
+    slabs = []
+    for start in (0, 4, 5, 17, 20):
+        tile = (slice(start, start + 10), slice(0, 4), slice(0, 5))
+        logits, weight = random.normal(size=(3, 10, 4, 5)).astype(np.float32), random.random((10, 4, 5))
+        slabs += canvas.finished(start)
+        canvas.add(tile, logits, weight.astype(np.float32))
+        total[(slice(None), *tile)] += logits * weight
+        weights[tile] += weight
+    slabs += canvas.finished(30)
+    total[0][weights == 0] = 1
+    expected = (total / np.where(weights == 0, 1, weights))[(slice(None), *box)]
+    assert np.allclose(np.concatenate(slabs, axis=1), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(24, 33, 13), (36, 11, 26), (7, 5, 6), (12, 11, 13)])
 def test_labels_repeated_are_those_of_the_nearest_coarse_voxel(shape):
     logits = smooth_logits(4, (12, 11, 13), 0)
     coarse = logits.argmax(0)
-    fine = nearest_labels_on_grid(logits, shape)
+    fine = nearest_labels_on_grid(coarse.astype(np.uint8), shape)
     assert fine.dtype == np.uint8
     for index in np.random.default_rng(0).integers(0, shape, (50, 3)):
         centre = [(i + 0.5) * s / t for i, s, t in zip(index, coarse.shape, shape, strict=True)]

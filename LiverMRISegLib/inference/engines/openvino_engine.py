@@ -42,7 +42,8 @@ class OpenVinoEngine:
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """As `Engine.predict`; the graph takes one patch at a time."""
-        return np.stack([self._mean(np.ascontiguousarray(image[None], np.float32)) for image in batch])
+        found = [self._mean(np.ascontiguousarray(image[None], np.float32)) for image in batch]
+        return found[0][None] if len(found) == 1 else np.stack(found)
 
     def _mean(self, image: np.ndarray) -> np.ndarray:
         """The members' mean logits [C, Z, Y, X] of one image [1, C, Z, Y, X]."""
