@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverMRISegLib.commands.console import add_common_options, names, say, say_json, table
+from LiverMRISegLib.commands.console import Progress, add_common_options, names, say, say_json, table
 
 if TYPE_CHECKING:
     from LiverMRISegLib.models.package import ModelPackage
@@ -45,10 +45,16 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     package.add_argument("--name", metavar="NAME", help="of the model here (default: its own)")
     package.add_argument("--replace", action="store_true", help="in place of the one imported before by that name")
     package.set_defaults(run=run_import_package)
+    tune = actions.add_parser("tune", help="measure on your volumes how fast an imported model can be on this CPU")
+    tune.add_argument("name", metavar="NAME", help="of the imported model")
+    tune.add_argument("volumes", type=Path, nargs="+", metavar="VOLUME", help="some that are like those to come")
+    tune.add_argument("--least-dice", type=float, default=0.999, metavar="D", help="of every label (0.999)")
+    tune.add_argument("--keep", action="store_true", help="let the model run with the fastest setting from now on")
+    tune.set_defaults(run=run_tune)
     remove = actions.add_parser("remove", help="delete an imported model")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)
-    for action in (listing, show, verify, stunet, sam, nnunet, package, remove):
+    for action in (listing, show, verify, stunet, sam, nnunet, package, tune, remove):
         add_common_options(action)
 
 
@@ -150,6 +156,32 @@ def run_import_package(arguments: argparse.Namespace) -> int:
 
     entry = import_package(arguments.source, arguments.name, replace=arguments.replace)
     say(f"{entry.path} written; use it as --model {entry.name}")
+    return 0
+
+
+def run_tune(arguments: argparse.Namespace) -> int:
+    """Print what each setting costs and changes, and keep the fastest if asked to."""
+    from LiverMRISegLib.errors import UsageError
+    from LiverMRISegLib.inference import tuning
+    from LiverMRISegLib.io import read_volume
+    from LiverMRISegLib.models.catalog import list_models, load_model
+
+    if any(entry.name == arguments.name and entry.is_shipped for entry in list_models()):
+        raise UsageError(f"{arguments.name} comes with livermriseg and is not changed; tune an imported model")
+    package = load_model(arguments.name)
+    volumes = [read_volume(path) for path in arguments.volumes]
+    with Progress() as progress:
+        found = tuning.measure(package, volumes, progress=progress)
+    chosen = tuning.fastest(found, arguments.least_dice)
+    rows = [
+        (m.engine, f"{m.setting.overlap:g}", f"{m.seconds:.2f}", f"{m.mean_dice:.5f}", f"{m.lowest_dice:.5f}",
+         "fastest allowed" if m is chosen else "")
+        for m in found
+    ]  # fmt: skip
+    say(table(("engine", "overlap", "seconds a volume", "mean Dice", "lowest Dice", ""), rows))
+    if arguments.keep:
+        tuning.keep(package, chosen, len(volumes))
+        say(f"{package.path} runs with {chosen.setting.precision} and overlap {chosen.setting.overlap:g} from now on")
     return 0
 
 

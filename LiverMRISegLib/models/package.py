@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError
-from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError, UsageError
+from LiverMRISegLib.io.atomic import atomic_path, atomic_write_text
 from LiverMRISegLib.models import codec, storage
 from LiverMRISegLib.models.specification import ModelSpec, NetworkSpec
 from LiverMRISegLib.networks.shapes import Shape, parameter_shapes
@@ -121,6 +121,19 @@ def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path)
     else:
         _write_folder(path, files)
     return path
+
+
+def rewrite(package: ModelPackage, spec: ModelSpec) -> ModelPackage:
+    """Give a package in a folder another specification; its weights stay. Returns it as it is then.
+
+    Raises:
+        OutputError: it cannot be written.
+        UsageError: the package is a .zip.
+    """
+    if not package.path.is_dir():
+        raise UsageError(f"{package.path}: a .zip is not changed; 'livermriseg models import package' unpacks it")
+    atomic_write_text(package.path / storage.SPECIFICATION, codec.to_json(spec, package.hashes))
+    return ModelPackage.load(package.path)
 
 
 def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:

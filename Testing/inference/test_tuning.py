@@ -1,0 +1,87 @@
+"""Settings are measured against the model as it came, and kept only where its labels stay."""
+
+import numpy as np
+import pytest
+
+from conftest import make_volume, random_weights, tiny_spec
+from LiverMRISegLib import cli
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.inference import tuning
+from LiverMRISegLib.inference.tuning import Measured, Setting, fastest, keep, measure, settings_of
+from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.models import catalog
+from LiverMRISegLib.models.package import ModelPackage, save_package
+from LiverMRISegLib.models.specification import InferenceSpec
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture
+def package(tmp_path):
+    spec = tiny_spec()
+    return ModelPackage.load(save_package(spec, random_weights(spec), tmp_path / "models" / "tiny"))
+
+
+def result(setting, seconds, lowest):
+    return Measured(setting, "engine", seconds, (1 + lowest) / 2, lowest)
+
+
+def test_the_model_as_it_came_is_the_first_setting():
+    assert settings_of(InferenceSpec((8, 8, 8)))[0] == Setting("float32", 0.5)
+    assert {s.overlap for s in settings_of(InferenceSpec((8, 8, 8)))} == {0.5, 0.25}
+    assert {s.overlap for s in settings_of(InferenceSpec((8, 8, 8), overlap=0.1))} == {0.1}
+
+
+def test_the_fastest_is_taken_whose_labels_stay():
+    slow, wrong, right = (
+        result(Setting("float32", 0.5), 9.0, 1.0),
+        result(Setting("bfloat16", 0.25), 1.0, 0.99),
+        result(Setting("float32", 0.25), 4.0, 0.9995),
+    )
+    assert fastest([slow, wrong, right]) is right
+    assert fastest([slow, wrong, right], 0.98) is wrong
+    assert fastest([slow, wrong]) is slow
+
+
+def test_measured_on_a_volume(package):
+    volume = make_volume(size=(70, 60, 50), spacing=(5.0, 5.0, 5.0))
+    found = measure(package, [volume, volume])
+    assert found[0].setting == Setting("float32", 0.5)
+    assert (found[0].mean_dice, found[0].lowest_dice) == (1.0, 1.0)
+    assert all(0 <= m.lowest_dice <= m.mean_dice <= 1 and m.seconds > 0 for m in found)
+    fewer_tiles = next(m for m in found if m.setting.overlap == 0.25)
+    assert fewer_tiles.lowest_dice < 1
+    assert len({(m.engine, m.setting.overlap) for m in found}) == len(found)
+
+
+def test_dice_of_labels():
+    first, second = np.array([0, 1, 1, 2], np.uint8), np.array([0, 1, 2, 2], np.uint8)
+    assert tuning._dice(first, second, [1, 2, 3]) == pytest.approx([2 / 3, 2 / 3])
+
+
+def test_kept_with_its_figures_and_the_same_weights(package):
+    kept = keep(package, result(Setting("float32", 0.25), 4.0, 0.9995), 3)
+    assert (kept.spec.inference.overlap, kept.spec.inference.precision) == (0.25, "float32")
+    assert kept.fingerprint == package.fingerprint
+    assert kept.spec.metrics[-1]["cases"] == 3
+    assert kept.spec.metrics[-1]["lowest"] == 0.9995
+
+
+def test_a_zip_is_not_changed(tmp_path):
+    spec = tiny_spec()
+    package = ModelPackage.load(save_package(spec, random_weights(spec), tmp_path / "tiny.zip"))
+    with pytest.raises(UsageError, match="unpacks it"):
+        keep(package, result(Setting("float32", 0.25), 4.0, 1.0), 1)
+
+
+def test_the_command(package, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(catalog.FOLDER_VARIABLE, str(tmp_path / "models"))
+    write_volume(make_volume(size=(70, 60, 50), spacing=(5.0, 5.0, 5.0)), tmp_path / "a.nii.gz")
+    assert cli.main(["models", "tune", "tiny", str(tmp_path / "a.nii.gz"), "--keep", "--least-dice", "0"]) == 0
+    out = capsys.readouterr().out
+    assert "fastest allowed" in out
+    spec = ModelPackage.load(package.path).spec
+    assert spec.inference.precision in out
+    assert spec.metrics[-1]["setting"].startswith(spec.inference.precision)
+    assert cli.main(["models", "tune", catalog.DEFAULT_MODEL, str(tmp_path / "a.nii.gz")]) == 2
+    assert "is not changed" in capsys.readouterr().err
