@@ -1,22 +1,26 @@
-"""nnU-Net v2's predictor and `livermriseg segment` on one file, one after the other: time and peak memory on this CPU.
+"""nnU-Net v2's predictor and `livermriseg segment` on the same files, one after the other: time and peak memory here.
 
     make bench-nnunet                                                   # once
-    .venv/bin/python Testing/benchmarks/nnunet_speed.py                 # both networks, some minutes each
+    .venv/bin/python Testing/benchmarks/nnunet_speed.py                 # all, some minutes each
+    .venv/bin/python Testing/benchmarks/nnunet_speed.py ResEncM         # those whose name begins so
     .venv/bin/python Testing/benchmarks/nnunet_speed.py --small         # does it work? small networks and images
 
-Both start as programs of their own and end with the mask on disk; no mirroring; weights are random. Memory is that of
-all processes of a program together, pages that they share counted once.
+Both start as programs of their own and end with the masks on disk; no mirroring; weights are random. Memory is that of
+all processes of a program together, pages that they share counted once. Ours runs as imported (32 bits, nnU-Net's tiles)
+and with the settings that `livermriseg models tune` tries, which a user keeps where they do not change the labels.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +28,10 @@ import psutil
 
 from common import machine
 from LiverMRISegLib.inference.interpolation import resize_linear
+from LiverMRISegLib.inference.tuning import Setting, settings_of
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models.import_nnunet import import_nnunet
+from LiverMRISegLib.models.package import ModelPackage, rewrite
 from LiverMRISegLib.volume import Geometry, Volume
 from nnunet_folder import Design, checkpoint, configuration, dataset, plans, write_folder
 
@@ -43,18 +49,20 @@ PLAIN = Design("PlainConvUNet", _FEATURES, [_ONE, *[_TWO] * 5], [_THREE] * 6)
 
 @dataclass(frozen=True)
 class Run:
-    """A network and an image [Z, Y, X] on the network's own grid."""
+    """A network and `files` images [Z, Y, X] on the network's own grid."""
 
     name: str
     design: Design
     shape: tuple[int, int, int]
     spacing: tuple[float, float, float]
     patch: tuple[int, int, int]
+    files: int = 1
 
 
 RUNS = (
     Run("ResEncM, 80x256x320 at 3x1.2x1.2 mm", RESIDUAL, (80, 256, 320), (3.0, 1.2, 1.2), (48, 160, 224)),
     Run("plain, 128^3 patches, 192x192x192 at 1.5 mm", PLAIN, (192, 192, 192), (1.5, 1.5, 1.5), (128, 128, 128)),
+    Run("cohort of 10, ResEncM, 56x160x224", RESIDUAL, (56, 160, 224), (3.0, 1.2, 1.2), (48, 160, 224), 10),
 )
 SMALL = (
     Run("small res-enc", Design("ResidualEncoderUNet", (8, 16, 24)), (24, 64, 64), (3.0, 1.2, 1.2), (16, 48, 48)),
@@ -91,56 +99,86 @@ def _memory_gb(number: int) -> float:
     return total / 1e9
 
 
-def ours(file: Path, package: Path, output: Path) -> tuple[float, float, float]:
+def ours(files: Sequence[Path], package: Path, output: Path) -> tuple[float, float, float]:
     """Whole seconds, seconds of the network, peak GB."""
-    command = [sys.executable, "-m", "LiverMRISegLib", "segment", file, "-o", output, "--model", package]
+    command = [sys.executable, "-m", "LiverMRISegLib", "segment", *files, "-o", output, "--model", package]
     seconds, peak, said = measured([*command, "--device", "cpu", "--json"], {"PYTHONPATH": str(ROOT)})
-    return seconds, json.loads(said)[0]["provenance"]["seconds"]["network"], peak
+    return seconds, sum(case["provenance"]["seconds"]["network"] for case in json.loads(said)), peak
 
 
-def theirs(file: Path, model: Path, output: Path, folder: Path) -> tuple[float, float, float]:
+def theirs(files: Sequence[Path], model: Path, output: Path, folder: Path) -> tuple[float, float, float]:
     """As `ours`, of nnU-Net."""
-    truncated = str(output).removesuffix(".nii.gz")
-    job = {"model": str(model), "folds": [0], "mirror": False, "wide": False, "files": [str(file)]}
-    (folder / "jobs.json").write_text(json.dumps([{**job, "outputs": [truncated]}]))
+    outputs = [str(output / file.name.removesuffix("_0000.nii.gz")) for file in files]
+    job = {"model": str(model), "folds": [0], "mirror": False, "wide": False, "files": [str(file) for file in files]}
+    (folder / "jobs.json").write_text(json.dumps([{**job, "outputs": outputs}]))
     script = Path(__file__).with_name("nnunet_reference.py")
     cores = str(len(os.sched_getaffinity(0)))
     seconds, peak, said = measured([REFERENCE, script, folder / "jobs.json"], {"nnUNet_def_n_proc": cores})
     return seconds, json.loads(said.splitlines()[-1])[0]["network"], peak
 
 
+def made_files(run: Run, folder: Path) -> list[Path]:
+    """Images of smooth noise."""
+    paths = []
+    for number in range(run.files):
+        coarse = np.random.default_rng(number).uniform(50, 900, (12, 14, 16)).astype(np.float32)
+        paths.append(folder / f"image_{number}_0000.nii.gz")
+        image = resize_linear(coarse, run.shape).astype(np.int16)
+        write_volume(Volume(image, Geometry(run.shape[::-1], run.spacing[::-1])), paths[-1])
+    return paths
+
+
+def set_to(package: Path, setting: Setting, folder: Path) -> Path:
+    """A copy of the package that runs with `setting`."""
+    copy = folder / f"{setting.precision}_{setting.overlap}"
+    shutil.copytree(package, copy)
+    loaded = ModelPackage.load(copy)
+    rewrite(loaded, replace(loaded.spec, inference=setting.of(loaded.spec.inference)))
+    return copy
+
+
 def compare(run: Run, folder: Path) -> None:
-    """Print both programs' figures and their ratio."""
+    """Print both programs' figures and their ratios."""
     organs = {f"organ {number}": number for number in range(1, ORGANS + 1)}
     plan = plans({"3d_fullres": configuration(run.design, run.spacing, run.patch)})
     document = checkpoint(run.design.network(ORGANS + 1).state_dict())
     model = write_folder(folder, plan, dataset(organs), {"fold_0": document})
     package = import_nnunet(model, "speed", folder / "models")
-    coarse = np.random.default_rng(0).uniform(50, 900, (12, 14, 16)).astype(np.float32)
-    file = folder / "image_0000.nii.gz"
-    size, spacing = run.shape[::-1], run.spacing[::-1]
-    write_volume(Volume(resize_linear(coarse, run.shape).astype(np.int16), Geometry(size, spacing)), file)
-    outputs = folder / "ours.nii.gz", folder / "theirs.nii.gz"
-    rows = {"nnU-Net 2.8.1": theirs(file, model, outputs[1], folder), "ours": ours(file, package, outputs[0])}
-    for name, (seconds, network, peak) in rows.items():
+    files = made_files(run, folder)
+    reference = folder / "theirs"
+    reference.mkdir()
+    other = theirs(files, model, reference, folder)
+    _tell(run, "nnU-Net 2.8.1", other)
+    for setting in settings_of(ModelPackage.load(package).spec.inference):
+        output = folder / f"ours_{setting.precision}_{setting.overlap}"
+        output.mkdir()
+        own = ours(files, set_to(package, setting, folder), output)
+        name = f"ours, {setting.precision}, overlap {setting.overlap:g}"
+        _tell(run, name, own)
+        same = np.mean([_equal(path, reference / path.name.replace("_0000_seg", "")) for path in output.iterdir()])
         print(
-            f"{run.name:44s} {name:14s} {seconds:8.1f} s   network {network:8.1f} s   peak {peak:6.2f} GB", flush=True
+            f"RATIO nnunet_speed, {run.name}, {name}: whole {other[0] / own[0]:.1f} times faster, network "
+            f"{other[1] / own[1]:.1f} times, memory {other[2] / own[2]:.1f} times less; {same:.3%} of the voxels equal",
+            flush=True,
         )
-    same = float((read_labelmap(outputs[0]).array == read_labelmap(outputs[1]).array).mean())
-    other, own = rows["nnU-Net 2.8.1"], rows["ours"]
-    print(
-        f"RATIO nnunet_speed, {run.name}: whole {other[0] / own[0]:.1f} times faster, network "
-        f"{other[1] / own[1]:.1f} times, memory {other[2] / own[2]:.1f} times less; {same:.3%} of the voxels equal",
-        flush=True,
-    )
+
+
+def _tell(run: Run, name: str, figures: tuple[float, float, float]) -> None:
+    seconds, network, peak = figures
+    print(f"{run.name:40s} {name:28s} {seconds:8.1f} s   network {network:8.1f} s   peak {peak:6.2f} GB", flush=True)
+
+
+def _equal(first: Path, second: Path) -> float:
+    return float((read_labelmap(first).array == read_labelmap(second).array).mean())
 
 
 def main() -> None:
-    """Compare on both networks, one after the other."""
+    """Compare, one run after the other."""
     if not REFERENCE.exists():
         raise SystemExit(f"{REFERENCE} is missing; run: make bench-nnunet")
     print(machine(), flush=True)
-    for run in SMALL if "--small" in sys.argv else RUNS:
+    chosen = tuple(argument for argument in sys.argv[1:] if not argument.startswith("--")) or ("",)
+    for run in SMALL if "--small" in sys.argv else [run for run in RUNS if run.name.startswith(chosen)]:
         with tempfile.TemporaryDirectory() as folder:
             compare(run, Path(folder))
 

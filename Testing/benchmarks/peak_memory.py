@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +44,14 @@ def full_stack(package: Path) -> None:
     from LiverMRISegLib.inference import segmenter
     from LiverMRISegLib.inference.interpolation import resize_linear
 
-    def stacked(logits: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    def stacked(slabs: Iterable[np.ndarray], _: object, shape: tuple[int, int, int], __: object) -> np.ndarray:
+        logits = np.concatenate(list(slabs), axis=1)
         stack = np.empty((len(logits), *shape), np.float32)
         for channel, scores in enumerate(logits):
             stack[channel] = resize_linear(scores, shape)
         return stack.argmax(0).astype(np.uint8)
 
-    segmenter.labels_on_grid = stacked
+    segmenter.labels_of_slabs = stacked
     ours(package)
 
 
