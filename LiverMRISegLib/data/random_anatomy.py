@@ -25,6 +25,8 @@ _BORDERED = (LIVER_VALUE, SPLEEN_VALUE, ORGAN_VALUES.value_of(RIGHT_KIDNEY), ORG
 _YIELDING = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.GAS, Tissue.FLUID, Tissue.LUNG)
 _CAVITY = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT)
 _BAND = 7
+# Below this share of a smoothed mask the organ is out of reach.
+_LEAST = 0.04
 
 
 @dataclass(frozen=True)
@@ -123,11 +125,19 @@ def moved_border(structures: torch.Tensor, value: int, shift: float, unevenness:
     smooth = box_mean(organ.float(), _BAND)
     moved = shift + unevenness * random.field(part.shape, cell)[0]
     offset = (moved / _BAND).clamp_(-0.45, 0.45)
-    grown = ~organ & (smooth > 0.5 - offset) & (offset > 0) & is_one_of(part, _YIELDING)
-    lost = organ & (smooth < 0.5 - offset) & (offset < -0.05)
+    border = _level_of_border(smooth, organ)
+    grown = ~organ & (smooth > (border - offset).clamp(min=_LEAST)) & (offset > 0) & is_one_of(part, _YIELDING)
+    lost = organ & (smooth < border - offset) & (offset < -0.05)
     result = structures.clone()
     result[box] = torch.where(grown, torch.tensor(value, dtype=torch.uint8), filled_from_beside(part, lost))
     return result
+
+
+def _level_of_border(smooth: torch.Tensor, organ: torch.Tensor) -> float:
+    """The threshold of a smoothed mask that leaves its volume as it is: a half, less where the surface is curved."""
+    bins = torch.histc(smooth, 64, 0, 1)
+    above = bins.flip(0).cumsum(0)
+    return 1 - (int((above < int(organ.sum())).sum()) + 0.5) / 64
 
 
 def filled_from_beside(structures: torch.Tensor, lost: torch.Tensor) -> torch.Tensor:
@@ -185,9 +195,10 @@ def with_ascites(structures: torch.Tensor, depth: float, random: Random) -> torc
     smooth = box_mean(organs.float(), _BAND)
     reach = (random.uniform(0.3, 1.0) * depth / _BAND) * (random.field(part.shape, random.uniform(8, 16))[0] + 0.6)
     reach.clamp_(0, 0.45)
-    beside = is_one_of(part, _CAVITY) & (smooth > 0.5 - reach)
+    border = _level_of_border(smooth, organs)
+    beside = is_one_of(part, _CAVITY) & (smooth > (border - reach).clamp(min=_LEAST))
     # The surface yields by less than half as much: the organ floats, it is not eaten up.
-    yields = organs & (smooth < 0.5 + (0.4 * reach).clamp(max=0.2)) & (reach > 0.1)
+    yields = organs & (smooth < border + (0.4 * reach).clamp(max=0.2)) & (reach > 0.1)
     result = structures.clone()
     result[box] = put(part, beside | yields, Tissue.FLUID)
     return result

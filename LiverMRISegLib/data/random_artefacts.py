@@ -76,7 +76,10 @@ def with_fat_failure(image: torch.Tensor, structures: torch.Tensor, random: Rand
 
 
 def with_coil(image: torch.Tensor, darkest: float, random: Random) -> torch.Tensor:
-    """Brightness that falls off exponentially from the front, back or a side, and towards the ends along z."""
+    """Brightness that falls off exponentially from the front, back or a side, and towards the ends along z.
+
+    The mean stays as it was, so that the noise added later keeps its share.
+    """
     depth, height, width = image.shape
     axis = 1 if random.chance(0.7) else 2
     along = torch.linspace(0, 1, (depth, height, width)[axis])
@@ -88,7 +91,8 @@ def with_coil(image: torch.Tensor, darkest: float, random: Random) -> torch.Tens
     z = torch.linspace(-1, 1, depth) - random.uniform(-0.3, 0.3)
     reach = random.uniform(0.7, 1.6)
     ends = lowest + (1 - lowest) / (1 + (z / reach).abs() ** random.uniform(3, 8))
-    return image * surface.reshape(shape) * ends[:, None, None]
+    shaded = image * surface.reshape(shape) * ends[:, None, None]
+    return shaded * (image.mean() / shaded.mean().clamp(min=1e-6))
 
 
 def with_motion(image: torch.Tensor, shift: float, random: Random) -> torch.Tensor:

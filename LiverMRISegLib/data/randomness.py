@@ -83,10 +83,10 @@ def one_of(mask: torch.Tensor, random: Random) -> tuple[int, int, int] | None:
 
 def box_around(mask: torch.Tensor, margin: int) -> tuple[slice, slice, slice] | None:
     """The box of a bool mask [Z, Y, X] with `margin` voxels around it, cut at the edges; None if it is empty."""
-    voxels = mask.numpy()
-    front, side = voxels.any(axis=2), voxels.any(axis=0)
+    voxels: np.ndarray = mask.numpy()
+    front, side = np.any(voxels, axis=2), np.any(voxels, axis=0)
     bounds = []
-    for used in (front.any(axis=1), front.any(axis=0), side.any(axis=0)):
+    for used in (np.any(front, axis=1), np.any(front, axis=0), np.any(side, axis=0)):
         places = np.flatnonzero(used)
         if len(places) == 0:
             return None
