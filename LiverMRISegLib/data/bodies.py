@@ -36,6 +36,10 @@ class Tissue(IntEnum):
     BRIGHT_CONTENT = 25
     LUNG = 26
     GAS = 27
+    # Put in by `random_anatomy` only: ascites, effusions and spinal fluid; the heart's blood; intervertebral discs.
+    FLUID = 28
+    HEART = 29
+    DISC = 30
     # A label that joins an organ of ours with something else: painted, but not used as truth.
     UNCERTAIN = 31
 

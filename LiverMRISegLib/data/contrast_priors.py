@@ -73,6 +73,10 @@ def draw_contrast(random: np.random.Generator) -> np.ndarray:
     means[Tissue.INNER_SOFT] = random.uniform(min(family.muscle, family.bowel), max(family.muscle, family.bowel))
     means[Tissue.SKELETON] = family.bone
     means[Tissue.BRIGHT_CONTENT] = random.uniform(*family.content)
+    # No numbers of their own are drawn for what `random_anatomy` adds: images without it stay as they were.
+    means[Tissue.FLUID] = means[_GALLBLADDER]
+    means[Tissue.HEART] = means[_AORTA]
+    means[Tissue.DISC] = 0.7 * family.muscle + 0.3 * means[_GALLBLADDER]
     scale = random.uniform(0.7, 1.1)
     shift = random.normal(0, _SPREAD, STRUCTURES)
     shift[_KIDNEYS[1]] = shift[_KIDNEYS[0]]

@@ -1,13 +1,19 @@
 """Images from label maps: repeatable, aligned with their labels, and unlike each other."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER, RIGHT_KIDNEY
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, Tissue, make_body
 from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
+from LiverMRISegLib.data.random_anatomy import AnatomyConfig
+from LiverMRISegLib.data.random_artefacts import ScannerConfig
+from LiverMRISegLib.data.random_look import LookConfig
 from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
+from structure_maps import body as torso_body
 
 CONFIG = RandomizationConfig(patch=(32, 48, 48), spacing=6.0)
 PREPARATION = PreparationSpec((6.0, 6.0, 6.0), normalisation="percentile-z-score")
@@ -93,3 +99,54 @@ def test_edges_in_the_image_lie_where_the_labels_change(seed):
     flat = liver[:, :, 1:] & liver[:, :, :-1]
     assert np.isfinite(inside).all()
     assert step[border].mean() > 1.5 * step[flat].mean()
+
+
+ROOMS = {"anatomy": AnatomyConfig, "look": LookConfig, "scanner": ScannerConfig}
+ADDITIONS = [(r, f.name) for r, kind in ROOMS.items() for f in dataclasses.fields(kind) if f.default == 0.0]
+PAINTED_ONLY = {"fat_failure", "coil", "motion", "ghosting", "truncation", "slice_gaps", "nearest_return"}
+
+
+def made_with(room, name, probability, seed=7, *, with_texture=True):
+    far = {"breath_shift": 24.0} if name == "breath" else {}
+    additions = {room: ROOMS[room](**{name: probability}, **far)}
+    config = dataclasses.replace(CONFIG, crop_probability=0.0, in_plane_crop_probability=0.0, **additions)
+    organs = ("liver", "right kidney", "left kidney", "spleen")
+    return SampleMaker(organs, config, PREPARATION).make(torso_body(with_texture=with_texture), seed)
+
+
+@pytest.mark.parametrize(("room", "name"), ADDITIONS)
+def test_an_addition_is_repeatable_and_off_at_zero(room, name):
+    without, on, again = (made_with(room, name, p, with_texture=name != "background") for p in (0.0, 1.0, 1.0))
+    assert np.array_equal(on.image, again.image)
+    assert np.array_equal(on.labels, again.labels)
+    assert not np.array_equal(on.image, without.image)
+    if room == "look" or name in PAINTED_ONLY:
+        assert np.array_equal(on.labels, without.labels)
+
+
+@pytest.mark.parametrize("name", ["wrap", "slab"])
+def test_a_smaller_field_of_view_cuts_labels_and_moves_none(name):
+    without, on = (made_with("scanner", name, p) for p in (0.0, 1.0))
+    seen = on.labels > 0
+    assert np.array_equal(on.labels[seen], without.labels[seen])
+    assert seen.sum() <= (without.labels > 0).sum()
+    assert np.sum(on.image == on.image.min()) > np.sum(without.image == without.image.min())
+
+
+def test_a_slab_is_as_long_as_was_asked():
+    scanner = ScannerConfig(slab=1.0, slab_length=(48.0, 60.0))
+    config = dataclasses.replace(CONFIG, scanner=scanner, in_plane_crop_probability=0.0)
+    for seed in range(4):
+        image = SampleMaker(("liver",), config, PREPARATION).make(torso_body(), seed).image
+        assert 7 <= np.sum(np.ptp(image, axis=(1, 2)) > 0) <= 10
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_with_everything_on_right_and_left_keep_their_sides(seed):
+    everything = {r: kind(**{n: 1.0 for room, n in ADDITIONS if room == r}) for r, kind in ROOMS.items()}
+    config = dataclasses.replace(CONFIG, patch=(40, 56, 64), **everything)
+    sample = SampleMaker(("right kidney", "left kidney"), config, PREPARATION).make(torso_body(), seed)
+    assert np.isfinite(sample.image).all()
+    right, left = (np.argwhere(sample.labels == v) for v in (1, 2))
+    if len(right) and len(left):
+        assert right[:, 2].mean() < left[:, 2].mean()

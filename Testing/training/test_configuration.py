@@ -94,6 +94,7 @@ def test_flags_override_the_file(tmp_path):
 
 SHIPPED = {
     "any_sequence": AnySequenceConfig,
+    "any_sequence_2": AnySequenceConfig,
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,
     "distill": FinetuneConfig,

@@ -11,15 +11,14 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from LiverMRISegLib.anatomy import CHAOS, TOTAL_MR, LabelSet
-from LiverMRISegLib.errors import InputError, LiverMRISegError
+from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, summarise
 from LiverMRISegLib.evaluation.metrics import evaluate_case
 from LiverMRISegLib.evaluation.pictures import sheet_png, three_planes_png
+from LiverMRISegLib.evaluation.real_sets import DATA_SETS, DataSet, cases_of
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
@@ -27,37 +26,6 @@ from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """Real volumes with references: `pairs` are patterns of image and label file below the data folder."""
-
-    name: str
-    images: str
-    ending: str
-    label_ending: str
-    labels: LabelSet
-
-
-DATA_SETS = (
-    DataSet("T2-SPIR, CHAOS training set", "mr_t2_liver_kidneys_spleen/mr_*.nii.gz", ".nii.gz", "_label.nii.gz", CHAOS),
-    DataSet(
-        "T1 slab, labels by TotalSegmentator",
-        "mr_t1_slab/example_mr_sm.nii.gz",
-        "mr_sm.nii.gz",
-        "seg_mr.nii.gz",
-        TOTAL_MR,
-    ),
-)
-
-
-def cases_of(data: Path, kind: DataSet) -> list[tuple[Path, Path]]:
-    """(image, label map) of every case; InputError if there is none."""
-    images = [p for p in sorted(data.glob(kind.images)) if not p.name.endswith("_label.nii.gz")]
-    if not images:
-        raise InputError(f"{data / kind.images}: no such image; check --data")
-    return [(p, p.with_name(p.name.removesuffix(kind.ending) + kind.label_ending)) for p in images]
 
 
 def evaluate(segmenter: Segmenter, data: Path, kind: DataSet, pictures: list[bytes]) -> list[CaseScores]:

@@ -1,0 +1,41 @@
+"""The real MR volumes with references that models are measured on: where they lie in a data folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import CHAOS, TOTAL_MR, LabelSet
+from LiverMRISegLib.errors import InputError
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Real volumes with references: `images` is a pattern below the data folder, `label_ending` replaces `ending`."""
+
+    name: str
+    images: str
+    ending: str
+    label_ending: str
+    labels: LabelSet
+
+
+T2_SPIR = DataSet(
+    "T2-SPIR, CHAOS training set", "mr_t2_liver_kidneys_spleen/mr_*.nii.gz", ".nii.gz", "_label.nii.gz", CHAOS
+)
+T1_SLAB = DataSet(
+    "T1 slab, labels by TotalSegmentator",
+    "mr_t1_slab/example_mr_sm.nii.gz",
+    "mr_sm.nii.gz",
+    "seg_mr.nii.gz",
+    TOTAL_MR,
+)
+DATA_SETS = (T2_SPIR, T1_SLAB)
+
+
+def cases_of(data: Path, kind: DataSet) -> list[tuple[Path, Path]]:
+    """(image, label map) of every case; InputError if there is none."""
+    images = [p for p in sorted(data.glob(kind.images)) if not p.name.endswith("_label.nii.gz")]
+    if not images:
+        raise InputError(f"{data / kind.images}: no such image; check --data")
+    return [(p, p.with_name(p.name.removesuffix(kind.ending) + kind.label_ending)) for p in images]

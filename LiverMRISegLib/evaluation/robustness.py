@@ -1,0 +1,88 @@
+"""How the Dice of a model falls under `corruption`, and the tables of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import statistics
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.evaluation.corruption import CLEAN, corruptions
+from LiverMRISegLib.volume import Volume, reorient
+
+# A volume to a label map on the same grid.
+Segment = Callable[[Volume], Volume]
+
+
+@dataclass(frozen=True)
+class Score:
+    """Dice of one organ of one case under one corruption."""
+
+    case: str
+    kind: str
+    strength: str
+    organ: str
+    dice: float
+
+
+def measure(
+    image: Volume, reference: Volume, segment: Segment, predicted: LabelSet, referred: LabelSet
+) -> Iterator[Score]:
+    """Scores of every corruption of one case, the clean image first; organs no longer in the reference drop out.
+
+    `predicted` and `referred` are the label sets of what `segment` gives and of `reference`.
+    """
+    image, reference = reorient(image, "LPS"), reorient(reference, "LPS")
+    common = [organ for organ in predicted.organs if organ in referred.organs]
+    for corruption in corruptions(image):
+        changed, truth = corruption.apply(image, reference)
+        result = reorient(segment(changed), "LPS").array
+        for organ in common:
+            first, second = result == predicted.value_of(organ), truth.array == referred.value_of(organ)
+            if second.any():
+                yield Score(image.name, corruption.kind, corruption.strength, organ.name, dice(first, second))
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    """2 |A and B| / (|A| + |B|) of two bool masks; 1 if both are empty."""
+    total = int(first.sum()) + int(second.sum())
+    return 2.0 * int((first & second).sum()) / total if total else 1.0
+
+
+def as_csv(scores: Sequence[Score]) -> str:
+    """A line per case, corruption and organ."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("case", "corruption", "strength", "organ", "dice"))
+    for s in scores:
+        writer.writerow((s.case, s.kind, s.strength, s.organ, f"{s.dice:.4f}"))
+    return buffer.getvalue()
+
+
+def as_markdown(scores: Sequence[Score]) -> str:
+    """Mean Dice per corruption and organ, and in brackets its change against the clean images of the same cases."""
+    organs = list(dict.fromkeys(s.organ for s in scores))
+    rows = list(dict.fromkeys((s.kind, s.strength) for s in scores))
+    clean = {(s.case, s.organ): s.dice for s in scores if s.kind == CLEAN.kind}
+    lines = [
+        "| corruption | strength | cases | " + " | ".join(organs) + " |",
+        "|---|---|---|" + "---|" * len(organs),
+    ]
+    for kind, strength in rows:
+        found = [s for s in scores if (s.kind, s.strength) == (kind, strength)]
+        cells = [_cell([s for s in found if s.organ == organ], clean) for organ in organs]
+        lines.append(f"| {kind} | {strength} | {len({s.case for s in found})} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _cell(scores: Sequence[Score], clean: dict[tuple[str, str], float]) -> str:
+    if not scores:
+        return "-"
+    mean = statistics.mean(s.dice for s in scores)
+    if scores[0].kind == CLEAN.kind:
+        return f"{mean:.3f}"
+    return f"{mean:.3f} ({mean - statistics.mean(clean[s.case, s.organ] for s in scores):+.3f})"
