@@ -22,6 +22,7 @@ from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.running import claim_run_folder, train_on
+from LiverMRISegLib.training.starts import load_start
 from LiverMRISegLib.training.supervised import Supervised
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
@@ -35,7 +36,8 @@ class AnySequenceConfig:
 
     `data` is the folder that `sources` are looked for in. `organs` get the values 1, 2, ...
     `validation_bodies` take no part in training; `validation_patches` are made of each, always the same.
-    `strides` and `patch` are [Z, Y, X]; `workers` processes make samples beside the training.
+    `strides` and `patch` are [Z, Y, X]; `workers` processes make samples beside the training. `start`: name or path of a
+    package with the same network and organs, whose weights the training begins with.
     """
 
     data: Path = Path("../shared/data")
@@ -51,6 +53,7 @@ class AnySequenceConfig:
     workers: int = 1
     validation_bodies: tuple[str, ...] = ()
     validation_patches: int = 2
+    start: str = ""
 
     @property
     def preparation(self) -> PreparationSpec:
@@ -78,6 +81,8 @@ def run(config: AnySequenceConfig) -> RunResult:
     maker = SampleMaker(config.organs, config.randomization, config.preparation)
     torch.manual_seed(config.loop.seed)
     network = build_network(config.network, deep_supervision=True, **config.network_kwargs)
+    if config.start:
+        load_start(network, config.start, config.organs)
     images = _validation_patches(maker, held_out, config.validation_patches)
     inference = InferenceSpec(config.randomization.patch)
     validation = Validation(images, config.organs, inference)
