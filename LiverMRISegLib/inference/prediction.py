@@ -29,7 +29,7 @@ def predict_logits(
     progress: Progress,
     cancel: CancelToken,
 ) -> np.ndarray:
-    """Logits float32 [C, Z, Y, X] of a normalised image [Z, Y, X].
+    """Logits float32 [C, Z, Y, X] of a normalised image [Z, Y, X], or of several of one case [C_in, Z, Y, X].
 
     Tiles that hold nothing but air are not computed; they are background. For a model of nnU-Net (`spec.scheme`) all
     are computed, zeros lie beyond the image, and the weights fall further: what nnU-Net does.
@@ -39,16 +39,17 @@ def predict_logits(
     """
     is_nnunet = spec.scheme == NNUNET
     padded, inner = pad_to(image, spec.patch, 0.0 if is_nnunet else None)
-    canvas = Canvas(classes, (padded.shape[0], padded.shape[1], padded.shape[2]))
+    z, y, x = padded.shape[-3:]
+    canvas = Canvas(classes, (z, y, x))
     weight = importance(spec.patch, _NNUNET_LEAST) if is_nnunet else importance(spec.patch)
-    boxes = tiling.tiles(padded.shape, spec.patch, spec.overlap)
+    boxes = tiling.tiles((z, y, x), spec.patch, spec.overlap)
     boxes = boxes if is_nnunet else busy_tiles(padded, boxes)
     flips = _flips(spec.mirror_axes if mirror else ())
     for start in range(0, len(boxes), engine.batch):
         cancel.check()
         progress(f"network, tile {start + 1} of {len(boxes)}", start / len(boxes))
         group = boxes[start : start + engine.batch]
-        for box, logits in zip(group, _batch_logits(engine, [padded[b] for b in group], flips), strict=True):
+        for box, logits in zip(group, _batch_logits(engine, [padded[(..., *b)] for b in group], flips), strict=True):
             canvas.add(box, logits, weight)
     cancel.check()
     return canvas.mean(inner)
@@ -68,7 +69,7 @@ def _flips(axes: Sequence[int]) -> list[tuple[int, ...]]:
 
 def _batch_logits(engine: Engine, tiles: Sequence[np.ndarray], flips: Sequence[tuple[int, ...]]) -> np.ndarray:
     """Mean logits [B, C, Z, Y, X] over the mirrored copies of some tiles."""
-    batch = np.stack(tiles)[:, None]
+    batch = np.stack(tiles).reshape(len(tiles), -1, *tiles[0].shape[-3:])
     total = engine.predict(batch)
     for axes in flips[1:]:
         turned = tuple(a + 2 for a in axes)

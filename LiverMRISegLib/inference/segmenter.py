@@ -95,6 +95,7 @@ class Segmenter:
         self,
         volume: Volume,
         *,
+        further: Sequence[Volume] = (),
         organs: Sequence[str] | None = None,
         tta: bool = False,
         progress: Progress | None = None,
@@ -104,24 +105,33 @@ class Segmenter:
 
         Args:
             volume: an image of any orientation and spacing.
+            further: the other images of the case, on the same grid, for a model that takes several
+                (`package.spec.preparation.images`). Result and flags are those of `volume`, the first.
             organs: keep only these; all of the model's by default.
             tta: average over mirrored copies, along the axes that the model allows.
             progress: told what happens, and how much of it is done.
             cancel: asks the work to stop.
 
         Raises:
-            UsageError: the model has no such organ, or no axis to mirror for `tta`.
+            UsageError: the model has no such organ, or no axis to mirror for `tta`, or takes more or fewer images.
+            InputError: the images lie on different grids.
             CancelledError: `cancel` was used.
             DeviceMemoryError: the memory is too small, after all that takes less of it was tried (`ladder`).
         """
         while True:
             try:
-                return self._segment(volume, organs, tta, progress or silent, cancel or CancelToken())
+                return self._segment(volume, further, organs, tta, progress or silent, cancel or CancelToken())
             except DeviceMemoryError as error:
                 self._ladder.descend(error)
 
     def _segment(
-        self, volume: Volume, organs: Sequence[str] | None, tta: bool, report: Progress, token: CancelToken
+        self,
+        volume: Volume,
+        further: Sequence[Volume],
+        organs: Sequence[str] | None,
+        tta: bool,
+        report: Progress,
+        token: CancelToken,
     ) -> Segmentation:
         spec = self.package.spec
         labels = self._chosen(organs)
@@ -129,7 +139,7 @@ class Segmenter:
             raise UsageError(f"model {spec.name} was not trained with mirrored images: leave --tta away")
         clock = _Clock()
         report("preparing", 0.0)
-        prepared = prepare_by_scheme(volume, spec.preparation)
+        prepared = prepare_by_scheme(volume, spec.preparation, further)
         clock.lap("prepare")
         logits = predict_logits(
             prepared.image,
