@@ -111,7 +111,7 @@ def _images(
     schemes, masks = configuration["normalization_schemes"], configuration["use_mask_for_norm"]
     if not len(schemes) == len(masks) == len(channels):
         raise ModelError(
-            f"normalises {len(schemes)} images a case, dataset.json names {len(channels)} ({', '.join(channels)}); "
+            f"normalises {len(schemes)} image(s) a case, dataset.json names {len(channels)} ({', '.join(channels)}); "
             "copy the model again"
         )
     images = []

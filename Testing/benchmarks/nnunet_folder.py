@@ -156,3 +156,16 @@ def write_folder(
     (folder / "plans.json").write_text(json.dumps(plan))
     (folder / "dataset.json").write_text(json.dumps(data))
     return folder
+
+
+def two_images(parent: Path, kind: str, labels: Sequence[str], **changes: Any) -> tuple[Path, nn.Module]:
+    """A folder whose one model takes two images a case, "T1" (z-score where not 0) and "T2" (CT's way); its network.
+
+    Its grid is 4 x 2 x 2 mm, its patch 8 x 16 x 16; `changes` replace or add keys of the configuration.
+    """
+    design = Design(kind, [4, 8, 8])
+    schemes = {"normalization_schemes": ["ZScoreNormalization", "CTNormalization"], "use_mask_for_norm": [True, False]}
+    plan = plans({"3d_fullres": configuration(design, [4.0, 2.0, 2.0], [8, 16, 16], **{**schemes, **changes})})
+    data = dataset({name: value for value, name in enumerate(labels, start=1)}, channel_names={"0": "T1", "1": "T2"})
+    made = design.network(len(labels) + 1, channels=2).eval()
+    return write_folder(parent, plan, data, {"fold_0": checkpoint(made.state_dict())}), made
