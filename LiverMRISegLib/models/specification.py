@@ -26,6 +26,11 @@ def _check_scheme(part: str, scheme: str) -> None:
         raise ModelError(f"unknown {part}.scheme '{scheme}'; known: {', '.join(SCHEMES)}")
 
 
+def _check_normalisation(name: str) -> None:
+    if name not in NORMALISATIONS:
+        raise ModelError(f"unknown normalisation '{name}'; known: {', '.join(NORMALISATIONS)}")
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """`build_network(name, **kwargs)` makes the network; kwargs hold in_channels, out_channels, strides, ...
@@ -52,8 +57,7 @@ class ChannelSpec:
     intensity: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.normalisation not in NORMALISATIONS:
-            raise ModelError(f"unknown normalisation '{self.normalisation}'; known: {', '.join(NORMALISATIONS)}")
+        _check_normalisation(self.normalisation)
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,7 @@ class PreparationSpec:
             raise ModelError("preparation.channels are two or more, of the scheme nnunet; leave them away otherwise")
         if self.space not in SPACES:
             raise ModelError(f"unknown preparation.space '{self.space}'; known: {', '.join(SPACES)}")
-        if self.normalisation not in NORMALISATIONS:
-            raise ModelError(f"unknown normalisation '{self.normalisation}'; known: {', '.join(NORMALISATIONS)}")
+        _check_normalisation(self.normalisation)
         if len(self.spacing) != 3 or min(self.spacing) <= 0:
             raise ModelError(f"preparation.spacing must be three positive numbers, not {self.spacing}")
         if self.image_order not in (1, 3):

@@ -51,7 +51,8 @@ for _value, _organ in enumerate(ORGANS, start=1):
 class Model:
     """A model to compare on: `spacing` and `patch` are of the transposed axes.
 
-    `second`: how the second of two images a case is normalised; empty for a model of one.
+    `second`: how the second of two images a case is normalised; empty for a model of one. `seed`: of the weights
+    that training starts from; some end without a label.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Model:
     transpose: tuple[int, int, int] = (0, 1, 2)
     reader: str = "SimpleITKIO"
     second: str = ""
+    seed: int = 0
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -91,9 +93,9 @@ MODELS = (
     Model("res-enc, axes 2 0 1, RAS", "ResidualEncoderUNet", (5, 6, 5), (40, 24, 32), "RescaleTo01Normalization",
           transpose=(2, 0, 1), reader="NibabelIOWithReorient"),
     Model("plain, two images", "PlainConvUNet", (10, 3, 3), (12, 40, 48), "ZScoreNormalization", masked=True,
-          second="CTNormalization"),
+          second="CTNormalization", seed=2),
     Model("res-enc, two, axes 1 0 2", "ResidualEncoderUNet", (5, 6, 5), (40, 24, 32), "CTNormalization", masked=True,
-          transpose=(1, 0, 2), second="ZScoreNormalization"),
+          transpose=(1, 0, 2), second="ZScoreNormalization", seed=1),
 )  # fmt: skip
 
 
@@ -145,7 +147,7 @@ def _turned(volume: Volume) -> Volume:
 
 def trained(model: Model) -> list[dict[str, torch.Tensor]]:
     """The states of a small network after some hundred steps on prepared phantoms; each further fold trains on."""
-    net = Design(model.kind, FEATURES).network(len(NAMES) + 1, channels=len(model.channels))
+    net = Design(model.kind, FEATURES).network(len(NAMES) + 1, model.seed, len(model.channels))
     spec = preparation_of(model.plans, model.plans["configurations"]["3d_fullres"], model.channels)
     cases = [_prepared(*phantom(patient), spec) for patient in range(PATIENTS)]
     states = []
