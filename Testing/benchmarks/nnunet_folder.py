@@ -118,8 +118,8 @@ def plans(configurations: Mapping[str, Any], transpose: Sequence[int] = (0, 1, 2
         "original_median_spacing_after_transp": [5.0, 1.4, 1.4], "original_median_shape_after_transp": [40, 200, 200],
         "transpose_forward": list(transpose), "transpose_backward": np.argsort(transpose).tolist(),
         "configurations": dict(configurations), "experiment_planner_used": "ExperimentPlanner",
-        "label_manager": "LabelManager", **changes,
-        "foreground_intensity_properties_per_channel": {"0": INTENSITY, "1": SECOND_INTENSITY},
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {"0": INTENSITY, "1": SECOND_INTENSITY}, **changes,
     }  # fmt: skip
 
 
