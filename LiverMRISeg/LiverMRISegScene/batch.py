@@ -11,7 +11,7 @@ from typing import Any
 from LiverMRISegLib.commands.plan import plan_cases
 from LiverMRISegLib.sequence_names import guess_sequence
 from LiverMRISegScene.jobs import EARLIER, Job
-from LiverMRISegScene.model_choice import VolumeKind, kind_of, model_for
+from LiverMRISegScene.model_choice import VolumeKind, images_of, kind_of, model_for
 
 RESULTS_FOLDER = "LiverMRISeg"
 
@@ -24,15 +24,19 @@ def scene_jobs(nodes: Sequence[Any], model: str, **options: Any) -> list[Job]:
 def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
     """A job for every volume of a folder, into its sub-folder "LiverMRISeg"; what is there already counts as done.
 
+    For a model of several images a case, a job for every case, by that model.
+
     Raises:
+        ModelError: there is no such model.
         InputError: the folder holds no volume.
         OutputError: its sub-folder cannot be written.
     """
-    plan = plan_cases([folder], folder / RESULTS_FOLDER, "seg.nrrd")
+    images = len(images_of(model))
+    plan = plan_cases([folder], folder / RESULTS_FOLDER, "seg.nrrd", images)
     plan.prepare_output()
     jobs = []
     for case in plan.cases:
-        chosen = model_for(VolumeKind("MR", guess_sequence(case.name)), model)
+        chosen = model if images > 1 else model_for(VolumeKind("MR", guess_sequence(case.name)), model)
         job = Job(case.name, chosen, source=case.source, output=case.output, **options)
         if case.output.exists():
             job.state, job.message = EARLIER, case.output.name

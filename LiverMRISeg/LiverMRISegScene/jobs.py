@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.logic import SceneResult, accepted, prepared
+from LiverMRISegScene.model_choice import check_takes_one_image
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done", "failed", "cancelled", "done before"
 Reply = dict[str, Any]
@@ -138,6 +139,7 @@ class JobQueue:
         request["organs"] = list(job.organs) if job.organs is not None else None
         if job.node is None:
             return {**request, "input": str(job.source), "output": str(job.output)}
+        check_takes_one_image(job.model)
         self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
         source, target = prepared(job.node, Path(self._folder.name))
         return {**request, "input": str(source), "output": str(target)}

@@ -19,6 +19,7 @@ from LiverMRISegLib.inference.client import WorkerClient
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
 
@@ -92,10 +93,11 @@ class SceneLogic:
 
         Raises:
             InputError: the volume cannot be used.
-            ModelError: the model cannot be used.
+            ModelError: the model cannot be used, or takes several images a case.
             CancelledError: `cancel` was used.
             LiverMRISegError: the worker died; the message tells why.
         """
+        check_takes_one_image(model)
         with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
             source, target = prepared(volume_node, Path(folder))
             reply = self._worker_for(model, device).segment(

@@ -7,7 +7,8 @@ from typing import Any
 
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, CatalogEntry, list_models
+from LiverMRISegLib.io.channels import what_to_give
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, CatalogEntry, find_model, list_models
 from LiverMRISegLib.models.package import load_spec
 from LiverMRISegLib.models.specification import ANY_MODALITY, ModelSpec
 from LiverMRISegLib.sequence_names import guess_sequence
@@ -87,6 +88,22 @@ def model_for(kind: VolumeKind, asked: str) -> str:
     return asked if asked in best or not best else best[0]
 
 
+def images_of(model: str) -> list[str]:
+    """The names of the images that a model takes of each case; ModelError if there is no such model."""
+    return [image.name for image in load_spec(find_model(model)).preparation.images]
+
+
+def check_takes_one_image(model: str) -> None:
+    """ModelError for a model of several images a case, which a volume node cannot be."""
+    names = images_of(model)
+    if len(names) > 1:
+        text = _(
+            "{model}: takes {count} images a case, a volume of the scene is one; "
+            "save them as {files} and segment their folder"
+        )
+        raise ModelError(text.format(model=model, count=len(names), files=what_to_give(names)))
+
+
 def needs_agreement(spec: ModelSpec) -> bool:
     """Whether the weights' licence is not one that permits any use, so that the user must have seen it."""
     text = spec.weights_license.lower().strip()
@@ -126,6 +143,10 @@ def _readable() -> list[tuple[CatalogEntry, ModelSpec]]:
 
 
 def _warning(spec: ModelSpec, kind: VolumeKind) -> str:
+    if spec.preparation.channels:
+        text = _("takes {count} images a case, so it cannot segment a volume of the scene; segment a folder of {files}")
+        names = [image.name for image in spec.preparation.channels]
+        return text.format(count=len(names), files=what_to_give(names))
     if kind.modality not in (None, spec.modality) and spec.modality != ANY_MODALITY:
         text = _("the volume is {found}, this model was made for {made_for}")
         return text.format(found=kind.modality, made_for=spec.modality)

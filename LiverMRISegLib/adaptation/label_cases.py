@@ -114,6 +114,8 @@ def _fitting(names: Sequence[str]) -> list[ModelPackage]:
         raise UsageError("consistency needs the models of at least two folds")
     packages = [load_model(name) for name in names]
     first = packages[0].spec
+    if first.preparation.channels:
+        raise ModelError(f"{packages[0].path}: takes several images a case; cases are labelled by models of one")
     for package in packages[1:]:
         if (package.spec.labels, package.spec.preparation) != (first.labels, first.preparation):
             raise ModelError(

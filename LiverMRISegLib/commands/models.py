@@ -10,6 +10,7 @@ from LiverMRISegLib.commands.console import Progress, add_common_options, names,
 
 if TYPE_CHECKING:
     from LiverMRISegLib.models.package import ModelPackage
+    from LiverMRISegLib.models.specification import ModelSpec
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -129,6 +130,7 @@ def run_import_nnunet(arguments: argparse.Namespace) -> int:
     """Convert a folder of nnU-Net into the user's models folder."""
     from LiverMRISegLib.models.catalog import user_folder
     from LiverMRISegLib.models.import_nnunet import CHECKPOINT, import_nnunet
+    from LiverMRISegLib.models.package import load_spec
 
     _check_name(arguments.name)
     path = import_nnunet(
@@ -139,6 +141,8 @@ def run_import_nnunet(arguments: argparse.Namespace) -> int:
         checkpoint=arguments.checkpoint or CHECKPOINT,
     )
     say(f"{path} written; use it as --model {arguments.name}")
+    for line in _images(load_spec(path)):
+        say(line)
     return 0
 
 
@@ -199,6 +203,7 @@ def _description(package: ModelPackage) -> str:
     lines = [
         f"{spec.name} {spec.version}: {spec.task}",
         f"modality    {spec.modality}; sequences: {', '.join(spec.sequences) or 'not stated'}",
+        *_images(spec),
         f"organs      {', '.join(f'{value} {organ.name}' for value, organ in spec.labels.items())}",
         f"network     {spec.network.name}, {package.size_mb:.1f} MB",
         f"grid        {' x '.join(f'{s:g}' for s in reversed(spec.preparation.spacing))} mm, "
@@ -208,6 +213,14 @@ def _description(package: ModelPackage) -> str:
     ]
     lines += [f"measured    {_measured(dict(metric))}" for metric in spec.metrics]
     return "\n".join(lines)
+
+
+def _images(spec: ModelSpec) -> list[str]:
+    """What to give of each case, where it is more than one image."""
+    from LiverMRISegLib.io.channels import what_to_give
+
+    channels = spec.preparation.channels
+    return [f"images      {what_to_give([channel.name for channel in channels])}"] if channels else []
 
 
 def _measured(metric: dict[str, Any]) -> str:

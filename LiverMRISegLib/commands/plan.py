@@ -17,11 +17,17 @@ _INPUT_ENDINGS = (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".nhdr", ".mha", ".mh
 
 @dataclass(frozen=True)
 class Case:
-    """One input volume and the file its segmentation is written to."""
+    """One input volume and the file its segmentation is written to; `further` are the other images of the case."""
 
     name: str
     source: Path
     output: Path
+    further: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that is read or written."""
+        return (self.source, *self.further, self.output)
 
 
 @dataclass(frozen=True)
@@ -60,8 +66,10 @@ class Plan:
                 continue
 
 
-def plan_cases(inputs: Sequence[Path], output: Path, file_format: str | None) -> Plan:
+def plan_cases(inputs: Sequence[Path], output: Path, file_format: str | None, images: int = 1) -> Plan:
     """The cases of `inputs` (files, folders of volumes, DICOM folders) for -o `output`.
+
+    Where a model takes several `images` a case, each input stands for all of its case (`io.channels`).
 
     Raises UsageError for names that clash, an output that would overwrite an input, or an ending that is no
     format; InputError if the only input does not exist or a folder holds no volume.
@@ -72,17 +80,27 @@ def plan_cases(inputs: Sequence[Path], output: Path, file_format: str | None) ->
         found = _volumes_of(source, alone=len(inputs) == 1)
         any_folder = any_folder or found != [source]
         expanded.extend(found)
-    is_cohort = any_folder or len(expanded) > 1
+    sources = _cases_of(expanded, images)
+    is_cohort = any_folder or len(sources) > 1
     if _is_file_name(output):
         _check_single_file(output, file_format, is_cohort)
-        cases = [Case(name_of(expanded[0]), expanded[0], output)]
+        outputs = [output]
     else:
         _check_folder(output, inputs, is_cohort)
         ending = file_format or "nii.gz"
-        names = [name_of(source) for source in expanded]
-        cases = [Case(n, s, output / f"{n}_seg.{ending}") for n, s in zip(names, expanded, strict=True)]
+        outputs = [output / f"{name}_seg.{ending}" for name, _ in sources]
+    cases = [Case(n, s[0], o, s[1:]) for (n, s), o in zip(sources, outputs, strict=True)]
     _check_clashes(cases)
     return Plan(tuple(cases), is_cohort)
+
+
+def _cases_of(files: Sequence[Path], images: int) -> list[tuple[str, tuple[Path, ...]]]:
+    """Name and images of every case, each once."""
+    if images == 1:
+        return [(name_of(file), (file,)) for file in files]
+    from LiverMRISegLib.io.channels import case_of, channel_files
+
+    return [(case_of(own[0]), own) for own in dict.fromkeys(channel_files(file, images) for file in files)]
 
 
 def name_of(source: Path) -> str:
@@ -136,7 +154,7 @@ def _check_folder(output: Path, inputs: Sequence[Path], is_cohort: bool) -> None
 
 def _check_clashes(cases: Sequence[Case]) -> None:
     owner: dict[str, Case] = {}
-    sources = {_key(case.source): case.source for case in cases}
+    sources = {_key(file): file for case in cases for file in (case.source, *case.further)}
     for case in cases:
         key = _key(case.output)
         if key in sources:

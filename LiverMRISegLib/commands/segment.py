@@ -43,6 +43,7 @@ class CaseResult:
         """The entry of this case in the document that --json prints."""
         return {
             "input": str(self.case.source),
+            **({"further inputs": [str(file) for file in self.case.further]} if self.case.further else {}),
             "output": None if self.status == FAILED else str(self.case.output),
             "status": self.status,
             "error": self.error or None,
@@ -58,7 +59,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "segment",
         help="segment volumes: files, folders of volumes, DICOM folders",
-        description="Segment MR volumes. One volume goes to a file or a folder, several go to a folder.",
+        description="Segment MR volumes. One volume goes to a file or a folder, several go to a folder. For a model of "
+        "several images a case (models show), name them CASE_0000.nii.gz, CASE_0001.nii.gz, ... and give one of them.",
     )
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="volume, folder of volumes, DICOM folder")
     parser.add_argument(
@@ -88,13 +90,14 @@ def run(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.models.catalog import find_model
     from LiverMRISegLib.models.package import load_spec
 
-    plan = plan_cases(arguments.inputs, arguments.output, arguments.format)
+    spec = load_spec(find_model(arguments.model))
+    images = [image.name for image in spec.preparation.images]
+    plan = plan_cases(arguments.inputs, arguments.output, arguments.format, len(images))
     report = Report(arguments.report, plan)
-    labels = load_spec(find_model(arguments.model)).labels
-    organs = [labels.named(name).name for name in arguments.organs] if arguments.organs else None
+    organs = [spec.labels.named(name).name for name in arguments.organs] if arguments.organs else None
     plan.prepare_output(report.files)
     try:
-        results = list(_Cohort(plan, arguments, organs, report).results())
+        results = list(_Cohort(plan, arguments, images, organs, report).results())
         report.write()
     finally:
         plan.remove_empty_folders()
@@ -115,7 +118,7 @@ class Report:
             return
         if path.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"--report {path}: a report is an HTML file; let its name end with .html")
-        if path.resolve() in {p.resolve() for case in plan.cases for p in (case.source, case.output)}:
+        if path.resolve() in {p.resolve() for case in plan.cases for p in case.files}:
             raise UsageError(f"--report {path} is also an input or an output; choose another name")
         require_report_libraries()
 
@@ -156,9 +159,17 @@ def require_report_libraries() -> None:
 class _Cohort:
     """The cases of one call, segmented in turn with one loaded model."""
 
-    def __init__(self, plan: Plan, arguments: argparse.Namespace, organs: list[str] | None, report: Report) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        arguments: argparse.Namespace,
+        images: Sequence[str],
+        organs: list[str] | None,
+        report: Report,
+    ) -> None:
         self.plan = plan
         self.arguments = arguments
+        self.images = images
         self.organs = organs
         self.report = report
         self._segmenter: Segmenter | None = None
@@ -179,18 +190,21 @@ class _Cohort:
                 yield replace(result, seconds=time.perf_counter() - start)
 
     def _result(self, case: Case, progress: Progress) -> CaseResult:
-        from LiverMRISegLib.io import read_volume
+        from LiverMRISegLib.io import read_channels
 
         if self.arguments.skip_existing and case.output.exists():
             return CaseResult(case, SKIPPED)
         progress("reading", 0.0)
         # A model is only loaded once there is something to segment: a bad input answers at once.
         start = time.perf_counter()
-        volume = read_volume(case.source, series=self.arguments.series if case.source.is_dir() else None)
+        series = self.arguments.series if case.source.is_dir() else None
+        volume, *further = read_channels(case.source, self.images, series=series)
         read = time.perf_counter()
         segmenter = self._model(progress)
         loaded = time.perf_counter()
-        segmentation = segmenter.segment(volume, organs=self.organs, tta=self.arguments.tta, progress=progress)
+        segmentation = segmenter.segment(
+            volume, further=further, organs=self.organs, tta=self.arguments.tta, progress=progress
+        )
         progress("writing", 1.0)
         before = time.perf_counter()
         segmentation.save(case.output)

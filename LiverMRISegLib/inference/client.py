@@ -67,7 +67,7 @@ class WorkerClient:
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> dict[str, Any]:
-        """Segment a file into a file; tells "volumes_ml", "flags" and "provenance".
+        """Segment a file, and those of the same case, into a file; tells "volumes_ml", "flags" and "provenance".
 
         Raises:
             CancelledError: within a second after `cancel` was used.

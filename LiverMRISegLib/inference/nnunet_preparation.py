@@ -2,28 +2,33 @@
 
 The axes are put in the plan's order, the image is cut to the box of what is not 0, normalised, and only then resampled
 (methods.md 10.2). Where a grid is anisotropic, nothing is interpolated between slices: the nearest one is taken.
+Several images of a case are cut to the box of what is not 0 in any of them; what is inside is common to them too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.inference.interpolation import cubic_weights, linear_weights, nearest_weights, resize_by
 from LiverMRISegLib.inference.normalisation import normalise
 from LiverMRISegLib.inference.preparation import Prepared, prepare
 from LiverMRISegLib.inference.tiling import Box
-from LiverMRISegLib.models.specification import NNUNET, PreparationSpec
+from LiverMRISegLib.models.specification import NNUNET, ChannelSpec, PreparationSpec
 from LiverMRISegLib.volume import AxisChange, Volume
 
 _ANISOTROPIC = 3.0
+# In voxels. What formats and scanners round away stays far below it.
+_SAME_PLACE = 0.1
 
 
 @dataclass(frozen=True)
 class NnUNetPrepared:
-    """`image` float32 [Z, Y, X] of the plan's axes, normalised, and the way back.
+    """`image` float32 [Z, Y, X], of several channels [C, Z, Y, X], of the plan's axes, normalised, and the way back.
 
     `box` is the image's place in the volume of `full` voxels, `nearest_axis` as of `assembly.labels_on_grid`.
     """
@@ -48,31 +53,60 @@ class NnUNetPrepared:
         return np.ascontiguousarray(self.change.inverse.apply(whole.transpose(np.argsort(self.transpose))))
 
 
-def prepare_by_scheme(volume: Volume, spec: PreparationSpec) -> Prepared | NnUNetPrepared:
-    """Prepare `volume` as the `scheme` of a model's preparation says."""
-    return prepare_as_nnunet(volume, spec) if spec.scheme == NNUNET else prepare(volume, spec)
+def prepare_by_scheme(
+    volume: Volume, spec: PreparationSpec, further: Sequence[Volume] = ()
+) -> Prepared | NnUNetPrepared:
+    """Prepare `volume`, and the `further` images of its case, as the `scheme` of a model's preparation says.
+
+    Raises:
+        UsageError: the model takes more or fewer images a case.
+        InputError: the images of the case lie on different grids.
+    """
+    names = ", ".join(image.name for image in spec.images)
+    if 1 + len(further) != len(spec.images):
+        raise UsageError(
+            f"{volume.name}: the model takes {len(spec.images)} image(s) a case ({names}), {1 + len(further)} given; "
+            "give the first, and the others as its further images"
+        )
+    for other in further:
+        if not volume.geometry.is_close(other.geometry, _SAME_PLACE):
+            raise InputError(
+                f"{other.name}: lies on another grid than {volume.name}, and the images of a case ({names}) must lie "
+                f"on one; resample it onto that of {volume.name} and check that they show the same place"
+            )
+    return prepare_as_nnunet(volume, spec, further) if spec.scheme == NNUNET else prepare(volume, spec)
 
 
-def prepare_as_nnunet(volume: Volume, spec: PreparationSpec) -> NnUNetPrepared:
-    """Order the axes, cut, normalise and resample `volume` as `spec` says; `volume` is left as it is."""
+def prepare_as_nnunet(volume: Volume, spec: PreparationSpec, further: Sequence[Volume] = ()) -> NnUNetPrepared:
+    """Order the axes, cut, normalise and resample `volume` as `spec` says; it is left as it is.
+
+    `further`: the other images of its case, of those of `spec.images`, on the grid of `volume`.
+    """
     code = volume.geometry.orientation
     change = AxisChange.between(code, spec.orientation or code)
-    ordered = change.apply(volume.array).transpose(spec.transpose)
+    ordered = [change.apply(image.array).transpose(spec.transpose) for image in (volume, *further)]
     grid = change.apply_to_geometry(volume.geometry)
     spacing = [grid.spacing[::-1][axis] for axis in spec.transpose]
-    box = nonzero_box(ordered)
-    image = normalised(ordered[box], spec)
-    shape = [max(1, round(s / t * n)) for s, t, n in zip(spacing, spec.spacing, image.shape, strict=True)]
+    known = reduce(np.logical_or, (image != 0 for image in ordered))
+    box = nonzero_box(known)
+    inside = known[box]
+    shape = [max(1, round(s / t * n)) for s, t, n in zip(spacing, spec.spacing, inside.shape, strict=True)]
+    if any(how.normalisation == "z-score-nonzero" for how in spec.images):
+        inside = filled(inside)
     axis = lowest_resolution_axis(spacing, spec.spacing)
-    resized = resize_as_nnunet(image, shape, axis, spec.image_order)
+    resized = [
+        resize_as_nnunet(normalised(image[box], how, inside), shape, axis, spec.image_order)
+        for image, how in zip(ordered, spec.images, strict=True)
+    ]
     # The way back asks the same of the two spacings in the other order.
     axis_back = lowest_resolution_axis(spec.spacing, spacing)
-    return NnUNetPrepared(resized, box, ordered.shape, axis_back, spec.transpose, change)
+    image = resized[0] if len(resized) == 1 else np.stack(resized)
+    return NnUNetPrepared(image, box, known.shape, axis_back, spec.transpose, change)
 
 
 def nonzero_box(image: np.ndarray) -> Box:
     """The box [Z, Y, X] around all that is not 0; the whole image if everything is."""
-    mask = image != 0
+    mask = image.astype(bool, copy=False)
     parts = []
     for axis in range(3):
         found = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -80,14 +114,18 @@ def nonzero_box(image: np.ndarray) -> Box:
     return (parts[0], parts[1], parts[2])
 
 
-def normalised(image: np.ndarray, spec: PreparationSpec) -> np.ndarray:
-    """`image` [Z, Y, X] normalised, float32; of "z-score-nonzero" holes in what is not 0 belong to it."""
-    if spec.normalisation != "z-score-nonzero":
-        return normalise(image, spec)
+def filled(mask: np.ndarray) -> np.ndarray:
+    """`mask` bool [Z, Y, X] with its holes."""
     import SimpleITK as sitk
 
-    mask = sitk.GetImageFromArray((image != 0).astype(np.uint8))
-    inside = sitk.GetArrayFromImage(sitk.BinaryFillhole(mask)).astype(bool)
+    whole: np.ndarray = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.GetImageFromArray(mask.astype(np.uint8))))
+    return whole.astype(bool)
+
+
+def normalised(image: np.ndarray, how: PreparationSpec | ChannelSpec, inside: np.ndarray) -> np.ndarray:
+    """`image` [Z, Y, X] normalised, float32; "z-score-nonzero" over the voxels of `inside`, a mask without holes."""
+    if how.normalisation != "z-score-nonzero":
+        return normalise(image, how)
     result = image.astype(np.float32)
     known = result[inside]
     if known.size:

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.models.specification import ChannelSpec, PreparationSpec
 
 _SAMPLES = 400_000
 _AIR_SHARE = 0.05
 
 
-def normalise(array: np.ndarray, preparation: PreparationSpec) -> np.ndarray:
+def normalise(array: np.ndarray, preparation: PreparationSpec | ChannelSpec) -> np.ndarray:
     """`array` [..., Z, Y, X] normalised as `preparation.normalisation` says; float32, a new array."""
     image = array.astype(np.float32)
     if preparation.normalisation == "ct":

@@ -29,8 +29,11 @@ def predict_logits(
     progress: Progress,
     cancel: CancelToken,
 ) -> np.ndarray:
-    """Logits float32 [C, Z, Y, X] of a normalised image [Z, Y, X]: the slabs of `predict_slabs` put together."""
-    logits = np.empty((classes, *image.shape), np.float32)
+    """Logits float32 [C, Z, Y, X] of a normalised image [Z, Y, X], or of several of one case [C_in, Z, Y, X].
+
+    They are the slabs of `predict_slabs` put together.
+    """
+    logits = np.empty((classes, *image.shape[-3:]), np.float32)
     first = 0
     for slab in predict_slabs(image, engine, classes, spec, mirror=mirror, progress=progress, cancel=cancel):
         logits[:, first : first + slab.shape[1]] = slab
@@ -48,7 +51,7 @@ def predict_slabs(
     progress: Progress,
     cancel: CancelToken,
 ) -> Iterator[np.ndarray]:
-    """Logits float32 [C, planes, Y, X] of a normalised image [Z, Y, X], from its first plane to its last.
+    """Logits float32 [C, planes, Y, X] of a normalised image as of `predict_logits`, from its first plane on.
 
     A slab comes as soon as no tile to come reaches it. Tiles that hold nothing but air are not computed; they are
     background. For a model of nnU-Net (`spec.scheme`) all are computed, zeros lie beyond the image, and the weights
@@ -59,20 +62,21 @@ def predict_slabs(
     """
     is_nnunet = spec.scheme == NNUNET
     padded, inner = pad_to(image, spec.patch, 0.0 if is_nnunet else None)
-    canvas = Canvas(classes, (padded.shape[0], padded.shape[1], padded.shape[2]), spec.patch[0], inner)
+    z, y, x = padded.shape[-3:]
+    canvas = Canvas(classes, (z, y, x), spec.patch[0], inner)
     weight = importance(spec.patch, _NNUNET_LEAST) if is_nnunet else importance(spec.patch)
-    boxes = tiling.tiles(padded.shape, spec.patch, spec.overlap)
+    boxes = tiling.tiles((z, y, x), spec.patch, spec.overlap)
     boxes = boxes if is_nnunet else busy_tiles(padded, boxes)
     flips = _flips(spec.mirror_axes if mirror else ())
     for start in range(0, len(boxes), engine.batch):
         cancel.check()
         progress(f"network, tile {start + 1} of {len(boxes)}", start / len(boxes))
         group = boxes[start : start + engine.batch]
-        for box, logits in zip(group, _batch_logits(engine, [padded[b] for b in group], flips), strict=True):
+        for box, logits in zip(group, _batch_logits(engine, [padded[(..., *b)] for b in group], flips), strict=True):
             yield from canvas.finished(box[0].start)
             canvas.add(box, logits, weight)
     cancel.check()
-    yield from canvas.finished(padded.shape[0])
+    yield from canvas.finished(z)
 
 
 def busy_tiles(image: np.ndarray, boxes: Sequence[Box]) -> list[Box]:
@@ -89,7 +93,7 @@ def _flips(axes: Sequence[int]) -> list[tuple[int, ...]]:
 
 def _batch_logits(engine: Engine, tiles: Sequence[np.ndarray], flips: Sequence[tuple[int, ...]]) -> np.ndarray:
     """Mean logits [B, C, Z, Y, X] over the mirrored copies of some tiles."""
-    batch = np.stack(tiles)[:, None]
+    batch = np.stack(tiles).reshape(len(tiles), -1, *tiles[0].shape[-3:])
     total = engine.predict(batch)
     for axes in flips[1:]:
         turned = tuple(a + 2 for a in axes)

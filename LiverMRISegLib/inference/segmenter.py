@@ -18,9 +18,10 @@ from LiverMRISegLib.inference.assembly import labels_of_slabs, nearest_labels_on
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.ladder import MemoryLadder
-from LiverMRISegLib.inference.nnunet_preparation import prepare_by_scheme
+from LiverMRISegLib.inference.nnunet_preparation import NnUNetPrepared, prepare_by_scheme
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_slabs
+from LiverMRISegLib.inference.preparation import Prepared
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.models.package import ModelPackage
@@ -95,6 +96,7 @@ class Segmenter:
         self,
         volume: Volume,
         *,
+        further: Sequence[Volume] = (),
         organs: Sequence[str] | None = None,
         tta: bool = False,
         progress: Progress | None = None,
@@ -104,24 +106,33 @@ class Segmenter:
 
         Args:
             volume: an image of any orientation and spacing.
+            further: the other images of the case, on the same grid, for a model that takes several
+                (`package.spec.preparation.images`). Result and flags are those of `volume`, the first.
             organs: keep only these; all of the model's by default.
             tta: average over mirrored copies, along the axes that the model allows.
             progress: told what happens, and how much of it is done.
             cancel: asks the work to stop.
 
         Raises:
-            UsageError: the model has no such organ, or no axis to mirror for `tta`.
+            UsageError: the model has no such organ, or no axis to mirror for `tta`, or takes more or fewer images.
+            InputError: the images lie on different grids.
             CancelledError: `cancel` was used.
             DeviceMemoryError: the memory is too small, after all that takes less of it was tried (`ladder`).
         """
         while True:
             try:
-                return self._segment(volume, organs, tta, progress or silent, cancel or CancelToken())
+                return self._segment(volume, further, organs, tta, progress or silent, cancel or CancelToken())
             except DeviceMemoryError as error:
                 self._ladder.descend(error)
 
     def _segment(
-        self, volume: Volume, organs: Sequence[str] | None, tta: bool, report: Progress, token: CancelToken
+        self,
+        volume: Volume,
+        further: Sequence[Volume],
+        organs: Sequence[str] | None,
+        tta: bool,
+        report: Progress,
+        token: CancelToken,
     ) -> Segmentation:
         spec = self.package.spec
         labels = self._chosen(organs)
@@ -129,23 +140,9 @@ class Segmenter:
             raise UsageError(f"model {spec.name} was not trained with mirrored images: leave --tta away")
         clock = _Clock()
         report("preparing", 0.0)
-        prepared = prepare_by_scheme(volume, spec.preparation)
+        prepared = prepare_by_scheme(volume, spec.preparation, further)
         clock.lap("prepare")
-        slabs = predict_slabs(
-            prepared.image,
-            self.engine,
-            int(spec.network.kwargs["out_channels"]),
-            spec.inference,
-            mirror=tta,
-            progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
-            cancel=token,
-        )
-        if spec.inference.resample == "labels":
-            coarse = np.concatenate([slab.argmax(axis=0).astype(np.uint8) for slab in slabs])
-            channels = nearest_labels_on_grid(coarse, prepared.shape)
-        else:
-            z, y, x = prepared.image.shape
-            channels = labels_of_slabs(slabs, (z, y, x), prepared.shape, prepared.nearest_axis)
+        channels = self._predicted(prepared, tta, report, token)
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
         labelmap = prepared.restore(_only(channels, spec.labels))
@@ -158,6 +155,26 @@ class Segmenter:
         clock.lap("postprocess")
         report("done", 1.0)
         return Segmentation(labelmap, labels, volume.geometry, volumes, found, self._provenance(clock, tta), volume)
+
+    def _predicted(
+        self, prepared: Prepared | NnUNetPrepared, tta: bool, report: Progress, token: CancelToken
+    ) -> np.ndarray:
+        """The network's channel of the highest logit, uint8 [Z, Y, X] of `prepared.shape`."""
+        spec = self.package.spec
+        slabs = predict_slabs(
+            prepared.image,
+            self.engine,
+            int(spec.network.kwargs["out_channels"]),
+            spec.inference,
+            mirror=tta,
+            progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
+            cancel=token,
+        )
+        if spec.inference.resample == "labels":
+            coarse = np.concatenate([slab.argmax(axis=0).astype(np.uint8) for slab in slabs])
+            return nearest_labels_on_grid(coarse, prepared.shape)
+        z, y, x = prepared.image.shape[-3:]
+        return labels_of_slabs(slabs, (z, y, x), prepared.shape, prepared.nearest_axis)
 
     def _chosen(self, organs: Sequence[str] | None) -> LabelSet:
         own = self.package.spec.labels

@@ -38,12 +38,14 @@ def importance(patch: Sequence[int], least: float = 1e-4) -> np.ndarray:
 def pad_to(image: np.ndarray, patch: Sequence[int], value: float | None = None) -> tuple[np.ndarray, Box]:
     """The image with `value` around it so that no axis is shorter than the patch, and the box of the image in it.
 
-    By default the value is the image's minimum: air after any normalisation, as in training.
+    By default the value is the image's minimum: air after any normalisation, as in training. Axes in front of
+    [Z, Y, X] stay as they are.
     """
-    missing = [max(0, p - n) for p, n in zip(patch, image.shape, strict=True)]
+    shape = image.shape[-3:]
+    missing = [max(0, p - n) for p, n in zip(patch, shape, strict=True)]
     before = [m // 2 for m in missing]
-    box = tuple(slice(b, b + n) for b, n in zip(before, image.shape, strict=True))
+    box = tuple(slice(b, b + n) for b, n in zip(before, shape, strict=True))
     if any(missing):
-        around = [(b, m - b) for b, m in zip(before, missing, strict=True)]
+        around = [(0, 0)] * (image.ndim - 3) + [(b, m - b) for b, m in zip(before, missing, strict=True)]
         image = np.pad(image, around, constant_values=image.min() if value is None else value)
     return image, (box[0], box[1], box[2])

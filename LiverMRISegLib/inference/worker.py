@@ -7,6 +7,7 @@
     <- {"id": 2, "event": "done", "labels": {"liver": 1, ...}, "volumes_ml": {...}, "flags": [...], "provenance": {...}}
     <- {"id": 2, "event": "error", "kind": "InputError", "message": "..."}
 
+For a model of several images a case, "input" is any of them, and the others lie beside it (`io.channels`).
 It ends when it is told to or when its input ends, so it never outlives its parent.
 """
 
@@ -90,15 +91,17 @@ class Worker:
         return {"model": self._segmenter.package.spec.name, "engine": self._segmenter.engine.name}
 
     def _segment(self, request: dict[str, Any]) -> dict[str, Any]:
-        from LiverMRISegLib.io import read_volume
+        from LiverMRISegLib.io import read_channels
 
         if self._segmenter is None or request.get("model"):
             self._load(request)
         self._cancel = CancelToken()
         number = request.get("id")
-        volume = read_volume(Path(request["input"]), series=request.get("series"))
+        images = [image.name for image in self._segmenter.package.spec.preparation.images]
+        volume, *further = read_channels(Path(request["input"]), images, series=request.get("series"))
         result = self._segmenter.segment(
             volume,
+            further=further,
             organs=request.get("organs"),
             tta=bool(request.get("tta")),
             progress=lambda text, fraction: self._send(number, "progress", text=text, fraction=round(fraction, 4)),

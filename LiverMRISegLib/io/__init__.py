@@ -1,5 +1,6 @@
 """Reading and writing volumes and segmentations; every write is atomic."""
 
+from LiverMRISegLib.io.channels import read_channels
 from LiverMRISegLib.io.dicom import SeriesInfo, is_dicom_folder, list_series
 from LiverMRISegLib.io.read import find_volumes, read_labelmap, read_volume
 from LiverMRISegLib.io.write import SEGMENTATION_FORMATS, write_segmentation, write_volume
@@ -10,6 +11,7 @@ __all__ = [
     "find_volumes",
     "is_dicom_folder",
     "list_series",
+    "read_channels",
     "read_labelmap",
     "read_volume",
     "write_segmentation",

@@ -21,12 +21,13 @@ _MASK_VALUES = 20
 _MANY_LABELS, _HIGHEST_LABEL, _EVEN_SHARE = 256, 2**16 - 1, 0.75
 
 
-def read_volume(path: str | Path, *, series: str | None = None) -> Volume:
+def read_volume(path: str | Path, *, series: str | None = None, may_be_mask: bool = False) -> Volume:
     """Read NIfTI, NRRD, MHA or a DICOM folder as an image to be segmented.
 
     Args:
         path: a file (also DICOM of many frames), or a folder with the images of a DICOM series.
         series: the UID of the series, where the folder holds several.
+        may_be_mask: take what looks like a mask, or is of one value, too.
 
     Returns:
         The volume, int8 to uint32 or float32. `metadata` holds "modality" and the like where the file tells, and
@@ -49,7 +50,9 @@ def read_volume(path: str | Path, *, series: str | None = None) -> Volume:
     bad = not_finite(path, array.shape) if path.is_file() and is_nifti(path) else None
     if bad is not None:
         array.flat[bad] = np.nan
-    array = _checked(array, path)
+    array = _repaired(array, path) if array.dtype.kind == "f" else array
+    if not may_be_mask:
+        _check_is_image(array, path)
     return Volume(array, volume.geometry, volume.name, volume.metadata)
 
 
@@ -131,16 +134,13 @@ def _narrowed(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _checked(array: np.ndarray, path: Path) -> np.ndarray:
-    if array.dtype.kind == "f":
-        array = _repaired(array, path)
+def _check_is_image(array: np.ndarray, path: Path) -> None:
     lowest, highest = array.min(), array.max()
     if lowest == highest:
         raise InputError(f"{path}: all voxels have the value {lowest:g}; there is nothing to segment")
     if _looks_like_mask(array, float(lowest), float(highest)):
         count = np.unique(array).size
         raise InputError(f"{path}: holds only {count} different values, it looks like a mask; give the image instead")
-    return array
 
 
 def _repaired(array: np.ndarray, path: Path) -> np.ndarray:

@@ -28,6 +28,8 @@ _OUTER = {"schema_version", "files"}
 def to_json(spec: ModelSpec, files: Mapping[str, str]) -> str:
     """model.json of `spec`; `files` maps the name of every other file of the package to its sha256."""
     document = {"schema_version": SCHEMA_VERSION, **_plain(spec), "labels": _labels_to_plain(spec.labels)}
+    if not spec.preparation.channels:  # programs from before there were channels read it too
+        del document["preparation"]["channels"]
     return json.dumps({**document, "files": dict(files)}, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -107,6 +109,8 @@ def _as_hinted(hint: Any, value: Any, where: str) -> Any:
     if type(None) in options:
         return None if value is None else _as_hinted(options[0], value, where)
     kind = typing.get_origin(hint) or hint
+    if dataclasses.is_dataclass(kind):
+        return _part(kind, value, where)
     if kind is tuple:
         if not isinstance(value, list):
             raise ModelError(f"{where}: a list was expected")

@@ -13,6 +13,7 @@ from LiverMRISegLib.errors import LiverMRISegError, ModelError
 from LiverMRISegLib.models.foreign import read_foreign
 from LiverMRISegLib.models.nnunet_architecture import network_of
 from LiverMRISegLib.models.nnunet_plans import (
+    channels_of,
     check_supported,
     configuration_named,
     labels_of,
@@ -99,25 +100,25 @@ def _spec(
 ) -> ModelSpec:
     trainer, chosen = _trainer_and_configuration(source, first)
     with _naming(source / _DATASET):
-        modality, labels = modality_of(dataset), labels_of(dataset, name)
+        channels, labels = channels_of(dataset), labels_of(dataset, name)
     with _naming(source / _PLANS):
         configuration = configuration_named(plans, chosen)
         check_supported(plans, configuration, chosen)
         network, kwargs = network_of(configuration)
-        preparation = preparation_of(plans, configuration)
+        preparation = preparation_of(plans, configuration, channels)
         z, y, x = (int(size) for size in configuration["patch_size"])
         mirrored = tuple(int(axis) for axis in first.get("inference_allowed_mirroring_axes") or ())
         inference = InferenceSpec((z, y, x), mirror_axes=mirrored, scheme=NNUNET)
-    channels = {"in_channels": 1, "out_channels": len(labels) + 1}
+    ends = {"in_channels": len(channels), "out_channels": len(labels) + 1}
     origin = {"dataset": str(plans.get("dataset_name", "")), "plans": str(plans.get("plans_name", ""))}
     return ModelSpec(
         name=name,
         version="1.0",
         task=f"the labels of nnU-Net's data set {origin['dataset']}",
-        modality=modality,
+        modality=modality_of(channels),
         sequences=(),
         labels=labels,
-        network=NetworkSpec(network, {**channels, **kwargs}, len(folds)),
+        network=NetworkSpec(network, {**ends, **kwargs}, len(folds)),
         preparation=preparation,
         inference=inference,
         provenance=({"stage": "import_nnunet", "trainer": trainer, "configuration": chosen, "folds": folds, **origin},),

@@ -9,7 +9,7 @@ from typing import Any
 
 from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ, structure_named
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.models.specification import ANY_MODALITY, NNUNET, PreparationSpec
+from LiverMRISegLib.models.specification import ANY_MODALITY, NNUNET, ChannelSpec, PreparationSpec
 
 _MOST_LABELS = 255
 _NORMALISATIONS = {
@@ -80,8 +80,10 @@ def _check_resampling(configuration: Mapping[str, Any], what: str, orders: Seque
         raise ModelError(f"its {what} are resampled with {dict(options)}, which is not supported")
 
 
-def preparation_of(plans: Mapping[str, Any], configuration: Mapping[str, Any]) -> PreparationSpec:
-    """How an image is prepared; ModelError for what is not supported."""
+def preparation_of(
+    plans: Mapping[str, Any], configuration: Mapping[str, Any], channels: Sequence[str]
+) -> PreparationSpec:
+    """How the images of a case, called `channels`, are prepared; ModelError for what is not supported."""
     reader = plans.get("image_reader_writer", "SimpleITKIO")
     if reader not in _READERS:
         raise ModelError(f"its images are read by {reader}; supported are {', '.join(_READERS)}")
@@ -89,24 +91,41 @@ def preparation_of(plans: Mapping[str, Any], configuration: Mapping[str, Any]) -
     backward = [forward.index(axis) for axis in range(3)]
     if list(plans["transpose_backward"]) != backward:
         raise ModelError(f"transpose_backward {plans['transpose_backward']} does not undo transpose_forward {forward}")
-    (scheme,), (masked,) = configuration["normalization_schemes"], configuration["use_mask_for_norm"]
-    if scheme not in _NORMALISATIONS:
-        raise ModelError(f"its images are normalised by {scheme}; supported are {', '.join(_NORMALISATIONS)}")
-    normalisation = _NORMALISATIONS[scheme]
+    images = _images(plans, configuration, channels)
     z, y, x = (float(spacing) for spacing in configuration["spacing"])
     return PreparationSpec(
         (z, y, x),
         orientation=_READERS[reader],
-        normalisation=_MASKED if normalisation == "z-score" and masked else normalisation,
+        normalisation=images[0].normalisation,
         image_order=int(configuration["resampling_fn_data_kwargs"]["order"]),
-        intensity=_intensity(plans) if normalisation == "ct" else {},
+        intensity=images[0].intensity,
         scheme=NNUNET,
         transpose=tuple(forward),
+        channels=images if len(images) > 1 else (),
     )
 
 
-def _intensity(plans: Mapping[str, Any]) -> dict[str, float]:
-    found = plans["foreground_intensity_properties_per_channel"]["0"]
+def _images(
+    plans: Mapping[str, Any], configuration: Mapping[str, Any], channels: Sequence[str]
+) -> tuple[ChannelSpec, ...]:
+    schemes, masks = configuration["normalization_schemes"], configuration["use_mask_for_norm"]
+    if not len(schemes) == len(masks) == len(channels):
+        raise ModelError(
+            f"normalises {len(schemes)} image(s) a case, dataset.json names {len(channels)} ({', '.join(channels)}); "
+            "copy the model again"
+        )
+    images = []
+    for number, (name, scheme, masked) in enumerate(zip(channels, schemes, masks, strict=True)):
+        if scheme not in _NORMALISATIONS:
+            raise ModelError(f"its images are normalised by {scheme}; supported are {', '.join(_NORMALISATIONS)}")
+        normalisation = _NORMALISATIONS[scheme]
+        intensity = _intensity(plans, number) if normalisation == "ct" else {}
+        images.append(ChannelSpec(name, _MASKED if normalisation == "z-score" and masked else normalisation, intensity))
+    return tuple(images)
+
+
+def _intensity(plans: Mapping[str, Any], channel: int) -> dict[str, float]:
+    found = plans["foreground_intensity_properties_per_channel"][str(channel)]
     names = {"low": "percentile_00_5", "high": "percentile_99_5", "mean": "mean", "std": "std"}
     return {ours: float(found[theirs]) for ours, theirs in names.items()}
 
@@ -135,17 +154,20 @@ def labels_of(dataset: Mapping[str, Any], name: str) -> LabelSet:
     return LabelSet(name, organs)
 
 
-def modality_of(dataset: Mapping[str, Any]) -> str:
-    """What the one channel is called: "CT", "MR" where it says so, else any.
+def channels_of(dataset: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of a case's images in the order of their numbers; ModelError if these are not 0, 1, ..."""
+    given = dataset.get("channel_names") or dataset["modality"]
+    numbered = {int(number): str(name) for number, name in given.items()}
+    if not numbered or sorted(numbered) != list(range(len(given))):
+        raise ModelError(f"channels must be numbered 0, 1, ... without a gap, not {', '.join(map(str, given))}")
+    return tuple(numbered[number] for number in range(len(numbered)))
 
-    Raises:
-        ModelError: several channels.
-    """
-    channels = dataset.get("channel_names") or dataset["modality"]
-    if len(channels) != 1:
-        raise ModelError(
-            f"takes {len(channels)} images a case ({', '.join(map(str, channels.values()))}); "
-            "only models of one image are supported"
-        )
-    name = str(next(iter(channels.values()))).upper()
+
+def modality_of(channels: Sequence[str]) -> str:
+    """What all images of a case are by their names: "CT", "MR", else any."""
+    found = {_modality(name.upper()) for name in channels}
+    return found.pop() if len(found) == 1 else ANY_MODALITY
+
+
+def _modality(name: str) -> str:
     return name if name in ("CT", "MR") else "MR" if name.startswith("MR") else ANY_MODALITY

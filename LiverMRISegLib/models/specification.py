@@ -26,6 +26,11 @@ def _check_scheme(part: str, scheme: str) -> None:
         raise ModelError(f"unknown {part}.scheme '{scheme}'; known: {', '.join(SCHEMES)}")
 
 
+def _check_normalisation(name: str) -> None:
+    if name not in NORMALISATIONS:
+        raise ModelError(f"unknown normalisation '{name}'; known: {', '.join(NORMALISATIONS)}")
+
+
 @dataclass(frozen=True)
 class NetworkSpec:
     """`build_network(name, **kwargs)` makes the network; kwargs hold in_channels, out_channels, strides, ...
@@ -44,6 +49,18 @@ class NetworkSpec:
 
 
 @dataclass(frozen=True)
+class ChannelSpec:
+    """One image of a case: its `name` for people, `normalisation` and `intensity` as of `PreparationSpec`."""
+
+    name: str
+    normalisation: str = "z-score"
+    intensity: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_normalisation(self.normalisation)
+
+
+@dataclass(frozen=True)
 class PreparationSpec:
     """How an image becomes the network's input.
 
@@ -56,6 +73,8 @@ class PreparationSpec:
     `space`: "anatomy" turns the resampled image into gradient magnitudes (paper 004) in front of the normalisation.
     `scheme`: "nnunet" prepares in nnU-Net's order (`inference.nnunet_preparation`), after it put the array's axes in
     the order `transpose`; `spacing` is that of the axes so ordered.
+    `channels`: the images of a case in the network's order, where it takes several, all on one grid (scheme nnunet
+    only); `normalisation` and `intensity` are then those of the first.
     """
 
     spacing: tuple[float, float, float]
@@ -66,6 +85,12 @@ class PreparationSpec:
     space: str = "intensity"
     scheme: str = OWN
     transpose: tuple[int, ...] = (0, 1, 2)
+    channels: tuple[ChannelSpec, ...] = ()
+
+    @property
+    def images(self) -> tuple[ChannelSpec, ...]:
+        """What a case consists of: `channels`, or the one image."""
+        return self.channels or (ChannelSpec("image", self.normalisation, self.intensity),)
 
     def __post_init__(self) -> None:
         _check_scheme("preparation", self.scheme)
@@ -73,10 +98,11 @@ class PreparationSpec:
             raise ModelError(f"preparation.transpose must order 0, 1, 2, not {self.transpose}")
         if self.scheme == OWN and self.transpose != (0, 1, 2):
             raise ModelError("preparation.transpose belongs to the scheme nnunet; leave it away or set the scheme")
+        if self.channels and (self.scheme == OWN or len(self.channels) == 1):
+            raise ModelError("preparation.channels are two or more, of the scheme nnunet; leave them away otherwise")
         if self.space not in SPACES:
             raise ModelError(f"unknown preparation.space '{self.space}'; known: {', '.join(SPACES)}")
-        if self.normalisation not in NORMALISATIONS:
-            raise ModelError(f"unknown normalisation '{self.normalisation}'; known: {', '.join(NORMALISATIONS)}")
+        _check_normalisation(self.normalisation)
         if len(self.spacing) != 3 or min(self.spacing) <= 0:
             raise ModelError(f"preparation.spacing must be three positive numbers, not {self.spacing}")
         if self.image_order not in (1, 3):
@@ -150,6 +176,11 @@ class ModelSpec:
     metrics: tuple[Mapping[str, Any], ...] = ()
     intended_use: str = "For research use only; not a medical device."
     weights_license: str = "unknown"
+
+    def __post_init__(self) -> None:
+        taken, given = self.network.kwargs.get("in_channels"), len(self.preparation.channels)
+        if given and taken != given:
+            raise ModelError(f"preparation.channels are {given}, the network takes {taken}")
 
     def rule_for(self, organ_name: str) -> OrganRule:
         """The organ's rule, or the rule that does nothing."""

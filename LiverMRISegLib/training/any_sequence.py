@@ -36,8 +36,8 @@ class AnySequenceConfig:
 
     `data` is the folder that `sources` are looked for in. `organs` get the values 1, 2, ...
     `validation_bodies` take no part in training; `validation_patches` are made of each, always the same.
-    `strides` and `patch` are [Z, Y, X]; `workers` processes make samples beside the training. `start`: name or path of a
-    package with the same network and organs, whose weights the training begins with.
+    `strides` and `patch` are [Z, Y, X]; `workers` processes make samples beside the training. `start`: a package of
+    the same network and organs, by name or path, whose weights the training begins with.
     """
 
     data: Path = Path("../shared/data")

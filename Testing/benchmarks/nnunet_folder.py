@@ -17,6 +17,9 @@ STRIDES = [[1, 1, 1], [1, 2, 2], [2, 2, 2]]
 KERNELS = [[1, 3, 3], [3, 3, 3], [3, 3, 3]]
 INTENSITY = {"mean": 180.0, "median": 170.0, "std": 90.0, "min": 0.0, "max": 900.0,
              "percentile_00_5": 20.0, "percentile_99_5": 420.0}  # fmt: skip
+# Of a second image of a case.
+SECOND_INTENSITY = {"mean": 320.0, "median": 300.0, "std": 140.0, "min": 0.0, "max": 1500.0,
+                    "percentile_00_5": 35.0, "percentile_99_5": 760.0}  # fmt: skip
 OPTIONS = {"is_seg": False, "order_z": 0, "force_separate_z": None}
 
 
@@ -44,13 +47,14 @@ class Design:
         """Convolutions of the decoder's stages."""
         return [2 if self.is_plain else 1] * (len(self.features) - 1)
 
-    def network(self, classes: int, seed: int = 0) -> nn.Module:
+    def network(self, classes: int, seed: int = 0, channels: int = 1) -> nn.Module:
         """Of random weights, as nnU-Net builds it."""
         torch.manual_seed(seed)
         made = (PlainConvUNet if self.is_plain else ResidualEncoderUNet)(
-            1, len(self.features), list(self.features), nn.Conv3d, self.kernels, self.strides, self.blocks, classes,
-            self.in_decoder, conv_bias=True, norm_op=nn.InstanceNorm3d, norm_op_kwargs={"eps": 1e-5, "affine": True},
-            nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True}, deep_supervision=False,
+            channels, len(self.features), list(self.features), nn.Conv3d, self.kernels, self.strides, self.blocks,
+            classes, self.in_decoder, conv_bias=True, norm_op=nn.InstanceNorm3d,
+            norm_op_kwargs={"eps": 1e-5, "affine": True}, nonlin=nn.LeakyReLU, nonlin_kwargs={"inplace": True},
+            deep_supervision=False,
         )  # fmt: skip
         made.apply(made.initialize)
         return made
@@ -114,7 +118,8 @@ def plans(configurations: Mapping[str, Any], transpose: Sequence[int] = (0, 1, 2
         "original_median_spacing_after_transp": [5.0, 1.4, 1.4], "original_median_shape_after_transp": [40, 200, 200],
         "transpose_forward": list(transpose), "transpose_backward": np.argsort(transpose).tolist(),
         "configurations": dict(configurations), "experiment_planner_used": "ExperimentPlanner",
-        "label_manager": "LabelManager", "foreground_intensity_properties_per_channel": {"0": INTENSITY}, **changes,
+        "label_manager": "LabelManager",
+        "foreground_intensity_properties_per_channel": {"0": INTENSITY, "1": SECOND_INTENSITY}, **changes,
     }  # fmt: skip
 
 
@@ -151,3 +156,16 @@ def write_folder(
     (folder / "plans.json").write_text(json.dumps(plan))
     (folder / "dataset.json").write_text(json.dumps(data))
     return folder
+
+
+def two_images(parent: Path, kind: str, labels: Sequence[str], **changes: Any) -> tuple[Path, nn.Module]:
+    """A folder whose one model takes two images a case, "T1" (z-score where not 0) and "T2" (CT's way); its network.
+
+    Its grid is 4 x 2 x 2 mm, its patch 8 x 16 x 16; `changes` replace or add keys of the configuration.
+    """
+    design = Design(kind, [4, 8, 8])
+    schemes = {"normalization_schemes": ["ZScoreNormalization", "CTNormalization"], "use_mask_for_norm": [True, False]}
+    plan = plans({"3d_fullres": configuration(design, [4.0, 2.0, 2.0], [8, 16, 16], **{**schemes, **changes})})
+    data = dataset({name: value for value, name in enumerate(labels, start=1)}, channel_names={"0": "T1", "1": "T2"})
+    made = design.network(len(labels) + 1, channels=2).eval()
+    return write_folder(parent, plan, data, {"fold_0": checkpoint(made.state_dict())}), made

@@ -5,7 +5,7 @@ lower label wins. The columns "32 bits" and "lowest" tell how many voxels differ
 bits, and the lowest Dice of a label against that.
 
     make bench-nnunet                                    # once
-    .venv/bin/python Testing/benchmarks/nnunet_parity.py
+    .venv/bin/python Testing/benchmarks/nnunet_parity.py [PART OF A MODEL'S NAME]
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.data.phantom import LABELS, make_study
 from LiverMRISegLib.inference.nnunet_preparation import prepare_as_nnunet
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.io import read_channels, read_labelmap, write_volume
 from LiverMRISegLib.models.import_nnunet import import_nnunet
 from LiverMRISegLib.models.nnunet_plans import preparation_of
+from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume, reorient, resample
 from nnunet_folder import Design, checkpoint, configuration, dataset, plans, write_folder
 
@@ -48,7 +49,11 @@ for _value, _organ in enumerate(ORGANS, start=1):
 
 @dataclass(frozen=True)
 class Model:
-    """A model to compare on: `spacing` and `patch` are of the transposed axes."""
+    """A model to compare on: `spacing` and `patch` are of the transposed axes.
+
+    `second`: how the second of two images a case is normalised; empty for a model of one. `seed`: of the weights
+    that training starts from; some end without a label.
+    """
 
     name: str
     kind: str
@@ -59,13 +64,22 @@ class Model:
     folds: int = 1
     transpose: tuple[int, int, int] = (0, 1, 2)
     reader: str = "SimpleITKIO"
+    second: str = ""
+    seed: int = 0
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What its images are called."""
+        return ("T2", "T1") if self.second else ("MRI",)
 
     @property
     def plans(self) -> dict:
         """Its plans.json."""
         made = configuration(
-            Design(self.kind, FEATURES), self.spacing, self.patch, normalisation=self.normalisation, masked=self.masked
-        )
+            Design(self.kind, FEATURES), self.spacing, self.patch,
+            normalization_schemes=[scheme for scheme in (self.normalisation, self.second) if scheme],
+            use_mask_for_norm=[self.masked] * len(self.channels),
+        )  # fmt: skip
         return plans({"3d_fullres": made}, self.transpose, image_reader_writer=self.reader)
 
 
@@ -78,30 +92,45 @@ MODELS = (
           reader="NibabelIO"),
     Model("res-enc, axes 2 0 1, RAS", "ResidualEncoderUNet", (5, 6, 5), (40, 24, 32), "RescaleTo01Normalization",
           transpose=(2, 0, 1), reader="NibabelIOWithReorient"),
+    Model("plain, two images", "PlainConvUNet", (10, 3, 3), (12, 40, 48), "ZScoreNormalization", masked=True,
+          second="CTNormalization", seed=2),
+    Model("res-enc, two, axes 1 0 2", "ResidualEncoderUNet", (5, 6, 5), (40, 24, 32), "CTNormalization", masked=True,
+          transpose=(1, 0, 2), second="ZScoreNormalization", seed=1),
 )  # fmt: skip
 
 
 @cache
-def phantom(seed: int, in_plane: float = 2.2, slices: float = 6.0) -> tuple[Volume, Volume]:
-    """An invented patient in a T2-weighted scan, air set to 0 as scanners that mask it do, and the labels."""
-    scan = make_study([MrSequence.T2WI], seed, in_plane_mm=in_plane, slice_mm=slices)[MrSequence.T2WI]
-    image = np.where(scan.volume.array > 60, scan.volume.array, 0).astype(np.int16)
-    edge = (slice(2, -2), slice(4, -4), slice(3, -5))
-    cut = np.zeros_like(image)
-    cut[edge] = image[edge]
-    return Volume(cut, scan.volume.geometry), Volume(_TABLE[scan.labelmap.array], scan.labelmap.geometry)
+def phantom(seed: int, in_plane: float = 2.2, slices: float = 6.0) -> tuple[list[Volume], Volume]:
+    """An invented patient in a T2- and a T1-weighted scan, air set to 0 as scanners that mask it do, and the labels.
+
+    Beyond what is not 0 in the one, the other may still be.
+    """
+    study = make_study([MrSequence.T2WI, MrSequence.T1WI], seed, in_plane_mm=in_plane, slice_mm=slices)
+    first, second = study[MrSequence.T2WI], study[MrSequence.T1WI]
+    images = [
+        _cut(first.volume, 60, (slice(2, -2), slice(4, -4), slice(3, -5))),
+        _cut(second.volume, 100, (slice(1, -3), slice(6, -3), slice(5, -4))),
+    ]
+    return images, Volume(_TABLE[first.labelmap.array], first.labelmap.geometry)
 
 
-def inputs(folder: Path) -> dict[str, Path]:
-    """Test files: as scanned, with axes flipped and in another order, oblique, and with thin planes of few slices."""
-    image, _ = phantom(100)
-    thick, _ = phantom(101, 1.9, 8.0)
-    made = {"axial": image, "flipped": reorient(image, "RAI"), "permuted": reorient(image, "SRA"), "thick": thick}
-    made["oblique"] = _turned(image)
-    paths = {}
-    for name, volume in made.items():
-        paths[name] = folder / f"{name}_0000.nii.gz"
-        write_volume(volume, paths[name])
+def _cut(volume: Volume, air: int, inside: tuple[slice, slice, slice]) -> Volume:
+    image = np.zeros(volume.array.shape, np.int16)
+    image[inside] = np.where(volume.array > air, volume.array, 0)[inside]
+    return Volume(image, volume.geometry)
+
+
+def inputs(folder: Path) -> dict[str, list[Path]]:
+    """Test files: as scanned, with axes flipped and in another order, oblique, and with thin planes of few slices.
+
+    Of each the two images; models of one take the first.
+    """
+    paths: dict[str, list[Path]] = {}
+    for number, (image, thick) in enumerate(zip(phantom(100)[0], phantom(101, 1.9, 8.0)[0], strict=True)):
+        made = {"axial": image, "flipped": reorient(image, "RAI"), "permuted": reorient(image, "SRA"), "thick": thick}
+        for name, volume in {**made, "oblique": _turned(image)}.items():
+            paths.setdefault(name, []).append(folder / f"{name}_{number:04d}.nii.gz")
+            write_volume(volume, paths[name][-1])
     return paths
 
 
@@ -118,8 +147,8 @@ def _turned(volume: Volume) -> Volume:
 
 def trained(model: Model) -> list[dict[str, torch.Tensor]]:
     """The states of a small network after some hundred steps on prepared phantoms; each further fold trains on."""
-    net = Design(model.kind, FEATURES).network(len(NAMES) + 1)
-    spec = preparation_of(model.plans, model.plans["configurations"]["3d_fullres"])
+    net = Design(model.kind, FEATURES).network(len(NAMES) + 1, model.seed, len(model.channels))
+    spec = preparation_of(model.plans, model.plans["configurations"]["3d_fullres"], model.channels)
     cases = [_prepared(*phantom(patient), spec) for patient in range(PATIENTS)]
     states = []
     for fold in range(model.folds):
@@ -140,39 +169,43 @@ def _train(net: torch.nn.Module, cases: list, patch: Sequence[int], steps: int, 
         schedule.step()
 
 
-def _prepared(image: Volume, labels: Volume, spec: object) -> tuple[np.ndarray, np.ndarray]:
-    """Image and labels on the network's grid; labels by the nearest voxel."""
-    prepared = prepare_as_nnunet(image, spec)  # type: ignore[arg-type]
+def _prepared(images: list[Volume], labels: Volume, spec: PreparationSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Images [C, Z, Y, X] and labels on the network's grid; labels by the nearest voxel."""
+    prepared = prepare_as_nnunet(images[0], spec, images[1 : len(spec.images)])
     cut = labels.array.transpose(prepared.transpose)[prepared.box]
-    z, y, x = ((np.arange(t) * 2 + 1) * s // (2 * t) for s, t in zip(cut.shape, prepared.image.shape, strict=True))
-    return prepared.image, cut[np.ix_(z, y, x)]
+    shape = prepared.image.shape[-3:]
+    z, y, x = ((np.arange(t) * 2 + 1) * s // (2 * t) for s, t in zip(cut.shape, shape, strict=True))
+    return prepared.image.reshape(-1, *shape), cut[np.ix_(z, y, x)]
 
 
 def _patch(image: np.ndarray, labels: np.ndarray, patch: Sequence[int], random: np.random.Generator) -> tuple:
-    room = [(0, max(0, p - n)) for p, n in zip(patch, image.shape, strict=True)]
-    image, labels = np.pad(image, room), np.pad(labels, room)
-    starts = [random.integers(n - p + 1) for n, p in zip(image.shape, patch, strict=True)]
+    room = [(0, max(0, p - n)) for p, n in zip(patch, labels.shape, strict=True)]
+    image, labels = np.pad(image, [(0, 0), *room]), np.pad(labels, room)
+    starts = [random.integers(n - p + 1) for n, p in zip(labels.shape, patch, strict=True)]
     box = tuple(slice(s, s + p) for s, p in zip(starts, patch, strict=True))
-    return torch.from_numpy(image[box].copy())[None, None].float(), torch.from_numpy(labels[box].copy())[None].long()
+    return torch.from_numpy(image[(slice(None), *box)].copy())[None].float(), torch.from_numpy(labels[box].copy())[
+        None
+    ].long()
 
 
-def write_models(folder: Path) -> dict[Model, Path]:
+def write_models(folder: Path, models: Sequence[Model]) -> dict[Model, Path]:
     """Train every model and write it as nnU-Net does."""
     found = {}
-    for model in MODELS:
+    for model in models:
         start = time.perf_counter()
         folds = {f"fold_{fold}": checkpoint(state) for fold, state in enumerate(trained(model))}
-        found[model] = write_folder(folder / model.name.replace(" ", "_"), model.plans, dataset(NAMES), folds)
+        data = dataset(NAMES, channel_names={str(number): name for number, name in enumerate(model.channels)})
+        found[model] = write_folder(folder / model.name.replace(" ", "_"), model.plans, data, folds)
         print(f"trained {model.name}: {time.perf_counter() - start:.0f} s", file=sys.stderr)
     return found
 
 
-def reference(folder: Path, models: dict[Model, Path], files: dict[str, Path]) -> None:
+def reference(folder: Path, models: dict[Model, Path], files: dict[str, list[Path]]) -> None:
     """Let nnU-Net predict everything, with and without mirroring, with sums in 16 and in 32 bits."""
     jobs = [
         {
             "model": str(path), "folds": list(range(model.folds)), "mirror": mirror, "wide": wide,
-            "files": [str(files[name]) for name in _tested(mirror, files)],
+            "files": [list(map(str, files[name][: len(model.channels)])) for name in _tested(mirror, files)],
             "outputs": [
                 str(_output(folder, model, mirror, wide, name)).removesuffix(".nii.gz")
                 for name in _tested(mirror, files)
@@ -187,7 +220,7 @@ def reference(folder: Path, models: dict[Model, Path], files: dict[str, Path]) -
     subprocess.run([REFERENCE, script, folder / "jobs.json"], check=True, stdout=subprocess.DEVNULL)
 
 
-def _tested(mirror: bool, files: dict[str, Path]) -> Sequence[str]:
+def _tested(mirror: bool, files: dict[str, list[Path]]) -> Sequence[str]:
     return MIRRORED if mirror else list(files)
 
 
@@ -218,14 +251,15 @@ def on_outline(labels: np.ndarray, voxels: np.ndarray) -> int:
     return int((voxels & outline).sum())
 
 
-def compare(folder: Path, model: Model, source: Path, files: dict[str, Path]) -> list[tuple[float, float]]:
+def compare(folder: Path, model: Model, source: Path, files: dict[str, list[Path]]) -> list[tuple[float, float]]:
     """Print a line per input and mirroring; returns the Dice of every label, against 16 and against 32 bits."""
     package = import_nnunet(source, "parity", folder / "packages" / model.name.replace(" ", "_"))
     segmenter = Segmenter.load(package, "cpu")
     scores: list[tuple[float, float]] = []
     for mirror in (False, True):
         for name in _tested(mirror, files):
-            ours = segmenter.segment(read_volume(files[name]), tta=mirror).labelmap
+            first, *further = read_channels(files[name][0], model.channels)
+            ours = segmenter.segment(first, further=further, tta=mirror).labelmap
             theirs, wide = (read_labelmap(_output(folder, model, mirror, w, name)).array for w in (False, True))
             differ, found, found_wide = ours != theirs, dice(ours, theirs), dice(ours, wide)
             scores += zip(found, found_wide, strict=True)
@@ -245,7 +279,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         files = inputs(folder)
-        models = write_models(folder)
+        models = write_models(folder, [model for model in MODELS if " ".join(sys.argv[1:]) in model.name])
         reference(folder, models, files)
         print(
             f"{'model':24s} folds mirror input     {'liver':8s} {'kidney':8s} {'spleen':8s} {'labelled':>9s} "

@@ -1,6 +1,7 @@
 """nnU-Net v2's own predictor on a list of jobs, in the environment of `make bench-nnunet`, which knows nothing of us.
 
-Called as `nnunet_reference.py JOBS.json`. A job: model (folder), folds, mirror, files, outputs (without ending), wide.
+Called as `nnunet_reference.py JOBS.json`. A job: model (folder), folds, mirror, files (one, or the list of a case's
+images), outputs (without ending), wide.
 `wide` weights and sums the tiles' logits in 32 bits instead of nnU-Net's 16, to tell what rounding alone changes.
 """
 
@@ -59,7 +60,7 @@ def run(job: dict) -> dict[str, float]:
     start = time.perf_counter()
     with wide_sums(job["wide"]):
         predictor.initialize_from_trained_model_folder(job["model"], job["folds"], "checkpoint_final.pth")
-        files = [[file] for file in job["files"]]
+        files = [file if isinstance(file, list) else [file] for file in job["files"]]
         if job["wide"]:
             predictor.predict_from_files_sequential(files, job["outputs"], save_probabilities=False, overwrite=True)
         else:

@@ -6,8 +6,9 @@
     .venv/bin/python Testing/benchmarks/nnunet_speed.py --small         # does it work? small networks and images
 
 Both start as programs of their own and end with the masks on disk; no mirroring; weights are random. Memory is that of
-all processes of a program together, pages that they share counted once. Ours runs as imported (32 bits, nnU-Net's tiles) and
-with the settings that `livermriseg models tune` tries, which a user keeps where they do not change the labels.
+all processes of a program together, pages that they share counted once. Ours runs as imported (32 bits, the same
+tiles) and with the settings that `livermriseg models tune` tries, which a user keeps where they do not change the
+labels.
 """
 
 from __future__ import annotations

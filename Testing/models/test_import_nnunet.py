@@ -262,7 +262,7 @@ def test_an_unknown_class_of_network(tmp_path):
         ({"labels": {"background": 0, "whole": [1, 2], "part": 2}}, "'whole' is a region"),
         ({"labels": {"background": 0, "a": 1, "b": 3}}, "without a gap"),
         ({"labels": {"background": 0, **{f"s{n}": n for n in range(1, 300)}}}, "at most 255"),
-        ({"channel_names": {"0": "T1", "1": "T2"}}, r"takes 2 images a case \(T1, T2\)"),
+        ({"channel_names": {"0": "T1", "2": "T2"}}, "channels must be numbered 0, 1"),
         ({"labels": "none"}, r"dataset\.json: is not as nnU-Net"),
     ],
 )

@@ -4,16 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from conftest import random_weights, tiny_spec
+from conftest import TINY_KWARGS, make_volume, random_weights, tiny_spec
 
 slicer = pytest.importorskip("slicer")
 from LiverMRISegLib.anatomy import Sequence  # noqa: E402
-from LiverMRISegLib.errors import InputError  # noqa: E402
+from LiverMRISegLib.errors import InputError, ModelError  # noqa: E402
+from LiverMRISegLib.io import write_volume  # noqa: E402
 from LiverMRISegLib.models import catalog  # noqa: E402
 from LiverMRISegLib.models.package import save_package  # noqa: E402
+from LiverMRISegLib.models.specification import NNUNET, ChannelSpec, NetworkSpec, PreparationSpec  # noqa: E402
 from LiverMRISegScene.batch import as_csv, folder_jobs, scene_jobs, volumes_in_scene, volumes_of_patient  # noqa: E402
 from LiverMRISegScene.jobs import EARLIER, WAITING  # noqa: E402
-from LiverMRISegScene.logic import SceneResult  # noqa: E402
+from LiverMRISegScene.logic import SceneLogic, SceneResult  # noqa: E402
 from LiverMRISegScene.model_choice import details, kind_of, model_for, offers  # noqa: E402
 from scene_tools import add_random  # noqa: E402
 
@@ -141,3 +143,30 @@ def test_the_table_of_volumes(scene):
     assert lines[0] == "volume,model,state,liver mL,flags,message"
     assert lines[1] == "a,liver-any-sequence,done,1500.0,liver touches the edge,"
     assert lines[2] == '"b, c",liver-any-sequence,failed,,,holds no voxels'
+
+
+@pytest.fixture
+def two_images(models):
+    """A model of two images a case in the catalog."""
+    channels = (ChannelSpec("T1"), ChannelSpec("T2", "none"))
+    preparation = PreparationSpec((6.0, 6.0, 6.0), None, scheme=NNUNET, channels=channels)
+    network = NetworkSpec("stunet", {**TINY_KWARGS, "in_channels": 2})
+    spec = replace(tiny_spec("two"), sequences=(), network=network, preparation=preparation)
+    save_package(spec, random_weights(spec), models / "two")
+    return "two"
+
+
+def test_a_model_of_several_images_segments_folders_and_no_volume_of_the_scene(scene, two_images, tmp_path):
+    node = named(scene, "volume")
+    offered = {offer.entry.name: offer.warning for offer in offers(kind_of(node))}
+    assert "takes 2 images a case" in offered["two"]
+    with pytest.raises(ModelError, match=r"two: takes 2 images a case, .* save them as CASE_0000 T1, CASE_0001 T2"):
+        SceneLogic(scene).segment(node, model="two")
+    folder = tmp_path / "cases"
+    folder.mkdir()
+    for name in ("a_0000", "a_0001", "t2_0000"):
+        write_volume(make_volume(), folder / f"{name}.nii.gz")
+    jobs = folder_jobs(folder, "two")
+    assert [(job.name, job.model, job.source.name) for job in jobs] == [
+        ("a", "two", "a_0000.nii.gz"), ("t2", "two", "t2_0000.nii.gz"),
+    ]  # fmt: skip
