@@ -157,7 +157,7 @@ def test_stopping_leaves_nothing_half_written(tmp_path, tiny_package, number, st
     time.sleep(1.5)
     process.send_signal(number)
     _, words = process.communicate(timeout=60)
-    assert process.returncode == status
+    assert process.returncode == status, words
     assert "Traceback" not in words
     assert names(tmp_path) == ["large.nrrd"]
 
