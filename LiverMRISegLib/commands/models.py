@@ -178,14 +178,14 @@ def run_tune(arguments: argparse.Namespace) -> int:
         found = tuning.measure(package, volumes, progress=progress)
     chosen = tuning.fastest(found, arguments.least_dice)
     rows = [
-        (m.engine, f"{m.setting.overlap:g}", f"{m.seconds:.2f}", f"{m.mean_dice:.5f}", f"{m.lowest_dice:.5f}",
+        (str(m.setting), f"{m.seconds:.2f}", f"{m.mean_dice:.5f}", f"{m.lowest_dice:.5f}",
          "fastest allowed" if m is chosen else "")
         for m in found
     ]  # fmt: skip
-    say(table(("engine", "overlap", "seconds a volume", "mean Dice", "lowest Dice", ""), rows))
+    say(table(("setting", "seconds a volume", "mean Dice", "lowest Dice", ""), rows))
     if arguments.keep:
         tuning.keep(package, chosen, len(volumes))
-        say(f"{package.path} runs with {chosen.setting.precision} and overlap {chosen.setting.overlap:g} from now on")
+        say(f"{package.path} runs with {chosen.setting} from now on")
     return 0
 
 

@@ -46,6 +46,10 @@ class NnUNetPrepared:
         z, y, x = (part.stop - part.start for part in self.box)
         return (z, y, x)
 
+    def place(self, labels: np.ndarray) -> np.ndarray:
+        """Labels [Z, Y, X] on the input's own grid, on the grid of `shape`: the way back of `restore`."""
+        return self.change.apply(labels).transpose(self.transpose)[self.box]
+
     def restore(self, labels: np.ndarray) -> np.ndarray:
         """Labels [Z, Y, X] of `shape` on the input's own grid; background beyond the box."""
         whole = np.zeros(self.full, labels.dtype)

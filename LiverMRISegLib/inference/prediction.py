@@ -48,6 +48,7 @@ def predict_slabs(
     spec: InferenceSpec,
     *,
     mirror: bool = False,
+    region: Box | None = None,
     progress: Progress,
     cancel: CancelToken,
 ) -> Iterator[np.ndarray]:
@@ -55,7 +56,8 @@ def predict_slabs(
 
     A slab comes as soon as no tile to come reaches it. Tiles that hold nothing but air are not computed; they are
     background. For a model of nnU-Net (`spec.scheme`) all are computed, zeros lie beyond the image, and the weights
-    fall further: what nnU-Net does.
+    fall further: what nnU-Net does. Beyond the tiles of a `region`, a box at least as large as the patch where the
+    image is, all is background.
 
     Raises:
         CancelledError: between two tiles, if `cancel` asks for it.
@@ -65,7 +67,7 @@ def predict_slabs(
     z, y, x = padded.shape[-3:]
     canvas = Canvas(classes, (z, y, x), spec.patch[0], inner)
     weight = importance(spec.patch, _NNUNET_LEAST) if is_nnunet else importance(spec.patch)
-    boxes = tiling.tiles((z, y, x), spec.patch, spec.overlap)
+    boxes = tiling.tiles((z, y, x), spec.patch, spec.overlap, _padded_region(region, inner, spec.patch))
     boxes = boxes if is_nnunet else busy_tiles(padded, boxes)
     flips = _flips(spec.mirror_axes if mirror else ())
     for start in range(0, len(boxes), engine.batch):
@@ -77,6 +79,17 @@ def predict_slabs(
             canvas.add(box, logits, weight)
     cancel.check()
     yield from canvas.finished(z)
+
+
+def _padded_region(region: Box | None, inner: Box, patch: Sequence[int]) -> Box | None:
+    """A box of the image as one of the padded image, that of a padded axis as long as the patch."""
+    if region is None:
+        return None
+    z, y, x = (
+        slice(0, size) if part.stop - part.start < size else slice(part.start + first.start, part.stop + first.start)
+        for part, first, size in zip(region, inner, patch, strict=True)
+    )
+    return (z, y, x)
 
 
 def busy_tiles(image: np.ndarray, boxes: Sequence[Box]) -> list[Box]:

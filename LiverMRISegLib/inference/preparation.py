@@ -32,6 +32,10 @@ class Prepared:
         """Of the grid that labels are made on."""
         return self.oriented.shape
 
+    def place(self, labels: np.ndarray) -> np.ndarray:
+        """Labels [Z, Y, X] on the input's own grid, on the grid of `shape`: the way back of `restore`."""
+        return self.change.apply(labels)
+
     def restore(self, labels: np.ndarray) -> np.ndarray:
         """Labels [Z, Y, X] on the oriented grid, on the input's own grid; nothing is interpolated."""
         return np.ascontiguousarray(self.change.inverse.apply(labels))

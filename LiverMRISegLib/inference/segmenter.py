@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +24,14 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_slabs
 from LiverMRISegLib.inference.preparation import Prepared
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
+from LiverMRISegLib.inference.region import region_of
+from LiverMRISegLib.inference.tiling import Box
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.volume import Geometry, Volume
 
 # How the progress of the whole divides among its parts.
+logger = logging.getLogger(__name__)
 _NETWORK_FROM, _NETWORK_TO = 0.05, 0.9
 
 
@@ -63,6 +67,7 @@ class Segmenter:
 
     def __init__(self, package: ModelPackage, engine: Engine) -> None:
         self._ladder = MemoryLadder(package, engine)
+        self._finder: Segmenter | None = None
 
     @property
     def package(self) -> ModelPackage:
@@ -142,7 +147,7 @@ class Segmenter:
         report("preparing", 0.0)
         prepared = prepare_by_scheme(volume, spec.preparation, further)
         clock.lap("prepare")
-        channels = self._predicted(prepared, tta, report, token)
+        channels = self._predicted(prepared, tta, self._region(volume, prepared, token), report, token)
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
         labelmap = prepared.restore(_only(channels, spec.labels))
@@ -157,7 +162,12 @@ class Segmenter:
         return Segmentation(labelmap, labels, volume.geometry, volumes, found, self._provenance(clock, tta), volume)
 
     def _predicted(
-        self, prepared: Prepared | NnUNetPrepared, tta: bool, report: Progress, token: CancelToken
+        self,
+        prepared: Prepared | NnUNetPrepared,
+        tta: bool,
+        region: Box | None,
+        report: Progress,
+        token: CancelToken,
     ) -> np.ndarray:
         """The network's channel of the highest logit, uint8 [Z, Y, X] of `prepared.shape`."""
         spec = self.package.spec
@@ -167,6 +177,7 @@ class Segmenter:
             int(spec.network.kwargs["out_channels"]),
             spec.inference,
             mirror=tta,
+            region=region,
             progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
             cancel=token,
         )
@@ -175,6 +186,22 @@ class Segmenter:
             return nearest_labels_on_grid(coarse, prepared.shape)
         z, y, x = prepared.image.shape[-3:]
         return labels_of_slabs(slabs, (z, y, x), prepared.shape, prepared.nearest_axis)
+
+    def _region(self, volume: Volume, prepared: Prepared | NnUNetPrepared, token: CancelToken) -> Box | None:
+        """Where the model that the package names for it finds organs; None for the whole image."""
+        spec = self.package.spec
+        if not spec.inference.region:
+            return None
+        if self._finder is None:
+            found = load_model(spec.inference.region)
+            found = replace(found, spec=replace(found.spec, inference=replace(found.spec.inference, region="")))
+            self._finder = Segmenter(found, load_engine(found, self.engine.device))
+        labels = prepared.place(self._finder.segment(volume, cancel=token).labelmap)
+        grid, least = prepared.image.shape[-3:], spec.inference.patch
+        region = region_of(labels, grid, spec.preparation.spacing, spec.inference.region_margin, least)
+        if region is None:
+            logger.warning("%s: %s found no organ; all tiles are computed", volume.name, spec.inference.region)
+        return region
 
     def _chosen(self, organs: Sequence[str] | None) -> LabelSet:
         own = self.package.spec.labels

@@ -20,9 +20,13 @@ def tile_starts(size: int, patch: int, overlap: float) -> list[int]:
     return [round(step * i) for i in range(count)]
 
 
-def tiles(shape: Sequence[int], patch: Sequence[int], overlap: float) -> list[Box]:
-    """The boxes [Z, Y, X] that cover an image at least as large as `patch`."""
-    axes = [[slice(s, s + p) for s in tile_starts(n, p, overlap)] for n, p in zip(shape, patch, strict=True)]
+def tiles(shape: Sequence[int], patch: Sequence[int], overlap: float, within: Box | None = None) -> list[Box]:
+    """The boxes [Z, Y, X] that cover an image at least as large as `patch`, or a part `within` it that is so too."""
+    parts = within or [slice(0, n) for n in shape]
+    axes = [
+        [slice(part.start + s, part.start + s + p) for s in tile_starts(part.stop - part.start, p, overlap)]
+        for part, p in zip(parts, patch, strict=True)
+    ]
     return [(z, y, x) for z, y, x in itertools.product(*axes)]
 
 

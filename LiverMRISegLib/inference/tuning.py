@@ -1,7 +1,8 @@
 """How fast a model can be on this CPU before its labels change: measured on the user's own volumes.
 
-Numbers of 16 bits and tiles that overlap less make a network two to four times faster, and move outlines a little. How
-much depends on the network, so it is measured against the model as it came, and only then kept (`keep`).
+Numbers of 16 bits, tiles that overlap less, and tiles only where a small model finds organs make a network some times
+faster, and change its labels a little. How much depends on network and images, so it is measured against the model as
+it came, and only then kept (`keep`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.models.package import ModelPackage, rewrite
 from LiverMRISegLib.models.specification import InferenceSpec
 from LiverMRISegLib.volume import Volume
@@ -27,14 +29,19 @@ _LESS_OVERLAP = 0.25
 
 @dataclass(frozen=True)
 class Setting:
-    """A way to run a model: `precision` as of `InferenceSpec`, `overlap` of the tiles."""
+    """A way to run a model: `precision`, `overlap` of the tiles and `region` as of `InferenceSpec`."""
 
     precision: str
     overlap: float
+    region: str = ""
+
+    def __str__(self) -> str:
+        where = f", within {self.region}" if self.region else ""
+        return f"{self.precision}, overlap {self.overlap:g}{where}"
 
     def of(self, spec: InferenceSpec) -> InferenceSpec:
         """`spec` with this setting."""
-        return replace(spec, precision=self.precision, overlap=self.overlap)
+        return replace(spec, precision=self.precision, overlap=self.overlap, region=self.region)
 
 
 @dataclass(frozen=True)
@@ -54,7 +61,12 @@ class Measured:
 def settings_of(spec: InferenceSpec) -> list[Setting]:
     """What there is to try, the model in 32 bits with its own tiles first."""
     overlaps = [spec.overlap, *([_LESS_OVERLAP] if spec.overlap > _LESS_OVERLAP else [])]
-    return [Setting(precision, overlap) for overlap in overlaps for precision in ("float32", "bfloat16")]
+    return [
+        Setting(precision, overlap, region)
+        for region in (spec.region, *([] if spec.region else [DEFAULT_MODEL]))
+        for overlap in overlaps
+        for precision in ("float32", "bfloat16")
+    ]
 
 
 def measure(
@@ -74,10 +86,15 @@ def measure(
     for number, setting in enumerate(settings):
         own = replace(package, spec=replace(package.spec, inference=setting.of(package.spec.inference)))
         segmenter = Segmenter(own, load_engine(own, "cpu"))
-        if any(segmenter.engine.name == m.engine and setting.overlap == m.setting.overlap for m in found):
+        if any(
+            m.engine == segmenter.engine.name and replace(m.setting, precision=setting.precision) == setting
+            for m in found
+        ):
             logger.info("%s: this CPU does not compute in it", setting.precision)
             continue
-        labels, seconds = _segmented(segmenter, volumes, number / len(settings), progress, cancel or CancelToken())
+        labels, seconds = _segmented(
+            segmenter, setting, volumes, number / len(settings), progress, cancel or CancelToken()
+        )
         reference = reference or labels
         dice = [value for pair in zip(reference, labels, strict=True) for value in _dice(*pair, list(own.spec.labels))]
         mean, lowest = (float(np.mean(dice)), min(dice)) if dice else (1.0, 1.0)
@@ -103,7 +120,7 @@ def keep(package: ModelPackage, chosen: Measured, volumes: int) -> ModelPackage:
         "figure": "Dice against float32 with the model's own tiles",
         "mean": round(chosen.mean_dice, 5),
         "lowest": round(chosen.lowest_dice, 5),
-        "setting": f"{chosen.setting.precision}, overlap {chosen.setting.overlap:g}",
+        "setting": str(chosen.setting),
     }
     spec = package.spec
     return rewrite(
@@ -112,12 +129,17 @@ def keep(package: ModelPackage, chosen: Measured, volumes: int) -> ModelPackage:
 
 
 def _segmented(
-    segmenter: Segmenter, volumes: Sequence[Volume], done: float, progress: Progress, cancel: CancelToken
+    segmenter: Segmenter,
+    setting: Setting,
+    volumes: Sequence[Volume],
+    done: float,
+    progress: Progress,
+    cancel: CancelToken,
 ) -> tuple[list[np.ndarray], float]:
     """The label maps, and the network's seconds."""
     labels, seconds = [], 0.0
     for volume in volumes:
-        progress(f"{segmenter.engine.name}, overlap {segmenter.package.spec.inference.overlap:g}: {volume.name}", done)
+        progress(f"{setting}: {volume.name}", done)
         start = time.perf_counter()
         labels.append(segmenter.segment(volume, cancel=cancel).labelmap)
         seconds += time.perf_counter() - start

@@ -115,6 +115,8 @@ class InferenceSpec:
 
     `resample`: what goes back to the volume's grid, "logits" (smooth outlines) or "labels" (papers 003/004's FLARE
     networks: the threshold comes first, faster and coarser). `scheme`: "nnunet" tiles exactly as nnU-Net does.
+    `region`: the name of a model that looks first where the organs are; beyond `region_margin` mm around what it finds
+    all is background, and no tile is computed.
     """
 
     patch: tuple[int, int, int]
@@ -123,9 +125,13 @@ class InferenceSpec:
     precision: str = "auto"
     resample: str = "logits"
     scheme: str = OWN
+    region: str = ""
+    region_margin: float = 30.0
 
     def __post_init__(self) -> None:
         _check_scheme("inference", self.scheme)
+        if self.region_margin < 0:
+            raise ModelError(f"inference.region_margin must not be negative, not {self.region_margin}")
         if self.resample not in ("logits", "labels"):
             raise ModelError(f"inference.resample must be logits or labels, not '{self.resample}'")
         if len(self.patch) != 3 or min(self.patch) < 1:
