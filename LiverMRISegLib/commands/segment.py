@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from LiverMRISegLib.commands.console import Progress, add_common_options, names, note, say, say_json, table
 from LiverMRISegLib.commands.plan import FORMATS, Case, Plan, plan_cases
+from LiverMRISegLib.commands.read_ahead import ReadAhead
 from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -176,12 +177,13 @@ class _Cohort:
 
     def results(self) -> Iterator[CaseResult]:
         """The result of each case; in a cohort an error that concerns one case alone becomes a failed case."""
-        with Progress(enabled=False if self.arguments.json else None) as progress:
-            for number, case in enumerate(self.plan.cases, start=1):
-                progress.prefix = f"[{number}/{len(self.plan.cases)}] {case.name}: " if self.plan.is_cohort else ""
+        cases = self.plan.cases
+        with Progress(enabled=False if self.arguments.json else None) as progress, ReadAhead(self._read) as reader:
+            for number, (case, following) in enumerate(zip(cases, [*cases[1:], None], strict=True), start=1):
+                progress.prefix = f"[{number}/{len(cases)}] {case.name}: " if self.plan.is_cohort else ""
                 start = time.perf_counter()
                 try:
-                    result = self._result(case, progress)
+                    result = self._result(case, following, reader, progress)
                 except Exception as error:
                     if not self.plan.is_cohort or not _concerns_one_case(error):
                         raise
@@ -189,16 +191,23 @@ class _Cohort:
                     result = CaseResult(case, FAILED, error=describe(error, case.source))
                 yield replace(result, seconds=time.perf_counter() - start)
 
-    def _result(self, case: Case, progress: Progress) -> CaseResult:
+    def _read(self, case: Case) -> list[Volume]:
         from LiverMRISegLib.io import read_channels
 
-        if self.arguments.skip_existing and case.output.exists():
+        return read_channels(case.source, self.images, series=self.arguments.series if case.source.is_dir() else None)
+
+    def _is_skipped(self, case: Case) -> bool:
+        return self.arguments.skip_existing and case.output.exists()
+
+    def _result(
+        self, case: Case, following: Case | None, reader: ReadAhead[Case, list[Volume]], progress: Progress
+    ) -> CaseResult:
+        if self._is_skipped(case):
             return CaseResult(case, SKIPPED)
         progress("reading", 0.0)
         # A model is only loaded once there is something to segment: a bad input answers at once.
         start = time.perf_counter()
-        series = self.arguments.series if case.source.is_dir() else None
-        volume, *further = read_channels(case.source, self.images, series=series)
+        volume, *further = reader.get(case, None if following and self._is_skipped(following) else following)
         read = time.perf_counter()
         segmenter = self._model(progress)
         loaded = time.perf_counter()

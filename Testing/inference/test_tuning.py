@@ -51,7 +51,7 @@ def test_measured_on_a_volume(package):
     assert all(0 <= m.lowest_dice <= m.mean_dice <= 1 and m.seconds > 0 for m in found)
     fewer_tiles = next(m for m in found if m.setting.overlap == 0.25)
     assert fewer_tiles.lowest_dice < 1
-    assert len({(m.engine, m.setting.overlap) for m in found}) == len(found)
+    assert len({(m.engine, m.setting.overlap, m.setting.region) for m in found}) == len(found)
 
 
 def test_dice_of_labels():
