@@ -108,6 +108,7 @@ def _batch_logits(engine: Engine, tiles: Sequence[np.ndarray], flips: Sequence[t
     """Mean logits [B, C, Z, Y, X] over the mirrored copies of some tiles."""
     batch = np.stack(tiles).reshape(len(tiles), -1, *tiles[0].shape[-3:])
     total = engine.predict(batch)
+    total = total.copy() if len(flips) > 1 else total
     for axes in flips[1:]:
         turned = tuple(a + 2 for a in axes)
         total = total + np.flip(engine.predict(np.flip(batch, turned)), turned)

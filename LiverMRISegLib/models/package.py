@@ -6,7 +6,8 @@ import hashlib
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +74,27 @@ class ModelPackage:
         prefix = "" if self.spec.network.members == 1 else member_prefix(number)
         return {name.removeprefix(prefix): array for name, array in self._read(prefix).items()}
 
-    def _read(self, prefix: str) -> dict[str, np.ndarray]:
+    @contextmanager
+    def mapped_member(self, number: int) -> Iterator[dict[str, np.ndarray]]:
+        """As `member`, but where the package is a folder the tensors are views of its files (`storage.mapped_tensors`).
+
+        For whoever makes something else of them: they take no memory once the context is left.
+        """
+        self._check_unchanged()
+        prefix = "" if self.spec.network.members == 1 else member_prefix(number)
+        with ExitStack() as stack:
+            tensors: dict[str, np.ndarray] = {}
+            for name in self.hashes:
+                tensors.update(stack.enter_context(storage.mapped_tensors(self.path, name, prefix)))
+            _check_tensors(tensors, self.spec, self.path, prefix)
+            yield {name.removeprefix(prefix): array for name, array in tensors.items()}
+
+    def _check_unchanged(self) -> None:
         if storage.stamp(self.path) != self.stamp:
             raise ModelError(f"{self.path}: was changed since it was loaded; start again")
+
+    def _read(self, prefix: str) -> dict[str, np.ndarray]:
+        self._check_unchanged()
         tensors: dict[str, np.ndarray] = {}
         for name in self.hashes:
             tensors.update(storage.read_tensors(self.path, name, prefix))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import math
+import mmap
 import re
 import stat
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -21,6 +24,7 @@ LARGEST_WEIGHTS = 8 * 1024**3
 _WEIGHTS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.safetensors")
 _REMEDY = "do not use this file; get the model from a source you trust"
 _PIECE = 2**22
+_NUMBER_TYPES = {"F32": "<f4", "F16": "<f2"}
 
 # Name, size in bytes and time of the last change of each file.
 Stamp = tuple[tuple[str, int, float], ...]
@@ -77,6 +81,40 @@ def read_tensors(path: Path, name: str, prefix: str = "") -> dict[str, np.ndarra
             return {key: array for key, array in load(packed.read()).items() if key.startswith(prefix)}
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{path}/{name}: holds no safetensors ({error}); get the model again") from error
+
+
+@contextmanager
+def mapped_tensors(path: Path, name: str, prefix: str = "") -> Iterator[dict[str, np.ndarray]]:
+    """As `read_tensors`, but of a folder as views of the file itself, which take no memory of their own.
+
+    On leaving, what was read of the file is given back to the system. The views stay valid: who uses one later reads
+    the file again. Where a system cannot do so (Windows, which would also keep the file from being removed), they are
+    read.
+    """
+    if not path.is_dir() or not hasattr(mmap, "MADV_DONTNEED"):
+        yield read_tensors(path, name, prefix)
+        return
+    try:
+        with (path / name).open("rb") as file:
+            # A private copy, for OpenVINO only shares arrays that it may write to; it does not: nothing is copied.
+            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        names = [key for key in header if key != "__metadata__" and key.startswith(prefix)]
+        tensors = {key: _view(content, 8 + length, header[key]) for key in names}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path}/{name}: holds no safetensors ({error}); get the model again") from error
+    yield tensors
+    content.madvise(mmap.MADV_DONTNEED)
+
+
+def _view(content: mmap.mmap, start: int, entry: dict[str, Any]) -> np.ndarray:
+    first, last = entry["data_offsets"]
+    kind = _NUMBER_TYPES[entry["dtype"]]
+    count = math.prod(entry["shape"])
+    if last - first != count * np.dtype(kind).itemsize:
+        raise ValueError("a tensor's size does not fit its shape")
+    return np.frombuffer(content, kind, count, start + first).reshape(entry["shape"])
 
 
 def _folder_stamp(path: Path) -> Stamp:

@@ -53,6 +53,34 @@ def test_what_is_saved_is_loaded(package):
     assert len(loaded.fingerprint) == 16
 
 
+def test_mapped_tensors_are_the_same_and_outlive_their_context(package):
+    loaded = ModelPackage.load(package)
+    with loaded.mapped_member(0) as mapped:
+        assert all(np.array_equal(mapped[name], array) for name, array in WEIGHTS.items())
+    assert mapped.keys() == loaded.member(0).keys()
+    assert all(np.array_equal(mapped[name], array) for name, array in WEIGHTS.items())
+
+
+@pytest.mark.parametrize("use", [lambda p: p.weights, lambda p: p.mapped_member(0).__enter__()])
+def test_a_package_that_changes_while_it_is_used(tmp_path, use):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    loaded = ModelPackage.load(path)
+    (path / "weights.safetensors").write_bytes((path / "weights.safetensors").read_bytes() + b" ")
+    with pytest.raises(ModelError, match="was changed since"):
+        use(loaded)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff" * 40, (2).to_bytes(8, "little") + b"[]", (40).to_bytes(8, "little") + b'{"a": 3}',
+     (60).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}     '],
+)  # fmt: skip
+def test_weights_that_are_none_are_not_mapped_either(tmp_path, content):
+    path = repacked(tmp_path, content)
+    with pytest.raises(ModelError, match=r"safetensors|is missing"), ModelPackage.load(path).mapped_member(0):
+        pass
+
+
 def test_packages_from_before_nnunet_are_still_read(tmp_path):
     path = save_package(SPEC, WEIGHTS, tmp_path / "p")
     edited(path, lambda d: [d["preparation"].pop("scheme"), d["preparation"].pop("transpose"),

@@ -21,6 +21,8 @@ class Engine(Protocol):
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """Images float32 [B, C_in, Z, Y, X] of the model's patch size to logits float32 [B, C_out, Z, Y, X].
 
+        The result is only good until the next call, which may overwrite it.
+
         Raises:
             DeviceMemoryError: the device's memory is too small for so many.
         """
