@@ -1,0 +1,66 @@
+"""The scripts that judge the default model, as real processes on a small data folder of the same layout."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from conftest import ROOT, make_volume
+from LiverMRISegLib.anatomy import CHAOS, LIVER, TOTAL_MR
+from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.volume import Volume
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two T2 volumes with all four organs, and a T1 volume with a liver."""
+    for folder, image, label, values in (
+        ("mr_t2_liver_kidneys_spleen", "mr_01.nii.gz", "mr_01_label.nii.gz", list(CHAOS)),
+        ("mr_t2_liver_kidneys_spleen", "mr_02.nii.gz", "mr_02_label.nii.gz", list(CHAOS)),
+        ("mr_t1_slab", "example_mr_sm.nii.gz", "example_seg_mr.nii.gz", [TOTAL_MR.value_of(LIVER)]),
+    ):
+        volume = make_volume(size=(40, 36, 14), spacing=(4.0, 4.0, 7.0), seed=len(image) + len(label))
+        labels = np.zeros(volume.geometry.shape, np.uint8)
+        for number, value in enumerate(values):
+            labels[3:11, 4 + 7 * number : 10 + 7 * number, 5:30] = value
+        (tmp_path / folder).mkdir(exist_ok=True)
+        write_volume(volume, tmp_path / folder / image)
+        write_volume(Volume(labels, volume.geometry), tmp_path / folder / label)
+    return tmp_path
+
+
+def called(script, *arguments):
+    command = [sys.executable, str(ROOT / "scripts" / "train" / script), *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_default_models_figures(data, tiny_package, tmp_path):
+    done = called("evaluate_any_sequence.py", "--model", tiny_package, "--data", data, "--output", tmp_path / "eval")
+    assert done.returncode == 0, done.stderr
+    metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
+    assert [entry["cases"] for entry in metrics] == [2, 1]
+    assert {organ.name for organ in CHAOS.organs} <= metrics[0].keys()
+    assert (tmp_path / "eval" / "sheet.png").read_bytes().startswith(b"\x89PNG")
+    rows = list(csv.DictReader((tmp_path / "eval" / "scores.csv").open()))
+    assert len(rows) == 2 * 4 + 1
+
+
+def test_robustness_of_every_corruption(data, tiny_package, tmp_path):
+    output = tmp_path / "robust"
+    done = called("evaluate_robustness.py", "--model", tiny_package, "--data", data, "--cases", 1, "--output", output)
+    assert done.returncode == 0, done.stderr
+    table = (output / "robustness.md").read_text()
+    for kind in ("clean", "noise", "bias field", "slices", "rotation about x", "slab", "inversion", "gamma"):
+        assert f"| {kind} " in table
+    assert "mr_01" in (output / "robustness.csv").read_text()
+
+
+def test_a_folder_without_the_data_is_named(tiny_package, tmp_path):
+    done = called("evaluate_robustness.py", "--model", tiny_package, "--data", tmp_path, "--output", tmp_path / "o")
+    assert done.returncode != 0
+    assert "no such image" in done.stderr
