@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from LiverMRISegLib.anatomy import CHAOS
-from LiverMRISegLib.models.package import save_package
+from LiverMRISegLib.anatomy import CHAOS, LEFT_KIDNEY, LIVER, LabelSet
+from LiverMRISegLib.models.package import ModelPackage, save_package
 from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, OrganRule, PreparationSpec
 from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.volume import Geometry, Volume
@@ -87,6 +88,20 @@ def tiny_package(tmp_path_factory) -> Path:
     """A package with random weights: its masks mean nothing, everything else is real."""
     spec = tiny_spec()
     return save_package(spec, random_weights(spec), tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def two_organ_package(tmp_path_factory) -> ModelPackage:
+    """As `tiny_package`, of two organs and at 3 mm; tests put engines of known results in its network's place."""
+    spec = replace(
+        tiny_spec(),
+        network=NetworkSpec("stunet", {**TINY_KWARGS, "out_channels": 3}),
+        preparation=PreparationSpec((3.0, 3.0, 3.0), normalisation="z-score"),
+        inference=InferenceSpec((12, 12, 12)),
+        labels=LabelSet("two", {1: LIVER, 2: LEFT_KIDNEY}),
+        postprocessing={},
+    )
+    return ModelPackage.load(save_package(spec, random_weights(spec), tmp_path_factory.mktemp("models") / "two"))
 
 
 def write_dicom_series(folder: Path, volume: Volume, *, skip=(), uid_suffix="1", description="T2 axial") -> None:

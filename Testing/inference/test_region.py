@@ -5,13 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import TINY_KWARGS, all_directions, as_rows, oblique_directions, random_weights, tiny_spec
+from conftest import all_directions, as_rows, oblique_directions
 from LiverMRISegLib.inference.prediction import predict_logits, predict_slabs
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.region import region_of
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.package import ModelPackage, save_package
-from LiverMRISegLib.models.specification import NNUNET, InferenceSpec, NetworkSpec, PreparationSpec
+from LiverMRISegLib.models.specification import NNUNET, InferenceSpec, PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
 
 MIDDLE = np.array([20.0, -30.0, 40.0])
@@ -32,17 +31,11 @@ class Brighter:
         return np.stack([-bright, bright, np.full_like(bright, -99.0)], axis=1)
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    spec = replace(
-        tiny_spec(),
-        network=NetworkSpec("stunet", {**TINY_KWARGS, "out_channels": 3}),
-        preparation=PreparationSpec((3.0, 3.0, 3.0), normalisation="none"),
-        inference=InferenceSpec((12, 12, 12)),
-        labels=type(tiny_spec().labels)("two", {1: tiny_spec().labels[1], 2: tiny_spec().labels[3]}),
-        postprocessing={},
-    )
-    return ModelPackage.load(save_package(spec, random_weights(spec), tmp_path_factory.mktemp("m") / "p"))
+@pytest.fixture
+def package(two_organ_package):
+    spec = two_organ_package.spec
+    spec = replace(spec, preparation=replace(spec.preparation, normalisation="none"))
+    return replace(two_organ_package, spec=spec)
 
 
 def two_balls(direction):

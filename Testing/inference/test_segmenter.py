@@ -5,13 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import TINY_KWARGS, all_directions, as_rows, make_volume, oblique_directions, random_weights, tiny_spec
+from conftest import all_directions, as_rows, make_volume, oblique_directions
 from LiverMRISegLib.errors import CancelledError, UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.package import ModelPackage, save_package
-from LiverMRISegLib.models.specification import InferenceSpec, NetworkSpec, PreparationSpec
+from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.volume import Geometry, Volume
 
 
@@ -27,17 +26,9 @@ class Threshold:
         return np.stack([-bright, bright, np.full_like(bright, -99.0)], axis=1)
 
 
-@pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    spec = replace(
-        tiny_spec(),
-        network=NetworkSpec("stunet", {**TINY_KWARGS, "out_channels": 3}),
-        preparation=PreparationSpec((3.0, 3.0, 3.0), normalisation="z-score"),
-        inference=InferenceSpec((12, 12, 12)),
-        labels=type(tiny_spec().labels)("two", {1: tiny_spec().labels[1], 2: tiny_spec().labels[3]}),
-        postprocessing={},
-    )
-    return ModelPackage.load(save_package(spec, random_weights(spec), tmp_path_factory.mktemp("m") / "p"))
+@pytest.fixture
+def package(two_organ_package):
+    return two_organ_package
 
 
 def lump(direction, spacing=(2.0, 3.0, 4.0), size=(30, 22, 16)):
