@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from LiverMRISegLib.data.datalist import read_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training.bidirectional_copy_paste import BidirectionalCopyPaste, CopyPasteConfig
 from LiverMRISegLib.training.cross_pseudo_supervision import CrossPseudoConfig, CrossPseudoSupervision
@@ -88,7 +89,7 @@ def run_mean_teacher(config: MeanTeacherStageConfig) -> RunResult:
 
 def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
-    _refuse_painted(config)
+    _refuse_unknown(config)
 
     def make(setup: Setup) -> BidirectionalCopyPaste:
         network = config.new_network(config.loop.seed, deep_supervision=False)
@@ -99,7 +100,7 @@ def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
 
 def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
-    _refuse_painted(config)
+    _refuse_unknown(config)
 
     def make(setup: Setup) -> IntermediateDomains:
         network = config.new_network(config.loop.seed, deep_supervision=False)
@@ -108,8 +109,15 @@ def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResul
     return run_stage(config, make, unlabelled=True)
 
 
-def _refuse_painted(config: StageConfig) -> None:
+def _refuse_unknown(config: StageConfig) -> None:
+    """Pasted patches cannot hold voxels without truth."""
     if config.data.painted.batch:
         raise UsageError(
             "painted images have voxels without truth, which pasted patches cannot hold; set painted.batch 0"
         )
+    for path in config.data.datalists:
+        if read_datalist(path).ignore:
+            raise UsageError(
+                f"{path}: has voxels to ignore, which pasted patches cannot hold; train by cross_pseudo_supervision.py "
+                "or mean_teacher.py"
+            )

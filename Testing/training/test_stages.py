@@ -288,3 +288,14 @@ def test_wrong_configs_end_with_one_line(datalist, tmp_path, option, value, stat
     assert done.returncode == status, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("stage", ["bidirectional_copy_paste", "intermediate_domains"])
+def test_pasting_methods_say_that_they_cannot_leave_voxels_out(stage, datalist, tmp_path):
+    document = json.loads(datalist.read_text())
+    document["ignore"] = 255
+    known = datalist.with_name(f"{stage}_with_unknown.json")
+    known.write_text(json.dumps(document))
+    config = config_of(stage, tmp_path, known)
+    with pytest.raises(UsageError, match="voxels to ignore.*cross_pseudo_supervision"):
+        STAGES[stage][1](config)
