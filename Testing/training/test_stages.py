@@ -297,5 +297,5 @@ def test_pasting_methods_say_that_they_cannot_leave_voxels_out(stage, datalist, 
     known = datalist.with_name(f"{stage}_with_unknown.json")
     known.write_text(json.dumps(document))
     config = config_of(stage, tmp_path, known)
-    with pytest.raises(UsageError, match="voxels to ignore.*cross_pseudo_supervision"):
+    with pytest.raises(UsageError, match=r"voxels to ignore.*cross_pseudo_supervision"):
         STAGES[stage][1](config)
