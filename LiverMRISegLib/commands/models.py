@@ -46,11 +46,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     package.add_argument("--name", metavar="NAME", help="of the model here (default: its own)")
     package.add_argument("--replace", action="store_true", help="in place of the one imported before by that name")
     package.set_defaults(run=run_import_package)
-    tune = actions.add_parser("tune", help="measure on your volumes how fast an imported model can be on this CPU")
-    tune.add_argument("name", metavar="NAME", help="of the imported model")
+    tune = actions.add_parser("tune", help="measure on your volumes how fast a model can be on this CPU")
+    tune.add_argument("model", metavar="NAME|PATH")
     tune.add_argument("volumes", type=Path, nargs="+", metavar="VOLUME", help="some that are like those to come")
     tune.add_argument("--least-dice", type=float, default=0.999, metavar="D", help="of every label (0.999)")
-    tune.add_argument("--keep", action="store_true", help="let the model run with the fastest setting from now on")
+    tune.add_argument("--keep", action="store_true", help="run an imported model with the fastest of them from now on")
     tune.set_defaults(run=run_tune)
     remove = actions.add_parser("remove", help="delete an imported model")
     remove.add_argument("name", metavar="NAME")
@@ -106,10 +106,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.models.catalog import load_model
 
     package = load_model(arguments.model)
-    package.verify()
-    say(
-        f"{package.spec.name} {package.spec.version} is whole: {len(package.weights)} tensors, {package.size_mb:.1f} MB"
-    )
+    tensors = package.verify()
+    say(f"{package.spec.name} {package.spec.version} is whole: {tensors} tensors, {package.size_mb:.1f} MB")
     return 0
 
 
@@ -165,17 +163,17 @@ def run_import_package(arguments: argparse.Namespace) -> int:
 
 def run_tune(arguments: argparse.Namespace) -> int:
     """Print what each setting costs and changes, and keep the fastest if asked to."""
-    from LiverMRISegLib.errors import UsageError
     from LiverMRISegLib.inference import tuning
-    from LiverMRISegLib.io import read_volume
-    from LiverMRISegLib.models.catalog import list_models, load_model
+    from LiverMRISegLib.io import read_channels
+    from LiverMRISegLib.models.catalog import load_model
 
-    if any(entry.name == arguments.name and entry.is_shipped for entry in list_models()):
-        raise UsageError(f"{arguments.name} comes with livermriseg and is not changed; tune an imported model")
-    package = load_model(arguments.name)
-    volumes = [read_volume(path) for path in arguments.volumes]
+    package = load_model(arguments.model)
+    if arguments.keep:
+        tuning.check_can_be_kept(package)
+    images = [image.name for image in package.spec.preparation.images]
+    cases = [read_channels(path, images) for path in arguments.volumes]
     with Progress() as progress:
-        found = tuning.measure(package, volumes, progress=progress)
+        found = tuning.measure(package, cases, progress=progress)
     chosen = tuning.fastest(found, arguments.least_dice)
     rows = [
         (str(m.setting), f"{m.seconds:.2f}", f"{m.mean_dice:.5f}", f"{m.lowest_dice:.5f}",
@@ -184,7 +182,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
     ]  # fmt: skip
     say(table(("setting", "seconds a volume", "mean Dice", "lowest Dice", ""), rows))
     if arguments.keep:
-        tuning.keep(package, chosen, len(volumes))
+        tuning.keep(package, chosen, len(cases))
         say(f"{package.path} runs with {chosen.setting} from now on")
     return 0
 

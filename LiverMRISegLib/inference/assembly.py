@@ -43,10 +43,9 @@ class Canvas:
             count = min(depth, until - self._first)
             for start in range(0, count, _PLANES_AT_ONCE):
                 yield self._mean(start, min(start + _PLANES_AT_ONCE, count))
-            self._sum[:, : depth - count] = self._sum[:, count:]
-            self._sum[:, depth - count :] = 0
-            self._weight[: depth - count] = self._weight[count:]
-            self._weight[depth - count :] = 0
+            for planes in (*self._sum, self._weight):  # one after the other: moving within an array takes a copy
+                planes[: depth - count] = planes[count:]
+                planes[depth - count :] = 0
             self._first += count
 
     def _mean(self, start: int, stop: int) -> np.ndarray:

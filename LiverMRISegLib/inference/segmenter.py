@@ -194,7 +194,7 @@ class Segmenter:
             return None
         if self._finder is None:
             found = load_model(spec.inference.region)
-            found = replace(found, spec=replace(found.spec, inference=replace(found.spec.inference, region="")))
+            found = found.run_by(replace(found.spec.inference, region=""))  # it looks everywhere itself
             self._finder = Segmenter(found, load_engine(found, self.engine.device))
         labels = prepared.place(self._finder.segment(volume, cancel=token).labelmap)
         grid, least = prepared.image.shape[-3:], spec.inference.patch

@@ -1,35 +1,41 @@
 """How fast a model can be on this CPU before its labels change: measured on the user's own volumes.
 
 Numbers of 16 bits, tiles that overlap less, and tiles only where a small model finds organs make a network some times
-faster, and change its labels a little. How much depends on network and images, so it is measured against the model as
-it came, and only then kept (`keep`).
+faster, and change its labels a little. How much depends on network and images, so it is measured against the model in
+full (32 bits, tiles that overlap by a half, everywhere), and only then kept (`keep`).
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models
 from LiverMRISegLib.models.package import ModelPackage, rewrite
 from LiverMRISegLib.models.specification import InferenceSpec
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 LEAST_DICE = 0.999
-_LESS_OVERLAP = 0.25
+_OVERLAPS = (0.5, 0.25)
+_OWN_VOLUMES = "the user's volumes"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A way to run a model: `precision`, `overlap` of the tiles and `region` as of `InferenceSpec`."""
+    """A way to run a model: `precision`, `overlap` of the tiles and `region` as of `InferenceSpec`.
+
+    On a CPU "auto" is float32; on a GPU a package that keeps it still computes as GPUs do.
+    """
 
     precision: str
     overlap: float
@@ -37,7 +43,8 @@ class Setting:
 
     def __str__(self) -> str:
         where = f", within {self.region}" if self.region else ""
-        return f"{self.precision}, overlap {self.overlap:g}{where}"
+        precision = "float32" if self.precision == "auto" else self.precision
+        return f"{precision}, overlap {self.overlap:g}{where}"
 
     def of(self, spec: InferenceSpec) -> InferenceSpec:
         """`spec` with this setting."""
@@ -59,46 +66,44 @@ class Measured:
 
 
 def settings_of(spec: InferenceSpec) -> list[Setting]:
-    """What there is to try, the model in 32 bits with its own tiles first."""
-    overlaps = [spec.overlap, *([_LESS_OVERLAP] if spec.overlap > _LESS_OVERLAP else [])]
+    """What there is to try, the model in full first; the same whatever was kept before."""
     return [
         Setting(precision, overlap, region)
-        for region in (spec.region, *([] if spec.region else [DEFAULT_MODEL]))
-        for overlap in overlaps
-        for precision in ("float32", "bfloat16")
+        for region in ("", spec.region or DEFAULT_MODEL)
+        for overlap in _OVERLAPS
+        for precision in ("auto", "bfloat16")
     ]
 
 
 def measure(
     package: ModelPackage,
-    volumes: Sequence[Volume],
+    cases: Sequence[Sequence[Volume]],
     *,
     progress: Progress = silent,
     cancel: CancelToken | None = None,
 ) -> list[Measured]:
-    """Segment `volumes` with every setting on the CPU; the first is what the others are compared with.
+    """Segment `cases`, each of as many volumes as the model takes, with every setting on the CPU.
 
-    A precision in which this CPU does not compute is left out. CancelledError if `cancel` was used.
+    The first setting is what the others are compared with. A precision in which this CPU does not compute is left out.
+    CancelledError if `cancel` was used.
     """
     found: list[Measured] = []
     reference: list[np.ndarray] = []
     settings = settings_of(package.spec.inference)
     for number, setting in enumerate(settings):
-        own = replace(package, spec=replace(package.spec, inference=setting.of(package.spec.inference)))
-        segmenter = Segmenter(own, load_engine(own, "cpu"))
-        if any(
-            m.engine == segmenter.engine.name and replace(m.setting, precision=setting.precision) == setting
-            for m in found
-        ):
+        segmenter = _loaded(package, setting)
+        engine = segmenter.engine.name
+        if any(m.engine == engine and replace(m.setting, precision=setting.precision) == setting for m in found):
             logger.info("%s: this CPU does not compute in it", setting.precision)
             continue
-        labels, seconds = _segmented(
-            segmenter, setting, volumes, number / len(settings), progress, cancel or CancelToken()
-        )
+        report = partial(progress, str(setting), number / len(settings))
+        labels, seconds = _segmented(segmenter, cases, report, cancel or CancelToken())
+        del segmenter  # before the next is loaded: a large model fits only once
         reference = reference or labels
-        dice = [value for pair in zip(reference, labels, strict=True) for value in _dice(*pair, list(own.spec.labels))]
+        values = list(package.spec.labels)
+        dice = [value for pair in zip(reference, labels, strict=True) for value in _dice(*pair, values)]
         mean, lowest = (float(np.mean(dice)), min(dice)) if dice else (1.0, 1.0)
-        found.append(Measured(setting, segmenter.engine.name, seconds / len(volumes), mean, lowest))
+        found.append(Measured(setting, engine, seconds / len(cases), mean, lowest))
     return found
 
 
@@ -107,41 +112,49 @@ def fastest(found: Sequence[Measured], least_dice: float = LEAST_DICE) -> Measur
     return min((m for m in found if m is found[0] or m.lowest_dice >= least_dice), key=lambda m: m.seconds)
 
 
-def keep(package: ModelPackage, chosen: Measured, volumes: int) -> ModelPackage:
+def keep(package: ModelPackage, chosen: Measured, cases: int) -> ModelPackage:
     """Write a setting, and what was measured of it, into the package's model.json; the package as it is now.
 
     Raises:
         OutputError: it cannot be written.
-        UsageError: the package is a .zip.
+        UsageError: as `check_can_be_kept`.
     """
+    check_can_be_kept(package)
+    spec = package.spec
     figures = {
-        "data set": "the user's volumes",
-        "cases": volumes,
-        "figure": "Dice against float32 with the model's own tiles",
+        "data set": _OWN_VOLUMES,
+        "cases": cases,
+        "figure": "Dice against float32, overlap 0.5",
         "mean": round(chosen.mean_dice, 5),
         "lowest": round(chosen.lowest_dice, 5),
         "setting": str(chosen.setting),
     }
-    spec = package.spec
-    return rewrite(
-        package, replace(spec, inference=chosen.setting.of(spec.inference), metrics=(*spec.metrics, figures))
-    )
+    others = [metric for metric in spec.metrics if metric.get("data set") != _OWN_VOLUMES]
+    return rewrite(package, replace(spec, inference=chosen.setting.of(spec.inference), metrics=(*others, figures)))
+
+
+def check_can_be_kept(package: ModelPackage) -> None:
+    """UsageError if a setting cannot be written into this package: it comes with livermriseg, or is a .zip."""
+    if any(entry.is_shipped and entry.path == package.path for entry in list_models()):
+        raise UsageError(f"{package.spec.name} comes with livermriseg and is not changed; tune an imported model")
+    if not package.path.is_dir():
+        raise UsageError(f"{package.path}: a .zip is not changed; 'livermriseg models import package' unpacks it")
+
+
+def _loaded(package: ModelPackage, setting: Setting) -> Segmenter:
+    own = package.run_by(setting.of(package.spec.inference))
+    return Segmenter(own, load_engine(own, "cpu"))
 
 
 def _segmented(
-    segmenter: Segmenter,
-    setting: Setting,
-    volumes: Sequence[Volume],
-    done: float,
-    progress: Progress,
-    cancel: CancelToken,
+    segmenter: Segmenter, cases: Sequence[Sequence[Volume]], report: Callable[[], None], cancel: CancelToken
 ) -> tuple[list[np.ndarray], float]:
-    """The label maps, and the network's seconds."""
+    """The label maps, and the seconds that they took."""
     labels, seconds = [], 0.0
-    for volume in volumes:
-        progress(f"{setting}: {volume.name}", done)
+    for volume, *further in cases:
+        report()
         start = time.perf_counter()
-        labels.append(segmenter.segment(volume, cancel=cancel).labelmap)
+        labels.append(segmenter.segment(volume, further=further, cancel=cancel).labelmap)
         seconds += time.perf_counter() - start
     return labels, seconds
 

@@ -8,15 +8,15 @@ import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError, UsageError
+from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError
 from LiverMRISegLib.io.atomic import atomic_path, atomic_write_text
 from LiverMRISegLib.models import codec, storage
-from LiverMRISegLib.models.specification import ModelSpec, NetworkSpec
+from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec
 from LiverMRISegLib.networks.shapes import Shape, parameter_shapes
 
 WEIGHTS = "weights.safetensors"
@@ -101,11 +101,20 @@ class ModelPackage:
         _check_tensors(tensors, self.spec, self.path, prefix)
         return tensors
 
-    def verify(self) -> None:
-        """Check everything that `load` leaves for later: names, shapes and values of all tensors; ModelError if not."""
-        for name, array in self.weights.items():
+    def run_by(self, inference: InferenceSpec) -> ModelPackage:
+        """The same package to be run by other tiles, precision or region; nothing is written."""
+        return replace(self, spec=replace(self.spec, inference=inference))
+
+    def verify(self) -> int:
+        """Check everything that `load` leaves for later: names, shapes and values of all tensors; ModelError if not.
+
+        Returns how many there are.
+        """
+        weights = self.weights
+        for name, array in weights.items():
             if not np.isfinite(array).all():
                 raise ModelError(f"{self.path}: tensor '{name}' holds NaN or Inf; get the model again")
+        return len(weights)
 
 
 def member_prefix(number: int) -> str:
@@ -147,10 +156,7 @@ def rewrite(package: ModelPackage, spec: ModelSpec) -> ModelPackage:
 
     Raises:
         OutputError: it cannot be written.
-        UsageError: the package is a .zip.
     """
-    if not package.path.is_dir():
-        raise UsageError(f"{package.path}: a .zip is not changed; 'livermriseg models import package' unpacks it")
     atomic_write_text(package.path / storage.SPECIFICATION, codec.to_json(spec, package.hashes))
     return ModelPackage.load(package.path)
 

@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -134,7 +134,7 @@ def set_to(package: Path, setting: Setting, folder: Path) -> Path:
     copy = folder / f"{setting.precision}_{setting.overlap}"
     shutil.copytree(package, copy)
     loaded = ModelPackage.load(copy)
-    rewrite(loaded, replace(loaded.spec, inference=setting.of(loaded.spec.inference)))
+    rewrite(loaded, loaded.run_by(setting.of(loaded.spec.inference)).spec)
     return copy
 
 

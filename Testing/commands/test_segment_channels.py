@@ -131,3 +131,11 @@ def test_the_worker_finds_the_others_too(tmp_path, model):
             client.segment(paths[0], tmp_path / "b.nrrd")
     write_case(tmp_path / "in", "a")
     assert np.array_equal(read_labelmap(tmp_path / "a.nrrd").array, in_process(model, paths))
+
+
+def test_such_a_model_is_tuned_on_whole_cases(model, tmp_path, capsys):
+    from LiverMRISegLib import cli
+
+    files = write_case(tmp_path / "cases", "case")
+    assert cli.main(["models", "tune", str(model), str(files[1])]) == 0
+    assert "fastest allowed" in capsys.readouterr().out

@@ -26,17 +26,18 @@ def result(setting, seconds, lowest):
     return Measured(setting, "engine", seconds, (1 + lowest) / 2, lowest)
 
 
-def test_the_model_as_it_came_is_the_first_setting():
-    assert settings_of(InferenceSpec((8, 8, 8)))[0] == Setting("float32", 0.5)
-    assert {s.overlap for s in settings_of(InferenceSpec((8, 8, 8)))} == {0.5, 0.25}
-    assert {s.overlap for s in settings_of(InferenceSpec((8, 8, 8), overlap=0.1))} == {0.1}
+def test_the_model_in_full_is_the_first_setting_whatever_was_kept():
+    before = settings_of(InferenceSpec((8, 8, 8)))
+    assert before[0] == Setting("auto", 0.5, "")
+    kept = before[-1].of(InferenceSpec((8, 8, 8)))
+    assert settings_of(kept) == before
 
 
 def test_the_fastest_is_taken_whose_labels_stay():
     slow, wrong, right = (
-        result(Setting("float32", 0.5), 9.0, 1.0),
+        result(Setting("auto", 0.5), 9.0, 1.0),
         result(Setting("bfloat16", 0.25), 1.0, 0.99),
-        result(Setting("float32", 0.25), 4.0, 0.9995),
+        result(Setting("auto", 0.25), 4.0, 0.9995),
     )
     assert fastest([slow, wrong, right]) is right
     assert fastest([slow, wrong, right], 0.98) is wrong
@@ -45,8 +46,8 @@ def test_the_fastest_is_taken_whose_labels_stay():
 
 def test_measured_on_a_volume(package):
     volume = make_volume(size=(70, 60, 50), spacing=(5.0, 5.0, 5.0))
-    found = measure(package, [volume, volume])
-    assert found[0].setting == Setting("float32", 0.5)
+    found = measure(package, [[volume], [volume]])
+    assert found[0].setting == Setting("auto", 0.5)
     assert (found[0].mean_dice, found[0].lowest_dice) == (1.0, 1.0)
     assert all(0 <= m.lowest_dice <= m.mean_dice <= 1 and m.seconds > 0 for m in found)
     fewer_tiles = next(m for m in found if m.setting.overlap == 0.25)
@@ -60,18 +61,20 @@ def test_dice_of_labels():
 
 
 def test_kept_with_its_figures_and_the_same_weights(package):
-    kept = keep(package, result(Setting("float32", 0.25), 4.0, 0.9995), 3)
-    assert (kept.spec.inference.overlap, kept.spec.inference.precision) == (0.25, "float32")
+    kept = keep(package, result(Setting("auto", 0.25), 4.0, 0.9995), 3)
+    assert (kept.spec.inference.overlap, kept.spec.inference.precision) == (0.25, "auto")
     assert kept.fingerprint == package.fingerprint
     assert kept.spec.metrics[-1]["cases"] == 3
     assert kept.spec.metrics[-1]["lowest"] == 0.9995
+    again = keep(kept, result(Setting("bfloat16", 0.5), 4.0, 0.9999), 1)
+    assert [metric["setting"] for metric in again.spec.metrics] == ["bfloat16, overlap 0.5"]
 
 
 def test_a_zip_is_not_changed(tmp_path):
     spec = tiny_spec()
     package = ModelPackage.load(save_package(spec, random_weights(spec), tmp_path / "tiny.zip"))
     with pytest.raises(UsageError, match="unpacks it"):
-        keep(package, result(Setting("float32", 0.25), 4.0, 1.0), 1)
+        keep(package, result(Setting("auto", 0.25), 4.0, 1.0), 1)
 
 
 def test_the_command(package, tmp_path, monkeypatch, capsys):
@@ -81,7 +84,6 @@ def test_the_command(package, tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "fastest allowed" in out
     spec = ModelPackage.load(package.path).spec
-    assert spec.inference.precision in out
-    assert spec.metrics[-1]["setting"].startswith(spec.inference.precision)
-    assert cli.main(["models", "tune", catalog.DEFAULT_MODEL, str(tmp_path / "a.nii.gz")]) == 2
+    assert spec.metrics[-1]["setting"] in out
+    assert cli.main(["models", "tune", catalog.DEFAULT_MODEL, str(tmp_path / "a.nii.gz"), "--keep"]) == 2
     assert "is not changed" in capsys.readouterr().err
