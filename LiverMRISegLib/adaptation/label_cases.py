@@ -1,4 +1,8 @@
-"""The stage that labels real MR by the folds' networks and keeps the cases that they agree on (paper 003, eq. 8, 9)."""
+"""The stage that labels real MR by the folds' networks and keeps the cases that they agree on (paper 003, eq. 8, 9).
+
+Ours beside it: one network may vote several times, of the same image at several gammas, so that a single model can
+teach itself; and voxels that the votes are not sure of can be left open.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,11 @@ from tqdm import tqdm
 from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, rank_by_sequence, write_case_lists
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, consistency
 from LiverMRISegLib.adaptation.resuming import claim_output
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Scan
 from LiverMRISegLib.data.pools import PoolConfig, choose_scans
 from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.evaluation.corruption import with_gamma
 from LiverMRISegLib.inference.assembly import labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
@@ -38,16 +44,26 @@ logger = logging.getLogger(__name__)
 class LabelCasesConfig:
     """Config of `scripts/train/pseudo_label.py`.
 
-    `models`: the packages of the folds, of one label set and preparation. `keep`: how many cases of each sequence are
-    kept, the most consistent first. `output`: gets the label maps, datalist.json, cases.csv and cases.png.
+    `models`: the packages of the folds, of one label set and preparation. `gammas`: every model labels each image at
+    these gammas (1 is the image itself), each a vote. `certainty`: voxels where no class, background included, has
+    this mean probability are left open ("ignore" of the datalist); 0 leaves none. `keep`: how many cases of each
+    sequence are kept, the most consistent first. `output`: gets the label maps, datalist.json, cases.csv and cases.png.
     """
 
     models: tuple[str, ...] = ()
     datalists: tuple[Path, ...] = ()
     pool: PoolConfig = field(default_factory=PoolConfig)
+    gammas: tuple[float, ...] = (1.0,)
+    certainty: float = 0.0
     keep: int = 50
     output: Path = Path("runs/pseudo_labels")
     device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.certainty < 1:
+            raise UsageError(f"certainty must be a probability below 1, not {self.certainty}")
+        if not self.gammas or min(self.gammas) <= 0:
+            raise UsageError(f"gammas must be positive numbers, at least one, not {self.gammas}")
 
 
 def run(config: LabelCasesConfig) -> list[RankedCase]:
@@ -56,52 +72,72 @@ def run(config: LabelCasesConfig) -> list[RankedCase]:
     Label maps made before by the same models are read again, so that a stopped run goes on.
 
     Raises:
-        InputError, UsageError: scans that cannot be used, or fewer than two models.
+        InputError, UsageError: scans that cannot be used, or fewer than two votes.
         ModelError: a model that cannot be used, or models that do not fit together.
         OutputError: the output cannot be written.
     """
-    packages = _fitting(config.models)
+    packages = _fitting(config.models, len(config.gammas))
     engines = [load_engine(package, config.device) for package in packages]
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
-    claim_output(config.output, [package.fingerprint for package in packages])
+    settings = [f"gammas {config.gammas}, certainty {config.certainty}"]
+    claim_output(config.output, [*(package.fingerprint for package in packages), *settings])
     labels = packages[0].spec.labels
     figures, scores = {}, {}
     for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
-        found = _labelled_case(scan, packages[0], engines, config.output)
+        found = _labelled_case(scan, packages[0], engines, config)
         figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
         # A case in which nothing was found is never kept.
         scores[case_name(scan)] = float(np.mean(list(found.values()))) if found else float("nan")
     ranked = rank_by_sequence(scans, scores, config.keep, highest=True)
-    write_case_lists(scans, ranked, figures, labels, config.output)
+    write_case_lists(scans, ranked, figures, labels, config.output, IGNORE if config.certainty else 0)
     return ranked
 
 
 def fold_labels(
-    volume: Volume, package: ModelPackage, engines: Sequence[Engine]
+    volume: Volume,
+    package: ModelPackage,
+    engines: Sequence[Engine],
+    gammas: Sequence[float] = (1.0,),
+    certainty: float = 0.0,
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Each fold's labels [Z, Y, X] on the network's grid, and those of highest mean probability on the volume's own."""
+    """Labels by several folds, of the image at several gammas.
+
+    Returns:
+        Each vote's labels [Z, Y, X] on the network's grid, and those of highest mean probability on the volume's own;
+        IGNORE where that is below `certainty`.
+    """
     spec = package.spec
     classes = int(spec.network.kwargs["out_channels"])
-    prepared = prepare_by_scheme(volume, spec.preparation)
-    mean = np.zeros((classes, *prepared.image.shape), np.float32)
-    votes = []
-    for engine in engines:
-        logits = predict_logits(prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken())
-        votes.append(logits.argmax(0).astype(np.uint8))
-        mean += softmax(logits, axis=0) / len(engines)
-    return votes, prepared.restore(labels_on_grid(mean, prepared.shape, prepared.nearest_axis))
+    votes: list[np.ndarray] = []
+    total: np.ndarray | float = 0.0
+    for gamma in gammas:
+        prepared = prepare_by_scheme(volume if gamma == 1 else with_gamma(volume, gamma), spec.preparation)
+        for engine in engines:
+            found = predict_logits(
+                prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken()
+            )
+            votes.append(found.argmax(0).astype(np.uint8))
+            total = total + softmax(found, axis=0)
+    mean = np.asarray(total, np.float32) / len(votes)
+    # One class more, as probable as a certain one has to be: where it wins, none is.
+    sure = np.full((1, *mean.shape[1:]), certainty, np.float32)
+    labels = prepared.restore(labels_on_grid(np.concatenate([mean, sure]), prepared.shape, prepared.nearest_axis))
+    return votes, np.where(labels == classes, IGNORE, labels).astype(np.uint8)
 
 
-def _labelled_case(scan: Scan, package: ModelPackage, engines: Sequence[Engine], output: Path) -> dict[int, float]:
+def _labelled_case(
+    scan: Scan, package: ModelPackage, engines: Sequence[Engine], config: LabelCasesConfig
+) -> dict[int, float]:
     """Consistency per class; the label map and this are kept beside each other."""
+    output = config.output
     path, kept = labelmap_of(scan, output), output / f"{case_name(scan)}.csv"
     if path.exists() and kept.exists():
         rows = csv.reader(kept.read_text(encoding="utf-8").splitlines())
         return {int(value): float(score) for value, score in rows}
     volume = read_volume(scan.image)
-    votes, labelmap = fold_labels(volume, package, engines)
+    votes, labelmap = fold_labels(volume, package, engines, config.gammas, config.certainty)
     labels = package.spec.labels
-    labelmap = np.where(np.isin(labelmap, list(labels)), labelmap, 0).astype(np.uint8)
+    labelmap = np.where(np.isin(labelmap, [*labels, IGNORE]), labelmap, 0).astype(np.uint8)
     postprocess(labelmap, labels, package.spec.postprocessing, volume.geometry)
     found = consistency(votes, max(labels))
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
@@ -109,9 +145,9 @@ def _labelled_case(scan: Scan, package: ModelPackage, engines: Sequence[Engine],
     return found
 
 
-def _fitting(names: Sequence[str]) -> list[ModelPackage]:
-    if len(names) < 2:
-        raise UsageError("consistency needs the models of at least two folds")
+def _fitting(names: Sequence[str], views: int) -> list[ModelPackage]:
+    if not names or len(names) * views < 2:
+        raise UsageError("consistency needs the models of at least two folds, or one model and several gammas")
     packages = [load_model(name) for name in names]
     first = packages[0].spec
     if first.preparation.channels:

@@ -36,8 +36,9 @@ class RandomizationConfig:
     """How far the generator strays; mm, degrees, and intensities where a painted image spans 0 to 1.
 
     `family_probability`: how often the contrast is drawn around a family of MR sequences (`contrast_priors`)
-    rather than from anywhere. `slice_gain`: how unevenly bright neighbouring slices are, at most.
-    `crop_probability`: of a partial field of view along z, `in_plane_crop_probability` along y and along x.
+    rather than from anywhere; `family_spread` and `family_relative_spread`: how far around. `slice_gain`: how
+    unevenly bright neighbouring slices are, at most. `crop_probability`: of a partial field of view along z,
+    `in_plane_crop_probability` along y and along x.
     """
 
     patch: tuple[int, int, int] = (80, 96, 96)
@@ -51,6 +52,8 @@ class RandomizationConfig:
     lesion_probability: float = 0.3
     vessel_probability: float = 0.6
     family_probability: float = 0.7
+    family_spread: float = 0.1
+    family_relative_spread: float = 0.0
     bias: float = 0.6
     slice_thickness: tuple[float, float] = (3.0, 10.0)
     thick_probability: float = 0.8

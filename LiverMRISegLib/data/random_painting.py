@@ -30,7 +30,7 @@ def paint(
     shape = structures.shape
     index = structures.int()
     parcels = _parcels(structures, random)
-    contrasts = change_contrast(_contrasts(random, config.family_probability), config.look, random)
+    contrasts = change_contrast(_contrasts(random, config), config.look, random)
     means = torch.from_numpy(contrasts).float()
     image = means[parcels, index] if parcels is not None else means[0][index]
     if texture is not None:
@@ -58,11 +58,14 @@ def _parcels(structures: torch.Tensor, random: Random) -> torch.Tensor:
     return patches * table[structures.int()]
 
 
-def _contrasts(random: Random, family_probability: float) -> np.ndarray:
+def _contrasts(random: Random, config: RandomizationConfig) -> np.ndarray:
     """Mean intensity [parcel, structure]; parcels of a tissue differ among each other."""
     n = random.numbers
     means = n.uniform(0.05, 1.0, (9, STRUCTURES))
-    means[0] = draw_contrast(n) if random.chance(family_probability) else _any_contrast(means[0], random)
+    if random.chance(config.family_probability):
+        means[0] = draw_contrast(n, config.family_spread, config.family_relative_spread)
+    else:
+        means[0] = _any_contrast(means[0], random)
     means[1:] = means[0] * 0.6 + means[1:] * 0.4
     means[:, Tissue.AIR] = n.uniform(0, 0.05)
     means[:, [Tissue.GAS, Tissue.LUNG]] = n.uniform(0, 0.15, 2)

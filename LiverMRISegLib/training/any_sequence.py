@@ -37,7 +37,7 @@ class AnySequenceConfig:
     `data` is the folder that `sources` are looked for in. `organs` get the values 1, 2, ...
     `validation_bodies` take no part in training; `validation_patches` are made of each, always the same.
     `strides` and `patch` are [Z, Y, X]; `workers` processes make samples beside the training. `start`: a package of
-    the same network and organs, by name or path, whose weights the training begins with.
+    the same network, by name or path, whose weights the training begins with; it may have fewer organs.
     """
 
     data: Path = Path("../shared/data")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.import_stunet import read_checkpoint
 
+logger = logging.getLogger(__name__)
 _CHECKPOINT_ENDINGS = (".model", ".pth")
 _HEADS = ("seg_outputs.", "decoder.seg_layers.")
 
@@ -23,21 +25,23 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
     Args:
         network: of the same kind and size; strides may differ, weights do not depend on them.
         start: a model's name or path, or a `.model` / `.pth` file of STU-Net's authors.
-        organs: if given, the heads are taken too, of background and these organs in this order.
+        organs: if given, the heads are taken too, of background and these organs in this order; an organ that the
+            start does not have keeps the random values of its row, and the log names it.
 
     Raises:
         ModelError: the file cannot be used, or its network is of another size.
-        UsageError: an organ that the start does not have.
+        UsageError: the start has none of the organs.
     """
     weights, labels = _weights_of(start)
     own = network.state_dict()
+    rows = _rows(labels, organs, start) if organs else {}
     taken = {}
     for name, tensor in own.items():
         source = weights.get(name)
         if name.startswith(_HEADS):
-            if not organs or source is None:
+            if not rows or source is None:
                 continue
-            source = source[_rows(labels, organs, start)]
+            source = _head(tensor, source, rows)
         if source is None or source.shape != tuple(tensor.shape):
             shape = "missing" if source is None else f"of shape {list(source.shape)}"
             raise ModelError(f"{start}: tensor '{name}' is {shape}, {list(tensor.shape)} is needed; same network size?")
@@ -54,9 +58,18 @@ def _weights_of(start: str) -> tuple[Mapping[str, np.ndarray], LabelSet]:
     return package.weights, package.spec.labels
 
 
-def _rows(labels: LabelSet, organs: Sequence[str], start: str) -> list[int]:
-    wanted = [organ_named(organ) for organ in organs]
-    for organ in wanted:
-        if organ not in labels.organs:
-            raise UsageError(f"{start} has no '{organ.name}', so its heads cannot be kept; leave keep_heads away")
-    return [0, *(labels.value_of(organ) for organ in wanted)]
+def _rows(labels: LabelSet, organs: Sequence[str], start: str) -> dict[int, int]:
+    """Own row of a head -> the start's row, for background and the organs that the start has."""
+    wanted = dict(enumerate((organ_named(organ) for organ in organs), start=1))
+    new = [organ.name for organ in wanted.values() if organ not in labels.organs]
+    if len(new) == len(wanted):
+        raise UsageError(f"{start} has none of: {', '.join(new)}; so its heads cannot be kept: leave keep_heads away")
+    if new:
+        logger.info("%s has no %s: their heads begin at random", start, ", ".join(new))
+    return {0: 0, **{row: labels.value_of(organ) for row, organ in wanted.items() if organ in labels.organs}}
+
+
+def _head(own: torch.Tensor, source: np.ndarray, rows: Mapping[int, int]) -> np.ndarray:
+    head = own.numpy(force=True).copy()
+    head[list(rows)] = source[list(rows.values())]
+    return head

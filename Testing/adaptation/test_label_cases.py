@@ -8,6 +8,7 @@ import pytest
 
 from conftest import make_volume, oblique_directions, random_weights, tiny_spec
 from LiverMRISegLib.adaptation.label_cases import LabelCasesConfig, fold_labels, run
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
@@ -95,6 +96,42 @@ def test_the_mean_probability_decides_not_the_mean_logit(folds):
     votes, labels = fold_labels(make_volume(seed=5), package, [Sure(1, 100.0), Sure(2, 6.0), Sure(2, 6.0)])
     assert [int(np.median(vote)) for vote in votes] == [1, 2, 2]
     assert np.median(labels) == 2
+
+
+def test_what_no_vote_is_sure_of_is_left_open(folds):
+    package = ModelPackage.load(folds[0])
+    engines = [Sure(1, 6.0), Sure(2, 6.0)]  # half and half: one of them has 0.49 at most
+    volume = make_volume(seed=5)
+    assert (fold_labels(volume, package, engines, certainty=0.6)[1] == IGNORE).all()
+    assert (fold_labels(volume, package, [engines[0]] * 2, certainty=0.6)[1] == 1).all()
+
+
+def test_one_model_votes_at_several_gammas(folds, datalist, tmp_path):
+    config = LabelCasesConfig(
+        (folds[0],), (datalist,), gammas=(0.5, 1.0, 2.0), certainty=0.3, keep=2, output=tmp_path / "out", device="cpu"
+    )
+    ranked = run(config)
+    assert all(0 < case.score < 1 for case in ranked)  # the votes differ, and not in everything
+    listed = read_datalist(tmp_path / "out/datalist.json")
+    assert listed.ignore == IGNORE
+    kept = [np.unique(read_labelmap(scan.labels).array) for scan in listed.scans]
+    assert any(IGNORE in values for values in kept)
+    assert all(set(values) <= {0, 1, 2, 3, 4, IGNORE} for values in kept)
+    package, volume = ModelPackage.load(folds[0]), make_volume(seed=5)
+    engine = load_engine(package, "cpu")
+    votes, _ = fold_labels(volume, package, [engine], (1.0, 2.0))
+    alone, _ = fold_labels(volume, package, [engine])
+    assert np.array_equal(votes[0], alone[0])
+    assert not np.array_equal(votes[0], votes[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"certainty": 1.0}, "certainty"), ({"gammas": ()}, "gammas"), ({"gammas": (0.0,)}, "gammas")],
+)
+def test_settings_out_of_range_are_named(changes, words):
+    with pytest.raises(UsageError, match=words):
+        LabelCasesConfig(("model",), **changes)
 
 
 def test_models_must_fit_together(folds, datalist, tmp_path):

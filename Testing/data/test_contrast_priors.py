@@ -19,3 +19,12 @@ def test_muscle_is_darker_than_fluid():
     drawn = np.array([draw_contrast(np.random.default_rng(seed)) for seed in range(300)])
     assert np.mean(drawn[:, Tissue.WALL_MUSCLE] < drawn[:, 10]) > 0.6
     assert all(0 <= family.liver <= 1 for family in FAMILIES)
+
+
+def test_a_relative_spread_keeps_the_order_of_dark_tissues():
+    def darker_fat(*spread):
+        drawn = np.array([draw_contrast(np.random.default_rng(seed), *spread) for seed in range(300)])
+        suppressed = drawn[drawn[:, Tissue.SUBCUTANEOUS_FAT] < 0.3]
+        return np.mean(suppressed[:, Tissue.VISCERAL_FAT] < suppressed[:, 1])
+
+    assert darker_fat(0.02, 0.15) > darker_fat(0.1, 0.0) + 0.03

@@ -31,8 +31,20 @@ def test_kept_heads_are_those_of_the_organs_asked_for(tiny_package):
     load_start(network, str(tiny_package), ["spleen", "liver"])
     head = random_weights(tiny_spec())["seg_outputs.4.weight"].astype(np.float32)
     assert np.array_equal(network.state_dict()["seg_outputs.4.weight"].numpy(), head[[0, 4, 1]])
-    with pytest.raises(UsageError, match="has no 'pancreas'"):
+
+
+def test_an_organ_that_the_start_does_not_have_keeps_its_row(tiny_package, caplog):
+    network = tiny(out_channels=3)
+    own = network.state_dict()["seg_outputs.4.weight"].clone().numpy()
+    with caplog.at_level("INFO"):
         load_start(network, str(tiny_package), ["pancreas", "liver"])
+    head = random_weights(tiny_spec())["seg_outputs.4.weight"].astype(np.float32)
+    taken = network.state_dict()["seg_outputs.4.weight"].numpy()
+    assert np.array_equal(taken[[0, 2]], head[[0, 1]])
+    assert np.array_equal(taken[1], own[1])
+    assert "has no pancreas" in caplog.text
+    with pytest.raises(UsageError, match="has none of: pancreas"):
+        load_start(network, str(tiny_package), ["pancreas"])
 
 
 def test_another_size_is_refused(tiny_package):
