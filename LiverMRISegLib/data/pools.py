@@ -48,25 +48,31 @@ class FoldConfig:
 
 
 def choose_pools(
-    datalists: Sequence[Path], labelled: PoolConfig, unlabelled: PoolConfig, fold: FoldConfig | None = None
+    datalists: Sequence[Path],
+    labelled: PoolConfig,
+    unlabelled: PoolConfig,
+    fold: FoldConfig | None = None,
+    *,
+    uses_labels: bool = True,
 ) -> Pools:
     """Read the datalists and choose.
 
     Labelled are the chosen scans of split "train" that have labels; unlabelled all other chosen scans of that split,
     labels or not (they are not read). Validation are the labelled scans of split "validation" that fit `labelled`'s
     or `unlabelled`'s sequences, or, of a `fold`, its labelled scans. Split "test" takes no part in training, ever.
+    Unless the training `uses_labels`, none is labelled.
 
     Raises:
         InputError: a datalist cannot be read.
         UsageError: nothing to train on, or a patient that is nowhere.
     """
     lists = [read_datalist(path) for path in datalists]
-    with_labels = _chosen(lists, labelled, "train", needs_labels=True)
+    with_labels = _chosen(lists, labelled, "train", needs_labels=True) if uses_labels else []
     taken = {scan.image for _, scan in with_labels}
     others = [(d, s) for d, s in _chosen(lists, unlabelled, "train") if s.image not in taken]
     sequences = labelled.sequences + unlabelled.sequences if labelled.sequences and unlabelled.sequences else ()
     validation = _chosen(lists, PoolConfig(sequences), "validation", needs_labels=True)
-    if not with_labels:
+    if uses_labels and not with_labels:
         raise UsageError(f"no labelled scan of split 'train' fits {labelled} in {', '.join(map(str, datalists))}")
     if fold is not None and fold.number >= 0:
         with_labels, validation = _folded(with_labels, fold)

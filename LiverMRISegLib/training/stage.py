@@ -28,7 +28,7 @@ from LiverMRISegLib.training.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules, write_package
 from LiverMRISegLib.training.running import claim_run_folder, train_on
-from LiverMRISegLib.training.starts import load_start
+from LiverMRISegLib.training.starts import licence_of, load_start
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
@@ -54,9 +54,10 @@ class DataConfig:
 
     `organs` get the values 1, 2, ... `orientation`: code, or empty to keep the files' own. `space`:
     "anatomy" trains on gradient magnitudes (paper 004), at the spacing of the translator. `labelled_batch` and
-    `unlabelled_batch`: patches per step over all processes. `foreground`: share of patches centred on an organ.
-    `pseudo_labels`: unlabelled volumes come with their label maps, for methods that trust these a little.
-    `workers`: as of `train_on`. `cache`: folder of prepared volumes, shared by runs.
+    `unlabelled_batch`: patches per step over all processes; where `labelled_batch` is 0 only `painted` images teach.
+    `foreground`: share of patches centred on an organ. `pseudo_labels`: unlabelled volumes come with their label maps,
+    for methods that trust these a little. `workers`: as of `train_on`. `cache`: folder of prepared volumes, shared by
+    runs.
     """
 
     datalists: tuple[Path, ...] = ()
@@ -82,6 +83,8 @@ class DataConfig:
         paired = [organ for organ in self.organs if organ_named(organ).is_paired]
         if paired and 2 in self.augmentation.mirror_axes:
             raise UsageError(f"mirror_axes must not hold 2 (left and right) when '{paired[0]}' is to be told apart")
+        if not self.labelled_batch and not self.painted.batch:
+            raise UsageError("labelled_batch and painted.batch are both 0: there is nothing to learn labels from")
 
     @property
     def preparation(self) -> PreparationSpec:
@@ -155,7 +158,8 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
     fabric = loop.make_fabric(config.loop)
     data = config.data
     claim_run_folder(config, config.run_folder, fabric, _FREE_KEYS)
-    pools = choose_pools(data.datalists, data.labelled, data.unlabelled, data.fold)
+    uses_labels = data.labelled_batch > 0
+    pools = choose_pools(data.datalists, data.labelled, data.unlabelled, data.fold, uses_labels=uses_labels)
     with fabric.rank_zero_first():
         streams, images = _streams(config, pools, unlabelled=unlabelled)
     validation = Validation(images, data.organs, InferenceSpec(data.patch))
@@ -172,9 +176,7 @@ def _streams(config: StageConfig, pools: Pools, *, unlabelled: bool) -> tuple[di
     data = config.data
     cache = PreparedCases(data.cache, data.preparation, data.organs)
     augmenter = Augmenter(data.augmentation, data.patch)
-    labelled = cache.load_all(pools.labelled, labelled=True)
-    real = CaseStream(labelled, augmenter, data.labelled_batch, data.foreground)
-    streams: dict[str, Stream] = {"labelled": JoinedStream(real, _painted(data)) if data.painted.batch else real}
+    streams: dict[str, Stream] = {"labelled": _labelled(data, cache.load_all(pools.labelled, labelled=True), augmenter)}
     if unlabelled:
         if not pools.unlabelled:
             raise UsageError(f"no unlabelled scan of split 'train' fits {data.unlabelled}; this method needs some")
@@ -191,6 +193,14 @@ def _image(case: PreparedCase) -> LabelledImage:
     if case.labels is None:
         raise UsageError(f"{case.name}: has no labels to validate on")
     return LabelledImage(case.image, case.labels)
+
+
+def _labelled(data: DataConfig, cases: Sequence[PreparedCase], augmenter: Augmenter) -> Stream:
+    """Patches of labelled cases, painted images, or both."""
+    if not data.labelled_batch:
+        return _painted(data)
+    real = CaseStream(cases, augmenter, data.labelled_batch, data.foreground)
+    return JoinedStream(real, _painted(data)) if data.painted.batch else real
 
 
 def _painted(data: DataConfig) -> PaintedStream:
@@ -236,5 +246,16 @@ def _specification(config: StageConfig, pools: Pools, state: dict[str, Any], mem
         provenance=(
             {"stage": type(config).__name__, "step": int(state["step"]), "data": data, **counts, "config": shared},
         ),
-        weights_license="; ".join(sorted({datalist.licence for datalist, _ in used})),
+        weights_license=_licences(config, pools),
     )
+
+
+def _licences(config: StageConfig, pools: Pools) -> str:
+    """Of everything that the weights were learnt from: the start, volumes, label maps that were painted; each once."""
+    listed = sorted({datalist.licence for datalist, _ in [*pools.labelled, *pools.unlabelled]})
+    painted = [source.licence for source in config.data.painted.sources] if config.data.painted.batch else []
+    joined = licence_of(config.start) if config.start else ""
+    for licence in [*listed, *painted]:
+        if licence not in joined:
+            joined = f"{joined}; {licence}" if joined else licence
+    return joined

@@ -49,6 +49,13 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
     network.load_state_dict({**own, **taken})
 
 
+def licence_of(start: str) -> str:
+    """Of the weights of `start`, for a package that was trained on from them."""
+    if Path(start).suffix in _CHECKPOINT_ENDINGS:
+        return f"{Path(start).name}: as its authors say"
+    return load_model(start).spec.weights_license
+
+
 def _weights_of(start: str) -> tuple[Mapping[str, np.ndarray], LabelSet]:
     if Path(start).suffix in _CHECKPOINT_ENDINGS:
         return read_checkpoint(Path(start)), STUNET_105

@@ -1,0 +1,73 @@
+"""Stages whose only labels are painted images: unlabelled MR beside label maps of other bodies, and no MR label."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from LiverMRISegLib.data.body_sources import BodySource
+from LiverMRISegLib.data.domain_randomization import RandomizationConfig
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.semi_supervised import (
+    CrossPseudoStageConfig,
+    MeanTeacherStageConfig,
+    run_cross_pseudo_supervision,
+    run_mean_teacher,
+)
+from LiverMRISegLib.training.stage import PaintedConfig
+from tiny_data import write_config, write_data
+
+METHODS = {
+    "cps": (CrossPseudoStageConfig, run_cross_pseudo_supervision),
+    "mean teacher": (MeanTeacherStageConfig, run_mean_teacher),
+}
+
+
+def painted(folder, batch):
+    labels = np.zeros((20, 24, 28), np.uint8)
+    labels[6:16, 6:18, 4:13] = 1
+    labels[8:14, 12:20, 18:24] = 4
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing((8.0, 8.0, 8.0))
+    sitk.WriteImage(image, str(folder / "body_label.nii.gz"))
+    source = BodySource("body_label.nii.gz", "CHAOS", licence="of the bodies")
+    return PaintedConfig(batch, folder, (source,), RandomizationConfig(slice_thickness=(8.0, 12.0)))
+
+
+def config_of(kind, folder):
+    config = read_config(kind, write_config(folder, write_data(folder)))
+    data = replace(config.data, spacing=(8.0,) * 3, labelled_batch=0, painted=painted(folder, 2))
+    return replace(config, run_folder=folder / "run", data=data)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_unlabelled_volumes_are_learnt_from_without_any_label_of_theirs(method, tmp_path):
+    kind, run = METHODS[method]
+    assert run(config_of(kind, tmp_path)).step == 12
+    spec = ModelPackage.load(tmp_path / "run/model").spec
+    assert (spec.provenance[0]["labelled scans"], spec.provenance[0]["unlabelled scans"]) == (0, 5)
+    assert spec.weights_license == "Apache-2.0; of the bodies"
+
+
+def test_something_has_to_teach(tmp_path):
+    config = config_of(CrossPseudoStageConfig, tmp_path)
+    with pytest.raises(UsageError, match=r"labelled_batch and painted\.batch are both 0"):
+        replace(config.data, painted=PaintedConfig())
+
+
+def test_painted_images_need_the_grid_of_the_bodies(tmp_path):
+    config = config_of(CrossPseudoStageConfig, tmp_path)
+    with pytest.raises(UsageError, match="isotropic spacing"):
+        run_cross_pseudo_supervision(replace(config, data=replace(config.data, spacing=(8.0, 4.0, 4.0))))
+
+
+def test_the_licence_of_the_start_goes_on(tmp_path):
+    config = config_of(CrossPseudoStageConfig, tmp_path)
+    run_cross_pseudo_supervision(replace(config, branch="first"))
+    second = replace(config, run_folder=tmp_path / "second", start=str(tmp_path / "run/model"))
+    run_cross_pseudo_supervision(second)
+    spec = ModelPackage.load(tmp_path / "second/model").spec
+    assert spec.weights_license.split("; ").count("of the bodies") == 1
