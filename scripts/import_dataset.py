@@ -1,6 +1,7 @@
-"""Write the datalist of a public data set from its official layout.
+"""Write the datalist of a public data set from its official layout, or of a folder of unlabelled volumes.
 
-ATLAS 2023, LiQA / CARE-Liver, AMOS, CHAOS, FLARE24 task 3, LLD-MMRI.
+ATLAS 2023, LiQA / CARE-Liver, AMOS, CHAOS, FLARE24 task 3, LLD-MMRI; "folder": any volumes whose sequence the names
+tell (T2WI/case_01.nii.gz).
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from LiverMRISegLib.evaluation.corruption import with_gamma
 from LiverMRISegLib.inference.assembly import labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.image_refinement import refined
 from LiverMRISegLib.inference.nnunet_preparation import prepare_by_scheme
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_logits
@@ -116,12 +117,13 @@ def fold_labels(
             found = predict_logits(
                 prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken()
             )
-            votes.append(found.argmax(0).astype(np.uint8))
-            total = total + softmax(found, axis=0)
+            scores = refined(found, prepared.image) if spec.inference.image_refinement else softmax(found, axis=0)
+            votes.append(scores.argmax(0).astype(np.uint8))
+            total = total + scores
     mean = np.asarray(total, np.float32) / len(votes)
     # One class more, as probable as a certain one has to be: where it wins, none is.
-    sure = np.full((1, *mean.shape[1:]), certainty, np.float32)
-    labels = prepared.restore(labels_on_grid(np.concatenate([mean, sure]), prepared.shape, prepared.nearest_axis))
+    threshold = np.full((1, *mean.shape[1:]), certainty, np.float32)
+    labels = prepared.restore(labels_on_grid(np.concatenate([mean, threshold]), prepared.shape, prepared.nearest_axis))
     return votes, np.where(labels == classes, IGNORE, labels).astype(np.uint8)
 
 

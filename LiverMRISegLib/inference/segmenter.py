@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from LiverMRISegLib.inference import quality
 from LiverMRISegLib.inference.assembly import labels_of_slabs, nearest_labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.image_refinement import refined
 from LiverMRISegLib.inference.ladder import MemoryLadder
 from LiverMRISegLib.inference.nnunet_preparation import NnUNetPrepared, prepare_by_scheme
 from LiverMRISegLib.inference.postprocessing import postprocess
@@ -171,7 +172,7 @@ class Segmenter:
     ) -> np.ndarray:
         """The network's channel of the highest logit, uint8 [Z, Y, X] of `prepared.shape`."""
         spec = self.package.spec
-        slabs = predict_slabs(
+        slabs: Iterable[np.ndarray] = predict_slabs(
             prepared.image,
             self.engine,
             int(spec.network.kwargs["out_channels"]),
@@ -181,6 +182,10 @@ class Segmenter:
             progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
             cancel=token,
         )
+        if spec.inference.image_refinement:
+            logits = np.concatenate(list(slabs), axis=1)
+            report("drawing outlines to the image", _NETWORK_TO)
+            slabs = [refined(logits, prepared.image.reshape(-1, *logits.shape[1:])[0])]
         if spec.inference.resample == "labels":
             coarse = np.concatenate([slab.argmax(axis=0).astype(np.uint8) for slab in slabs])
             return nearest_labels_on_grid(coarse, prepared.shape)

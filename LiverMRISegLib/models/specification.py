@@ -116,7 +116,8 @@ class InferenceSpec:
     `resample`: what goes back to the volume's grid, "logits" (smooth outlines) or "labels" (papers 003/004's FLARE
     networks: the threshold comes first, faster and coarser). `scheme`: "nnunet" tiles exactly as nnU-Net does.
     `region`: the name of a model that looks first where the organs are; beyond `region_margin` mm around what it finds
-    all is background, and no tile is computed.
+    all is background, and no tile is computed. `image_refinement`: probabilities are drawn to what the image shows
+    before they become labels (`inference.image_refinement`).
     """
 
     patch: tuple[int, int, int]
@@ -127,6 +128,7 @@ class InferenceSpec:
     scheme: str = OWN
     region: str = ""
     region_margin: float = 30.0
+    image_refinement: bool = False
 
     def __post_init__(self) -> None:
         _check_scheme("inference", self.scheme)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.networks.instance_norm import InstanceNorm3d
 from LiverMRISegLib.networks.sizes import PLAIN, check_nnunet
 
 _ALIASES = (".all_modules.", "decoder.encoder.")
@@ -67,7 +68,7 @@ class NnUNet(nn.Module):
             out_channels,
             decoder,
             conv_bias=True,
-            norm_op=nn.InstanceNorm3d,
+            norm_op=InstanceNorm3d,
             norm_op_kwargs={"eps": 1e-5, "affine": True},
             nonlin=nn.LeakyReLU,
             nonlin_kwargs={"inplace": True},

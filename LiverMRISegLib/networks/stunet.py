@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.networks.instance_norm import InstanceNorm3d
 from LiverMRISegLib.networks.sizes import DEFAULT_STRIDES, check_size
 
 
@@ -25,9 +26,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         step = (stride[0], stride[1], stride[2])
         self.conv1 = nn.Conv3d(in_channels, out_channels, 3, step, padding=1)
-        self.norm1 = nn.InstanceNorm3d(out_channels, affine=True)
+        self.norm1 = InstanceNorm3d(out_channels, affine=True)
         self.conv2 = nn.Conv3d(out_channels, out_channels, 3, padding=1)
-        self.norm2 = nn.InstanceNorm3d(out_channels, affine=True)
+        self.norm2 = InstanceNorm3d(out_channels, affine=True)
         self.conv3 = nn.Conv3d(in_channels, out_channels, 1, step) if project else None
         self.act = nn.LeakyReLU(0.01, inplace=True)
 

@@ -61,7 +61,7 @@ def export(
         labels=LabelSet(name, values),
         network=NetworkSpec(config.network, config.network_kwargs),
         preparation=config.preparation,
-        inference=InferenceSpec(config.randomization.patch),
+        inference=InferenceSpec(config.randomization.patch, image_refinement=True),
         postprocessing=organ_rules([organ.name for organ in values.values()]),
         provenance=(
             {

@@ -1,4 +1,7 @@
-"""Datalists of public data sets, from the layout in which each is handed out; a layout that differs is an error."""
+"""Datalists of public data sets, from the layout in which each is handed out, and of plain folders.
+
+A layout that differs is an error.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from LiverMRISegLib.data.importers.chaos import import_chaos
 from LiverMRISegLib.data.importers.flare24 import import_flare24
 from LiverMRISegLib.data.importers.liqa import import_liqa
 from LiverMRISegLib.data.importers.lld_mmri import import_lld_mmri
+from LiverMRISegLib.data.importers.plain_folder import import_folder
 
 # Source folder, and a folder for label maps that must be made (CHAOS).
 IMPORTERS: dict[str, Callable[[Path, Path], Datalist]] = {
@@ -21,6 +25,7 @@ IMPORTERS: dict[str, Callable[[Path, Path], Datalist]] = {
     "chaos": import_chaos,
     "flare24": import_flare24,
     "lld-mmri": import_lld_mmri,
+    "folder": import_folder,
 }
 
 __all__ = [
@@ -29,6 +34,7 @@ __all__ = [
     "import_atlas",
     "import_chaos",
     "import_flare24",
+    "import_folder",
     "import_liqa",
     "import_lld_mmri",
 ]

@@ -15,6 +15,7 @@ from LiverMRISegLib.data.importers import (
     import_atlas,
     import_chaos,
     import_flare24,
+    import_folder,
     import_liqa,
     import_lld_mmri,
 )
@@ -223,3 +224,20 @@ def test_the_script(atlas):
     assert done.returncode == 3
     assert "Vendor_A" in done.stderr
     assert not (atlas / "x.json").exists()
+
+
+def test_a_plain_folder_of_unlabelled_volumes(tmp_path):
+    for name in ("T2WI/case_01.nii.gz", "T2WI/deep/case_02.nrrd", "case_03_t1_vibe.mha", "notes.txt"):
+        path = tmp_path / "cohort" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    listed = import_folder(tmp_path / "cohort", tmp_path)
+    assert [(scan.patient, scan.sequence, scan.labels) for scan in listed.scans] == [
+        ("T2WI_case_01", "T2WI", None), ("T2WI_deep_case_02", "T2WI", None), ("case_03_t1_vibe", "T1WI", None),
+    ]  # fmt: skip
+    (tmp_path / "cohort" / "case_04.nii").write_bytes(b"")
+    with pytest.raises(InputError, match=r"case_04\.nii: no name tells its sequence; put it into a folder"):
+        import_folder(tmp_path / "cohort", tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no volume"):
+        import_folder(tmp_path / "empty", tmp_path)

@@ -1,0 +1,37 @@
+"""A plain folder of volumes without labels: a cohort of one's own that a model is to be adapted to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import Sequence
+from LiverMRISegLib.data.datalist import Datalist, Scan
+from LiverMRISegLib.data.importers.layout import folder
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.sequence_names import guess_sequence
+
+_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+
+def import_folder(source: Path, _output: Path) -> Datalist:
+    """Every volume at any depth; the names of file and folders below `source` tell its sequence (T2WI/case_01.nii.gz).
+
+    Every volume counts as a patient of its own, called by its path; none has labels.
+
+    Raises:
+        InputError: no volume, or one whose sequence no name tells.
+    """
+    files = sorted(p for p in folder(source, "your volumes").rglob("*") if p.name.endswith(_ENDINGS) and p.is_file())
+    if not files:
+        raise InputError(f"{source}: holds no volume ({', '.join(_ENDINGS)})")
+    return Datalist(source.name, "of the cohort's owner", {}, [_scan(file, source) for file in files])
+
+
+def _scan(file: Path, source: Path) -> Scan:
+    inside = file.relative_to(source)
+    found = guess_sequence(str(inside))
+    if found is None:
+        known = ", ".join(sequence.value for sequence in Sequence)
+        raise InputError(f"{file}: no name tells its sequence; put it into a folder called as one of {known}")
+    ending = next(ending for ending in _ENDINGS if file.name.endswith(ending))
+    return Scan("_".join(inside.parts).removesuffix(ending), found.value, file)

@@ -1,0 +1,119 @@
+"""Probabilities drawn to the image: outlines move to edges, parts of another brightness go, nothing else breaks."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from conftest import make_volume, oblique_directions, random_weights, tiny_spec
+from LiverMRISegLib.inference.image_refinement import _links, refined
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.models.package import ModelPackage, save_package
+from LiverMRISegLib.volume import reorient
+
+SHAPE = (30, 40, 44)
+
+
+def scene(seed=0):
+    """A shaded, noisy image of two organs in duller tissue, and the organs."""
+    random = np.random.default_rng(seed)
+    truth = np.zeros(SHAPE, np.uint8)
+    z, y, x = np.indices(SHAPE)
+    truth[((z - 15) / 10) ** 2 + ((y - 18) / 12) ** 2 + ((x - 15) / 10) ** 2 < 1] = 1
+    truth[((z - 14) / 6) ** 2 + ((y - 25) / 7) ** 2 + ((x - 34) / 6) ** 2 < 1] = 2
+    image = np.array([1.0, 2.0, 3.0])[truth] * np.exp(0.3 * (x / 44 - 0.5)) + random.normal(0, 0.1, SHAPE)
+    return image.astype(np.float32), truth
+
+
+def unsure(truth, shift=2, classes=3):
+    """Logits of the organs two voxels off, with soft outlines, and a piece of tissue that counts as organ 1."""
+    moved = np.roll(truth, shift, axis=2)
+    moved[12:18, 30:34, 12:18] = 1
+    logits = np.stack([np.where(moved == c, 4.0, 0.0) for c in range(classes)]).astype(np.float32)
+    for _ in range(3):
+        for axis in (1, 2, 3):
+            logits = (np.roll(logits, 1, axis) + logits + np.roll(logits, -1, axis)) / 3
+    return logits
+
+
+def dice(first, second):
+    return 2 * np.logical_and(first, second).sum() / (first.sum() + second.sum())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_outlines_move_to_the_edges(seed):
+    image, truth = scene(seed)
+    logits = unsure(truth)
+    before, after = logits.argmax(0), refined(logits, image).argmax(0)
+    for value in (1, 2):
+        assert dice(after == value, truth == value) > dice(before == value, truth == value) + 0.04
+        assert dice(after == value, truth == value) > 0.9
+    piece = (slice(13, 17), slice(31, 33), slice(13, 17))
+    assert (before[piece] == 1).all()
+    assert not (after[piece] == 1).any()  # the tissue is half as bright as the organ
+
+
+def test_they_are_probabilities_and_the_logits_stay():
+    image, truth = scene()
+    logits = unsure(truth)
+    kept = logits.copy()
+    found = refined(logits, image)
+    assert found.dtype == np.float32
+    assert np.array_equal(logits, kept)
+    assert found.min() >= 0
+    assert np.allclose(found.sum(0), 1, atol=1e-3)
+
+
+def test_the_scale_of_the_image_does_not_matter():
+    image, truth = scene()
+    logits = unsure(truth)
+    assert np.array_equal(refined(logits, image).argmax(0), refined(logits, 40 * image - 7).argmax(0))
+
+
+@pytest.mark.parametrize("shape", [(1, 9, 9), (2, 2, 2), (9, 1, 12), (12, 12, 12)])
+@pytest.mark.parametrize("image", ["flat", "noise"])
+def test_odd_volumes_come_through(shape, image):
+    random = np.random.default_rng(1)
+    array = np.zeros(shape, np.float32) if image == "flat" else random.normal(size=shape).astype(np.float32)
+    found = refined(random.normal(0, 4, (3, *shape)).astype(np.float32), array)
+    assert np.isfinite(found).all()
+
+
+def test_where_no_organ_is_nothing_changes():
+    image, _ = scene()
+    logits = np.zeros((3, *SHAPE), np.float32)
+    logits[0] = 5
+    assert (refined(logits, image)[0] > 0.98).all()
+
+
+def test_what_a_voxel_takes_adds_up_to_one():
+    brightness = np.random.default_rng(2).normal(size=(4, 5, 6)).astype(np.float32)
+    forward, backward, held = _links(brightness, np.full((4, 5, 6), 0.02, np.float32))
+    assert np.allclose(sum(forward) + sum(backward) + held, 1, atol=1e-6)
+    assert all((b.take(0, axis) == 0).all() and (f.take(-1, axis) == 0).all() for axis, (f, b) in
+               enumerate(zip(forward, backward, strict=True)))  # fmt: skip
+
+
+def test_a_package_asks_for_it(tmp_path):
+    spec = tiny_spec()
+    drawn = replace(spec, inference=replace(spec.inference, image_refinement=True))
+    plain = save_package(spec, random_weights(spec), tmp_path / "plain")
+    package = save_package(drawn, random_weights(drawn), tmp_path / "drawn")
+    assert ModelPackage.load(package).spec.inference.image_refinement
+    volume = make_volume(seed=3)
+    first = Segmenter.load(plain, "cpu").segment(volume).labelmap
+    second = Segmenter.load(package, "cpu").segment(volume).labelmap
+    assert first.shape == second.shape
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize("direction", oblique_directions())
+def test_left_is_left_in_any_orientation(tmp_path, direction):
+    spec = tiny_spec()
+    drawn = replace(spec, inference=replace(spec.inference, image_refinement=True))
+    segmenter = Segmenter.load(save_package(drawn, random_weights(drawn), tmp_path / "drawn"), "cpu")
+    volume = make_volume(direction, seed=3)
+    turned = reorient(volume, "RAS")
+    first, second = segmenter.segment(volume), segmenter.segment(turned)
+    back = reorient(replace(turned, array=second.labelmap), "LPS").array
+    assert np.array_equal(back, reorient(replace(volume, array=first.labelmap), "LPS").array)
