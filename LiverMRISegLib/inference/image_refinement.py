@@ -14,6 +14,9 @@ or [C, Z, Y, X], float32, at the network's resolution.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import SimpleITK as sitk
 
@@ -112,10 +115,14 @@ def _walked(probabilities: np.ndarray, brightness: np.ndarray, contrast: float) 
     """Every organ by itself in its own box; background is what the organs leave."""
     spring = _SPRING + _SPRING_OF_THE_SURE * probabilities.max(axis=0) ** 8
     forward, backward, held = _links(brightness / contrast, spring)
-    for one in probabilities[1:]:
+
+    def walk(one: np.ndarray) -> None:
         box = _box_of(one > _CANDIDATE, _MARGIN)
         if box is not None and all(part.stop - part.start > 2 for part in box):
             one[box] = _diffused(one[box], [f[box] for f in forward], [b[box] for b in backward], held[box])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # numpy works outside Python's lock
+        list(pool.map(walk, probabilities[1:]))
     probabilities[0] = np.maximum(1 - probabilities[1:].sum(axis=0), 0)
     probabilities /= probabilities.sum(axis=0)  # organs that walked in boxes of their own may claim more than 1
     return probabilities

@@ -32,7 +32,7 @@ from LiverMRISegLib.training.starts import licence_of, load_start
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
-_FREE_KEYS = ("branch", "name", "version", "resample", "data.workers", "data.cache")
+_FREE_KEYS = ("branch", "name", "version", "resample", "image_refinement", "data.workers", "data.cache")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class StageConfig:
     "residual-encoder-unet" with `widths`, `blocks` and `strides` of every stage, the first stride 1. `start`: a model
     package or STU-Net checkpoint to begin from, empty for random weights; its heads are replaced unless `keep_heads`.
     `branch`: which network is validated and exported. `name` and `version`: of the package `run_folder`/model, and
-    `resample` its way back to a volume's grid (`InferenceSpec`).
+    `resample` and `image_refinement` its way back to a volume's grid (`InferenceSpec`).
     """
 
     run_folder: Path = Path("runs/training")
@@ -117,6 +117,7 @@ class StageConfig:
     name: str = "liver"
     version: str = "1.0"
     resample: str = "logits"
+    image_refinement: bool = False
 
     @property
     def network_kwargs(self) -> dict[str, Any]:
@@ -240,7 +241,10 @@ def _specification(config: StageConfig, pools: Pools, state: dict[str, Any], mem
         network=NetworkSpec(config.network, config.network_kwargs, members),
         preparation=config.data.preparation,
         inference=InferenceSpec(
-            config.data.patch, mirror_axes=config.data.augmentation.mirror_axes, resample=config.resample
+            config.data.patch,
+            mirror_axes=config.data.augmentation.mirror_axes,
+            resample=config.resample,
+            image_refinement=config.image_refinement,
         ),
         postprocessing=organ_rules(names),
         provenance=(

@@ -95,6 +95,8 @@ def test_flags_override_the_file(tmp_path):
 SHIPPED = {
     "any_sequence": AnySequenceConfig,
     "any_sequence_2": AnySequenceConfig,
+    "any_sequence_3": AnySequenceConfig,
+    "any_sequence_large": AnySequenceConfig,
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,
     "distill": FinetuneConfig,
@@ -108,6 +110,7 @@ SHIPPED = {
     "multi_organ_anatomy_space": FinetuneConfig,
     "one_label": OneLabelConfig,
     "pseudo_label": LabelCasesConfig,
+    "self_training": FinetuneConfig,
     "stable_cases": StableCasesConfig,
     "train_slice_segmenter": SliceSegmenterConfig,
     "translate": TranslateConfig,

@@ -1,0 +1,75 @@
+"""self_training.smk: the whole graph, and two real rounds on tiny volumes that end with a package and its judgement."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT, random_weights, tiny_spec
+from LiverMRISegLib.anatomy import LIVER, SPLEEN, LabelSet
+from LiverMRISegLib.data.datalist import read_datalist
+from LiverMRISegLib.models.package import ModelPackage, save_package
+from LiverMRISegLib.models.specification import PreparationSpec
+from tiny_data import write_data
+
+pytest.importorskip("snakemake", reason="snakemake needs Python 3.11")
+SETTINGS = """output: {folder}/out
+datalist: {datalist}
+test: {datalist}
+model: {folder}/model
+gammas: [0.7, 1.0, 1.4]
+certainty: 0.4
+rounds: 2
+train_flags: [--data.painted.batch, "0", --data.organs, liver, spleen, --data.spacing, "8", "8", "8",
+  --data.patch, "8", "16", "16", --data.workers, "0", --network, stunet, --widths, "4", "4", "8", "8", "8", "8",
+  --strides, "2", "2", "2", "1", "2", "2", "1", "1", "1", "1", "1", "1", "1", "1", "1",
+  --loop.steps, "4", --loop.precision, 32-true, --loop.accelerator, cpu]
+"""
+
+
+def snakemake(folder: Path, *more: str) -> subprocess.CompletedProcess:
+    workflow = ROOT / "scripts/train/workflows/self_training.smk"
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "-s", str(workflow), "--configfile", str(folder / "settings.yaml"),
+         "-d", str(folder), "--cores", "1", *more],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path):
+    spec = tiny_spec()
+    strides = [[2, 2, 2], [1, 2, 2], [1, 1, 1], [1, 1, 1], [1, 1, 1]]
+    kwargs = {**spec.network.kwargs, "widths": [4, 4, 8, 8, 8, 8], "strides": strides, "out_channels": 3}
+    spec = replace(
+        spec,
+        network=replace(spec.network, kwargs=kwargs),
+        labels=LabelSet("tiny", {1: LIVER, 2: SPLEEN}),
+        preparation=PreparationSpec((8.0, 8.0, 8.0), "LPS", "percentile-z-score"),
+        inference=replace(spec.inference, patch=(8, 16, 16), image_refinement=True),
+        postprocessing={},
+    )
+    save_package(spec, random_weights(spec), tmp_path / "model")
+    (tmp_path / "settings.yaml").write_text(SETTINGS.format(folder=tmp_path, datalist=write_data(tmp_path)))
+    return tmp_path
+
+
+def test_the_graph_of_the_whole(folder):
+    done = snakemake(folder, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert all(rule in done.stdout + done.stderr for rule in ("pseudo_label", "train", "evaluate"))
+
+
+def test_two_rounds_end_with_a_package_that_is_judged(folder):
+    done = snakemake(folder)
+    assert done.returncode == 0, done.stderr
+    first, second = (folder / f"out/round_{n}" for n in (1, 2))
+    assert read_datalist(second / "labels/datalist.json").ignore == 255
+    adapted = ModelPackage.load(second / "model")
+    assert adapted.spec.inference.image_refinement
+    assert adapted.spec.name == "liver-any-sequence-adapted"
+    assert adapted.fingerprint != ModelPackage.load(first / "model").fingerprint
+    assert (folder / "out/evaluation/summary.csv").exists()
