@@ -19,6 +19,7 @@ BENCHMARKS = (
     "sample_speed",
     "training_speed",
     "panel_freeze",
+    "image_refinement",
 )
 
 
