@@ -18,6 +18,7 @@ BENCHMARKS = (
     "peak_memory",
     "sample_speed",
     "training_speed",
+    "instance_norm",
     "panel_freeze",
     "image_refinement",
 )
