@@ -36,7 +36,7 @@ def test_kept_heads_are_those_of_the_organs_asked_for(tiny_package):
 def test_an_organ_that_the_start_does_not_have_keeps_its_row(tiny_package, caplog):
     network = tiny(out_channels=3)
     own = network.state_dict()["seg_outputs.4.weight"].clone().numpy()
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="LiverMRISegLib.training.starts"):
         load_start(network, str(tiny_package), ["pancreas", "liver"])
     head = random_weights(tiny_spec())["seg_outputs.4.weight"].astype(np.float32)
     taken = network.state_dict()["seg_outputs.4.weight"].numpy()
