@@ -14,6 +14,8 @@ from LiverMRISegLib.inference.tiling import Box
 
 _SLAB_VOXELS = 8_000_000
 _PLANES_AT_ONCE = 8
+# The background's logit where nothing was computed, the others' is 0: no softmax may doubt it.
+_BACKGROUND = 20.0
 
 
 class Canvas:
@@ -54,7 +56,7 @@ class Canvas:
         weight = self._weight[part]
         empty = weight == 0
         mean: np.ndarray = self._sum[(slice(None), *part)] / np.where(empty, 1, weight)
-        mean[0][empty] = 1
+        mean[0][empty] = _BACKGROUND
         return mean
 
 

@@ -106,11 +106,9 @@ def _histogram(bins: np.ndarray) -> np.ndarray:
 
 def _contrast_within(probabilities: np.ndarray, brightness: np.ndarray) -> float:
     """The standard deviation of brightness inside organs, over what is sure: by how much alike voxels differ."""
-    squares, count = 0.0, 0
-    for one in probabilities[1:]:
-        values = brightness[one > _SURE]
-        squares, count = squares + float(values.var()) * values.size if values.size else squares, count + values.size
-    return max((squares / count) ** 0.5, 1e-3) if count else float(brightness.std()) + 1e-3
+    inside = [brightness[one > _SURE] for one in probabilities[1:]]
+    known = [values - values.mean() for values in inside if values.size]
+    return max(float(np.concatenate(known or [brightness]).std()), 1e-3)
 
 
 def _walked(probabilities: np.ndarray, brightness: np.ndarray, contrast: float) -> np.ndarray:
@@ -119,6 +117,7 @@ def _walked(probabilities: np.ndarray, brightness: np.ndarray, contrast: float) 
     forward, backward, held = _links(brightness / contrast, spring)
 
     def walk(one: np.ndarray) -> None:
+        """In place."""
         box = _box_of(one > _CANDIDATE, _MARGIN)
         is_large = np.count_nonzero(one > 0.5) >= _SMALLEST
         if is_large and box is not None and all(part.stop - part.start > 2 for part in box):

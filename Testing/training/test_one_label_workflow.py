@@ -1,17 +1,13 @@
 """one_label.smk: the whole graph, and a real run on tiny volumes that ends with a package and its judgement."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, random_weights, tiny_spec
+from conftest import random_weights, tiny_spec
 from LiverMRISegLib.models.package import ModelPackage, save_package
 from LiverMRISegLib.models.specification import PreparationSpec
-from tiny_data import write_data
+from tiny_data import snakemake, write_data
 
 pytest.importorskip("snakemake", reason="snakemake needs Python 3.11")
 SETTINGS = """output: {folder}/out
@@ -29,15 +25,6 @@ rounds_flags: [--data.spacing, "8", "4", "4", --data.patch, "8", "16", "16", --d
 """
 
 
-def snakemake(folder: Path, *more: str) -> subprocess.CompletedProcess:
-    workflow = ROOT / "scripts/train/workflows/one_label.smk"
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", "-s", str(workflow), "--configfile", str(folder / "settings.yaml"),
-         "-d", str(folder), "--cores", "1", *more],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
-
-
 @pytest.fixture
 def folder(tmp_path):
     spec = replace(tiny_spec(), preparation=PreparationSpec((8.0, 4.0, 4.0)))
@@ -48,17 +35,17 @@ def folder(tmp_path):
 
 
 def test_the_graph_of_the_whole(folder):
-    done = snakemake(folder, "--dry-run")
+    done = snakemake("one_label", folder, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert all(rule in done.stdout + done.stderr for rule in ("first_labels", "rounds", "evaluate"))
 
 
 def test_a_package_comes_out_and_is_judged(folder):
-    done = snakemake(folder)
+    done = snakemake("one_label", folder)
     assert done.returncode == 0, done.stderr
     assert ModelPackage.load(folder / "out/model").spec.labels.organs[1].name == "spleen"
     assert (folder / "out/evaluation/summary.csv").exists()
     assert (folder / "out/development.png").stat().st_size > 10_000
     assert (folder / "out/round_2/labels/cases.csv").exists()
-    again = snakemake(folder)
+    again = snakemake("one_label", folder)
     assert "Nothing to be done" in again.stdout + again.stderr

@@ -1,19 +1,15 @@
 """self_training.smk: the whole graph, and two real rounds on tiny volumes that end with a package and its judgement."""
 
-import os
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, random_weights, tiny_spec
+from conftest import random_weights, tiny_spec
 from LiverMRISegLib.anatomy import LIVER, SPLEEN, LabelSet
 from LiverMRISegLib.data.datalist import read_datalist
 from LiverMRISegLib.models.package import ModelPackage, save_package
 from LiverMRISegLib.models.specification import PreparationSpec
-from tiny_data import write_data
+from tiny_data import snakemake, write_data
 
 pytest.importorskip("snakemake", reason="snakemake needs Python 3.11")
 SETTINGS = """output: {folder}/out
@@ -28,15 +24,6 @@ train_flags: [--data.painted.batch, "0", --data.organs, liver, spleen, --data.sp
   --strides, "2", "2", "2", "1", "2", "2", "1", "1", "1", "1", "1", "1", "1", "1", "1",
   --loop.steps, "4", --loop.precision, 32-true, --loop.accelerator, cpu]
 """
-
-
-def snakemake(folder: Path, *more: str) -> subprocess.CompletedProcess:
-    workflow = ROOT / "scripts/train/workflows/self_training.smk"
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", "-s", str(workflow), "--configfile", str(folder / "settings.yaml"),
-         "-d", str(folder), "--cores", "1", *more],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
 
 
 @pytest.fixture
@@ -58,13 +45,13 @@ def folder(tmp_path):
 
 
 def test_the_graph_of_the_whole(folder):
-    done = snakemake(folder, "--dry-run")
+    done = snakemake("self_training", folder, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert all(rule in done.stdout + done.stderr for rule in ("pseudo_label", "train", "evaluate"))
 
 
 def test_two_rounds_end_with_a_package_that_is_judged(folder):
-    done = snakemake(folder)
+    done = snakemake("self_training", folder)
     assert done.returncode == 0, done.stderr
     first, second = (folder / f"out/round_{n}" for n in (1, 2))
     assert read_datalist(second / "labels/datalist.json").ignore == 255

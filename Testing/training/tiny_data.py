@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 
+from conftest import ROOT
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.volume import Geometry, Volume
@@ -67,3 +71,12 @@ def write_config(folder: Path, datalist: Path, **changes: str) -> Path:
     path = folder / "config.yaml"
     path.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
     return path
+
+
+def snakemake(workflow: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Run a workflow in `folder` with its settings.yaml."""
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "-s", str(ROOT / f"scripts/train/workflows/{workflow}.smk"),
+         "--configfile", str(folder / "settings.yaml"), "-d", str(folder), "--cores", "1", *more],
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+    )  # fmt: skip
