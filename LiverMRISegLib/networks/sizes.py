@@ -25,10 +25,11 @@ class Size:
     blocks: int
 
 
-# S, B, L, H: methods.md 1.1. XS and XXS: widths chosen by the time of a training step on a CPU.
+# S, B, L, H: methods.md 1.1. XS and XXS: widths chosen by the time of a training step on a CPU, whose kernels take
+# 16 channels at a time: XS has S's fine levels, where the time goes, and half of S's coarse ones, where weights are.
 STUNET_SIZES: dict[str, Size] = {
     "stunet-xxs": Size((8, 16, 32, 64, 128, 128), 1),
-    "stunet-xs": Size((12, 24, 48, 96, 144, 144), 1),
+    "stunet-xs": Size((16, 32, 64, 128, 128, 128), 1),
     "stunet-s": Size((16, 32, 64, 128, 256, 256), 1),
     "stunet-b": Size((32, 64, 128, 256, 512, 512), 1),
     "stunet-l": Size((64, 128, 256, 512, 1024, 1024), 2),

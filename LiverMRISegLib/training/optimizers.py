@@ -8,13 +8,15 @@ from dataclasses import dataclass
 import torch
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.training.muon import Muon
 
-OPTIMIZERS = ("adam", "adamw", "sgd")
+OPTIMIZERS = ("adam", "adamw", "muon", "sgd")
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """`name`: "adam" (papers 000/001), "adamw", or "sgd" (Nesterov momentum; nnU-Net 0.99, BCP and CPS 0.9).
+    """`name`: "adam" (papers 000/001), "adamw", "muon" (`training.muon`), or "sgd" (Nesterov momentum; nnU-Net 0.99,
+    BCP and CPS 0.9).
 
     `averaging`: decay of the exponentially averaged copy that is validated and exported by methods that have one; 0
     makes the copy the network itself. The learning rate and its schedule stand in `LoopConfig`.
@@ -37,5 +39,7 @@ class OptimizerConfig:
             return torch.optim.SGD(
                 parameters, 1e-3, momentum=self.momentum, weight_decay=self.weight_decay, nesterov=self.momentum > 0
             )
+        if self.name == "muon":
+            return Muon(parameters, 1e-3, weight_decay=self.weight_decay)
         kind = torch.optim.Adam if self.name == "adam" else torch.optim.AdamW
         return kind(parameters, 1e-3, weight_decay=self.weight_decay)

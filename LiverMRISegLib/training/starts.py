@@ -13,6 +13,7 @@ from LiverMRISegLib.anatomy import STUNET_105, LabelSet, organ_named
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.import_stunet import read_checkpoint
+from LiverMRISegLib.training.widening import widened
 
 logger = logging.getLogger(__name__)
 _CHECKPOINT_ENDINGS = (".model", ".pth")
@@ -23,7 +24,8 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
     """Give `network` the weights of `start`, all but its heads, which keep their random values (methods.md 1.5).
 
     Args:
-        network: of the same kind and size; strides may differ, weights do not depend on them.
+        network: of the same kind; strides may differ, weights do not depend on them. Where its widths are whole
+            multiples of the start's it begins by computing the same (`widening`).
         start: a model's name or path, or a `.model` / `.pth` file of STU-Net's authors.
         organs: if given, the heads are taken too, of background and these organs in this order; an organ that the
             start does not have keeps the random values of its row, and the log names it.
@@ -35,17 +37,19 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
     weights, labels = _weights_of(start)
     own = network.state_dict()
     rows = _rows(labels, organs, start) if organs else {}
-    taken = {}
+    taken, random, wider = {}, np.random.default_rng(0), 0
     for name, tensor in own.items():
         source = weights.get(name)
-        if name.startswith(_HEADS):
-            if not rows or source is None:
-                continue
-            source = _head(tensor, source, rows)
-        if source is None or source.shape != tuple(tensor.shape):
+        if name.startswith(_HEADS) and (not rows or source is None):
+            continue
+        fitting = _fitting(tensor, source, rows if name.startswith(_HEADS) else {}, random)
+        if source is None or fitting is None:
             shape = "missing" if source is None else f"of shape {list(source.shape)}"
             raise ModelError(f"{start}: tensor '{name}' is {shape}, {list(tensor.shape)} is needed; same network size?")
-        taken[name] = torch.from_numpy(np.asarray(source, np.float32))
+        wider += source.shape[1:2] != fitting.shape[1:2]
+        taken[name] = torch.from_numpy(fitting)
+    if wider:
+        logger.info("%s is narrower: channels of %d tensors are repeated", start, wider)
     network.load_state_dict({**own, **taken})
 
 
@@ -76,7 +80,17 @@ def _rows(labels: LabelSet, organs: Sequence[str], start: str) -> dict[int, int]
     return {0: 0, **{row: labels.value_of(organ) for row, organ in wanted.items() if organ in labels.organs}}
 
 
-def _head(own: torch.Tensor, source: np.ndarray, rows: Mapping[int, int]) -> np.ndarray:
+def _fitting(
+    own: torch.Tensor, source: np.ndarray | None, rows: Mapping[int, int], random: np.random.Generator
+) -> np.ndarray | None:
+    """`source` in the shape of `own`, of a head the `rows` alone; None where it does not fit."""
+    if source is None:
+        return None
+    if not rows:
+        return widened(np.asarray(source), own.shape, random)
+    fitting = widened(np.asarray(source), (source.shape[0], *own.shape[1:]), random)
+    if fitting is None:
+        return None
     head = own.numpy(force=True).copy()
-    head[list(rows)] = source[list(rows.values())]
+    head[list(rows)] = fitting[list(rows.values())]
     return head

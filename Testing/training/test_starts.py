@@ -49,7 +49,24 @@ def test_an_organ_that_the_start_does_not_have_keeps_its_row(tiny_package, caplo
 
 def test_another_size_is_refused(tiny_package):
     with pytest.raises(ModelError, match=r"same network size\?"):
-        load_start(tiny(widths=[4, 4, 4, 4, 4, 8]), str(tiny_package))
+        load_start(tiny(widths=[4, 4, 4, 4, 4, 6]), str(tiny_package))
+
+
+def test_a_wider_network_begins_by_computing_the_same(tiny_package, caplog):
+    organs = [organ.name for organ in tiny_spec().labels.organs]
+    narrow, wide = tiny(), tiny(widths=[8, 8, 12, 8, 4, 4])
+    load_start(narrow, str(tiny_package), organs)
+    with caplog.at_level("INFO", logger="LiverMRISegLib.training.starts"):
+        load_start(wide, str(tiny_package), organs)
+    assert "is narrower: channels of" in caplog.text
+    image = torch.randn(1, 1, 32, 64, 64, generator=torch.Generator().manual_seed(3))
+    narrow.eval()
+    wide.eval()
+    with torch.no_grad():
+        expected = narrow(image)
+        assert torch.allclose(wide(image), expected, atol=1e-3 * float(expected.abs().max()))
+    weight = wide.state_dict()["conv_blocks_context.1.0.conv1.weight"]
+    assert not torch.allclose(weight[:, 0], weight[:, 1]), "copies with equal weights would learn the same"
 
 
 def test_the_authors_checkpoint_is_a_start(tmp_path):

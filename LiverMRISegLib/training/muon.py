@@ -1,0 +1,81 @@
+"""Muon for convolutions (Jordan et al. 2024, "Muon: an optimizer for hidden layers"), AdamW for all else.
+
+Muon replaces the gradient's running mean of a layer, as a matrix [out, in x kernel], by the nearest matrix with equal
+singular values: directions that gradients seldom take are learnt as fast as the common ones. Torch has it for weights
+of two dimensions only.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+# Of the odd polynomial a x + b x^3 + c x^5 that pulls singular values towards 1 (Jordan et al.), five times over.
+_POLYNOMIAL = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+# Updates as large in the mean as AdamW's, so that both take the same learning rate (Liu et al. 2025, arXiv:2502.16982).
+_MEAN_UPDATE = 0.2
+_MOMENTUM = 0.95
+_BETAS = (0.9, 0.999)
+_EPSILON = 1e-8
+
+
+class Muon(torch.optim.Optimizer):
+    """Convolutions of more than one input channel by Muon; norms, biases, heads by AdamW.
+
+    Args:
+        parameters: of a network.
+        lr: learning rate of both.
+        weight_decay: decoupled from the gradient, as AdamW's.
+    """
+
+    def __init__(self, parameters: Iterable[torch.nn.Parameter], lr: float = 1e-3, weight_decay: float = 0.0) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """One update of every parameter that has a gradient; `closure` is not supported and must be None."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                weight.mul_(1 - group["lr"] * group["weight_decay"])
+                kind = self._by_muon if _is_hidden(weight) else self._by_adam
+                weight.add_(kind(weight.grad, self.state[weight]), alpha=-group["lr"])
+
+    @staticmethod
+    def _by_muon(gradient: torch.Tensor, state: dict[str, Any]) -> torch.Tensor:
+        mean = state.setdefault("mean", torch.zeros_like(gradient))
+        mean.lerp_(gradient, 1 - _MOMENTUM)
+        ahead = gradient.lerp(mean, _MOMENTUM).flatten(1)
+        update = orthogonalised(ahead) * (_MEAN_UPDATE * math.sqrt(max(ahead.shape)))
+        return update.view_as(gradient)
+
+    @staticmethod
+    def _by_adam(gradient: torch.Tensor, state: dict[str, Any]) -> torch.Tensor:
+        mean = state.setdefault("mean", torch.zeros_like(gradient))
+        square = state.setdefault("square", torch.zeros_like(gradient))
+        state["step"] = step = int(state.get("step", 0)) + 1
+        mean.lerp_(gradient, 1 - _BETAS[0])
+        square.lerp_(gradient.square(), 1 - _BETAS[1])
+        scale = (square / (1 - _BETAS[1] ** step)).sqrt_().add_(_EPSILON)
+        return mean / (1 - _BETAS[0] ** step) / scale
+
+
+def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
+    """The matrix [rows, columns] with all singular values brought to about 1 (0.7 to 1.2), by Newton-Schulz steps."""
+    a, b, c = _POLYNOMIAL
+    flat = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+    flat = flat / (flat.norm() + 1e-7)
+    for _ in range(_ITERATIONS):
+        gram = flat @ flat.T
+        flat = a * flat + (b * gram + c * gram @ gram) @ flat
+    return flat.T if matrix.shape[0] > matrix.shape[1] else flat
+
+
+def _is_hidden(weight: torch.Tensor) -> bool:
+    """Whether it is a 3x3x3 convolution between features: not the first layer's, not a head's or a skip's 1x1x1."""
+    return weight.dim() > 2 and weight.shape[1] > 1 and weight[0, 0].numel() > 1
