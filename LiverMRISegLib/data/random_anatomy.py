@@ -7,10 +7,13 @@ is no longer liver is no longer labelled as liver.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 
 from LiverMRISegLib.anatomy import GALLBLADDER, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, STRUCTURES, Tissue
@@ -23,6 +26,7 @@ _GALLBLADDER_VALUE = ORGAN_VALUES.value_of(GALLBLADDER)
 _BORDERED = (LIVER_VALUE, SPLEEN_VALUE, ORGAN_VALUES.value_of(RIGHT_KIDNEY), ORGAN_VALUES.value_of(LEFT_KIDNEY))
 # What an organ may grow into, and what fluid may take the place of.
 _YIELDING = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.GAS, Tissue.FLUID, Tissue.LUNG)
+_GIVING_WAY = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.GAS)
 _CAVITY = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT)
 _BAND = 7
 # Below this share of a smoothed mask the organ is out of reach.
@@ -34,7 +38,7 @@ class AnatomyConfig:
     """Probabilities of the additions (0: never) and how far they go, in mm and shares.
 
     `ascites`: fluid around liver and spleen, of up to `ascites_depth`. `resection`: a part of the liver is gone,
-    `resected_share` of it. `borders`: each large organ's border is moved in or out by up to `border_shift`.
+    `resected_share` of it. `growth`: the liver reaches up to `growth_reach` further in one direction. `borders`: each large organ's border is moved in or out by up to `border_shift`.
     `nodular`: the liver's surface is uneven by up to `nodule_depth`. `bowel_gas`: gas and content change places.
     `background`: shapes where a body without CT knows nothing. `outer_layers`: more fat, and arms, around the body.
     `spine`: vertebral bodies, discs, canal. `chest`: heart, lungs and effusions above the dome. `breath`: groups of
@@ -45,6 +49,8 @@ class AnatomyConfig:
     ascites_depth: float = 10.0
     resection: float = 0.0
     resected_share: tuple[float, float] = (0.15, 0.5)
+    growth: float = 0.0
+    growth_reach: float = 45.0
     borders: float = 0.0
     border_shift: float = 6.0
     nodular: float = 0.0
@@ -71,6 +77,7 @@ def change_anatomy(
         ("chest", config.chest, lambda s, r: with_chest(s, spacing, r)),
         ("spine", config.spine, lambda s, r: with_spine(s, spacing, r)),
         ("resection", config.resection, lambda s, r: resected(s, config.resected_share, r)),
+        ("growth", config.growth, lambda s, r: grown(s, config.growth_reach / spacing, r)),
         *((f"border {v}", config.borders, _border_of(v, config.border_shift / spacing)) for v in _BORDERED),
         ("nodular", config.nodular, lambda s, r: nodular(s, config.nodule_depth / spacing, r)),
         ("ascites", config.ascites, lambda s, r: with_ascites(s, config.ascites_depth / spacing, r)),
@@ -179,6 +186,31 @@ def resected(structures: torch.Tensor, share: tuple[float, float], random: Rando
     filling = put(torch.full_like(part, int(Tissue.INNER_SOFT)), lumps, Tissue.VISCERAL_FAT)
     result = structures.clone()
     result[box] = torch.where(gone, filling, part)
+    return result
+
+
+def grown(structures: torch.Tensor, reach: float, random: Random) -> torch.Tensor:
+    """The liver reaches up to `reach` voxels further, mostly down or to the left: a long right lobe, a large left one.
+
+    Fat, bowel and what they hold yield to it; organs, lungs, wall and skeleton do not.
+    """
+    liver = structures == LIVER_VALUE
+    most = math.ceil(reach)
+    box = box_around(liver, most)
+    if box is None:
+        return structures
+    part, liver = structures[box], liver[box]
+    way = random.numbers.normal(size=3) * 0.5 + np.array([-1.0, -0.3, 0.0] if random.chance(0.7) else [0.0, -0.3, 1.0])
+    way *= random.uniform(0.3, 1.0) * reach / np.linalg.norm(way)
+    padded = F.pad(liver, (most,) * 6)
+    swept = liver.clone()
+    steps = math.ceil(np.linalg.norm(way) / 2)
+    for step in range(1, steps + 1):
+        start = [most - round(float(w) * step / steps) for w in way]
+        swept |= padded[tuple(slice(s, s + n) for s, n in zip(start, part.shape, strict=True))]
+    lobe = random.field(part.shape, random.uniform(12, 30))[0] > random.uniform(-1.0, 0.3)
+    result = structures.clone()
+    result[box] = torch.where(swept & lobe & is_one_of(part, _GIVING_WAY), LIVER_VALUE, part).to(torch.uint8)
     return result
 
 

@@ -223,6 +223,8 @@ class Segmenter:
             "model fingerprint": self.package.fingerprint,
             "engine": self.engine.name,
             "test-time mirroring": tta,
+            "outlines drawn to the image": spec.inference.image_refinement,
+            "region found by": spec.inference.region or "nothing: the whole image",
             "livermriseg": __version__,
             "seconds": clock.seconds,
             "intended use": spec.intended_use,

@@ -161,6 +161,8 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
     claim_run_folder(config, config.run_folder, fabric, _FREE_KEYS)
     uses_labels = data.labelled_batch > 0
     pools = choose_pools(data.datalists, data.labelled, data.unlabelled, data.fold, uses_labels=uses_labels)
+    if not unlabelled:
+        pools = replace(pools, unlabelled=[])
     with fabric.rank_zero_first():
         streams, images = _streams(config, pools, unlabelled=unlabelled)
     validation = Validation(images, data.organs, InferenceSpec(data.patch))

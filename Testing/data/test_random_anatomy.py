@@ -10,6 +10,7 @@ from LiverMRISegLib.data.random_anatomy import (
     AnatomyConfig,
     breathed,
     change_anatomy,
+    grown,
     moved_border,
     nodular,
     resected,
@@ -54,6 +55,23 @@ def test_a_resected_liver_is_cut_off_on_one_side(seed):
     gone = (old & ~new).nonzero().float().mean(0)
     left = new.nonzero().float().mean(0)
     assert (gone - left).norm() > 4
+
+
+def test_a_grown_liver_takes_fat_and_bowel_alone():
+    before = torso()
+    old = before == LIVER_VALUE
+    added = torch.zeros_like(old)
+    for seed in range(12):
+        after = grown(before, 15.0, Random(seed))
+        new = after == LIVER_VALUE
+        assert old.sum() <= (old & new).sum() and new.sum() < 2.5 * old.sum()
+        assert others_are_the_same(before, after, LIVER_VALUE)
+        added |= new & ~old
+    giving_way = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.GAS)
+    assert set(before[added].tolist()) <= {int(t) for t in giving_way}
+    # Down or to the patient's left (z grows to superior, x to the left), not up and to the right.
+    way = added.nonzero().float().mean(0) - old.nonzero().float().mean(0)
+    assert way[0] < 0 < way[2]
 
 
 @pytest.mark.parametrize("value", [LIVER_VALUE, SPLEEN_VALUE, RIGHT_VALUE])

@@ -121,7 +121,9 @@ def test_a_package_asks_for_it(two_organ_package):
     found = {}
     for on in (False, True):
         spec = replace(two_organ_package.spec.inference, image_refinement=on)
-        found[on] = Segmenter(two_organ_package.run_by(spec), ByBrightness()).segment(volume).labelmap == 1
+        result = Segmenter(two_organ_package.run_by(spec), ByBrightness()).segment(volume)
+        assert result.provenance["outlines drawn to the image"] is on
+        found[on] = result.labelmap == 1
     assert dice(found[True], truth == 1) > dice(found[False], truth == 1) + 0.15
 
 

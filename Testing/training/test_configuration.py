@@ -96,6 +96,7 @@ SHIPPED = {
     "any_sequence": AnySequenceConfig,
     "any_sequence_2": AnySequenceConfig,
     "any_sequence_3": AnySequenceConfig,
+    "any_sequence_4": AnySequenceConfig,
     "any_sequence_large": AnySequenceConfig,
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,

@@ -238,6 +238,8 @@ def test_training_goes_on_from_another_runs_package(datalist, tmp_path):
     heads = {n for n, t in fresh.items() if not np.allclose(t.numpy(), package.weights[n])}
     assert heads == {n for n in fresh if n.startswith("seg_outputs.")}
     assert run_finetune(second).step == 12
+    provenance = ModelPackage.load(second.run_folder / "model").spec.provenance[0]
+    assert provenance["unlabelled scans"] == 0, "scans without labels stand in the list, and are not read"
 
 
 def test_methods_that_need_unlabelled_volumes_say_so(tmp_path):
