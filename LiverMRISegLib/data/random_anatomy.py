@@ -38,11 +38,12 @@ class AnatomyConfig:
     """Probabilities of the additions (0: never) and how far they go, in mm and shares.
 
     `ascites`: fluid around liver and spleen, of up to `ascites_depth`. `resection`: a part of the liver is gone,
-    `resected_share` of it. `growth`: the liver reaches up to `growth_reach` further in one direction. `borders`: each large organ's border is moved in or out by up to `border_shift`.
-    `nodular`: the liver's surface is uneven by up to `nodule_depth`. `bowel_gas`: gas and content change places.
-    `background`: shapes where a body without CT knows nothing. `outer_layers`: more fat, and arms, around the body.
-    `spine`: vertebral bodies, discs, canal. `chest`: heart, lungs and effusions above the dome. `breath`: groups of
-    slices are shifted in-plane by up to `breath_shift`, as in scans of several breath-holds.
+    `resected_share` of it. `growth`: the liver reaches up to `growth_reach` further in one direction. `borders`: each
+    large organ's border is moved in or out by up to `border_shift`. `nodular`: the liver's surface is uneven by up to
+    `nodule_depth`. `bowel_gas`: gas and content change places. `background`: shapes where a body without CT knows
+    nothing. `outer_layers`: more fat, and arms, around the body. `spine`: vertebral bodies, discs, canal. `chest`:
+    heart, lungs and effusions above the dome. `breath`: groups of slices are shifted in-plane by up to
+    `breath_shift`, as in scans of several breath-holds.
     """
 
     ascites: float = 0.0

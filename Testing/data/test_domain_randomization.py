@@ -107,7 +107,7 @@ PAINTED_ONLY = {"fat_failure", "coil", "motion", "ghosting", "truncation", "slic
 
 
 def made_with(room, name, probability, seed=7, *, with_texture=True):
-    far = {"breath_shift": 24.0} if name == "breath" else {}
+    far = {"breath": {"breath_shift": 24.0}, "growth": {"growth_reach": 120.0}}.get(name, {})
     additions = {room: ROOMS[room](**{name: probability}, **far)}
     config = dataclasses.replace(CONFIG, crop_probability=0.0, in_plane_crop_probability=0.0, **additions)
     organs = ("liver", "right kidney", "left kidney", "spleen")
