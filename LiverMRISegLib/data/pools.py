@@ -54,13 +54,14 @@ def choose_pools(
     fold: FoldConfig | None = None,
     *,
     uses_labels: bool = True,
+    uses_unlabelled: bool = True,
 ) -> Pools:
     """Read the datalists and choose.
 
     Labelled are the chosen scans of split "train" that have labels; unlabelled all other chosen scans of that split,
     labels or not (they are not read). Validation are the labelled scans of split "validation" that fit `labelled`'s
     or `unlabelled`'s sequences, or, of a `fold`, its labelled scans. Split "test" takes no part in training, ever.
-    Unless the training `uses_labels`, none is labelled.
+    Unless the training `uses_labels`, none is labelled; unless it `uses_unlabelled`, none is unlabelled.
 
     Raises:
         InputError: a datalist cannot be read.
@@ -69,7 +70,8 @@ def choose_pools(
     lists = [read_datalist(path) for path in datalists]
     with_labels = _chosen(lists, labelled, "train", needs_labels=True) if uses_labels else []
     taken = {scan.image for _, scan in with_labels}
-    others = [(d, s) for d, s in _chosen(lists, unlabelled, "train") if s.image not in taken]
+    rest = _chosen(lists, unlabelled, "train") if uses_unlabelled else []
+    others = [(d, s) for d, s in rest if s.image not in taken]
     sequences = labelled.sequences + unlabelled.sequences if labelled.sequences and unlabelled.sequences else ()
     validation = _chosen(lists, PoolConfig(sequences), "validation", needs_labels=True)
     if uses_labels and not with_labels:

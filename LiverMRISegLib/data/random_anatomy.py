@@ -26,7 +26,6 @@ _GALLBLADDER_VALUE = ORGAN_VALUES.value_of(GALLBLADDER)
 _BORDERED = (LIVER_VALUE, SPLEEN_VALUE, ORGAN_VALUES.value_of(RIGHT_KIDNEY), ORGAN_VALUES.value_of(LEFT_KIDNEY))
 # What an organ may grow into, and what fluid may take the place of.
 _YIELDING = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.GAS, Tissue.FLUID, Tissue.LUNG)
-_GIVING_WAY = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.GAS)
 _CAVITY = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT)
 _BAND = 7
 # Below this share of a smoothed mask the organ is out of reach.
@@ -211,7 +210,8 @@ def grown(structures: torch.Tensor, reach: float, random: Random) -> torch.Tenso
         swept |= padded[tuple(slice(s, s + n) for s, n in zip(start, part.shape, strict=True))]
     lobe = random.field(part.shape, random.uniform(12, 30))[0] > random.uniform(-1.0, 0.3)
     result = structures.clone()
-    result[box] = torch.where(swept & lobe & is_one_of(part, _GIVING_WAY), LIVER_VALUE, part).to(torch.uint8)
+    gives_way = is_one_of(part, (*_CAVITY, Tissue.GAS))
+    result[box] = torch.where(swept & lobe & gives_way, torch.tensor(LIVER_VALUE, dtype=torch.uint8), part)
     return result
 
 

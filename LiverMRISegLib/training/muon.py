@@ -1,4 +1,4 @@
-"""Muon for convolutions (Jordan et al. 2024, "Muon: an optimizer for hidden layers"), AdamW for all else.
+"""Muon (Jordan et al. 2024, "Muon: an optimizer for hidden layers") for convolutions, AdamW for all else.
 
 Muon replaces the gradient's running mean of a layer, as a matrix [out, in x kernel], by the nearest matrix with equal
 singular values: directions that gradients seldom take are learnt as fast as the common ones. Torch has it for weights
@@ -24,7 +24,7 @@ _EPSILON = 1e-8
 
 
 class Muon(torch.optim.Optimizer):
-    """Convolutions of more than one input channel by Muon; norms, biases, heads by AdamW.
+    """3x3x3 convolutions between features by Muon; the first layer's, 1x1x1 ones, norms and biases by AdamW.
 
     Args:
         parameters: of a network.
@@ -48,19 +48,21 @@ class Muon(torch.optim.Optimizer):
 
     @staticmethod
     def _by_muon(gradient: torch.Tensor, state: dict[str, Any]) -> torch.Tensor:
-        mean = state.setdefault("mean", torch.zeros_like(gradient))
-        mean.lerp_(gradient, 1 - _MOMENTUM)
+        if not state:
+            state["mean"] = torch.zeros_like(gradient)
+        mean = state["mean"].lerp_(gradient, 1 - _MOMENTUM)
         ahead = gradient.lerp(mean, _MOMENTUM).flatten(1)
         update = orthogonalised(ahead) * (_MEAN_UPDATE * math.sqrt(max(ahead.shape)))
         return update.view_as(gradient)
 
     @staticmethod
     def _by_adam(gradient: torch.Tensor, state: dict[str, Any]) -> torch.Tensor:
-        mean = state.setdefault("mean", torch.zeros_like(gradient))
-        square = state.setdefault("square", torch.zeros_like(gradient))
-        state["step"] = step = int(state.get("step", 0)) + 1
-        mean.lerp_(gradient, 1 - _BETAS[0])
-        square.lerp_(gradient.square(), 1 - _BETAS[1])
+        if not state:
+            state.update(step=0, mean=torch.zeros_like(gradient), square=torch.zeros_like(gradient))
+        state["step"] += 1
+        step = state["step"]
+        mean = state["mean"].lerp_(gradient, 1 - _BETAS[0])
+        square = state["square"].lerp_(gradient.square(), 1 - _BETAS[1])
         scale = (square / (1 - _BETAS[1] ** step)).sqrt_().add_(_EPSILON)
         return mean / (1 - _BETAS[0] ** step) / scale
 

@@ -159,10 +159,14 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
     fabric = loop.make_fabric(config.loop)
     data = config.data
     claim_run_folder(config, config.run_folder, fabric, _FREE_KEYS)
-    uses_labels = data.labelled_batch > 0
-    pools = choose_pools(data.datalists, data.labelled, data.unlabelled, data.fold, uses_labels=uses_labels)
-    if not unlabelled:
-        pools = replace(pools, unlabelled=[])
+    pools = choose_pools(
+        data.datalists,
+        data.labelled,
+        data.unlabelled,
+        data.fold,
+        uses_labels=data.labelled_batch > 0,
+        uses_unlabelled=unlabelled,
+    )
     with fabric.rank_zero_first():
         streams, images = _streams(config, pools, unlabelled=unlabelled)
     validation = Validation(images, data.organs, InferenceSpec(data.patch))

@@ -13,6 +13,7 @@ from LiverMRISegLib.anatomy import STUNET_105, LabelSet, organ_named
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.import_stunet import read_checkpoint
+from LiverMRISegLib.networks.stunet import STUNet
 from LiverMRISegLib.training.widening import widened
 
 logger = logging.getLogger(__name__)
@@ -24,8 +25,8 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
     """Give `network` the weights of `start`, all but its heads, which keep their random values (methods.md 1.5).
 
     Args:
-        network: of the same kind; strides may differ, weights do not depend on them. Where its widths are whole
-            multiples of the start's it begins by computing the same (`widening`).
+        network: of the same kind and size; strides may differ, weights do not depend on them. A STU-Net may have whole
+            multiples of the start's widths, and begins by computing the same (`widening`).
         start: a model's name or path, or a `.model` / `.pth` file of STU-Net's authors.
         organs: if given, the heads are taken too, of background and these organs in this order; an organ that the
             start does not have keeps the random values of its row, and the log names it.
@@ -37,7 +38,7 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
     weights, labels = _weights_of(start)
     own = network.state_dict()
     rows = _rows(labels, organs, start) if organs else {}
-    taken, random, wider = {}, np.random.default_rng(0), 0
+    taken, random, is_wider = {}, np.random.default_rng(0), False
     for name, tensor in own.items():
         source = weights.get(name)
         if name.startswith(_HEADS) and (not rows or source is None):
@@ -46,10 +47,12 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
         if source is None or fitting is None:
             shape = "missing" if source is None else f"of shape {list(source.shape)}"
             raise ModelError(f"{start}: tensor '{name}' is {shape}, {list(tensor.shape)} is needed; same network size?")
-        wider += source.shape[1:2] != fitting.shape[1:2]
+        is_wider |= source.shape[1:2] != fitting.shape[1:2]
         taken[name] = torch.from_numpy(fitting)
-    if wider:
-        logger.info("%s is narrower: channels of %d tensors are repeated", start, wider)
+    if is_wider and not isinstance(network, STUNet):
+        raise ModelError(f"{start}: its network is narrower, and only a STU-Net can begin from such a one")
+    if is_wider:
+        logger.info("%s is narrower: its channels are repeated", start)
     network.load_state_dict({**own, **taken})
 
 

@@ -17,7 +17,7 @@ def widened(weight: np.ndarray, shape: Sequence[int], random: np.random.Generato
     weight, each by a random part: equal parts would have equal gradients, and copies would stay copies.
 
     Args:
-        weight: of a convolution [out, in, Z, Y, X], or a bias or scale [out].
+        weight: of a convolution [out, in, Z, Y, X] (not a transposed one), or a bias or scale [out].
         shape: as wanted; whole multiples of the channels.
         random: draws the parts.
 
@@ -25,6 +25,8 @@ def widened(weight: np.ndarray, shape: Sequence[int], random: np.random.Generato
         float32 of `shape`, or None where no repetition leads to it.
     """
     old, new = weight.shape, tuple(shape)
+    if old == new:
+        return weight.astype(np.float32)
     if len(old) != len(new) or old[2:] != new[2:] or any(n % o for o, n in zip(old[:2], new[:2], strict=True)):
         return None
     wide = np.repeat(weight.astype(np.float32), new[0] // old[0], axis=0)

@@ -1,12 +1,15 @@
 """First weights: from packages and the authors' checkpoints, all but the heads."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from conftest import TINY_KWARGS, random_weights, tiny_spec
 from LiverMRISegLib.errors import ModelError, UsageError
-from LiverMRISegLib.models.package import save_package
+from LiverMRISegLib.models.package import member_prefix, save_package
+from LiverMRISegLib.models.specification import NetworkSpec
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training.starts import load_start
 
@@ -58,7 +61,7 @@ def test_a_wider_network_begins_by_computing_the_same(tiny_package, caplog):
     load_start(narrow, str(tiny_package), organs)
     with caplog.at_level("INFO", logger="LiverMRISegLib.training.starts"):
         load_start(wide, str(tiny_package), organs)
-    assert "is narrower: channels of" in caplog.text
+    assert "is narrower: its channels are repeated" in caplog.text
     image = torch.randn(1, 1, 32, 64, 64, generator=torch.Generator().manual_seed(3))
     narrow.eval()
     wide.eval()
@@ -67,6 +70,20 @@ def test_a_wider_network_begins_by_computing_the_same(tiny_package, caplog):
         assert torch.allclose(wide(image), expected, atol=1e-3 * float(expected.abs().max()))
     weight = wide.state_dict()["conv_blocks_context.1.0.conv1.weight"]
     assert not torch.allclose(weight[:, 0], weight[:, 1]), "copies with equal weights would learn the same"
+
+
+def test_only_a_stu_net_begins_from_a_narrower_network(tmp_path):
+    """The input channels of transposed convolutions stand first: repeated like others they would compute anything."""
+    kwargs = {"in_channels": 1, "out_channels": 4, "strides": [[1, 1, 1], [1, 2, 2]], "blocks": [1, 1]}
+    narrow = NetworkSpec("plain-unet", {**kwargs, "features": [4, 8]})
+    spec = replace(tiny_spec(), network=narrow)
+    save_package(spec, random_weights(spec), tmp_path / "plain")
+    load_start(build_network("plain-unet", deep_supervision=True, **narrow.kwargs), str(tmp_path / "plain"))
+    wide = build_network("plain-unet", deep_supervision=True, **{**kwargs, "features": [8, 16]})
+    before = {name: tensor.clone() for name, tensor in wide.state_dict().items()}
+    with pytest.raises(ModelError, match="only a STU-Net"):
+        load_start(wide, str(tmp_path / "plain"))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in wide.state_dict().items())
 
 
 def test_the_authors_checkpoint_is_a_start(tmp_path):
@@ -83,10 +100,6 @@ def test_the_authors_checkpoint_is_a_start(tmp_path):
 
 
 def test_packages_of_several_networks_are_no_start(tmp_path):
-    from dataclasses import replace
-
-    from LiverMRISegLib.models.package import member_prefix
-
     spec = tiny_spec()
     pair = replace(spec, network=replace(spec.network, members=2))
     weights = {member_prefix(m) + n: a for m in (0, 1) for n, a in random_weights(spec).items()}
