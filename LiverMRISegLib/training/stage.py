@@ -28,7 +28,7 @@ from LiverMRISegLib.training.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules, write_package
 from LiverMRISegLib.training.running import claim_run_folder, train_on
-from LiverMRISegLib.training.starts import licence_of, load_start
+from LiverMRISegLib.training.starts import SAME_AS_START, licence_of, load_start, network_of
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
@@ -97,8 +97,9 @@ class StageConfig:
     """What all stages on datalists have in common.
 
     `network`: "stunet-xxs" to "stunet-h", "stunet" with six `widths`, or nnU-Net's "plain-unet" and
-    "residual-encoder-unet" with `widths`, `blocks` and `strides` of every stage, the first stride 1. `start`: a model
-    package or STU-Net checkpoint to begin from, empty for random weights; its heads are replaced unless `keep_heads`.
+    "residual-encoder-unet" with `widths`, `blocks` and `strides` of every stage, the first stride 1; or "start", the
+    same as that of the start, whatever stands in these three. `start`: a model package or STU-Net checkpoint to begin
+    from, empty for random weights; its heads are replaced unless `keep_heads`.
     `branch`: which network is validated and exported. `name` and `version`: of the package `run_folder`/model, and
     `resample` and `image_refinement` its way back to a volume's grid (`InferenceSpec`).
     """
@@ -119,22 +120,24 @@ class StageConfig:
     resample: str = "logits"
     image_refinement: bool = False
 
-    @property
-    def network_kwargs(self) -> dict[str, Any]:
-        """Arguments of the network but deep supervision, as the model package holds them."""
-        plain = {
-            "in_channels": 1,
-            "out_channels": len(self.data.organs) + 1,
-            "strides": [list(s) for s in self.strides],
-        }
+    def network_spec(self, members: int = 1) -> NetworkSpec:
+        """The network as the model package holds it: all arguments but deep supervision."""
+        ends = {"in_channels": 1, "out_channels": len(self.data.organs) + 1}
+        if self.network == SAME_AS_START:
+            spec = network_of(self.start)
+            return replace(spec, kwargs={**spec.kwargs, **ends}, members=members)
+        kwargs: dict[str, Any] = {**ends, "strides": [list(s) for s in self.strides]}
         if self.network in NNUNETS:
-            return plain | {"features": list(self.widths), "blocks": list(self.blocks)}
-        return plain | ({"widths": list(self.widths)} if self.widths else {})
+            kwargs |= {"features": list(self.widths), "blocks": list(self.blocks)}
+        elif self.widths:
+            kwargs["widths"] = list(self.widths)
+        return NetworkSpec(self.network, kwargs, members)
 
     def new_network(self, seed: int, *, deep_supervision: bool) -> torch.nn.Module:
         """The network with random weights of `seed`, and then those of `start`."""
         torch.manual_seed(seed)
-        network = build_network(self.network, deep_supervision=deep_supervision, **self.network_kwargs)
+        spec = self.network_spec()
+        network = build_network(spec.name, deep_supervision=deep_supervision, **spec.kwargs)
         if self.start:
             load_start(network, self.start, self.data.organs if self.keep_heads else ())
         return network
@@ -244,7 +247,7 @@ def _specification(config: StageConfig, pools: Pools, state: dict[str, Any], mem
         modality="MR",
         sequences=tuple(sorted({scan.sequence for _, scan in used})),
         labels=LabelSet.of(config.name, [organ_named(organ) for organ in config.data.organs]),
-        network=NetworkSpec(config.network, config.network_kwargs, members),
+        network=config.network_spec(members),
         preparation=config.data.preparation,
         inference=InferenceSpec(
             config.data.patch,

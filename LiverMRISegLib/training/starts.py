@@ -13,10 +13,12 @@ from LiverMRISegLib.anatomy import STUNET_105, LabelSet, organ_named
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.import_stunet import read_checkpoint
+from LiverMRISegLib.models.specification import NetworkSpec
 from LiverMRISegLib.networks.stunet import STUNet
 from LiverMRISegLib.training.widening import widened
 
 logger = logging.getLogger(__name__)
+SAME_AS_START = "start"
 _CHECKPOINT_ENDINGS = (".model", ".pth")
 _HEADS = ("seg_outputs.", "decoder.seg_layers.")
 
@@ -54,6 +56,18 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
     if is_wider:
         logger.info("%s is narrower: its channels are repeated", start)
     network.load_state_dict({**own, **taken})
+
+
+def network_of(start: str) -> NetworkSpec:
+    """The network of the package `start`, by name or path.
+
+    Raises:
+        ModelError: the package cannot be used.
+        UsageError: `start` is empty or a checkpoint, which does not say what its network is.
+    """
+    if not start or Path(start).suffix in _CHECKPOINT_ENDINGS:
+        raise UsageError(f"network '{SAME_AS_START}' needs a model package to start from, not '{start}'")
+    return load_model(start).spec.network
 
 
 def licence_of(start: str) -> str:

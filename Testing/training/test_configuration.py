@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from conftest import ROOT
@@ -15,6 +16,7 @@ from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
 from LiverMRISegLib.adaptation.translate import TranslateConfig
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import config_from_arguments, read_config, write_config
@@ -97,6 +99,7 @@ SHIPPED = {
     "any_sequence_2": AnySequenceConfig,
     "any_sequence_3": AnySequenceConfig,
     "any_sequence_4": AnySequenceConfig,
+    "any_sequence_5": AnySequenceConfig,
     "any_sequence_large": AnySequenceConfig,
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,
@@ -135,10 +138,17 @@ def test_patches_of_shipped_configs_fit_their_networks(name):
     """Every stride divides the patch, and the coarsest level is 3 voxels deep at least."""
     config = read_config(SHIPPED[name], CONFIGS / f"{name}.yaml")
     for axis, size in enumerate(config.data.patch):
-        total = math.prod(stride[axis] for stride in config.strides)
+        total = math.prod(stride[axis] for stride in config.network_spec().kwargs["strides"])
         assert size % total == 0
         assert size // total >= 3
-    assert parameter_shapes(config.network, config.network_kwargs)
+    assert parameter_shapes(config.network_spec().name, config.network_spec().kwargs)
+
+
+def test_the_shipped_model_is_a_start_of_its_recipe():
+    config = read_config(FinetuneConfig, CONFIGS / "self_training.yaml")
+    network = config.new_network(0, deep_supervision=True)
+    weights = load_model(DEFAULT_MODEL).weights
+    assert all(np.allclose(t.numpy(), weights[n]) for n, t in network.state_dict().items())
 
 
 def test_the_two_sides_of_paper_004_share_a_grid():

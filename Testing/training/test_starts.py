@@ -8,9 +8,10 @@ import torch
 
 from conftest import TINY_KWARGS, random_weights, tiny_spec
 from LiverMRISegLib.errors import ModelError, UsageError
-from LiverMRISegLib.models.package import member_prefix, save_package
+from LiverMRISegLib.models.package import ModelPackage, member_prefix, save_package
 from LiverMRISegLib.models.specification import NetworkSpec
 from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.training.stage import DataConfig, StageConfig
 from LiverMRISegLib.training.starts import load_start
 
 
@@ -84,6 +85,17 @@ def test_only_a_stu_net_begins_from_a_narrower_network(tmp_path):
     with pytest.raises(ModelError, match="only a STU-Net"):
         load_start(wide, str(tmp_path / "plain"))
     assert all(torch.equal(tensor, before[name]) for name, tensor in wide.state_dict().items())
+
+
+def test_a_network_may_be_that_of_its_start(tiny_package):
+    config = StageConfig(network="start", start=str(tiny_package), data=DataConfig(organs=("liver", "spleen")))
+    own, other = ModelPackage.load(tiny_package).spec.network, config.network_spec(members=2)
+    assert other.name == own.name
+    assert other.kwargs == {**own.kwargs, "out_channels": 3}
+    assert other.members == 2
+    for start in ("", "somewhere.pth"):
+        with pytest.raises(UsageError, match="needs a model package to start from"):
+            StageConfig(network="start", start=start).network_spec()
 
 
 def test_the_authors_checkpoint_is_a_start(tmp_path):
