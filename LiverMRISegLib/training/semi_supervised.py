@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from LiverMRISegLib.data.datalist import read_datalist
 from LiverMRISegLib.errors import UsageError
@@ -28,7 +28,8 @@ class CrossPseudoStageConfig(StageConfig):
     """Config of `scripts/train/cross_pseudo_supervision.py`.
 
     The paper: batches of 4 (2 labelled, 2 unlabelled here), at most 36 epochs, Adam; its learning rate is not given,
-    1e-4 is ours. Branches: "first", "second", and "mean", the package of both.
+    1e-4 is ours. Branches: "first", "second", and "mean", the package of both. With `keep_heads` the first network
+    keeps the start's heads and the second has new ones: two that begin alike would stay alike.
     """
 
     cps: CrossPseudoConfig = field(default_factory=CrossPseudoConfig)
@@ -69,10 +70,11 @@ class IntermediateDomainsStageConfig(StageConfig):
 
 def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
-    seeds = config.loop.seed, config.loop.seed + _SECOND_SEED
+    seed, other = config.loop.seed, replace(config, keep_heads=False)
 
     def make(setup: Setup) -> CrossPseudoSupervision:
-        first, second = (config.new_network(seed, deep_supervision=True) for seed in seeds)
+        first = config.new_network(seed, deep_supervision=True)
+        second = other.new_network(seed + _SECOND_SEED, deep_supervision=True)
         return CrossPseudoSupervision(first, second, config.cps, setup)
 
     return run_stage(config, make, unlabelled=True)

@@ -9,7 +9,7 @@ import SimpleITK as sitk
 from LiverMRISegLib.data.body_sources import BodySource
 from LiverMRISegLib.data.domain_randomization import RandomizationConfig
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.package import ModelPackage, member_prefix
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.semi_supervised import (
     CrossPseudoStageConfig,
@@ -71,3 +71,16 @@ def test_the_licence_of_the_start_goes_on(tmp_path):
     run_cross_pseudo_supervision(second)
     spec = ModelPackage.load(tmp_path / "second/model").spec
     assert spec.weights_license.split("; ").count("of the bodies") == 1
+
+
+def test_kept_heads_are_those_of_the_first_network_alone(tmp_path):
+    config = config_of(CrossPseudoStageConfig, tmp_path)
+    run_cross_pseudo_supervision(replace(config, branch="first"))
+    barely = replace(config.loop, steps=1, learning_rate=1e-9)
+    second = replace(config, run_folder=tmp_path / "second", start=str(tmp_path / "run/model"), keep_heads=True)
+    run_cross_pseudo_supervision(replace(second, loop=barely, branch="mean"))
+    start = ModelPackage.load(tmp_path / "run/model").weights
+    both = ModelPackage.load(tmp_path / "second/model").weights
+    head, body = "seg_outputs.4.weight", "conv_blocks_context.0.0.conv1.weight"
+    same = [[np.allclose(both[member_prefix(m) + name], start[name]) for m in (0, 1)] for name in (head, body)]
+    assert same == [[True, False], [True, True]]

@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="package to write: a new folder, or a .zip")
     parser.add_argument("--organs", help="offer only these organs, e.g. liver,spleen (all that were trained)")
     parser.add_argument("--background-offset", type=float, default=0.0, help="see LiverMRISegLib.training.export")
+    parser.add_argument("--name", default="liver-any-sequence", help="of the model")
     parser.add_argument("--version", default="1.0")
     parser.add_argument("--metrics", type=Path, help="figures of evaluate_any_sequence.py to put into the package")
     arguments = parser.parse_args()
@@ -38,6 +39,7 @@ def main() -> int:
             config,
             checkpoints[-1],
             arguments.output,
+            name=arguments.name,
             version=arguments.version,
             organs=organs,
             background_offset=arguments.background_offset,
