@@ -72,9 +72,16 @@ def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
     a, b, c = _POLYNOMIAL
     flat = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
     flat = flat / (flat.norm() + 1e-7)
+    # Each step multiplies by a polynomial of the Gram matrix, and such polynomials commute: so the long matrix is read
+    # twice, whatever the number of steps.
+    gram = flat @ flat.T
+    one = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    product = one
     for _ in range(_ITERATIONS):
-        gram = flat @ flat.T
-        flat = a * flat + (b * gram + c * gram @ gram) @ flat
+        factor = a * one + b * gram + c * gram @ gram
+        product = factor @ product
+        gram = factor @ gram @ factor
+    flat = product @ flat
     return flat.T if matrix.shape[0] > matrix.shape[1] else flat
 
 
