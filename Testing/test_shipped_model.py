@@ -1,4 +1,4 @@
-"""The model that is shipped: whole, small, and sensible on the phantom and, where they are at hand, on real volumes."""
+"""The models that are shipped: whole, small, and sensible on the phantom and, where at hand, on real volumes."""
 
 import json
 
@@ -12,6 +12,7 @@ from LiverMRISegLib.data.phantom import LABELS, make_study
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models, load_model
 
+MOST_MB = {DEFAULT_MODEL: 12, "liver-any-sequence-l": 30}
 REAL = DATA / "mr_t2_liver_kidneys_spleen"
 
 
@@ -19,26 +20,28 @@ def dice(first, second):
     return 2 * np.logical_and(first, second).sum() / max(1, first.sum() + second.sum())
 
 
-@pytest.fixture(scope="module")
-def segmenter():
-    return Segmenter.load(device="cpu")
+@pytest.fixture(scope="module", params=MOST_MB)
+def segmenter(request):
+    return Segmenter.load(request.param, device="cpu")
 
 
-def test_it_is_whole_small_and_says_what_it_is():
-    package = load_model(DEFAULT_MODEL)
+@pytest.mark.parametrize("name", MOST_MB)
+def test_it_is_whole_small_and_says_what_it_is(name):
+    package = load_model(name)
     package.verify()
-    assert package.size_mb <= 12
+    assert package.spec.name == name
+    assert package.size_mb <= MOST_MB[name]
     assert {"liver", "spleen", "right kidney", "left kidney"} <= {o.name for o in package.spec.labels.organs}
     assert "research use" in package.spec.intended_use.lower()
     assert package.spec.metrics
     assert all("cases" in metric and "data set" in metric for metric in package.spec.metrics)
-    assert (ROOT / f"Resources/models/{DEFAULT_MODEL}.md").is_file()
+    assert (ROOT / f"Resources/models/{name}.md").is_file()
 
 
 def test_everything_in_the_catalog_is_there():
     document = json.loads((ROOT / "Resources/models/catalog.json").read_text())
     names = [entry["name"] for entry in document["models"]]
-    assert DEFAULT_MODEL in names
+    assert sorted(names) == sorted(MOST_MB)
     shipped = {entry.name: entry.path for entry in list_models() if entry.is_shipped}
     assert all(shipped[name].is_dir() for name in names)
 

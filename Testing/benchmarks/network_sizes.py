@@ -21,9 +21,9 @@ def main() -> None:
     for name in ("stunet-xxs", "stunet-xs", "stunet-s", "stunet-b"):
         with tempfile.TemporaryDirectory() as folder:
             package = ModelPackage.load(random_package(Path(folder) / "p", name, 14, PATCH))
-        count = sum(array.size for array in package.weights.values())
-        engine = load_engine(package, "cpu")
-        seconds[name] = best_seconds(lambda engine=engine: engine.predict(image))
+            count = sum(array.size for array in package.weights.values())
+            engine = load_engine(package, "cpu")
+            seconds[name] = best_seconds(lambda engine=engine: engine.predict(image))
         print(f"{name:12s} {count / 1e6:6.2f} M parameters   {seconds[name]:6.3f} s a patch   ({engine.name})")
     print(
         f"RATIO network_sizes: stunet-xxs takes {seconds['stunet-s'] / seconds['stunet-xxs']:.1f} times less time "

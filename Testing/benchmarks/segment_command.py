@@ -14,6 +14,7 @@ import numpy as np
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.phantom import make_study
 from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models
 from LiverMRISegLib.volume import Geometry, Volume, resample
 
 REPEATS = 5
@@ -29,9 +30,20 @@ def sample() -> Volume:
     return resample(scan, Geometry(size, spacing, tuple(float(v) for v in origin)))
 
 
-def once(source: Path, output: Path) -> dict[str, float]:
+def once(model: str, source: Path, output: Path) -> dict[str, float]:
     """Seconds of the parts of one run in a fresh process; "start-up and exit" is what no part accounts for."""
-    command = [sys.executable, "-m", "LiverMRISegLib", "segment", str(source), "-o", str(output), "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "LiverMRISegLib",
+        "segment",
+        str(source),
+        "-o",
+        str(output),
+        "--model",
+        model,
+        "--json",
+    ]
     start = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     total = time.perf_counter() - start
@@ -41,11 +53,16 @@ def once(source: Path, output: Path) -> dict[str, float]:
 
 def main() -> None:
     """Measure and print; the last line holds the ratio."""
+    names = [DEFAULT_MODEL, *(e.name for e in list_models() if e.is_shipped and e.name != DEFAULT_MODEL)]
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "volume.nii.gz"
         write_volume(sample(), source)
-        runs = [once(source, Path(folder) / "out.nii.gz") for _ in range(REPEATS)]
-    run = sorted(runs, key=lambda r: r["total"])[REPEATS // 2]
+        rounds = [{name: once(name, source, Path(folder) / "out.nii.gz") for name in names} for _ in range(REPEATS)]
+    middle = {name: sorted((r[name] for r in rounds), key=lambda r: r["total"])[REPEATS // 2] for name in names}
+    run = middle[DEFAULT_MODEL]
+    for name in names[1:]:
+        total = middle[name]["total"]
+        print(f"RATIO segment_command: {name} {total:.2f} s, {total / run['total']:.2f} times as long as the default")
     for part in ("start-up and exit", "read", "load", "prepare", "network", "restore", "postprocess", "write"):
         print(f"{part:18s} {run[part]:6.3f} s")
     other = run["total"] - run["network"]
