@@ -410,6 +410,7 @@ def test_check_installation_and_models(host, panel, monkeypatch, tmp_path):
     from LiverMRISegLib.models.package import save_package
 
     panel.ui.maintenanceCollapsibleButton.collapsed = False
+    shipped = panel.ui.modelTable.rowCount
     host.click(panel.ui.checkButton)
     assert "Python" in panel.ui.checkText.toPlainText()
     spec = tiny_spec("tiny")
@@ -417,12 +418,12 @@ def test_check_installation_and_models(host, panel, monkeypatch, tmp_path):
     monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", staticmethod(lambda *a: str(package)))
     host.click(panel.ui.importModelButton)
     assert panel.ui.checkText.toPlainText() == "Imported tiny."
-    assert panel.ui.modelTable.rowCount == 2
-    panel.ui.modelTable.selectRow(1)
+    assert panel.ui.modelTable.rowCount == shipped + 1
+    panel.ui.modelTable.selectRow(shipped)
     host.click(panel.ui.verifyModelButton)
     assert panel.ui.checkText.toPlainText() == "tiny is whole."
     host.click(panel.ui.removeModelButton)
-    assert panel.ui.modelTable.rowCount == 1
+    assert panel.ui.modelTable.rowCount == shipped
     (tmp_path / "broken.zip").write_bytes(b"no zip")
     monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", staticmethod(lambda *a: str(tmp_path / "broken.zip")))
     host.click(panel.ui.importModelButton)
