@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
-from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.stage import StageConfig, run_stage
 from LiverMRISegLib.training.supervised import Supervised
 
@@ -23,8 +22,9 @@ class FinetuneConfig(StageConfig):
 
 def run(config: FinetuneConfig) -> RunResult:
     """Train; errors as `run_stage`."""
-
-    def make(setup: Setup) -> Supervised:
-        return Supervised(config.new_network(config.loop.seed, deep_supervision=True), setup)
-
-    return run_stage(config, make, unlabelled=False)
+    seed = config.loop.seed
+    return run_stage(
+        config,
+        lambda setup: Supervised(config.new_network(seed, deep_supervision=True), setup),
+        unlabelled=False,
+    )

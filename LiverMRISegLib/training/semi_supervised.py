@@ -72,43 +72,44 @@ def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
     seed, other = config.loop.seed, replace(config, keep_heads=False)
 
-    def make(setup: Setup) -> CrossPseudoSupervision:
+    def _make(setup: Setup) -> CrossPseudoSupervision:
         first = config.new_network(seed, deep_supervision=True)
         second = other.new_network(seed + _SECOND_SEED, deep_supervision=True)
         return CrossPseudoSupervision(first, second, config.cps, setup)
 
-    return run_stage(config, make, unlabelled=True)
+    return run_stage(config, _make, unlabelled=True)
 
 
 def run_mean_teacher(config: MeanTeacherStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
-
-    def make(setup: Setup) -> MeanTeacher:
-        return MeanTeacher(config.new_network(config.loop.seed, deep_supervision=True), config.teacher, setup)
-
-    return run_stage(config, make, unlabelled=True)
+    seed, teacher = config.loop.seed, config.teacher
+    return run_stage(
+        config,
+        lambda setup: MeanTeacher(config.new_network(seed, deep_supervision=True), teacher, setup),
+        unlabelled=True,
+    )
 
 
 def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
     _refuse_unknown(config)
-
-    def make(setup: Setup) -> BidirectionalCopyPaste:
-        network = config.new_network(config.loop.seed, deep_supervision=False)
-        return BidirectionalCopyPaste(network, config.copy_paste, setup)
-
-    return run_stage(config, make, unlabelled=True)
+    seed, pasting = config.loop.seed, config.copy_paste
+    return run_stage(
+        config,
+        lambda setup: BidirectionalCopyPaste(config.new_network(seed, deep_supervision=False), pasting, setup),
+        unlabelled=True,
+    )
 
 
 def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
     _refuse_unknown(config)
-
-    def make(setup: Setup) -> IntermediateDomains:
-        network = config.new_network(config.loop.seed, deep_supervision=False)
-        return IntermediateDomains(network, config.domains, setup)
-
-    return run_stage(config, make, unlabelled=True)
+    seed, domains = config.loop.seed, config.domains
+    return run_stage(
+        config,
+        lambda setup: IntermediateDomains(config.new_network(seed, deep_supervision=False), domains, setup),
+        unlabelled=True,
+    )
 
 
 def _refuse_unknown(config: StageConfig) -> None:

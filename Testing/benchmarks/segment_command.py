@@ -32,18 +32,8 @@ def sample() -> Volume:
 
 def once(model: str, source: Path, output: Path) -> dict[str, float]:
     """Seconds of the parts of one run in a fresh process; "start-up and exit" is what no part accounts for."""
-    command = [
-        sys.executable,
-        "-m",
-        "LiverMRISegLib",
-        "segment",
-        str(source),
-        "-o",
-        str(output),
-        "--model",
-        model,
-        "--json",
-    ]
+    segment = ["segment", str(source), "-o", str(output), "--model", model, "--json"]
+    command = [sys.executable, "-m", "LiverMRISegLib", *segment]
     start = time.perf_counter()
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     total = time.perf_counter() - start
