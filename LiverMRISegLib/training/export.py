@@ -14,6 +14,7 @@ from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import to_plain
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules
+from LiverMRISegLib.training.starts import title_of
 
 _HEAD_BIAS = "seg_outputs.4.bias"
 
@@ -44,7 +45,7 @@ def export(
         metrics: measured results, each with its data set and number of cases.
 
     Raises:
-        ModelError: the checkpoint cannot be read or is not one of this config.
+        ModelError: the checkpoint cannot be read or is not one of this config, or the config's start is gone.
         OutputError: the package cannot be written.
     """
     state = checkpoints.load(checkpoint)
@@ -78,6 +79,7 @@ def export(
 
 
 def _shared_config(config: AnySequenceConfig) -> dict[str, Any]:
-    """The config without the folders of the machine it ran on."""
+    """The config without the folders of the machine it ran on, the start by its name and version."""
     plain: dict[str, Any] = to_plain(config)
-    return {key: value for key, value in plain.items() if key not in ("data", "run_folder")}
+    shared = {key: value for key, value in plain.items() if key not in ("data", "run_folder")}
+    return {**shared, "start": title_of(config.start)}

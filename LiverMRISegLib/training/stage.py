@@ -28,7 +28,7 @@ from LiverMRISegLib.training.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules, write_package
 from LiverMRISegLib.training.running import claim_run_folder, train_on
-from LiverMRISegLib.training.starts import SAME_AS_START, licence_of, load_start, network_of
+from LiverMRISegLib.training.starts import SAME_AS_START, licence_of, load_start, network_of, title_of
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
@@ -239,7 +239,7 @@ def _specification(config: StageConfig, pools: Pools, state: dict[str, Any], mem
     counts = {"labelled scans": len(pools.labelled), "unlabelled scans": len(pools.unlabelled)}
     plain = to_plain(config)
     shared = {key: value for key, value in plain.items() if key not in ("run_folder", "data", "start")}
-    shared["start"] = Path(config.start).name if config.start else "random weights"
+    shared["start"] = title_of(config.start)
     return ModelSpec(
         name=config.name,
         version=config.version,

@@ -70,6 +70,16 @@ def network_of(start: str) -> NetworkSpec:
     return load_model(start).spec.network
 
 
+def title_of(start: str) -> str:
+    """What a package that was trained on from `start` tells of it: name and version, or the checkpoint's file name."""
+    if not start:
+        return "random weights"
+    if Path(start).suffix in _CHECKPOINT_ENDINGS:
+        return Path(start).name
+    spec = load_model(start).spec
+    return f"{spec.name} {spec.version}"
+
+
 def licence_of(start: str) -> str:
     """Of the weights of `start`, for a package that was trained on from them."""
     if Path(start).suffix in _CHECKPOINT_ENDINGS:

@@ -32,6 +32,7 @@ def test_what_is_exported(run, tmp_path):
     assert package.spec.metrics[0]["cases"] == 3
     assert package.spec.provenance[0]["step"] == 7
     assert "data" not in package.spec.provenance[0]["config"]
+    assert package.spec.provenance[0]["config"]["start"] == "random weights"
     bias = state["seg_outputs.4.bias"].numpy().copy()
     bias[0] -= 0.5
     assert np.allclose(package.weights["seg_outputs.4.bias"], bias, atol=1e-3)

@@ -71,6 +71,7 @@ def test_the_licence_of_the_start_goes_on(tmp_path):
     run_cross_pseudo_supervision(second)
     spec = ModelPackage.load(tmp_path / "second/model").spec
     assert spec.weights_license.split("; ").count("of the bodies") == 1
+    assert spec.provenance[0]["config"]["start"] == f"{config.name} {config.version}"
 
 
 def test_kept_heads_are_those_of_the_first_network_alone(tmp_path):

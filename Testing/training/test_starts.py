@@ -12,7 +12,7 @@ from LiverMRISegLib.models.package import ModelPackage, member_prefix, save_pack
 from LiverMRISegLib.models.specification import NetworkSpec
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training.stage import DataConfig, StageConfig
-from LiverMRISegLib.training.starts import load_start
+from LiverMRISegLib.training.starts import load_start, title_of
 
 
 def tiny(**changes):
@@ -109,6 +109,13 @@ def test_the_authors_checkpoint_is_a_start(tmp_path):
     assert sum(torch.equal(own[n], theirs[n]) for n in own if not n.startswith("seg_outputs.")) == 120
     load_start(network, str(tmp_path / "small.model"), ["liver"])
     assert torch.equal(network.state_dict()["seg_outputs.4.bias"], theirs["seg_outputs.4.bias"][[0, 40]])
+
+
+def test_what_a_package_tells_of_its_start(tiny_package):
+    spec = tiny_spec()
+    assert title_of(str(tiny_package)) == f"{spec.name} {spec.version}"
+    assert title_of("folder/small_ep4k.model") == "small_ep4k.model"
+    assert title_of("") == "random weights"
 
 
 def test_packages_of_several_networks_are_no_start(tmp_path):
