@@ -96,6 +96,7 @@ def change_anatomy(
 
 def _border_of(value: int, shift: float) -> Callable[[torch.Tensor, Random], torch.Tensor]:
     def change(structures: torch.Tensor, random: Random) -> torch.Tensor:
+        """Out or in by at most `shift` voxels, unevenly."""
         far = random.uniform(0.3, 1.0) * shift
         return moved_border(structures, value, random.uniform(-far, far), 0.5 * far, random.uniform(8, 20), random)
 

@@ -151,6 +151,7 @@ def feed(batches: StepBatches, workers: int) -> Callable[[int], Iterator[Batch]]
     """What `loop.train` takes: the batches from a step on, made by `workers` processes (0: by the caller's own)."""
 
     def from_step(step: int) -> Iterator[Batch]:
+        """The batches from `step` to the last."""
         remaining = range(step, len(batches))
         ahead = _PREFETCH if workers else None
         return iter(DataLoader(batches, None, sampler=remaining, num_workers=workers, prefetch_factor=ahead))

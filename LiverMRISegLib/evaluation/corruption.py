@@ -65,6 +65,7 @@ def _seen(kind: str, strength: float, change: Callable[[Volume], Volume]) -> Cor
 
 def _drawn(kind: str, strength: float, change: Callable[[Volume, float, np.random.Generator], Volume]) -> Corruption:
     def changed(image: Volume) -> Volume:
+        """With the same random numbers for the same volume in every run."""
         return change(image, strength, np.random.default_rng(zlib.crc32(f"{image.name} {kind}".encode())))
 
     return _seen(kind, strength, changed)

@@ -27,6 +27,7 @@ def evaluate(segmenter: Segmenter, data: Path, kind: DataSet, output: Path, most
     """Measure the first `most` cases of a data set (None: all); the tables are written anew after each."""
 
     def segment(volume: Volume) -> Volume:
+        """The labels of `volume`, on its grid."""
         result = segmenter.segment(volume)
         return Volume(result.labelmap, result.geometry, volume.name)
 
