@@ -8,30 +8,34 @@ import json
 import logging
 import math
 import statistics
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case
+from LiverMRISegLib.evaluation.sides import wrong_side_shares
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.headers import VOLUME_ENDINGS
 from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 METRICS = ("dsc", "nsd", "hd", "hd95", "predicted_ml", "reference_ml")
 _ENDINGS = (".seg.nrrd", *VOLUME_ENDINGS)
 _SUFFIXES = ("_seg", "_label", "_segmentation", "")
+_SWAPPED = 0.5
 
 
 @dataclass(frozen=True)
 class CaseScores:
-    """The scores of one case, or why there are none."""
+    """The scores of one case, or why there are none; `wrong_side` as `sides.wrong_side_shares`."""
 
     name: str
     scores: tuple[OrganScores, ...] = ()
     error: str = ""
+    wrong_side: Mapping[str, float] = field(default_factory=dict)
 
 
 def labels_named(name: str) -> LabelSet:
@@ -71,9 +75,28 @@ def evaluate_cohort(
             continue
         try:
             pair = read_labelmap(predicted), read_labelmap(referred)
-            yield CaseScores(name, tuple(evaluate_case(*pair, predicted_labels, reference_labels)))
+            yield score_case(name, *pair, predicted_labels, reference_labels)
         except LiverMRISegError as error:
             yield CaseScores(name, error=str(error))
+
+
+def score_case(
+    name: str, prediction: Volume, reference: Volume, predicted_labels: LabelSet, reference_labels: LabelSet
+) -> CaseScores:
+    """Scores of one pair of label maps, with a warning where the sides of a paired organ are swapped.
+
+    Raises:
+        InputError: as `metrics.evaluate_case`.
+    """
+    scores = evaluate_case(prediction, reference, predicted_labels, reference_labels)
+    wrong = wrong_side_shares(prediction, reference, predicted_labels, reference_labels)
+    for organ, share in wrong.items():
+        if share > _SWAPPED:
+            logger.warning(
+                "%s: %.0f %% of the %s is called the other side's; check which side each label means, and the "
+                "orientation in the headers", name, 100 * share, organ,
+            )  # fmt: skip
+    return CaseScores(name, tuple(scores), wrong_side=wrong)
 
 
 def as_csv(cases: Sequence[CaseScores]) -> str:
@@ -87,6 +110,30 @@ def as_csv(cases: Sequence[CaseScores]) -> str:
         for scores in case.scores:
             writer.writerow((case.name, scores.organ, *(f"{getattr(scores, m):.4f}" for m in METRICS), ""))
     return buffer.getvalue()
+
+
+def as_markdown(cases: Sequence[CaseScores]) -> str:
+    """DSC of every case and organ, then mean, lowest, mean NSD, mean HD95 in mm, and the most on the wrong side."""
+    cases = [case for case in cases if case.scores]
+    organs = list(dict.fromkeys(s.organ for case in cases for s in case.scores))
+    columns = [[s for case in cases for s in case.scores if s.organ == organ] for organ in organs]
+    rows = {case.name: [_dsc_of(case, organ) for organ in organs] for case in cases}
+    rows["**mean**"] = [f"**{statistics.mean(s.dsc for s in column):.3f}**" for column in columns]
+    rows["lowest"] = [f"{min(s.dsc for s in column):.3f}" for column in columns]
+    rows["NSD, mean"] = [f"{statistics.mean(s.nsd for s in column):.3f}" for column in columns]
+    rows["HD95, mean, mm"] = [f"{statistics.mean(s.hd95 for s in column):.1f}" for column in columns]
+    rows["called the other side, most"] = [_wrong_side_of(cases, organ) for organ in organs]
+    lines = ["| case | " + " | ".join(organs) + " |", "|---|" + "---|" * len(organs)]
+    return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())]) + "\n"
+
+
+def _dsc_of(case: CaseScores, organ: str) -> str:
+    return next((f"{s.dsc:.3f}" for s in case.scores if s.organ == organ), "-")
+
+
+def _wrong_side_of(cases: Sequence[CaseScores], organ: str) -> str:
+    shares = [case.wrong_side[organ] for case in cases if organ in case.wrong_side]
+    return f"{100 * max(shares):.2f} %" if shares else "-"
 
 
 @dataclass(frozen=True)

@@ -14,48 +14,16 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
-import numpy as np
-
-from LiverMRISegLib.anatomy import IGNORE, organ_named
 from LiverMRISegLib.data.bodies import Body
 from LiverMRISegLib.data.body_sources import load_bodies
-from LiverMRISegLib.data.domain_randomization import RandomizationConfig, Sample, SampleMaker
-from LiverMRISegLib.inference.engines.select import load_engine
-from LiverMRISegLib.inference.prediction import predict_logits
-from LiverMRISegLib.inference.progress import CancelToken, silent
-from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import read_config
+from painted_images import Judge
 
 ORGANS = ("liver", "right kidney", "left kidney", "spleen")
 ROOMS = ("anatomy", "look", "scanner")
-FEWEST_VOXELS = 100
 _FIRST_SEED = 7000
-
-
-class Judge:
-    """A model that is shown painted images."""
-
-    def __init__(self, model: str) -> None:
-        package = load_model(model)
-        self._engine = load_engine(package, "cpu")
-        self._inference = package.spec.inference
-        self._classes = int(package.spec.network.kwargs["out_channels"])
-        self._values = [package.spec.labels.value_of(organ_named(organ)) for organ in ORGANS]
-
-    def dice(self, sample: Sample) -> list[float]:
-        """Of each organ that the image shows."""
-        logits = predict_logits(
-            sample.image, self._engine, self._classes, self._inference, progress=silent, cancel=CancelToken()
-        )
-        found = logits.argmax(0)
-        found[sample.labels == IGNORE] = 0
-        scores = []
-        for value, own in enumerate(self._values, start=1):
-            truth, mask = sample.labels == value, found == own
-            if np.count_nonzero(truth) >= FEWEST_VOXELS:
-                scores.append(2 * np.count_nonzero(mask & truth) / (np.count_nonzero(mask) + np.count_nonzero(truth)))
-        return scores
 
 
 def additions(config: RandomizationConfig) -> list[tuple[str, str]]:
@@ -77,7 +45,7 @@ def mean_dice(judges: Sequence[Judge], maker: SampleMaker, bodies: Sequence[Body
     for number in range(images):
         sample = maker.make(bodies[number % len(bodies)], _FIRST_SEED + number)
         for judge, own in zip(judges, scores, strict=True):
-            own += judge.dice(sample)
+            own += judge.dice(sample).values()
     return [statistics.fmean(own) for own in scores]
 
 
@@ -93,7 +61,7 @@ def main() -> None:
     config = read_config(AnySequenceConfig, arguments.config)
     bodies = load_bodies(config.data, config.sources, config.randomization.spacing)
     held_out = [body for body in bodies if body.name in config.validation_bodies]
-    judges = [Judge(arguments.before), Judge(arguments.after)]
+    judges = [Judge(model, ORGANS) for model in (arguments.before, arguments.after)]
     measured = {}
     for wanted in (None, *additions(config.randomization)):
         maker = SampleMaker(ORGANS, with_only(config.randomization, wanted), config.preparation)

@@ -1,7 +1,7 @@
 """The default model on the real MR volumes of ../shared/data: every case, the means, a sheet of pictures.
 
 evaluate_any_sequence.py [--model NAME|PATH] [--data ../shared/data] --output FOLDER
-writes scores.csv, metrics.json (for the package) and sheet.png.
+writes scores.csv, tables.md (for the model card), metrics.json (for the package) and sheet.png.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from LiverMRISegLib.errors import LiverMRISegError
-from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, summarise
-from LiverMRISegLib.evaluation.metrics import evaluate_case
+from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, as_markdown, score_case, summarise
 from LiverMRISegLib.evaluation.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.evaluation.real_sets import DATA_SETS, DataSet, cases_of
 from LiverMRISegLib.inference.segmenter import Segmenter
@@ -35,9 +35,10 @@ def evaluate(segmenter: Segmenter, data: Path, kind: DataSet, pictures: list[byt
         volume = read_volume(image)
         result = segmenter.segment(volume)
         prediction = Volume(result.labelmap, result.geometry, image.name)
-        scores = evaluate_case(prediction, read_labelmap(label), result.labels, kind.labels)
-        shown = [s for s in scores if s.reference_ml > 0]
-        found.append(CaseScores(image.name.removesuffix(".nii.gz"), tuple(shown)))
+        name = image.name.removesuffix(".nii.gz")
+        case = score_case(name, prediction, read_labelmap(label), result.labels, kind.labels)
+        shown = tuple(s for s in case.scores if s.reference_ml > 0)
+        found.append(replace(case, scores=shown))
         pictures.append(three_planes_png(volume, result.labelmap, result.labels))
         logger.info("%s: %s", image.name, ", ".join(f"{s.organ} {s.dsc:.3f}" for s in shown))
     return found
@@ -66,6 +67,8 @@ def main() -> int:
         logger.error("%s", error)
         return error.exit_status
     atomic_write_text(arguments.output / "scores.csv", as_csv([case for _, cases in results for case in cases]))
+    tables = [f"{kind.name}, Dice\n\n{as_markdown(cases)}" for kind, cases in results]
+    atomic_write_text(arguments.output / "tables.md", "\n".join(tables))
     metrics = [summary(kind, cases) for kind, cases in results]
     atomic_write_text(arguments.output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     atomic_write_bytes(arguments.output / "sheet.png", sheet_png(pictures))

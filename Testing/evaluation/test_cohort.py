@@ -1,0 +1,45 @@
+"""Cases of a cohort: their scores, the warning about swapped sides, the table of all."""
+
+import logging
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import CHAOS, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY
+from LiverMRISegLib.evaluation.cohort import CaseScores, as_markdown, score_case
+from LiverMRISegLib.volume import Geometry, Volume
+
+RIGHT, LEFT = CHAOS.value_of(RIGHT_KIDNEY), CHAOS.value_of(LEFT_KIDNEY)
+
+
+def labelmap(right, left):
+    """A block of liver, and a block for each kidney."""
+    array = np.zeros((12, 30, 30), np.uint8)
+    array[2:10, 2:10, 2:10] = CHAOS.value_of(LIVER)
+    array[2:10, 15:25, 2:10], array[2:10, 15:25, 15:25] = right, left
+    return Volume(array, Geometry((30, 30, 12), (1.0, 1.0, 3.0)), "case")
+
+
+def test_swapped_sides_are_warned_of(caplog):
+    caplog.set_level(logging.WARNING, logger="LiverMRISegLib")
+    case = score_case("one", labelmap(LEFT, RIGHT), labelmap(RIGHT, LEFT), CHAOS, CHAOS)
+    assert case.wrong_side == {"right kidney": 1.0, "left kidney": 1.0}
+    assert "one: 100 % of the right kidney is called the other side's" in caplog.text
+    assert {s.organ: s.dsc for s in case.scores}["right kidney"] == 0.0
+
+
+def test_right_sides_are_not(caplog):
+    caplog.set_level(logging.WARNING, logger="LiverMRISegLib")
+    score_case("one", labelmap(RIGHT, LEFT), labelmap(RIGHT, LEFT), CHAOS, CHAOS)
+    assert not caplog.records
+
+
+def test_the_table_of_a_cohort():
+    good = score_case("one", labelmap(RIGHT, LEFT), labelmap(RIGHT, LEFT), CHAOS, CHAOS)
+    missed = score_case("two", labelmap(0, LEFT), labelmap(RIGHT, LEFT), CHAOS, CHAOS)
+    lines = as_markdown([good, missed, CaseScores("three", error="unreadable")]).splitlines()
+    assert lines[0] == "| case | liver | right kidney | left kidney | spleen |"
+    assert lines[2] == "| one | 1.000 | 1.000 | 1.000 | 1.000 |"
+    assert lines[3] == "| two | 1.000 | 0.000 | 1.000 | 1.000 |"
+    assert lines[4] == "| **mean** | **1.000** | **0.500** | **1.000** | **1.000** |"
+    assert lines[-1] == "| called the other side, most | - | 0.00 % | 0.00 % | - |"
+    assert "three" not in "".join(lines)
