@@ -1,7 +1,8 @@
 """One config style: a frozen dataclass that is the YAML file, the command-line flags and the Python argument.
 
 `--config FILE` is read first, flags override it, and a key that the dataclass does not have is an error that
-names the nearest one it has.
+names the nearest one it has. A mapping in a file, and the file itself, may name another file as its `base`: that
+file's keys hold where the mapping has none of its own.
 """
 
 from __future__ import annotations
@@ -37,15 +38,7 @@ def config_from_arguments(cls: type[T], arguments: Sequence[str]) -> T:
 
 def read_config(cls: type[T], path: Path) -> T:
     """Read a YAML file into dataclass `cls`; UsageError names the file and the key that does not fit."""
-    import yaml
-
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"{path}: cannot be read as YAML ({error})") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{path}: a mapping of config keys was expected")
-    return _build(cls, data, str(path))
+    return _build(cls, _read_mapping(path, ()), str(path))
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -89,6 +82,36 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [to_plain(v) for v in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def _read_mapping(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """A file's mapping with its bases filled in; `above` are the files that it is a base of."""
+    import yaml
+
+    if path.resolve() in above:
+        raise UsageError(f"{path}: is a base of itself; remove its `base`, or that of the files between")
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        where = f" (a base of {above[-1]})" if above else ""
+        raise UsageError(f"{path}: cannot be read as YAML{where} ({error})") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{path}: a mapping of config keys was expected")
+    return _with_bases(data, path, (*above, path.resolve()))
+
+
+def _with_bases(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    own = {k: _with_bases(v, path, above) if isinstance(v, dict) else v for k, v in data.items() if k != "base"}
+    return _merged(_read_mapping(path.parent / str(data["base"]), above), own) if "base" in data else own
+
+
+def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Both mappings in one, key by key down to the last level; where both have a value it is that of `own`."""
+    merged = dict(base)
+    for key, value in own.items():
+        under = merged.get(key)
+        merged[key] = _merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
+    return merged
 
 
 def _build(cls: Any, data: dict[str, Any], where: str) -> Any:

@@ -94,6 +94,28 @@ def test_flags_override_the_file(tmp_path):
     assert (config.name, config.inner.rate) == ("flag", 5.0)
 
 
+def test_a_base_fills_in_what_a_file_leaves_out(tmp_path):
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "first.yaml").write_text("name: first\nflag: true\ninner: {rate: 5, patch: [4, 5, 6]}")
+    (tmp_path / "parts" / "second.yaml").write_text("base: first.yaml\nname: second\nmany: [{rate: 7}]")
+    config = read_config(Outer, written(tmp_path, "base: parts/second.yaml\ninner: {rate: 1}\nmany: [{rate: 2}]"))
+    assert config == Outer("second", True, Path("x"), Inner(1.0, (4, 5, 6)), (Inner(2.0),))
+
+
+def test_a_mapping_inside_a_file_may_have_a_base(tmp_path):
+    (tmp_path / "inner.yaml").write_text("rate: 5\npatch: [4, 5, 6]")
+    config = read_config(Outer, written(tmp_path, "name: b\ninner: {base: inner.yaml, rate: 2}"))
+    assert config == Outer("b", inner=Inner(2.0, (4, 5, 6)))
+
+
+def test_a_base_that_is_missing_or_its_own_is_named(tmp_path):
+    with pytest.raises(UsageError, match=r"absent\.yaml.*a base of .*config\.yaml"):
+        read_config(Outer, written(tmp_path, "base: absent.yaml"))
+    (tmp_path / "other.yaml").write_text("base: config.yaml")
+    with pytest.raises(UsageError, match="is a base of itself"):
+        read_config(Outer, written(tmp_path, "base: other.yaml"))
+
+
 SHIPPED = {
     "any_sequence": AnySequenceConfig,
     "any_sequence_2": AnySequenceConfig,
