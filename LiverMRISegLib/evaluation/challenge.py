@@ -18,9 +18,8 @@ from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.pools import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
-from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, summarise
+from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, score_case, summarise
 from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure
-from LiverMRISegLib.evaluation.metrics import evaluate_case
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
@@ -105,8 +104,8 @@ def _judge(
         return JudgedCase(CaseScores(name, error=f"{scan.image.name}: {last[0]}"), cost)
     try:
         reference, meaning = _reference(datalist, scan)
-        scores = evaluate_case(read_labelmap(made), reference, labels, meaning, flare_parity=config.parity)
-        return JudgedCase(CaseScores(name, tuple(scores)), cost)
+        scores = score_case(name, read_labelmap(made), reference, labels, meaning, flare_parity=config.parity)
+        return JudgedCase(scores, cost)
     except LiverMRISegError as error:
         return JudgedCase(CaseScores(name, error=str(error)), cost)
 

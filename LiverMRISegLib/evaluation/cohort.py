@@ -81,14 +81,20 @@ def evaluate_cohort(
 
 
 def score_case(
-    name: str, prediction: Volume, reference: Volume, predicted_labels: LabelSet, reference_labels: LabelSet
+    name: str,
+    prediction: Volume,
+    reference: Volume,
+    predicted_labels: LabelSet,
+    reference_labels: LabelSet,
+    *,
+    flare_parity: bool = False,
 ) -> CaseScores:
     """Scores of one pair of label maps, with a warning where the sides of a paired organ are swapped.
 
     Raises:
         InputError: as `metrics.evaluate_case`.
     """
-    scores = evaluate_case(prediction, reference, predicted_labels, reference_labels)
+    scores = evaluate_case(prediction, reference, predicted_labels, reference_labels, flare_parity=flare_parity)
     wrong = wrong_side_shares(prediction, reference, predicted_labels, reference_labels)
     for organ, share in wrong.items():
         if share > _SWAPPED:
