@@ -16,6 +16,7 @@ from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case
 from LiverMRISegLib.evaluation.sides import wrong_side_shares
+from LiverMRISegLib.evaluation.tables import markdown_table
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.headers import VOLUME_ENDINGS
 from LiverMRISegLib.models.catalog import load_model
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 METRICS = ("dsc", "nsd", "hd", "hd95", "predicted_ml", "reference_ml")
 _ENDINGS = (".seg.nrrd", *VOLUME_ENDINGS)
 _SUFFIXES = ("_seg", "_label", "_segmentation", "")
+# The share of an organ called the other side's from which on the sides must be swapped, not an outline wrong.
 _SWAPPED = 0.5
 
 
@@ -121,16 +123,18 @@ def as_csv(cases: Sequence[CaseScores]) -> str:
 def as_markdown(cases: Sequence[CaseScores]) -> str:
     """DSC of every case and organ, then mean, lowest, mean NSD, mean HD95 in mm, and the most on the wrong side."""
     cases = [case for case in cases if case.scores]
-    organs = list(dict.fromkeys(s.organ for case in cases for s in case.scores))
-    columns = [[s for case in cases for s in case.scores if s.organ == organ] for organ in organs]
-    rows = {case.name: [_dsc_of(case, organ) for organ in organs] for case in cases}
-    rows["**mean**"] = [f"**{statistics.mean(s.dsc for s in column):.3f}**" for column in columns]
-    rows["lowest"] = [f"{min(s.dsc for s in column):.3f}" for column in columns]
-    rows["NSD, mean"] = [f"{statistics.mean(s.nsd for s in column):.3f}" for column in columns]
-    rows["HD95, mean, mm"] = [f"{statistics.mean(s.hd95 for s in column):.1f}" for column in columns]
-    rows["called the other side, most"] = [_wrong_side_of(cases, organ) for organ in organs]
-    lines = ["| case | " + " | ".join(organs) + " |", "|---|" + "---|" * len(organs)]
-    return "\n".join([*lines, *(f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items())]) + "\n"
+    found = summarise(cases)
+    return markdown_table(
+        ["case", *(s.organ for s in found)],
+        [
+            *([case.name, *(_dsc_of(case, s.organ) for s in found)] for case in cases),
+            ["**mean**", *(f"**{s.dsc_mean:.3f}**" for s in found)],
+            ["lowest", *(f"{s.dsc_lowest:.3f}" for s in found)],
+            ["NSD, mean", *(f"{s.nsd_mean:.3f}" for s in found)],
+            ["HD95, mean, mm", *(f"{s.hd95_mean:.1f}" for s in found)],
+            ["called the other side, most", *(_wrong_side_of(cases, s.organ) for s in found)],
+        ],
+    )
 
 
 def _dsc_of(case: CaseScores, organ: str) -> str:
@@ -144,7 +148,7 @@ def _wrong_side_of(cases: Sequence[CaseScores], organ: str) -> str:
 
 @dataclass(frozen=True)
 class Summary:
-    """One organ over all cases: mean and SD of DSC and NSD, median HD95 (it may be infinite), number of cases."""
+    """One organ over all cases: mean and SD of DSC and NSD, HD95 in mm (it may be infinite), number of cases."""
 
     organ: str
     cases: int
@@ -153,6 +157,7 @@ class Summary:
     dsc_lowest: float
     nsd_mean: float
     nsd_sd: float
+    hd95_mean: float
     hd95_median: float
 
 
@@ -163,10 +168,10 @@ def summarise(cases: Sequence[CaseScores]) -> list[Summary]:
 
 
 def _summary(organ: str, scores: Sequence[OrganScores]) -> Summary:
-    dsc, nsd = [s.dsc for s in scores], [s.nsd for s in scores]
+    dsc, nsd, hd95 = [s.dsc for s in scores], [s.nsd for s in scores], [s.hd95 for s in scores]
     return Summary(
         organ, len(scores), statistics.mean(dsc), _deviation(dsc), min(dsc), statistics.mean(nsd), _deviation(nsd),
-        statistics.median(s.hd95 for s in scores),
+        statistics.mean(hd95), statistics.median(hd95),
     )  # fmt: skip
 
 

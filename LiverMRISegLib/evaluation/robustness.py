@@ -12,6 +12,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.evaluation.corruption import CLEAN, corruptions
+from LiverMRISegLib.evaluation.tables import markdown_table
 from LiverMRISegLib.volume import Volume, reorient
 
 # A volume to a label map on the same grid.
@@ -68,15 +69,12 @@ def as_markdown(scores: Sequence[Score]) -> str:
     organs = list(dict.fromkeys(s.organ for s in scores))
     rows = list(dict.fromkeys((s.kind, s.strength) for s in scores))
     clean = {(s.case, s.organ): s.dice for s in scores if s.kind == CLEAN.kind}
-    lines = [
-        "| corruption | strength | cases | " + " | ".join(organs) + " |",
-        "|---|---|---|" + "---|" * len(organs),
-    ]
+    lines = []
     for kind, strength in rows:
         found = [s for s in scores if (s.kind, s.strength) == (kind, strength)]
         cells = [_cell([s for s in found if s.organ == organ], clean) for organ in organs]
-        lines.append(f"| {kind} | {strength} | {len({s.case for s in found})} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+        lines.append([kind, strength, str(len({s.case for s in found})), *cells])
+    return markdown_table(["corruption", "strength", "cases", *organs], lines)
 
 
 def _cell(scores: Sequence[Score], clean: dict[tuple[str, str], float]) -> str:

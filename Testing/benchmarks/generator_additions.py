@@ -17,6 +17,7 @@ from pathlib import Path
 from LiverMRISegLib.data.bodies import Body
 from LiverMRISegLib.data.body_sources import load_bodies
 from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
+from LiverMRISegLib.evaluation.tables import markdown_table
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import read_config
 from painted_images import Judge
@@ -67,22 +68,20 @@ def main() -> None:
         maker = SampleMaker(ORGANS, with_only(config.randomization, wanted), config.preparation)
         measured[wanted] = mean_dice(judges, maker, held_out, arguments.images)
         print(wanted, [round(d, 3) for d in measured[wanted]], flush=True)
-    lines = table(measured)
-    print("\n".join(lines))
+    print(table(measured))
     if arguments.output:
-        arguments.output.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        arguments.output.write_text(table(measured), encoding="utf-8")
 
 
-def table(measured: dict[tuple[str, str] | None, list[float]]) -> list[str]:
+def table(measured: dict[tuple[str, str] | None, list[float]]) -> str:
     """Markdown: per addition the Dice of both models, what it costs each, and what training with it gained."""
     clean = measured[None]
-    lines = ["| addition | before | after | gained |", "|---|---|---|---|"]
-    lines.append(f"| none | {clean[0]:.3f} | {clean[1]:.3f} | {clean[1] - clean[0]:+.3f} |")
+    rows = [["none", f"{clean[0]:.3f}", f"{clean[1]:.3f}", f"{clean[1] - clean[0]:+.3f}"]]
     found = [(key, dice) for key, dice in measured.items() if key is not None]
     for (room, name), (before, after) in sorted(found, key=lambda item: item[1][0] - item[1][1]):
         costs = (f"{before:.3f} ({before - clean[0]:+.3f})", f"{after:.3f} ({after - clean[1]:+.3f})")
-        lines.append(f"| {room}: {name.replace('_', ' ')} | {costs[0]} | {costs[1]} | {after - before:+.3f} |")
-    return lines
+        rows.append([f"{room}: {name.replace('_', ' ')}", *costs, f"{after - before:+.3f}"])
+    return markdown_table(["addition", "before", "after", "gained"], rows)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from LiverMRISegLib.data.bodies import Body
 from LiverMRISegLib.data.body_sources import load_bodies
 from LiverMRISegLib.data.domain_randomization import Sample, SampleMaker
 from LiverMRISegLib.evaluation.robustness import dice
+from LiverMRISegLib.evaluation.tables import markdown_table
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
@@ -70,7 +71,7 @@ def main() -> None:
     judges = [Judge(model, config.organs) for model in arguments.models]
     maker = SampleMaker(config.organs, config.randomization, config.preparation)
     scores = measure(judges, maker, held_out, arguments.images)
-    print("\n".join(table(config.organs, [judge.name for judge in judges], scores)))
+    print(table(config.organs, [judge.name for judge in judges], scores))
 
 
 def measure(
@@ -85,17 +86,16 @@ def measure(
     return scores
 
 
-def table(organs: Sequence[str], names: Sequence[str], scores: Sequence[Sequence[dict[str, float]]]) -> list[str]:
+def table(organs: Sequence[str], names: Sequence[str], scores: Sequence[Sequence[dict[str, float]]]) -> str:
     """Markdown: an organ a row, a model a column, the mean of the organs last."""
-    lines = [f"| organ | images | {' | '.join(names)} |", "|---|---|" + "---|" * len(names)]
-    rows = []
+    rows, means = [], []
     for organ in organs:
         shown = [[image[organ] for image in own if organ in image] for own in scores]
         if shown[0]:
-            rows.append([statistics.fmean(values) for values in shown])
-            lines.append(f"| {organ} | {len(shown[0])} | {' | '.join(f'{mean:.3f}' for mean in rows[-1])} |")
-    means = [statistics.fmean(column) for column in zip(*rows, strict=True)]
-    return [*lines, f"| **mean** | | {' | '.join(f'**{mean:.3f}**' for mean in means)} |"]
+            means.append([statistics.fmean(values) for values in shown])
+            rows.append([organ, str(len(shown[0])), *(f"{mean:.3f}" for mean in means[-1])])
+    last = (f"**{statistics.fmean(column):.3f}**" for column in zip(*means, strict=True))
+    return markdown_table(["organ", "images", *names], [*rows, ["**mean**", "", *last]])
 
 
 if __name__ == "__main__":

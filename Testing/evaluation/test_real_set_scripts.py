@@ -45,6 +45,9 @@ def test_the_default_models_figures(data, tiny_package, tmp_path):
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
     assert [entry["cases"] for entry in metrics] == [2, 1]
     assert {organ.name for organ in CHAOS.organs} <= metrics[0].keys()
+    tables = (tmp_path / "eval" / "tables.md").read_text()
+    assert "| mr_02 |" in tables
+    assert "| called the other side, most | - | " in tables
     assert (tmp_path / "eval" / "sheet.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((tmp_path / "eval" / "scores.csv").open()))
     assert len(rows) == 2 * 4 + 1
