@@ -29,6 +29,7 @@ from LiverMRISegLib.data.augmentation import AugmentationConfig
 from LiverMRISegLib.data.body_sources import BodySource
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.data.pools import FoldConfig
+from LiverMRISegLib.evaluation.tables import markdown_table
 from LiverMRISegLib.training.finetune import FinetuneConfig
 from LiverMRISegLib.training.finetune import run as run_finetune
 from LiverMRISegLib.training.loop import LoopConfig
@@ -218,7 +219,7 @@ def keep_scores(study: Study, name: str, model: Path) -> None:
 
 def table(study: Study, names: list[str]) -> str:
     """Dice and NSD x 100 per organ, mean (SD) over cases, and the mean over organs."""
-    lines = ["| row | " + " | ".join(ORGANS) + " | mean Dice | mean NSD |", "|---|" + "---|" * (len(ORGANS) + 2)]
+    lines = []
     for name in names:
         path = run_folder_of(name, study.work / f"steps_{study.steps}") / SCORES
         if path.exists():
@@ -231,8 +232,8 @@ def table(study: Study, names: list[str]) -> str:
                 cells.append(" / ".join(f"{v.mean():.1f} ({v.std():.1f})" for v in values.values()))
                 means.append([v.mean() for v in values.values()])
             dice, nsd = np.mean(means, axis=0)
-            lines.append(f"| {name} | " + " | ".join(cells) + f" | {dice:.1f} | {nsd:.1f} |")
-    return "\n".join(lines)
+            lines.append([name, *cells, f"{dice:.1f}", f"{nsd:.1f}"])
+    return markdown_table(["row", *ORGANS, "mean Dice", "mean NSD"], lines)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.prepared import labels_of
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.evaluation.tables import markdown_table
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.training.one_label import first_labels
@@ -51,16 +52,16 @@ def run_rounds(row: OneLabelRow, lists: Datalist, tests: Sequence[Scan], labels:
 
 def first_table(firsts: Mapping[str, FirstLabelsConfig], lists: Datalist) -> str:
     """Make first labels in several ways; their Dice x 100, and how long the encoder took for volumes not yet cached."""
-    lines = ["| first labels | Dice (SD) | lowest | open, % |", "|---|---|---|---|"]
+    lines = []
     for name, config in firsts.items():
         try:
             first_labels.run(config)
         except UsageError as error:
-            lines.append(f"| {name} | {error} | | |")
+            lines.append([name, str(error), "", ""])
             continue
         dice, is_open = 100 * np.array(_dice_of_all(config, lists, config.output)).T
-        lines.append(f"| {name} | {dice.mean():.1f} ({dice.std():.1f}) | {dice.min():.1f} | {is_open.mean():.1f} |")
-    return "\n".join(lines)
+        lines.append([name, f"{dice.mean():.1f} ({dice.std():.1f})", f"{dice.min():.1f}", f"{is_open.mean():.1f}"])
+    return markdown_table(["first labels", "Dice (SD)", "lowest", "open, %"], lines)
 
 
 def _dice_of_all(config: FirstLabelsConfig, lists: Datalist, folder: Path) -> list[tuple[float, float]]:
@@ -76,12 +77,11 @@ def rounds_of(run_folder: Path) -> list[Path]:
 
 def rounds_table(rows: Sequence[OneLabelRow]) -> str:
     """Mean and SD of Dice x 100 after every round."""
-    header = "| row | round | test Dice (SD) | lowest | pseudo labels' Dice (SD) | open, % |"
-    header += "\n|---|---|---|---|---|---|"
-    return "\n".join([header, *(line for row in rows for line in _lines(row.name, row.config.run_folder))])
+    header = ["row", "round", "test Dice (SD)", "lowest", "pseudo labels' Dice (SD)", "open, %"]
+    return markdown_table(header, (line for row in rows for line in _lines(row.name, row.config.run_folder)))
 
 
-def _lines(name: str, folder: Path) -> Iterator[str]:
+def _lines(name: str, folder: Path) -> Iterator[list[str]]:
     for path in rounds_of(folder):
         if not (path / "pseudo.json").exists():
             continue
@@ -91,8 +91,7 @@ def _lines(name: str, folder: Path) -> Iterator[str]:
             dice = 100 * np.array([s["dsc"] for s in json.loads((path / SCORES).read_text())])
             tested = [f"{dice.mean():.2f} ({dice.std():.2f})", f"{dice.min():.1f}"]
         number = path.name.split("_")[1]
-        cells = [name, number, *tested, f"{pseudo.mean():.2f} ({pseudo.std():.2f})", f"{is_open.mean():.1f}"]
-        yield f"| {' | '.join(cells)} |"
+        yield [name, number, *tested, f"{pseudo.mean():.2f} ({pseudo.std():.2f})", f"{is_open.mean():.1f}"]
 
 
 def _dice(scan: Scan, lists: Datalist, folder: Path, organs: Sequence[str]) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_da
 from LiverMRISegLib.data.phantom import LABELS, make_study
 from LiverMRISegLib.data.pools import FoldConfig
 from LiverMRISegLib.evaluation.metrics import evaluate_case
+from LiverMRISegLib.evaluation.tables import markdown_table
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.training.finetune import FinetuneConfig
 from LiverMRISegLib.training.finetune import run as run_finetune
@@ -132,14 +133,14 @@ def judged(labels: Path, lists: Lists) -> list[dict[str, Any]]:
     return scores
 
 
-def row(name: str, scores: list[Mapping[str, Any]]) -> str:
+def row(name: str, scores: list[Mapping[str, Any]]) -> list[str]:
     """Mean Dice x 100 of each sequence, of the better and the worse ones."""
     groups = [(s.value,) for s in LLD_MMRI_SEQUENCES] + [_BETTER, _WORSE]
     cells = []
     for group in groups:
         dice = [100 * s["dsc"] for s in scores if s["sequence"] in group]
         cells.append(f"{np.mean(dice):.1f}" if dice else "-")
-    return f"| {name} | " + " | ".join(cells) + " |"
+    return [name, *cells]
 
 
 def main() -> None:
@@ -158,13 +159,14 @@ def main() -> None:
     match_domains.run(MatchDomainsConfig(output / "datalist.json", _BETTER, _WORSE, matched))
     plain = train(work, "retrained", (lists.source, output / "datalist.json"), steps, -1, 2)
     better = train(work, "retrained matched", (lists.source, matched / "datalist.json"), steps, -1, 2)
-    print("| row | " + " | ".join([*(s.value for s in LLD_MMRI_SEQUENCES), "better four", "worse four"]) + " |")
-    print("|---|" + "---|" * (len(LLD_MMRI_SEQUENCES) + 2))
-    print(row("pseudo labels by the folds", judged(output / "datalist.json", lists)))
-    print(row("pseudo labels after matching", judged(matched / "datalist.json", lists)))
-    print(row("network before", tested(folds[0], lists)))
-    print(row("retrained on the pseudo labels", tested(plain, lists)))
-    print(row("retrained on the matched labels", tested(better, lists)))
+    rows = [
+        row("pseudo labels by the folds", judged(output / "datalist.json", lists)),
+        row("pseudo labels after matching", judged(matched / "datalist.json", lists)),
+        row("network before", tested(folds[0], lists)),
+        row("retrained on the pseudo labels", tested(plain, lists)),
+        row("retrained on the matched labels", tested(better, lists)),
+    ]
+    print(markdown_table(["row", *(s.value for s in LLD_MMRI_SEQUENCES), "better four", "worse four"], rows))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import numpy as np
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Scan
 from LiverMRISegLib.evaluation.metrics import evaluate_case
+from LiverMRISegLib.evaluation.tables import markdown_table
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
@@ -154,12 +155,10 @@ def table(rows: Sequence[Row], folder: Path, group: Callable[[dict[str, Any]], s
             empty = int(np.isinf(distance).sum())
             distance = distance[np.isfinite(distance)]
             hd95 = f"{distance.mean():.1f} ({distance.std():.1f})" if len(distance) else "-"
-            lines.append(
-                f"| {row.name} | {name} | {len(chosen)} | {dice.mean():.2f} ({dice.std():.2f}) | {dice.min():.1f} "
-                f"| {hd95} | {empty} |"
-            )
-    header = "| row | group | cases | Dice (SD) | lowest | HD95 mm (SD) | empty |\n|---|---|---|---|---|---|---|"
-    return "\n".join([header, *lines])
+            mean = f"{dice.mean():.2f} ({dice.std():.2f})"
+            lines.append([row.name, name, str(len(chosen)), mean, f"{dice.min():.1f}", hd95, str(empty)])
+    header = ["row", "group", "cases", "Dice (SD)", "lowest", "HD95 mm (SD)", "empty"]
+    return markdown_table(header, lines)
 
 
 def main_of(
