@@ -77,20 +77,29 @@ class BatchView:
             text += _("; look at: ") + "; ".join(job.result.flags)
         self._put(row, _STATE, text)
         self.ui.batchTable.scrollToItem(self.ui.batchTable.item(row, _STATE))
+        if job.state == DONE:
+            self._keep_table()  # so that a crash later in the run loses none of it
 
     def finished(self, jobs: Sequence[Job]) -> None:
         """All rows are over: log them; a folder gets its table of volumes."""
         for job in jobs:
             self._log.add_job(job)
         self._log.add(_("Batch: {text}").format(text=_summary(self.jobs)))
-        output = self.jobs[0].output if self.jobs else None
-        if output is not None:
-            try:
-                atomic_write_text(output.parent / _TABLE_FILE, batch.as_csv(self.jobs))
-            except LiverMRISegError as error:
-                self._log.add(str(error))
+        self._keep_table()
         self.ui.statusLabel.setText(_("Batch: {text}.").format(text=_summary(self.jobs)))
         self.update()
+
+    def _keep_table(self) -> None:
+        """Write the figures of a folder's batch beside its results, with those of earlier runs."""
+        output = self.jobs[0].output if self.jobs else None
+        if output is None:
+            return
+        path = output.parent / _TABLE_FILE
+        try:
+            before = path.read_text(encoding="utf-8") if path.exists() else ""
+            atomic_write_text(path, batch.as_csv(self.jobs, before))
+        except (LiverMRISegError, OSError, UnicodeDecodeError) as error:
+            self._log.add(str(error))
 
     @property
     def _is_running(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from LiverMRISegScene.jobs import EARLIER, Job
 from LiverMRISegScene.model_choice import VolumeKind, images_of, kind_of, model_for
 
 RESULTS_FOLDER = "LiverMRISeg"
+_ML = " mL"
 
 
 def scene_jobs(nodes: Sequence[Any], model: str, **options: Any) -> list[Job]:
@@ -71,18 +72,30 @@ def volumes_of_patient(scene: Any, node: Any) -> list[Any]:
     ]
 
 
-def as_csv(jobs: Sequence[Job]) -> str:
-    """Name, model, state, volume in mL of every organ, flags: one row a job."""
-    organs = list(dict.fromkeys(o for job in jobs if job.result for o in job.result.volumes_ml))
+def as_csv(jobs: Sequence[Job], before: str = "") -> str:
+    """Name, model, state, volume in mL of every organ, flags: one row a job.
+
+    What an earlier run found stands in `before`, its table: jobs that it did keep their rows.
+    """
+    earlier = {row["volume"]: row for row in csv.DictReader(io.StringIO(before)) if "volume" in row}
+    rows = [_row(job, earlier.get(job.name)) for job in jobs]
+    figures = dict.fromkeys(key for row in rows for key, value in row.items() if key.endswith(_ML) and value)
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["volume", "model", "state", *(f"{organ} mL" for organ in organs), "flags", "message"])
-    for job in jobs:
-        volumes = job.result.volumes_ml if job.result else {}
-        flags = "; ".join(job.result.flags) if job.result else ""
-        figures = [f"{volumes[organ]:.1f}" if organ in volumes else "" for organ in organs]
-        writer.writerow([job.name, job.model, job.state, *figures, flags, job.message])
+    names = ["volume", "model", "state", *figures, "flags", "message"]
+    writer = csv.DictWriter(buffer, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return buffer.getvalue()
+
+
+def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
+    if job.state == EARLIER and earlier is not None:
+        return {key: value for key, value in earlier.items() if key and value}
+    row = {"volume": job.name, "model": job.model, "state": job.state, "message": job.message}
+    if job.result:
+        row.update({f"{organ}{_ML}": f"{volume:.1f}" for organ, volume in job.result.volumes_ml.items()})
+        row["flags"] = "; ".join(job.result.flags)
+    return row
 
 
 def _lies_under(hierarchy: Any, item: int, ancestor: int) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.logic import SceneResult, accepted, prepared
-from LiverMRISegScene.model_choice import check_takes_one_image
+from LiverMRISegScene.model_choice import check_takes_one_image, kind_of
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done", "failed", "cancelled", "done before"
 Reply = dict[str, Any]
@@ -142,7 +142,7 @@ class JobQueue:
         check_takes_one_image(job.model)
         self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
         source, target = prepared(job.node, Path(self._folder.name))
-        return {**request, "input": str(source), "output": str(target)}
+        return {**request, "input": str(source), "output": str(target), "modality": kind_of(job.node).modality}
 
     def _replied(self, job: Job, reply: Reply) -> None:
         if job is not self._current:

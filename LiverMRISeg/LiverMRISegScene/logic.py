@@ -19,7 +19,7 @@ from LiverMRISegLib.inference.client import WorkerClient
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
-from LiverMRISegScene.model_choice import check_takes_one_image
+from LiverMRISegScene.model_choice import check_takes_one_image, kind_of
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
 
@@ -101,7 +101,7 @@ class SceneLogic:
         with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
             source, target = prepared(volume_node, Path(folder))
             reply = self._worker_for(model, device).segment(
-                source, target, organs=organs, progress=progress, cancel=cancel
+                source, target, organs=organs, modality=kind_of(volume_node).modality, progress=progress, cancel=cancel
             )
             return accepted(self.scene, volume_node, Path(folder), reply)
 

@@ -23,7 +23,7 @@ def volume_of(node: Any) -> Volume:
         raise InputError(f"{node.GetName()}: holds no voxels; load the volume again")
     if image.GetNumberOfScalarComponents() != 1:
         raise InputError(f"{node.GetName()}: is a colour or vector volume; choose a grey one")
-    return Volume(_voxels(image), _geometry(node, image.GetDimensions()), node.GetName(), _metadata(node))
+    return Volume(_voxels(image), _geometry(node, image.GetDimensions()), node.GetName())
 
 
 def add_volume(scene: Any, volume: Volume, name: str) -> Any:
@@ -89,12 +89,6 @@ def _voxels(image: Any) -> np.ndarray:
     i, j, k = image.GetDimensions()
     voxels: np.ndarray = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(k, j, i)
     return voxels
-
-
-def _metadata(node: Any) -> dict[str, Any]:
-    """What the node tells of how it was acquired; never who the patient is."""
-    modality = node.GetAttribute("DICOM.Modality") if node.GetAttribute("DICOM.Modality") else None
-    return {"modality": modality} if modality else {}
 
 
 def _as_array(matrix: Any) -> np.ndarray:

@@ -67,7 +67,9 @@ def run(config: ChallengeConfig) -> list[JudgedCase]:
     scans = choose_scans(config.datalists, config.pool, needs_labels=True, split=config.split)
     config.output.mkdir(parents=True, exist_ok=True)
     read_mb = gpu_memory_reader(config.gpu) if config.device != "cpu" else None
-    judged = [_judge(listed, labels, config, read_mb) for listed in tqdm(scans, "volumes", dynamic_ncols=True)]
+    named = zip(_names([scan for _, scan in scans]), scans, strict=True)
+    shown = tqdm(named, "volumes", total=len(scans), dynamic_ncols=True)
+    judged = [_judge(name, listed, labels, config, read_mb) for name, listed in shown]
     atomic_write_text(config.output / "scores.csv", as_csv([each.case for each in judged]))
     atomic_write_text(config.output / "efficiency.csv", _costs(judged))
     atomic_write_text(config.output / "summary.csv", summary(judged))
@@ -77,24 +79,38 @@ def run(config: ChallengeConfig) -> list[JudgedCase]:
 def summary(judged: Sequence[JudgedCase]) -> str:
     """Mean DSC and NSD per organ, their means, mean seconds and mean memory-time area, as CSV.
 
-    A case that failed has no scores; how many did stands in the last line.
+    A case that failed has neither scores nor cost; how many did stands in the last line.
     """
     rows = [[s.organ, f"{s.dsc_mean:.4f}", f"{s.nsd_mean:.4f}"] for s in summarise([each.case for each in judged])]
     if rows:
         rows.append(["mean", *(f"{statistics.mean(float(row[n]) for row in rows):.4f}" for n in (1, 2))])
-    areas = [each.cost.area_mb for each in judged if each.cost.area_mb is not None]
+    done = [each.cost for each in judged if not each.case.error]
+    areas = [cost.area_mb for cost in done if cost.area_mb is not None]
     area = f"{statistics.mean(areas):.0f}" if areas else "not measured"
-    rows.append(["seconds per case", f"{statistics.mean(each.cost.seconds for each in judged):.2f}", ""])
+    seconds = f"{statistics.mean(cost.seconds for cost in done):.2f}" if done else "not measured"
+    rows.append(["seconds per case", seconds, ""])
     rows.append(["GPU memory-time area per case, MB", area, ""])
     rows.append(["failed cases", str(sum(bool(each.case.error) for each in judged)), ""])
     return _as_csv([["organ", "DSC", "NSD"], *rows])
 
 
+def _names(scans: Sequence[Scan]) -> list[str]:
+    """Patient and sequence of each; where several datalists use one, the later ones are numbered."""
+    names: list[str] = []
+    for scan in scans:
+        first = name = f"{scan.patient}_{scan.sequence}"
+        number = 1
+        while name in names:
+            number += 1
+            name = f"{first}_{number}"
+        names.append(name)
+    return names
+
+
 def _judge(
-    listed: Listed, labels: LabelSet, config: ChallengeConfig, read_mb: Callable[[], float] | None
+    name: str, listed: Listed, labels: LabelSet, config: ChallengeConfig, read_mb: Callable[[], float] | None
 ) -> JudgedCase:
     datalist, scan = listed
-    name = f"{scan.patient}_{scan.sequence}"
     made = config.output / f"{name}.nii.gz"
     made.unlink(missing_ok=True)
     words = [sys.executable, "-m", "LiverMRISegLib", "segment", str(scan.image.absolute()), "-o", str(made.absolute())]

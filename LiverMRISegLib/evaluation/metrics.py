@@ -18,12 +18,13 @@ from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.tiling import Box
 from LiverMRISegLib.volume import Volume, reorient
 
-# FLARE24's tolerances in mm; organs that it does not grade get that of organs of their size.
+# FLARE24's tolerances in mm; organs that it does not grade get that of organs of their size, other structures 3 mm.
 TOLERANCE_MM: dict[str, float] = {
     "liver": 5.0, "right kidney": 3.0, "left kidney": 3.0, "spleen": 3.0, "pancreas": 5.0, "aorta": 2.0,
     "inferior vena cava": 2.0, "right adrenal gland": 2.0, "left adrenal gland": 2.0, "gallbladder": 2.0,
     "oesophagus": 3.0, "stomach": 5.0, "duodenum": 7.0, "portal and splenic vein": 2.0, "left atrium": 3.0,
 }  # fmt: skip
+TOLERANCE_OF_OTHERS_MM = 3.0
 _LONG_ORGANS = ("aorta", "inferior vena cava", "oesophagus")
 _LOWEST_DSC_FOR_NSD = 0.2
 
@@ -114,11 +115,11 @@ def _measured(
         float(compute_hausdorff_distance(first, second, include_background=True, percentile=p, spacing=spacing))
         for p in (None, 95)
     )
-    nsd = 0.0
+    nsd, tolerance = 0.0, TOLERANCE_MM.get(organ, TOLERANCE_OF_OTHERS_MM)
     if dsc >= _LOWEST_DSC_FOR_NSD:
         nsd = float(
             compute_surface_dice(
-                first, second, [TOLERANCE_MM[organ]], include_background=True, spacing=spacing, use_subvoxels=True
+                first, second, [tolerance], include_background=True, spacing=spacing, use_subvoxels=True
             )
         )
     return OrganScores(organ, dsc, nsd, hd, hd95, *volumes)

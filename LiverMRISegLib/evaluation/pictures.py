@@ -14,6 +14,7 @@ from LiverMRISegLib.volume import Volume, reorient
 
 _PLANES = ("axial", "coronal", "sagittal")
 _BACKGROUND = "#111111"
+_WIDEST = 3.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ def three_planes_png(volume: Volume, labelmap: np.ndarray, labels: LabelSet, tit
     from matplotlib.figure import Figure
 
     shown = planes(volume, labelmap)
-    widths = [p.image.shape[1] / (p.image.shape[0] * p.aspect) for p in shown]
+    # A thin slab is shown as wide as three pictures at most, with room above and below.
+    widths = [min(p.image.shape[1] / (p.image.shape[0] * p.aspect), _WIDEST) for p in shown]
     figure = Figure(figsize=(3.4 * sum(widths) + 1.9, 3.6), facecolor=_BACKGROUND)
     FigureCanvasAgg(figure)
     grid = figure.add_gridspec(1, 4, width_ratios=[*widths, 1.9 / 3.4], left=0.01, right=0.99, top=0.9, bottom=0.02, wspace=0.03)  # fmt: skip  # noqa: E501

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.evaluation.pictures import three_planes_png
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.volume import Volume
@@ -53,16 +54,21 @@ person who can judge it.</p>
 
 @dataclass(frozen=True)
 class ReportCase:
-    """One segmented volume of a report; the picture is drawn at once, so that the volume can be let go."""
+    """One segmented volume of a report; the picture is drawn at once, so that volume and label map can be let go."""
 
     name: str
     picture: bytes
-    segmentation: Segmentation
+    labels: LabelSet
+    volumes_ml: Mapping[str, float]
+    flags: Sequence[str]
+    provenance: Mapping[str, Any]
 
     @classmethod
     def of(cls, name: str, volume: Volume, segmentation: Segmentation) -> ReportCase:
         """Draw the picture of a case."""
-        return cls(name, three_planes_png(volume, segmentation.labelmap, segmentation.labels), segmentation)
+        picture = three_planes_png(volume, segmentation.labelmap, segmentation.labels)
+        facts = (segmentation.labels, segmentation.volumes_ml, segmentation.flags, segmentation.provenance)
+        return cls(name, picture, *facts)
 
 
 def write_report(path: Path, cases: Sequence[ReportCase]) -> None:
@@ -74,21 +80,20 @@ def write_report(path: Path, cases: Sequence[ReportCase]) -> None:
 
 
 def _shown(case: ReportCase) -> dict[str, Any]:
-    result = case.segmentation
     organs = [
         {
             "title": organ.title,
             "color": "rgb({}, {}, {})".format(*organ.color),
-            "volume": f"{result.volumes_ml[organ.name]:.1f}" if result.volumes_ml[organ.name] > 0 else "not found",
+            "volume": f"{case.volumes_ml[organ.name]:.1f}" if case.volumes_ml[organ.name] > 0 else "not found",
         }
-        for organ in result.labels.organs
+        for organ in case.labels.organs
     ]
     return {
         "name": case.name,
         "picture": base64.b64encode(case.picture).decode("ascii"),
         "organs": organs,
-        "flags": list(result.flags),
-        "provenance": [(key, _words(value)) for key, value in result.provenance.items()],
+        "flags": list(case.flags),
+        "provenance": [(key, _words(value)) for key, value in case.provenance.items()],
     }
 
 

@@ -64,10 +64,13 @@ class WorkerClient:
         *,
         organs: Sequence[str] | None = None,
         tta: bool = False,
+        modality: str | None = None,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> dict[str, Any]:
         """Segment a file, and those of the same case, into a file; tells "volumes_ml", "flags" and "provenance".
+
+        `modality`: of the image, as DICOM writes it, where the file does not tell.
 
         Raises:
             CancelledError: within a second after `cancel` was used.
@@ -76,6 +79,7 @@ class WorkerClient:
         request = {
             "do": "segment", "model": self.model, "device": self.device, "input": str(source), "output": str(output),
             "organs": list(organs) if organs is not None else None, "tta": tta,
+            "modality": modality,
         }  # fmt: skip
         return self._ask(request, progress or silent, cancel or CancelToken())
 

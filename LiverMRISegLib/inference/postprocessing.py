@@ -22,15 +22,18 @@ def postprocess(labelmap: np.ndarray, labels: LabelSet, rules: Mapping[str, Orga
     Components are connected through faces. An organ that has to lie near another is left alone where that is missing.
     """
     boxes = bounding_boxes(labelmap)
-    for value, organ in labels.items():
-        rule = rules.get(organ.name)
-        if rule is None or value not in boxes:
-            continue
+    ruled = [(v, rules[organ.name]) for v, organ in labels.items() if organ.name in rules and v in boxes]
+    # Organs that others have to lie near come first, holes last: both depend on what was dropped.
+    for value, rule in sorted(ruled, key=lambda item: bool(item[1].near)):
         if rule.near:
             anchor = labels.value_of(organ_named(rule.near))
             if anchor in boxes:
+                boxes[anchor] = _tight(labelmap, anchor, boxes[anchor])
                 _keep_inside(labelmap, value, _grown(boxes[anchor], rule.near_mm, grid))
-        _apply(labelmap[boxes[value]], value, rule, grid.voxel_volume_ml)
+        _drop_components(labelmap[boxes[value]], value, rule, grid.voxel_volume_ml)
+    for value, rule in ruled:
+        if rule.fill_holes:
+            _fill_holes(labelmap[boxes[value]], value)
 
 
 def bounding_boxes(labelmap: np.ndarray) -> dict[int, Box]:
@@ -65,6 +68,15 @@ def voxel_counts(labels: np.ndarray) -> np.ndarray:
     return total
 
 
+def _tight(labelmap: np.ndarray, value: int, box: Box) -> Box:
+    """The box around a label that lies within `box`; `box` itself if nothing of it is left."""
+    found = bounding_boxes(np.where(labelmap[box] == value, labelmap[box], 0).astype(labelmap.dtype)).get(value)
+    if found is None:
+        return box
+    z, y, x = (slice(b.start + f.start, b.start + f.stop) for b, f in zip(box, found, strict=True))
+    return (z, y, x)
+
+
 def _grown(box: Box, margin_mm: float, grid: Geometry) -> Box:
     by = [round(margin_mm / s) for s in grid.spacing[::-1]]
     z, y, x = (slice(max(0, part.start - m), part.stop + m) for part, m in zip(box, by, strict=True))
@@ -77,13 +89,15 @@ def _keep_inside(labelmap: np.ndarray, value: int, box: Box) -> None:
     labelmap[box][kept] = value
 
 
-def _apply(window: np.ndarray, value: int, rule: OrganRule, voxel_ml: float) -> None:
-    mask = window == value
+def _drop_components(window: np.ndarray, value: int, rule: OrganRule, voxel_ml: float) -> None:
     if rule.keep_largest or rule.minimum_ml > 0:
-        kept = _kept_components(mask, rule, voxel_ml)
-        window[mask & ~kept] = 0
-        mask = kept
-    if rule.fill_holes and mask.any():
+        mask = window == value
+        window[mask & ~_kept_components(mask, rule, voxel_ml)] = 0
+
+
+def _fill_holes(window: np.ndarray, value: int) -> None:
+    mask = window == value
+    if mask.any():
         filled = sitk.GetArrayFromImage(sitk.BinaryFillhole(sitk.GetImageFromArray(mask.astype(np.uint8)))) > 0
         window[filled & (window == 0)] = value
 

@@ -7,7 +7,8 @@
     <- {"id": 2, "event": "done", "labels": {"liver": 1, ...}, "volumes_ml": {...}, "flags": [...], "provenance": {...}}
     <- {"id": 2, "event": "error", "kind": "InputError", "message": "..."}
 
-For a model of several images a case, "input" is any of them, and the others lie beside it (`io.channels`).
+"modality" may be sent with "segment" where the file does not tell it. For a model of several images a case, "input" is
+any of them, and the others lie beside it (`io.channels`).
 It ends when it is told to or when its input ends, so it never outlives its parent.
 """
 
@@ -19,6 +20,8 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -33,16 +36,18 @@ class Worker:
 
     def __init__(self, requests: TextIO, replies: TextIO) -> None:
         self._requests, self._replies = requests, replies
-        self._waiting: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._cancel = CancelToken()
+        self._waiting: queue.Queue[tuple[dict[str, Any], CancelToken] | None] = queue.Queue()
+        self._open: list[CancelToken] = []
         self._segmenter: Any = None
         self._loaded: tuple[str, str] | None = None
 
     def run(self) -> None:
         """Serve until told to quit or the requests end."""
         threading.Thread(target=self._read, daemon=True).start()
-        while (request := self._waiting.get()) is not None:
-            self._answer(request)
+        while (waiting := self._waiting.get()) is not None:
+            request, cancel = waiting
+            self._answer(request, cancel)
+            self._open.remove(cancel)
 
     def _read(self) -> None:
         for line in self._requests:
@@ -53,17 +58,26 @@ class Worker:
                 self._send(None, "error", kind="UsageError", message=f"no request: {line.strip()[:200]}")
                 continue
             if action == "cancel":
-                self._cancel.cancel()
+                self._cancel_all()
             elif action == "quit":
                 break
             else:
-                self._waiting.put(request)
-        self._cancel.cancel()
+                cancel = CancelToken()
+                self._open.append(cancel)
+                self._waiting.put((request, cancel))
+        self._cancel_all()
         self._waiting.put(None)
 
-    def _answer(self, request: dict[str, Any]) -> None:
+    def _cancel_all(self) -> None:
+        """What runs and what waits, whether it has begun or still loads its model."""
+        for cancel in tuple(self._open):
+            cancel.cancel()
+
+    def _answer(self, request: dict[str, Any], cancel: CancelToken) -> None:
         number = request.get("id")
-        actions = {"load": self._load, "segment": self._segment, "ping": lambda _: {}}
+        actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "load": self._load, "segment": lambda r: self._segment(r, cancel), "ping": lambda _: {},
+        }  # fmt: skip
         try:
             action = actions.get(request["do"])
             if action is None:
@@ -90,22 +104,24 @@ class Worker:
             self._loaded = wanted
         return {"model": self._segmenter.package.spec.name, "engine": self._segmenter.engine.name}
 
-    def _segment(self, request: dict[str, Any]) -> dict[str, Any]:
+    def _segment(self, request: dict[str, Any], cancel: CancelToken) -> dict[str, Any]:
         from LiverMRISegLib.io import read_channels
 
         if self._segmenter is None or request.get("model"):
             self._load(request)
-        self._cancel = CancelToken()
+        cancel.check()
         number = request.get("id")
         images = [image.name for image in self._segmenter.package.spec.preparation.images]
         volume, *further = read_channels(Path(request["input"]), images, series=request.get("series"))
+        if request.get("modality"):
+            volume = replace(volume, metadata={**volume.metadata, "modality": request["modality"]})
         result = self._segmenter.segment(
             volume,
             further=further,
             organs=request.get("organs"),
             tta=bool(request.get("tta")),
             progress=lambda text, fraction: self._send(number, "progress", text=text, fraction=round(fraction, 4)),
-            cancel=self._cancel,
+            cancel=cancel,
         )
         result.save(request["output"])
         return {

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.dicom_positions import Plane, check_planes
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -21,8 +21,7 @@ def arrange_frames(path: Path, frames: np.ndarray, name: str, metadata: dict[str
     `metadata["frame_order"]` tells, slice by slice, which frame of the file it was.
 
     Raises:
-        InputError: the frames are no volume, or the file does not tell their places.
-        UsageError: pydicom, which reads the places, is not installed.
+        InputError: the frames are no volume, the file does not tell their places, or pydicom is not installed.
     """
     planes = _planes(path)
     if len(planes) != len(frames):
@@ -46,7 +45,7 @@ def _planes(path: Path) -> list[Plane]:
     try:
         import pydicom
     except ImportError as error:
-        raise UsageError(
+        raise InputError(
             f"{path}: is a DICOM file of many frames, which needs pydicom: pip install 'livermriseg[dicom]'"
         ) from error
     dataset = pydicom.dcmread(path, stop_before_pixels=True)

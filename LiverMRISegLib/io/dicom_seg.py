@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from LiverMRISegLib import __version__
 from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -17,25 +19,27 @@ _MAY_BE_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber",
 )  # fmt: skip
+# What an error quotes may be the patient's name or birthday.
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: Volume | None) -> None:
     """Write `labelmap` [Z, Y, X] as a DICOM SEG with a segment for every organ that occurs.
 
     Raises:
-        UsageError: the source was not read from DICOM, highdicom is not installed, or the label map is empty.
-        OutputError: it cannot be written there.
+        UsageError: highdicom is not installed.
+        OutputError: the source was not read from DICOM or lacks what the standard asks for, the label map is empty, or
+            it cannot be written there.
     """
     files = source.metadata.get("dicom_files") if source is not None else None
     if not files:
-        raise UsageError(f"{path}: a DICOM SEG refers to DICOM images, but the input was none; write .seg.nrrd instead")
+        raise OutputError(
+            f"{path}: a DICOM SEG refers to DICOM images, but the input was none; write .seg.nrrd instead"
+        )
     present = [(value, organ) for value, organ in labels.items() if np.any(labelmap == value)]
     if not present:
-        raise UsageError(f"{path}: nothing was segmented, and a DICOM SEG cannot be empty; write .nii.gz instead")
-    highdicom, pydicom = _libraries()
-    datasets = [pydicom.dcmread(file) for file in files]
-    for dataset in datasets:
-        _complete(dataset, path)
+        raise OutputError(f"{path}: nothing was segmented, and a DICOM SEG cannot be empty; write .nii.gz instead")
+    highdicom, _ = _libraries()
     numbered = np.zeros_like(labelmap, dtype=np.uint8)
     for number, (value, _) in enumerate(present, start=1):
         numbered[labelmap == value] = number
@@ -43,11 +47,7 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
     if order is not None:  # slices were put in order; the file's frames have their own
         numbered[order] = numbered.copy()
     descriptions = [_description(highdicom, n, organ) for n, (_, organ) in enumerate(present, start=1)]
-    try:
-        segmentation = _segmentation(highdicom, datasets, numbered, descriptions)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path}: the DICOM images do not allow a DICOM SEG ({reason}); write .seg.nrrd") from error
+    segmentation = _made(path, files, numbered, descriptions)
     with atomic_path(path) as temporary:
         segmentation.save_as(str(temporary))
 
@@ -95,7 +95,23 @@ def _complete(dataset: Any, path: Path) -> None:
             setattr(dataset, keyword, "")
     for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
         if not dataset.get(keyword):
-            raise UsageError(f"{path}: the DICOM images have no {keyword}, a DICOM SEG needs it; write .seg.nrrd")
+            raise OutputError(f"{path}: the DICOM images have no {keyword}, a DICOM SEG needs it; write .seg.nrrd")
+
+
+def _made(path: Path, files: list[str], numbered: np.ndarray, descriptions: list[Any]) -> Any:
+    """The DICOM SEG of the files' images. Neither warnings nor errors quote what the files hold."""
+    highdicom, pydicom = _libraries()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        datasets = [pydicom.dcmread(file) for file in files]
+        for dataset in datasets:
+            _complete(dataset, path)
+        try:
+            return _segmentation(highdicom, datasets, numbered, descriptions)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = _QUOTED.sub("'...'", " ".join(str(error).split()))
+            message = f"{path}: the DICOM images do not allow a DICOM SEG ({reason}); write .seg.nrrd"
+            raise OutputError(message) from None
 
 
 def _segmentation(highdicom: Any, datasets: list[Any], numbered: np.ndarray, descriptions: list[Any]) -> Any:

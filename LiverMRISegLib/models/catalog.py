@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
 import math
 import os
 import sys
@@ -17,6 +18,7 @@ from LiverMRISegLib.models.storage import SPECIFICATION
 from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.resources import resource_folder
 
+logger = logging.getLogger(__name__)
 DEFAULT_MODEL = "liver-any-sequence"
 CATALOG = "catalog.json"
 FOLDER_VARIABLE = "LIVERMRISEG_MODELS"
@@ -89,16 +91,27 @@ def smaller_model(spec: ModelSpec) -> ModelPackage | None:
     if spec.preparation.scheme == NNUNET:
         return None
     size = _parameters(spec)
-    others = [(load_spec(entry.path), entry.path) for entry in list_models()]
+    others = _loadable_specs()
     fitting = [
         (_parameters(other), str(path))
         for other, path in others
         if other.modality == spec.modality
         and set(other.sequences) >= set(spec.sequences)
+        and len(other.preparation.images) == len(spec.preparation.images)
         and set(other.labels.organs) >= set(spec.labels.organs)
         and _parameters(other) < size
     ]
     return load_model(max(fitting)[1]) if fitting else None
+
+
+def _loadable_specs() -> list[tuple[ModelSpec, Path]]:
+    found = []
+    for entry in list_models():
+        try:
+            found.append((load_spec(entry.path), entry.path))
+        except ModelError as error:
+            logger.warning("%s", error)
+    return found
 
 
 def _parameters(spec: ModelSpec) -> int:

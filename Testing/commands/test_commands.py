@@ -108,6 +108,17 @@ def test_a_cohort_goes_on_after_a_bad_case(tmp_path, tiny_package):
     assert [case["status"] for case in json.loads(again.stdout)] == ["skipped", "failed", "skipped"]
 
 
+def test_a_case_that_cannot_become_dicom_stops_no_other(tmp_path, tiny_package):
+    pytest.importorskip("highdicom")
+    volume = make_volume(size=(40, 36, 24))
+    folder = tmp_path / "in"
+    write_dicom_series(folder / "study", volume)
+    write_volume(volume, folder / "a.nii.gz")
+    done = segment(folder, "-o", tmp_path / "out", "--format", "dcm", model=tiny_package)
+    fails(done, 5, "refers to DICOM images")
+    assert names(tmp_path / "out") == ["study_seg.dcm"]
+
+
 def test_wrong_usage(source, tmp_path, tiny_package):
     fails(run("segment", source), 2, "required: -o")
     fails(run("sgement"), 2, "invalid choice")

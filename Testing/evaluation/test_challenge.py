@@ -1,6 +1,7 @@
 """Judging by FLARE's rules with real processes: scores, times, the area under polled memory, failures kept apart."""
 
 import csv
+import shutil
 import sys
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from conftest import make_volume, random_weights, tiny_spec
-from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig, run
 from LiverMRISegLib.evaluation.efficiency import gpu_memory_reader, measure
@@ -77,6 +78,20 @@ def test_every_case_is_judged_and_failures_are_told(cases, tmp_path):
     assert float(rows["seconds per case"]) > 0
     assert float(rows["mean"]) == pytest.approx(first.case.scores[0].dsc, abs=1e-4)
     assert (tmp_path / "out/p0_T2WI.nii.gz").exists()
+
+
+def test_scans_of_one_name_keep_their_own_results(cases, tmp_path):
+    datalist, model = cases
+    scan, _ = read_datalist(datalist).scans
+    (tmp_path / "other").mkdir()
+    for name in ("p0.nii.gz", "p0_label.nii.gz"):
+        shutil.copy(tmp_path / name, tmp_path / "other" / name)
+    moved = replace(scan, image=tmp_path / "other/p0.nii.gz", labels=tmp_path / "other/p0_label.nii.gz")
+    write_datalist(Datalist("other", "none", {1: "liver", 5: "liver"}, [moved]), tmp_path / "other.json")
+    config = ChallengeConfig(str(model), (datalist, tmp_path / "other.json"), device="cpu", output=tmp_path / "out")
+    names = [each.case.name for each in run(config)]
+    assert names == ["p0_T2WI", "p1_T2WI", "p0_T2WI_2"]
+    assert {"p0_T2WI.nii.gz", "p0_T2WI_2.nii.gz"} <= {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_a_case_that_cannot_be_segmented_keeps_its_message(cases, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from conftest import all_directions, as_rows
-from LiverMRISegLib.anatomy import AORTA, LIVER, SPLEEN, LabelSet
+from LiverMRISegLib.anatomy import AORTA, LIVER, SPLEEN, LabelSet, structure_named
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.evaluation.metrics import TOLERANCE_MM, evaluate_case
 from LiverMRISegLib.volume import Geometry, Volume, reorient
@@ -44,6 +44,12 @@ def test_a_shifted_cube_in_an_anisotropic_grid(axis, distance):
     found = scores(volume(cube(shift), spacing), volume(cube(), spacing))
     assert found.dsc == pytest.approx(0.7)
     assert found.hd == pytest.approx(3 * distance)
+
+
+def test_a_structure_that_flare_does_not_grade_has_a_tolerance_too():
+    labels = LabelSet("foreign", {1: structure_named("tumour", 1)})
+    found = scores(volume(cube((0, 0, 2))), volume(cube()), labels)
+    assert found.nsd == 1.0
 
 
 def test_empty_masks():

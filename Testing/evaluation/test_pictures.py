@@ -1,6 +1,8 @@
 """Pictures show the patient as radiologists do, whatever the orientation of the file; the report holds everything."""
 
 import re
+import struct
+import weakref
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.evaluation.pictures import planes, three_planes_png
 from LiverMRISegLib.evaluation.report import ReportCase, write_report
 from LiverMRISegLib.inference.segmenter import Segmentation
-from LiverMRISegLib.volume import Volume, reorient
+from LiverMRISegLib.volume import Geometry, Volume, reorient
 
 
 def marked():
@@ -40,6 +42,24 @@ def test_a_picture_is_a_png_even_of_an_empty_result():
     volume, labels = marked()
     for labelmap in (labels, np.zeros_like(labels)):
         assert three_planes_png(volume, labelmap, CHAOS, "title").startswith(b"\x89PNG")
+
+
+def test_the_picture_of_a_thin_slab_can_be_looked_at():
+    slab = Volume(np.random.default_rng(0).random((2, 40, 40), np.float32), Geometry((40, 40, 2), (10.0, 10.0, 5.0)))
+    picture = three_planes_png(slab, np.ones(slab.array.shape, np.uint8), CHAOS)
+    width, height = struct.unpack(">II", picture[16:24])
+    assert width < 10 * height
+
+
+def test_a_report_lets_volumes_and_label_maps_go():
+    volume, labels = marked()
+    known = [weakref.ref(labels), weakref.ref(volume)]
+    volumes = dict.fromkeys((organ.name for organ in CHAOS.organs), 0.0)
+    result = Segmentation(labels, CHAOS, volume.geometry, volumes, [], {}, volume)
+    case = ReportCase.of("case", volume, result)
+    del volume, labels, result
+    assert [ref() for ref in known] == [None, None]
+    assert case.labels == CHAOS
 
 
 def test_a_report_of_several_cases_escapes_what_it_is_told(tmp_path):

@@ -69,6 +69,15 @@ def test_a_smaller_model_comes_before_the_cpu(models):
     assert result.provenance["model"] == "small"
 
 
+def test_a_damaged_model_beside_it_does_not_block_the_way(models):
+    large = saved(models, "large", widths=[8] * 6)
+    saved(models, "small")
+    saved(models, "broken")
+    (models / "broken" / "model.json").write_text("{}")
+    result = segmenter(large, holds=0, small=1).segment(make_volume(size=(40, 40, 30)))
+    assert result.provenance["model"] == "small"
+
+
 def test_the_cpu_with_the_model_that_was_asked_for(models):
     large = saved(models, "large", widths=[8] * 6)
     saved(models, "small")

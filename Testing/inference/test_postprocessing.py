@@ -53,6 +53,21 @@ def test_holes_are_filled_only_where_nothing_is():
     assert filled[10, 10, 10] == 4
 
 
+def test_what_is_dropped_from_an_organ_draws_no_other_near_it():
+    labels = two_lumps()
+    labels[20:23, 20:23, 24:26] = 4  # beside the liver's stray lump
+    rules = {"spleen": OrganRule(near="liver", near_mm=20.0), "liver": OrganRule(keep_largest=True)}
+    postprocess(labels, CHAOS, rules, GEOMETRY)
+    assert not (labels == 4).any()
+
+
+def test_a_hole_that_another_organ_leaves_is_filled():
+    labels = two_lumps()
+    labels[9:11, 9:11, 9:11], labels[25:28, 25:28, 25:28] = 4, 4
+    postprocess(labels, CHAOS, {"liver": OrganRule(fill_holes=True), "spleen": OrganRule(keep_largest=True)}, GEOMETRY)
+    assert (labels[5:15, 5:15, 5:15] == 1).all()
+
+
 def test_organs_without_a_rule_are_left_alone():
     labels = two_lumps() * 4
     before = labels.copy()

@@ -1,5 +1,7 @@
 """The worker as a real process: it answers, stays alive, cancels, dies with its reason told, leaves nothing behind."""
 
+import io
+import json
 import os
 import signal
 import threading
@@ -13,6 +15,7 @@ from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError, 
 from LiverMRISegLib.inference.client import WorkerClient
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.inference.worker import Worker
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 
 
@@ -110,3 +113,20 @@ def test_no_process_is_left_behind_and_none_is_started_besides(client, source, t
     assert worker.children(recursive=True) == []
     client.close()
     assert not worker.is_running()
+
+
+def test_a_request_cancelled_while_it_waits_is_not_carried_out(source, tmp_path, tiny_package):
+    """All lines are there before the first is answered, as if they came while the model was loading."""
+    request = {"do": "segment", "model": str(tiny_package), "device": "cpu", "input": str(source)}
+    lines = [{"id": n, **request, "output": str(tmp_path / f"{n}.nrrd")} for n in (1, 2)]
+    told = io.StringIO()
+    Worker(io.StringIO("".join(json.dumps(line) + "\n" for line in lines)), told).run()
+    replies = [json.loads(line) for line in told.getvalue().splitlines()]
+    ends = [(reply["id"], reply.get("kind")) for reply in replies if reply["event"] != "progress"]
+    assert ends == [(1, "CancelledError"), (2, "CancelledError")]
+    assert not list(tmp_path.glob("*.nrrd"))
+
+
+def test_what_the_file_does_not_tell_can_be_sent(client, source, tmp_path):
+    reply = client.segment(source, tmp_path / "o.nii.gz", modality="PT")
+    assert any("the input says it is PT" in flag for flag in reply["flags"])

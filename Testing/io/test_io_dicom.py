@@ -1,11 +1,13 @@
 """DICOM folders: one series, several, none, incomplete; and DICOM SEG."""
 
+import warnings
+
 import numpy as np
 import pytest
 
 from conftest import all_directions, make_volume, oblique_directions, write_dicom_series
 from LiverMRISegLib.anatomy import CHAOS
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import find_volumes, is_dicom_folder, list_series, read_labelmap, read_volume, write_segmentation
 from LiverMRISegLib.volume import Volume, resample
 
@@ -208,9 +210,29 @@ def test_dicom_seg_needs_what_names_its_images(tmp_path, keyword):
     pytest.importorskip("highdicom")
     volume = read_volume(edited(tmp_path / "s", lambda data, _: delattr(data, keyword)))
     labels = np.ones(volume.array.shape, np.uint8)
-    with pytest.raises(UsageError, match=rf"{keyword}.*write \.seg\.nrrd"):
+    with pytest.raises(OutputError, match=rf"{keyword}.*write \.seg\.nrrd"):
         write_segmentation(tmp_path / "m.dcm", labels, CHAOS, volume.geometry, source=volume)
     assert not (tmp_path / "m.dcm").exists()
+
+
+def test_no_message_quotes_the_patient(tmp_path):
+    pytest.importorskip("highdicom")
+
+    def as_written_by_hand(data, _):
+        data.PatientName = "DoeJane"
+        data.PatientBirthDate = "19.05.1950"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        volume = read_volume(edited(tmp_path / "s", as_written_by_hand))
+    labels = np.ones(volume.array.shape, np.uint8)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        with pytest.raises(OutputError, match="do not allow") as raised:
+            write_segmentation(tmp_path / "m.dcm", labels, CHAOS, volume.geometry, source=volume)
+    words = " ".join([str(raised.value), *(str(warning.message) for warning in told)])
+    assert "Doe" not in words
+    assert "1950" not in words
 
 
 @pytest.mark.parametrize("direction", [np.eye(3), *oblique_directions()], ids=range(5))
@@ -264,6 +286,6 @@ def test_dicom_seg_refers_to_its_images_and_lies_on_them(tmp_path):
 
 def test_dicom_seg_needs_dicom_images(tmp_path):
     volume = make_volume()
-    with pytest.raises(UsageError, match="refers to DICOM images"):
+    with pytest.raises(OutputError, match="refers to DICOM images"):
         write_segmentation(tmp_path / "s.dcm", np.ones(volume.array.shape, np.uint8), CHAOS, volume.geometry)
     assert not list(tmp_path.iterdir())

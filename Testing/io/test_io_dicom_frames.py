@@ -7,7 +7,7 @@ import pytest
 
 from conftest import make_volume, oblique_directions, write_dicom_series
 from LiverMRISegLib.anatomy import CHAOS
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import find_volumes, read_labelmap, read_volume, write_segmentation
 from LiverMRISegLib.volume import Volume, resample
 
@@ -107,5 +107,5 @@ def test_a_result_is_no_image(tmp_path):
 def test_without_pydicom_the_remedy_is_told(tmp_path, monkeypatch):
     folder = enhanced(tmp_path / "s", volume_of())
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(UsageError, match=r"pip install 'livermriseg\[dicom\]'"):
+    with pytest.raises(InputError, match=r"pip install 'livermriseg\[dicom\]'"):
         read_volume(folder)

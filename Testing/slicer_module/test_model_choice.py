@@ -147,6 +147,22 @@ def test_the_table_of_volumes(scene):
     assert lines[2] == '"b, c",liver-any-sequence,failed,,,holds no voxels'
 
 
+def test_the_table_keeps_what_an_earlier_run_found(scene):
+    names = ("a", "b", "c")
+    rows = scene_jobs([named(scene, n) for n in names], "liver-any-sequence")
+    rows[0].state, rows[0].result = "done", SceneResult("a", None, {"liver": 1500.0}, ["liver touches the edge"])
+    before = as_csv(rows[:1])
+    again = scene_jobs([named(scene, n) for n in names], "liver-any-sequence")
+    again[0].state = again[2].state = EARLIER
+    again[1].state, again[1].result = "done", SceneResult("b", None, {"spleen": 200.0})
+    assert as_csv(again, before).splitlines() == [
+        "volume,model,state,liver mL,spleen mL,flags,message",
+        "a,liver-any-sequence,done,1500.0,,liver touches the edge,",
+        "b,liver-any-sequence,done,,200.0,,",
+        "c,liver-any-sequence,done before,,,,",
+    ]
+
+
 @pytest.fixture
 def two_images(models):
     """A model of two images a case in the catalog."""

@@ -342,6 +342,14 @@ def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path):
     host.click(panel.ui.batchListButton)
     assert [job.state for job in panel.batch.jobs] == ["done before", "done before"]
     assert not panel.ui.batchRunButton.enabled
+    first = list(csv.DictReader((results / "volumes.csv").open()))
+    write_volume(make_volume(size=(40, 36, 24)), tmp_path / "in" / "p2_T1.nii.gz")
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    rows = list(csv.DictReader((results / "volumes.csv").open()))
+    assert [row["state"] for row in rows] == ["done"] * 3
+    assert [row["liver mL"] for row in rows[:2]] == [row["liver mL"] for row in first]
 
 
 def test_closing_the_scene_in_the_middle(host, slow_worker, panel, scene, phantom):

@@ -153,6 +153,7 @@ def test_transforms_that_a_grid_cannot_follow_are_refused(scene):
 def test_the_whole_way_through_a_real_worker(scene, tiny_package):
     good, _ = add_volume(scene, oblique_directions()[0], size=(40, 36, 24), name="good")
     under_transform(scene, good, shift())
+    good.SetAttribute("DICOM.Modality", "PT")
     flat = np.full((24, 36, 40), 7.0, np.float32)
     bad, _ = add_volume(scene, size=(40, 36, 24), name="flat", array=flat)
     logic = SceneLogic(scene)
@@ -164,6 +165,7 @@ def test_the_whole_way_through_a_real_worker(scene, tiny_package):
     finally:
         logic.close()
     assert [bool(r.node) for r in results] == [True, False]
+    assert "the input says it is PT, the model was made for MR" in results[0].flags
     assert "nothing to segment" in results[1].error
     assert set(results[0].volumes_ml) == {organ.name for organ in CHAOS.organs}
     assert results[0].node.GetTransformNodeID() == good.GetTransformNodeID()
