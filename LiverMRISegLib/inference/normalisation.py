@@ -36,16 +36,18 @@ def normalise(array: np.ndarray, preparation: PreparationSpec | ChannelSpec) -> 
     return image
 
 
-def bright_limit(image: np.ndarray) -> float:
-    """The 99.5 percentile of what is brighter than air.
+def brighter_than_air(image: np.ndarray) -> np.ndarray:
+    """Where an image is above 5 % of the way from its darkest voxel to its 99th percentile; bool, of its shape."""
+    darkest, bright = float(image.min()), float(np.percentile(image, 99))
+    found: np.ndarray = image > darkest + _AIR_SHARE * (bright - darkest)
+    return found
 
-    Air is what lies below 5 % of the way from the darkest voxel to the 99th percentile, so that a wide field of
-    view around the body does not move the limit.
-    """
+
+def bright_limit(image: np.ndarray) -> float:
+    """The 99.5 percentile of what is brighter than air, so that a wide field of view does not move the limit."""
     flat = image.reshape(-1)
     flat = flat[:: max(1, flat.size // _SAMPLES)]
-    darkest, bright = float(flat.min()), float(np.percentile(flat, 99))
-    tissue = flat[flat > darkest + _AIR_SHARE * (bright - darkest)]
+    tissue = flat[brighter_than_air(flat)]
     return float(np.percentile(tissue, 99.5)) if tissue.size else float(flat.max())
 
 

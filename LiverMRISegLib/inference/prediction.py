@@ -10,11 +10,11 @@ import numpy as np
 from LiverMRISegLib.inference import tiling
 from LiverMRISegLib.inference.assembly import Canvas
 from LiverMRISegLib.inference.engines.engine import Engine
+from LiverMRISegLib.inference.normalisation import brighter_than_air
 from LiverMRISegLib.inference.progress import CancelToken, Progress
 from LiverMRISegLib.inference.tiling import Box, importance, pad_to
 from LiverMRISegLib.models.specification import NNUNET, InferenceSpec
 
-_AIR_SHARE = 0.05
 # The smallest number of 16 bits, of weights that are 10 at most.
 _NNUNET_LEAST = 6e-9
 
@@ -94,9 +94,8 @@ def _padded_region(region: Box | None, inner: Box, patch: Sequence[int]) -> Box 
 
 def busy_tiles(image: np.ndarray, boxes: Sequence[Box]) -> list[Box]:
     """The boxes that hold at least one voxel clearly brighter than air."""
-    darkest, bright = float(image.min()), float(np.percentile(image, 99))
-    threshold = darkest + _AIR_SHARE * (bright - darkest)
-    return [box for box in boxes if image[box].max() > threshold]
+    bright = brighter_than_air(image)
+    return [box for box in boxes if bright[box].any()]
 
 
 def _flips(axes: Sequence[int]) -> list[tuple[int, ...]]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from LiverMRISegLib import __version__
 from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.errors import DeviceMemoryError, ModelError, UsageError
+from LiverMRISegLib.errors import DeviceMemoryError, InputError, ModelError, UsageError
 from LiverMRISegLib.inference import quality
 from LiverMRISegLib.inference.assembly import labels_of_slabs, nearest_labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
@@ -25,10 +25,11 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_slabs
 from LiverMRISegLib.inference.preparation import Prepared
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
-from LiverMRISegLib.inference.region import region_of
+from LiverMRISegLib.inference.region import body_of, is_cut, region_of
 from LiverMRISegLib.inference.tiling import Box
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.specification import BODY
 from LiverMRISegLib.volume import Geometry, Volume
 
 # How the progress of the whole divides among its parts.
@@ -121,7 +122,7 @@ class Segmenter:
 
         Raises:
             UsageError: the model has no such organ, or no axis to mirror for `tta`, or takes more or fewer images.
-            InputError: the images lie on different grids.
+            InputError: the images lie on different grids, or hold voxels that are no finite numbers.
             CancelledError: `cancel` was used.
             DeviceMemoryError: the memory is too small, after all that takes less of it was tried (`ladder`).
         """
@@ -147,8 +148,14 @@ class Segmenter:
         clock = _Clock()
         report("preparing", 0.0)
         prepared = prepare_by_scheme(volume, spec.preparation, further)
+        if not np.isfinite(prepared.image).all():
+            raise InputError(f"{volume.name}: holds voxels that are no finite numbers; replace them first")
         clock.lap("prepare")
-        channels = self._predicted(prepared, tta, self._region(volume, prepared, token), report, token)
+        region = self._region(volume, prepared, token)
+        channels = self._predicted(prepared, tta, region, report, token)
+        if region is not None and is_cut(channels, prepared.image.shape[-3:], region):
+            logger.info("%s: organs reach the edge of where they were looked for; all tiles are computed", volume.name)
+            channels = self._predicted(prepared, tta, None, report, token)
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
         labelmap = prepared.restore(_only(channels, spec.labels))
@@ -193,17 +200,20 @@ class Segmenter:
         return labels_of_slabs(slabs, (z, y, x), prepared.shape, prepared.nearest_axis)
 
     def _region(self, volume: Volume, prepared: Prepared | NnUNetPrepared, token: CancelToken) -> Box | None:
-        """Where the model that the package names for it finds organs; None for the whole image."""
+        """The body, or where the model that the package names for it finds organs; None for the whole image."""
         spec = self.package.spec
         if not spec.inference.region:
             return None
+        grid, least, margin = prepared.image.shape[-3:], spec.inference.patch, spec.inference.region_margin
+        if spec.inference.region == BODY:
+            body = np.any([body_of(image) for image in prepared.image.reshape(-1, *grid)], axis=0)
+            return region_of(body, grid, spec.preparation.spacing, margin, least)
         if self._finder is None:
             found = load_model(spec.inference.region)
             found = found.run_by(replace(found.spec.inference, region=""))  # it looks everywhere itself
             self._finder = Segmenter(found, load_engine(found, self.engine.device))
         labels = prepared.place(self._finder.segment(volume, cancel=token).labelmap)
-        grid, least = prepared.image.shape[-3:], spec.inference.patch
-        region = region_of(labels, grid, spec.preparation.spacing, spec.inference.region_margin, least)
+        region = region_of(labels, grid, spec.preparation.spacing, margin, least)
         if region is None:
             logger.warning("%s: %s found no organ; all tiles are computed", volume.name, spec.inference.region)
         return region
@@ -224,7 +234,7 @@ class Segmenter:
             "engine": self.engine.name,
             "test-time mirroring": tta,
             "outlines drawn to the image": spec.inference.image_refinement,
-            "region found by": spec.inference.region or "nothing: the whole image",
+            "region": spec.inference.region or "the whole image",
             "livermriseg": __version__,
             "seconds": clock.seconds,
             "intended use": spec.intended_use,

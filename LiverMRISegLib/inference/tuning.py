@@ -1,8 +1,8 @@
 """How fast a model can be on this CPU before its labels change: measured on the user's own volumes.
 
-Numbers of 16 bits, tiles that overlap less, and tiles only where a small model finds organs make a network some times
-faster, and change its labels a little. How much depends on network and images, so it is measured against the model in
-full (32 bits, tiles that overlap by a half, everywhere), and only then kept (`keep`).
+Numbers of 16 bits, tiles that overlap less, and tiles only where the body is, or where a small model finds organs, make
+a network some times faster, and change its labels a little. How much depends on network and images, so it is measured
+against the model in full (32 bits, tiles that overlap by a half, everywhere), and only then kept (`keep`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models
 from LiverMRISegLib.models.package import ModelPackage, rewrite
-from LiverMRISegLib.models.specification import InferenceSpec
+from LiverMRISegLib.models.specification import BODY, InferenceSpec
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def settings_of(spec: InferenceSpec) -> list[Setting]:
     """What there is to try, the model in full first; the same whatever was kept before."""
     return [
         Setting(precision, overlap, region)
-        for region in ("", spec.region or DEFAULT_MODEL)
+        for region in dict.fromkeys(("", BODY, DEFAULT_MODEL, spec.region))
         for overlap in _OVERLAPS
         for precision in ("auto", "bfloat16")
     ]

@@ -18,6 +18,7 @@ ANY_MODALITY = "any"
 SPACES = ("intensity", "anatomy")
 NORMALISATIONS = ("z-score", "z-score-nonzero", "percentile-z-score", "ct", "none", "unit-range")
 OWN, NNUNET = "own", "nnunet"
+BODY = "body"
 SCHEMES = (OWN, NNUNET)
 
 
@@ -115,9 +116,9 @@ class InferenceSpec:
 
     `resample`: what goes back to the volume's grid, "logits" (smooth outlines) or "labels" (papers 003/004's FLARE
     networks: the threshold comes first, faster and coarser). `scheme`: "nnunet" tiles exactly as nnU-Net does.
-    `region`: the name of a model that looks first where the organs are; beyond `region_margin` mm around what it finds
-    all is background, and no tile is computed. `image_refinement`: probabilities are drawn to what the image shows
-    before they become labels (`inference.image_refinement`).
+    `region`: the name of a model that looks first where the organs are, or "body" for what is brighter than air;
+    beyond `region_margin` mm around what is found all is background, and no tile is computed. `image_refinement`:
+    probabilities are drawn to what the image shows before they become labels (`inference.image_refinement`).
     """
 
     patch: tuple[int, int, int]

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from conftest import all_directions, as_rows, oblique_directions
+from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.prediction import predict_logits, predict_slabs
 from LiverMRISegLib.inference.progress import CancelToken, silent
-from LiverMRISegLib.inference.region import region_of
+from LiverMRISegLib.inference.region import body_of, is_cut, region_of
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.specification import NNUNET, InferenceSpec, PreparationSpec
+from LiverMRISegLib.models.specification import BODY, NNUNET, InferenceSpec, PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
 
 MIDDLE = np.array([20.0, -30.0, 40.0])
@@ -56,7 +58,8 @@ def two_balls(direction):
 
 def segmenters(package, **changes):
     spec = package.spec
-    inference = replace(spec.inference, region="a finder", region_margin=9.0, **changes.pop("inference", {}))
+    asked = {"region_margin": 9.0, **changes.pop("inference", {})}
+    inference = replace(spec.inference, region="a finder", **asked)
     whole = Segmenter(replace(package, spec=replace(spec, **changes)), Brighter(50))
     within = Segmenter(replace(package, spec=replace(spec, **changes, inference=inference)), Brighter(50))
     within._finder = Segmenter(package, Brighter(150))
@@ -92,6 +95,60 @@ def test_a_package_names_its_finder(package):
     volume, _, _ = two_balls(np.eye(3))
     segmenter.segment(volume)
     assert segmenter._finder.package.spec.name == "liver-any-sequence"
+
+
+@pytest.mark.parametrize("direction", [*all_directions()[::5], *oblique_directions()])
+def test_tiles_beside_the_body_are_left_out_and_the_labels_stay(package, direction):
+    volume, bright, _ = two_balls(direction)
+    image = volume.array.copy()
+    image[0, 0, 0] = 100  # noise in the corner does not count
+    volume = replace(volume, array=image)
+    spec = replace(package.spec, inference=replace(package.spec.inference, patch=(12, 12, 12)))
+    within = replace(spec, inference=replace(spec.inference, region=BODY, region_margin=4.0))
+    segmenters = [Segmenter(replace(package, spec=s), Brighter(50)) for s in (spec, within)]
+    everything, found = (s.segment(volume).labelmap for s in segmenters)
+    assert everything[bright].mean() > 0.9
+    everything[0, 0, 0] = 0
+    assert np.array_equal(found, everything)
+    assert segmenters[1].engine.tiles < segmenters[0].engine.tiles
+
+
+def test_the_body_is_what_more_than_single_voxels_are_brighter_than_air():
+    image = np.zeros((20, 20, 20), np.float32)
+    image[4:16, 5:15, 6:20] = 1.0
+    image[0, 19, 0] = 3.0
+    truth = np.zeros(image.shape, bool)
+    truth[4:16, 5:15, 6:20] = True
+    assert np.array_equal(body_of(image), truth)
+
+
+@pytest.mark.parametrize("code", [np.eye(3), *oblique_directions()])
+def test_a_region_that_cuts_an_organ_is_left_for_the_whole_image(package, code, caplog):
+    """The finder sees only the core of a ball whose edge lies beyond the margin."""
+    caplog.set_level("INFO")
+    whole, within = segmenters(package, inference={"patch": (2, 2, 2), "region_margin": 0.0})
+    volume, _, _ = two_balls(code)
+    smooth = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(volume.array), 1.5))
+    volume = replace(volume, array=smooth)
+    assert np.array_equal(whole.segment(volume).labelmap, within.segment(volume).labelmap)
+    assert "reach the edge" in caplog.text
+
+
+def test_only_faces_inside_the_image_cut():
+    labels = np.zeros((10, 20, 40), np.uint8)
+    labels[0:3, 5:9, 30:33] = 1
+    grid = (20, 20, 20)
+    assert not is_cut(labels, grid, (slice(0, 8), slice(3, 12), slice(12, 19)))
+    assert is_cut(labels, grid, (slice(2, 8), slice(3, 12), slice(12, 19)))
+    assert is_cut(labels, grid, (slice(0, 8), slice(3, 9), slice(12, 19)))
+    assert is_cut(labels, grid, (slice(0, 8), slice(3, 12), slice(16, 20)))
+
+
+def test_voxels_that_are_no_numbers_are_refused(package):
+    volume, _, _ = two_balls(np.eye(3))
+    volume.array[3, 3, 3] = np.nan
+    with pytest.raises(InputError, match="no finite numbers"):
+        segmenters(package)[0].segment(volume)
 
 
 def test_the_box_has_a_margin_stays_inside_and_is_no_smaller_than_the_patch():
