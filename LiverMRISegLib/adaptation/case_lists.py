@@ -15,6 +15,7 @@ from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, keep_best
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.data.pools import Listed
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.inference.quality import volumes_ml
 from LiverMRISegLib.io import read_labelmap, read_volume
@@ -28,6 +29,18 @@ T = TypeVar("T")
 def case_name(scan: Scan) -> str:
     """The name of a scan's files: patient and sequence."""
     return f"{scan.patient}_{scan.sequence}"
+
+
+def check_case_names(scans: Sequence[Scan]) -> None:
+    """UsageError where two scans would share their files."""
+    known: dict[str, Scan] = {}
+    for scan in scans:
+        other = known.setdefault(case_name(scan), scan)
+        if other is not scan:
+            raise UsageError(
+                f"{scan.image}: is case {case_name(scan)}, as {other.image} is; take one of them, or give them two "
+                "patients' names in the datalist"
+            )
 
 
 def labelmap_of(scan: Scan, folder: Path) -> Path:

@@ -5,7 +5,6 @@ The loop's optimizer changes the two generators; the critics take their own step
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +45,6 @@ class CycleGanConfig:
     local: float = 0.0
     attend: str = "fake"
     pool: int = 50
-    learning_rate: float = 2e-4
 
     def __post_init__(self) -> None:
         if self.attend not in _ATTENDED:
@@ -87,12 +85,8 @@ class CycleGan:
         critics = ("target", "source", "local") if config.local else ("target", "source")
         self.critics = torch.nn.ModuleDict({n: new_critic(config.critic_width) for n in critics})
         self.segmenter = segmenter.to(fabric.device).eval().requires_grad_(False) if segmenter else None
-        self.model, self.optimizer = fabric.setup(
-            _Translators(self.generators), _adam(self.generators, config.learning_rate)
-        )
-        self.judges, self.critic_optimizer = fabric.setup(
-            _Critics(self.critics), _adam(self.critics, config.learning_rate)
-        )
+        self.model, self.optimizer = fabric.setup(_Translators(self.generators), _adam(self.generators))
+        self.judges, self.critic_optimizer = fabric.setup(_Critics(self.critics), _adam(self.critics))
         self.pools = {name: ImagePool(config.pool) for name in critics}
         self._adversarial = PatchAdversarialLoss(
             criterion=_CRITERIA[config.adversarial], no_activation_leastsq=True, reduction="mean"
@@ -127,7 +121,9 @@ class CycleGan:
 
     def _fooled(self, name: str, fake: torch.Tensor) -> torch.Tensor:
         """How far the critic is from taking the translation for real."""
-        loss: torch.Tensor = self._adversarial(self.judges(name, fake), target_is_real=True, for_discriminator=False)
+        with self.fabric.autocast():  # their weights stay, so there is nothing for the processes to exchange
+            judged = self.critics[name](fake)[-1].float()
+        loss: torch.Tensor = self._adversarial(judged, target_is_real=True, for_discriminator=False)
         return loss
 
     def after_step(self, step: int) -> None:
@@ -138,10 +134,9 @@ class CycleGan:
         generator = torch.Generator().manual_seed(self._seed)
         self.critic_optimizer.zero_grad(set_to_none=True)
         total = torch.zeros((), device=self.fabric.device)
-        for name, (real, fake) in self._last.items():
-            pooled = self.pools[name].exchange(fake, generator)
-            for slices, is_real in ((real, True), (pooled, False)):
-                judged = self.judges(name, slices)
+        shown = {name: (real, self.pools[name].exchange(fake, generator)) for name, (real, fake) in self._last.items()}
+        for pair in self.judges(shown).values():
+            for judged, is_real in zip(pair, (True, False), strict=True):
                 total = total + 0.5 * self._adversarial(judged, target_is_real=is_real, for_discriminator=True)
         self.fabric.backward(total)
         self.critic_optimizer.step()
@@ -202,17 +197,19 @@ class _Translators(torch.nn.Module):
 
 
 class _Critics(torch.nn.Module):
-    """All critics as one module: the patch scores of the one asked for."""
+    """All critics as one module, and all they judge in one call: several processes exchange gradients once a call."""
 
     def __init__(self, critics: torch.nn.ModuleDict) -> None:
         super().__init__()
         self.critics = critics
 
-    def forward(self, name: str, slices: torch.Tensor) -> torch.Tensor:
-        """Patch scores [B, 1, y, x] by critic `name`."""
-        scores: Sequence[torch.Tensor] = self.critics[name](slices)
-        return scores[-1]
+    def forward(
+        self, shown: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    ) -> dict[str, tuple[torch.Tensor, torch.Tensor]]:
+        """Patch scores [B, 1, y, x] of real and translated slices, by the name of their critic."""
+        return {n: (self.critics[n](real)[-1], self.critics[n](fake)[-1]) for n, (real, fake) in shown.items()}
 
 
-def _adam(module: torch.nn.Module, learning_rate: float) -> torch.optim.Optimizer:
-    return torch.optim.Adam(module.parameters(), learning_rate, betas=(0.5, 0.999))
+def _adam(module: torch.nn.Module) -> torch.optim.Optimizer:
+    """The loop sets the learning rate at every step."""
+    return torch.optim.Adam(module.parameters(), betas=(0.5, 0.999))

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import SimpleITK as sitk
 
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.volume import Volume
 
@@ -17,8 +18,9 @@ METRICS = ("mutual information", "least squares")
 
 
 def foreground_ml(labelmap: Volume) -> float:
-    """The volume of everything that is labelled, in mL."""
-    return float((labelmap.array > 0).sum()) * labelmap.geometry.voxel_volume_ml
+    """The volume of everything that is labelled, in mL; what is left open (IGNORE) is not."""
+    labelled = (labelmap.array > 0) & (labelmap.array != IGNORE)
+    return float(labelled.sum()) * labelmap.geometry.voxel_volume_ml
 
 
 def nearest_case(volume_ml: float, better: Mapping[str, float]) -> str:

@@ -16,7 +16,13 @@ import numpy as np
 from scipy.special import softmax
 from tqdm import tqdm
 
-from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, rank_by_sequence, write_case_lists
+from LiverMRISegLib.adaptation.case_lists import (
+    case_name,
+    check_case_names,
+    labelmap_of,
+    rank_by_sequence,
+    write_case_lists,
+)
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, consistency
 from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.anatomy import IGNORE
@@ -80,6 +86,7 @@ def run(config: LabelCasesConfig) -> list[RankedCase]:
     packages = _fitting(config.models, len(config.gammas))
     engines = [load_engine(package, config.device) for package in packages]
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
+    check_case_names([scan for _, scan in scans])
     settings = [f"gammas {config.gammas}, certainty {config.certainty}"]
     claim_output(config.output, [*(package.fingerprint for package in packages), *settings])
     labels = packages[0].spec.labels

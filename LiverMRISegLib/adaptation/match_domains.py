@@ -66,7 +66,12 @@ def run(config: MatchDomainsConfig) -> list[Match]:
     better = [scan for scan in better if volumes[case_name(scan)]]  # a case in which nothing was found helps nobody
     if not better or not worse:
         raise UsageError(f"{config.datalist}: needs labelled scans of {config.better} and scans of {config.worse}")
-    claim_output(config.output, [config.metric, *(hash_of(scan.labels) for scan in better if scan.labels)])
+    left = sorted({scan.sequence for scan in listed.scans} - {*config.better, *config.worse})
+    if left:
+        logger.warning("%s: sequences that are neither better nor worse are left out: %s", config.datalist, left)
+    # A case's match depends on the volumes of all.
+    hashes = [f"{case_name(s)} {hash_of(s.labels) if s.labels else 'no labels'}" for s in (*better, *worse)]
+    claim_output(config.output, [config.metric, *hashes])
     found, matched = [], []
     for scan in tqdm(worse, "volumes", disable=None, dynamic_ncols=True):
         size = volumes[case_name(scan)] or _typical(scan, worse, volumes)

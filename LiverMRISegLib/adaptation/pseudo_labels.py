@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import UsageError
 
 
@@ -44,22 +45,26 @@ def consistency(predictions: Sequence[np.ndarray], classes: int) -> dict[int, fl
 def instability(predictions: Sequence[np.ndarray]) -> float:
     """Changed voxels between successive iterations over the later one's foreground, averaged (paper 004, eq. 7).
 
-    Infinite if an iteration after the first labels nothing.
+    Infinite if an iteration after the first labels nothing. Voxels that either leaves open (IGNORE) do not count.
     """
     if len(predictions) < 2:
         raise UsageError("instability needs the predictions of at least two iterations")
     changes = []
     for before, after in itertools.pairwise(predictions):
-        foreground = int((after > 0).sum())
-        changes.append(float((before != after).sum()) / foreground if foreground else np.inf)
+        known = (before != IGNORE) & (after != IGNORE)
+        foreground = int(((after > 0) & known).sum())
+        changes.append(float(((before != after) & known).sum()) / foreground if foreground else np.inf)
     return float(np.mean(changes))
 
 
 def union(predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """All that any iteration labels (paper 004); where several classes are claimed, the latest iteration's holds."""
-    joined = np.zeros_like(predictions[0])
+    """All that any iteration labels (paper 004); where several classes are claimed, the latest iteration's holds.
+
+    Open (IGNORE) is what the last leaves open and none labels.
+    """
+    joined = np.where(predictions[-1] == IGNORE, predictions[-1], 0)
     for prediction in predictions:
-        joined = np.where(prediction > 0, prediction, joined)
+        joined = np.where((prediction > 0) & (prediction != IGNORE), prediction, joined)
     return joined
 
 

@@ -17,7 +17,7 @@ def claim_output(folder: Path, inputs: Sequence[str]) -> None:
     """Make `folder`, and clear it of volumes and tables that were made from other `inputs` (hashes, settings).
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: it cannot be written, or holds volumes or tables and no stage's output.
     """
     words = "".join(f"{word}\n" for word in inputs)
     kept = folder / _INPUTS
@@ -25,6 +25,8 @@ def claim_output(folder: Path, inputs: Sequence[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not kept.exists() or kept.read_text(encoding="utf-8") != words:
             old = [*folder.glob("*.nii.gz"), *folder.glob("*.csv")]
+            if old and not kept.exists():
+                raise OutputError(f"{folder}: holds {old[0].name}, which is no output of a stage; choose a new folder")
             if old:
                 logger.info("%s: %d files of other inputs are made anew", folder, len(old))
             for path in old:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -68,7 +68,7 @@ def load_domain(
     cases = PreparedCases(cache, domain.preparation(spacing, orientation), organs).load_all(
         scans, labelled=domain.labelled
     )
-    return [PreparedCase(c.name, domain.in_range(np.asarray(c.image), space), c.labels, c.foreground) for c in cases]
+    return [replace(case, image=domain.in_range(np.asarray(case.image), space)) for case in cases]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,11 @@ class SliceStream:
     cases: Sequence[PreparedCase]
     size: tuple[int, int]
     batch: int
+
+    @property
+    def inputs(self) -> list[str]:
+        """As `data.streams.Stream.inputs`."""
+        return [case.key for case in self.cases]
 
     def sample(self, index: int, seed: Sequence[int]) -> Sample:
         """As `data.streams.Stream.sample`."""

@@ -49,7 +49,7 @@ def run(config: StableCasesConfig) -> list[RankedCase]:
         raise UsageError("stability needs the labels of at least two iterations")
     lists = [read_datalist(folder / "datalist.json") for folder in config.iterations]
     last = lists[-1]
-    if any(dict(listed.values) != dict(last.values) for listed in lists):
+    if any((dict(each.values), each.ignore) != (dict(last.values), last.ignore) for each in lists):
         raise UsageError("the iterations hold labels of different organs; take those of one workflow")
     config.output.mkdir(parents=True, exist_ok=True)
     figures: dict[str, dict[str, float]] = {}
@@ -59,7 +59,7 @@ def run(config: StableCasesConfig) -> list[RankedCase]:
     scans = [(last, scan) for scan in last.scans]
     scores = {name: float(np.mean(list(found.values()))) for name, found in figures.items()}
     ranked = rank_by_sequence(scans, scores, config.keep, highest=False)
-    write_case_lists(scans, ranked, figures, labels, config.output)
+    write_case_lists(scans, ranked, figures, labels, config.output, last.ignore)
     return ranked
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,12 +12,13 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from LiverMRISegLib.adaptation.case_lists import check_case_names
 from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.adaptation.slices import DomainConfig
 from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.data.pools import Listed, choose_scans
-from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.interpolation import resize_cubic
 from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.io import read_volume, write_volume
@@ -32,9 +34,9 @@ logger = logging.getLogger(__name__)
 class TranslateConfig:
     """Config of `scripts/train/translate.py`.
 
-    `translator`: run folder of `train_translator`. `sequence`: what the translations are called in the datalist
-    `output`/datalist.json. A generator only knows convolutions and the statistics of its slice, so whole slices are
-    translated at once, whatever their size.
+    `translator`: run folder of `train_translator`, whose window and percentiles hold here too. `sequence`: what the
+    translations are called in the datalist `output`/datalist.json. A generator only knows convolutions and the
+    statistics of its slice, so whole slices are translated at once, whatever their size.
     """
 
     translator: Path = Path("runs/translator")
@@ -56,6 +58,8 @@ def run(config: TranslateConfig) -> list[Path]:
     trained = read_config(TranslatorConfig, config.translator / "config.yaml")
     generator = load_generator(config.translator, trained).to(config.device)
     scans = choose_scans(config.source.datalists, config.source.pool, needs_labels=config.source.labelled)
+    check_case_names([replace(scan, sequence=config.sequence) for _, scan in scans])
+    _check_meaning([datalist for datalist, _ in scans])
     claim_output(config.output, [_fingerprint(generator)])
     made = []
     for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
@@ -70,6 +74,13 @@ def run(config: TranslateConfig) -> list[Path]:
         made.append(path)
     write_datalist(_datalist(config, scans, made, trained.space), config.output / "datalist.json")
     return made
+
+
+def _check_meaning(datalists: Sequence[Datalist]) -> None:
+    first = datalists[0]
+    for other in datalists:
+        if (dict(other.values), other.ignore) != (dict(first.values), first.ignore):
+            raise UsageError(f"{first.name} and {other.name}: number their organs differently; translate them apart")
 
 
 def load_generator(run_folder: Path, trained: TranslatorConfig) -> torch.nn.Module:
@@ -132,4 +143,5 @@ def _datalist(config: TranslateConfig, scans: list[Listed], images: list[Path], 
         Scan(scan.patient, config.sequence, image.absolute(), scan.labels and scan.labels.absolute(), "translated")
         for (_, scan), image in zip(scans, images, strict=True)
     ]
-    return Datalist(f"{first.name} as {config.sequence}", first.licence, first.values, translated, space, first.ignore)
+    licence = "; ".join(sorted({datalist.licence for datalist, _ in scans}))
+    return Datalist(f"{first.name} as {config.sequence}", licence, first.values, translated, space, first.ignore)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from LiverMRISegLib.anatomy import LABEL_SETS
+from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.data.bodies import Body, Tissue, make_body
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
@@ -33,14 +33,33 @@ class BodySource:
     licence: str = "unknown"
 
 
-def load_bodies(data: Path, sources: Sequence[BodySource], spacing: float) -> list[Body]:
+def load_bodies(data: Path, sources: Sequence[BodySource], spacing: float, organs: Sequence[str] = ()) -> list[Body]:
     """The bodies of all `sources` below folder `data`, in order of their names.
+
+    Sources whose label set lacks one of `organs` are left out, with a warning: they would teach that it is nowhere.
 
     Raises:
         InputError: a pattern finds nothing, or a file cannot be read.
-        UsageError: an unknown label set or tissue.
+        UsageError: an unknown label set or tissue, or no source has all organs.
     """
-    return [_load(path, source, spacing) for source in sources for path in _found(data, source)]
+    fitting = [source for source in sources if _has(source, organs)]
+    if sources and not fitting:
+        raise UsageError(f"no source of bodies has labels of all of: {', '.join(organs)}")
+    return [_load(path, source, spacing) for source in fitting for path in _found(data, source)]
+
+
+def _has(source: BodySource, organs: Sequence[str]) -> bool:
+    known = {organ.name for organ in _label_set(source).organs}
+    missing = [name for name in (organ_named(organ).name for organ in organs) if name not in known]
+    if missing:
+        logger.warning("%s: left out, it has no labels of %s", source.labelmaps, ", ".join(missing))
+    return not missing
+
+
+def _label_set(source: BodySource) -> LabelSet:
+    if source.label_set not in LABEL_SETS:
+        raise UsageError(f"unknown label set '{source.label_set}'; known are: {', '.join(LABEL_SETS)}")
+    return LABEL_SETS[source.label_set]
 
 
 def _found(data: Path, source: BodySource) -> list[Path]:
@@ -51,14 +70,12 @@ def _found(data: Path, source: BodySource) -> list[Path]:
 
 
 def _load(path: Path, source: BodySource, spacing: float) -> Body:
-    if source.label_set not in LABEL_SETS:
-        raise UsageError(f"unknown label set '{source.label_set}'; known are: {', '.join(LABEL_SETS)}")
     name = path.name.removesuffix(source.label_ending)
     image = read_volume(path.with_name(name + source.image_ending)) if source.image_ending else None
     body = make_body(
         name,
         read_labelmap(path),
-        LABEL_SETS[source.label_set],
+        _label_set(source),
         image,
         spacing=spacing,
         tissues=_tissues(source.tissues),

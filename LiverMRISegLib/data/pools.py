@@ -60,7 +60,8 @@ def choose_pools(
 
     Labelled are the chosen scans of split "train" that have labels; unlabelled all other chosen scans of that split,
     labels or not (they are not read). Validation are the labelled scans of split "validation" that fit `labelled`'s
-    or `unlabelled`'s sequences, or, of a `fold`, its labelled scans. Split "test" takes no part in training, ever.
+    or, where it is used, `unlabelled`'s sequences, or, of a `fold`, its labelled scans; no scan of its patients is
+    trained on. Split "test" takes no part in training, ever.
     Unless the training `uses_labels`, none is labelled; unless it `uses_unlabelled`, none is unlabelled.
 
     Raises:
@@ -72,12 +73,15 @@ def choose_pools(
     taken = {scan.image for _, scan in with_labels}
     rest = _chosen(lists, unlabelled, "train") if uses_unlabelled else []
     others = [(d, s) for d, s in rest if s.image not in taken]
-    sequences = labelled.sequences + unlabelled.sequences if labelled.sequences and unlabelled.sequences else ()
+    asked = [labelled.sequences, *([unlabelled.sequences] if uses_unlabelled else [])]
+    sequences = tuple(name for names in asked for name in names) if all(asked) else ()
     validation = _chosen(lists, PoolConfig(sequences), "validation", needs_labels=True)
     if uses_labels and not with_labels:
         raise UsageError(f"no labelled scan of split 'train' fits {labelled} in {', '.join(map(str, datalists))}")
     if fold is not None and fold.number >= 0:
         with_labels, validation = _folded(with_labels, fold)
+        held_out = {scan.patient for _, scan in validation}
+        others = [(d, s) for d, s in others if s.patient not in held_out]
     logger.info("scans: %d labelled, %d unlabelled, %d to validate", len(with_labels), len(others), len(validation))
     return Pools(with_labels, others, validation)
 

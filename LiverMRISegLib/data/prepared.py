@@ -37,13 +37,14 @@ _FOREGROUND_VOXELS = 10_000  # kept per class, as nnU-Net does
 class PreparedCase:
     """`image` float32 and `labels` uint8 (or None) [Z, Y, X] on the prepared grid, mapped from disk.
 
-    `foreground` maps each class present to some of its voxels, int [N, 3].
+    `foreground` maps each class present to some of its voxels, int [N, 3]. `key` is of its content.
     """
 
     name: str
     image: np.ndarray
     labels: np.ndarray | None
     foreground: Mapping[int, np.ndarray]
+    key: str = ""
 
 
 class PreparedCases:
@@ -87,9 +88,10 @@ class PreparedCases:
         try:
             image = np.load(folder / "image.npy", mmap_mode="r")
             if labels is None:
-                return PreparedCase(name, image, None, {})
+                return PreparedCase(name, image, None, {}, folder.name)
             foreground = {int(p.stem[6:]): np.load(p) for p in sorted(folder.glob("class_*.npy"))}
-            return PreparedCase(name, image, np.load(folder / "labels.npy", mmap_mode="r"), foreground)
+            labelmap = np.load(folder / "labels.npy", mmap_mode="r")
+            return PreparedCase(name, image, labelmap, foreground, folder.name)
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{folder}: the cache is damaged ({error}); remove this folder") from error
 

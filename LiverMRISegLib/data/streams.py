@@ -6,6 +6,7 @@ run sees the batches it would have seen, and several processes share one batch.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -29,6 +30,10 @@ class Stream(Protocol):
     """An endless series of samples; `batch` of them are used at each step, over all processes."""
 
     @property
+    def inputs(self) -> list[str]:
+        """What the samples are made of, by its content, in order."""
+
+    @property
     def batch(self) -> int:
         """Samples per step."""
 
@@ -49,6 +54,11 @@ class CaseStream:
     augmenter: Augmenter
     batch: int
     foreground: float = 0.33
+
+    @property
+    def inputs(self) -> list[str]:
+        """As `Stream.inputs`."""
+        return [case.key for case in self.cases]
 
     def sample(self, index: int, seed: Sequence[int]) -> Sample:
         """As `Stream.sample`."""
@@ -81,6 +91,11 @@ class JoinedStream:
     second: Stream
 
     @property
+    def inputs(self) -> list[str]:
+        """As `Stream.inputs`."""
+        return self.first.inputs + self.second.inputs
+
+    @property
     def batch(self) -> int:
         """As `Stream.batch`."""
         return self.first.batch + self.second.batch
@@ -100,6 +115,11 @@ class PaintedStream:
     bodies: Sequence[Body]
     maker: SampleMaker
     batch: int
+
+    @property
+    def inputs(self) -> list[str]:
+        """As `Stream.inputs`."""
+        return [hashlib.sha256(body.structures.tobytes()).hexdigest() for body in self.bodies]
 
     def sample(self, index: int, seed: Sequence[int]) -> Sample:
         """As `Stream.sample`."""

@@ -22,7 +22,7 @@ from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.running import claim_run_folder, train_on
-from LiverMRISegLib.training.starts import load_start
+from LiverMRISegLib.training.starts import content_of, load_start
 from LiverMRISegLib.training.supervised import Supervised
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
@@ -76,7 +76,7 @@ def run(config: AnySequenceConfig) -> RunResult:
     """
     fabric = loop.make_fabric(config.loop)
     claim_run_folder(config, config.run_folder, fabric, ("workers",))
-    bodies = load_bodies(config.data, config.sources, config.randomization.spacing)
+    bodies = load_bodies(config.data, config.sources, config.randomization.spacing, config.organs)
     training, held_out = _split(bodies, config.validation_bodies)
     maker = SampleMaker(config.organs, config.randomization, config.preparation)
     torch.manual_seed(config.loop.seed)
@@ -89,7 +89,8 @@ def run(config: AnySequenceConfig) -> RunResult:
     method = Supervised(network, Setup(config.optimizer, validation, fabric, "average", config.loop.steps))
     streams = {"labelled": PaintedStream(training, maker, config.batch)}
     logger.info("%d bodies to train on, %d held out", len(training), len(held_out))
-    return train_on(streams, method, config.loop, config.run_folder, fabric, config.workers)
+    facts = [content_of(config.start)]
+    return train_on(streams, method, config.loop, config.run_folder, fabric, config.workers, facts)
 
 
 def _split(bodies: Sequence[Body], held_out: Sequence[str]) -> tuple[list[Body], list[Body]]:

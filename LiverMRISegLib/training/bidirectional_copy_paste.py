@@ -61,6 +61,15 @@ class BidirectionalCopyPaste(StudentAndTeacher):
         elif step > self.first_step:
             self.teacher.update(self.module, step)
 
+    def state_dict(self) -> dict[str, Any]:
+        """As `SegmentationMethod.state_dict`, and when pre-training ends: that stays when `loop.steps` is changed."""
+        return {**super().state_dict(), "first_step": self.first_step}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take back what `state_dict` gave."""
+        self.first_step = state.get("first_step", self.first_step)
+        super().load_state_dict({key: value for key, value in state.items() if key != "first_step"})
+
     def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
         """The loss of two mixtures per two labelled (and two unlabelled) patches."""
         mask = box_mask(batch["labelled"]["labels"].shape[1:], torch.Generator().manual_seed(batch["seed"]))
@@ -87,8 +96,8 @@ class BidirectionalCopyPaste(StudentAndTeacher):
         labels: tuple[torch.Tensor, torch.Tensor],
         mask: torch.Tensor,
     ) -> dict[str, torch.Tensor]:
-        logits = self.model(mix(images[0], images[1], mask))
-        return {"loss": mixture_loss(logits, labels[0], labels[1], mask, (1.0, 1.0))}
+        logits, mixed = self.model(mix(images[0], images[1], mask)), mix(labels[0], labels[1], mask)
+        return {"loss": mixture_loss(logits, mixed, mixed, torch.ones_like(mask), (1.0, 0.0))}
 
     def _self_training(
         self,

@@ -27,15 +27,15 @@ def save(folder: Path, step: int, state: dict[str, Any], *, is_best: bool) -> Pa
     path = folder / f"step_{step:08d}.pt"
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if is_best:  # first: a run that goes on from the step before finds these best weights again
+            with atomic_path(folder / BEST) as temporary:
+                torch.save(state, temporary)
         with atomic_path(path) as temporary:
-            torch.save(state, temporary)
+            shutil.copyfile(folder / BEST, temporary) if is_best else torch.save(state, temporary)
     except (OSError, RuntimeError) as error:  # torch's writer turns the system's errors into its own
         raise OutputError(
             f"{path}: cannot be written ({error}); free some space, then the same command goes on"
         ) from error
-    if is_best:
-        with atomic_path(folder / BEST) as temporary:
-            shutil.copyfile(path, temporary)
     for old in sorted(folder.glob("step_*.pt"))[:-_KEPT]:
         old.unlink()
     return path

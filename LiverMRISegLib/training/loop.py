@@ -159,7 +159,7 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
     if not torch.isfinite(total):
         raise TrainingError(
             f"the loss is {total.item()} at step {step}; lower loop.learning_rate or look at the batch. "
-            "The last checkpoint is kept: the same command goes on from it"
+            "The last checkpoint is kept: the same command, so changed, goes on from it"
         )
     for group in method.optimizer.param_groups:
         group["lr"] = _rate(step, config)
@@ -172,7 +172,7 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
         raise TrainingError(
             f"the gradients have norm {float(norm):g} at step {step}. On CPUs bfloat16 spoils those of feature maps "
             "that are 2 voxels deep: take a larger patch, smaller strides or loop.precision 32-true. "
-            "The same command goes on"
+            "The last checkpoint is kept; loop.precision may be changed when a run goes on"
         )
     method.optimizer.step()
     return losses

@@ -70,6 +70,8 @@ class IntermediateDomainsStageConfig(StageConfig):
 
 def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
     """Train; errors as `run_stage`."""
+    if config.cps.preset == "ssl4mis":
+        _refuse_unknown(config, "the loss of preset ssl4mis")
     seed, other = config.loop.seed, replace(config, keep_heads=False)
 
     def _make(setup: Setup) -> CrossPseudoSupervision:
@@ -112,15 +114,13 @@ def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResul
     )
 
 
-def _refuse_unknown(config: StageConfig) -> None:
-    """Pasted patches cannot hold voxels without truth."""
+def _refuse_unknown(config: StageConfig, what: str = "pasted patches") -> None:
+    """Some methods know no voxels without truth."""
     if config.data.painted.batch:
-        raise UsageError(
-            "painted images have voxels without truth, which pasted patches cannot hold; set painted.batch 0"
-        )
+        raise UsageError(f"painted images have voxels without truth, which {what} cannot hold; set painted.batch 0")
     for path in config.data.datalists:
         if read_datalist(path).ignore:
             raise UsageError(
-                f"{path}: has voxels to ignore, which pasted patches cannot hold; train by cross_pseudo_supervision.py "
-                "or mean_teacher.py"
+                f"{path}: has voxels to ignore, which {what} cannot hold; train by mean_teacher.py or by "
+                "cross_pseudo_supervision.py with another preset than ssl4mis"
             )

@@ -28,7 +28,7 @@ from LiverMRISegLib.training.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules, write_package
 from LiverMRISegLib.training.running import claim_run_folder, train_on
-from LiverMRISegLib.training.starts import SAME_AS_START, licence_of, load_start, network_of, title_of
+from LiverMRISegLib.training.starts import SAME_AS_START, content_of, licence_of, load_start, network_of, title_of
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
@@ -81,8 +81,12 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         paired = [organ for organ in self.organs if organ_named(organ).is_paired]
-        if paired and 2 in self.augmentation.mirror_axes:
-            raise UsageError(f"mirror_axes must not hold 2 (left and right) when '{paired[0]}' is to be told apart")
+        # Codes name the axes x, y, z, arrays hold them as z, y, x; without a code left and right may be any axis.
+        sides = {2 - i for i, letter in enumerate(self.orientation) if letter in "LR"} or {0, 1, 2}
+        for axis in sides & set(self.augmentation.mirror_axes if paired else ()):
+            raise UsageError(
+                f"mirror_axes must not hold {axis} (left and right) when '{paired[0]}' is to be told apart"
+            )
         if not self.labelled_batch and not self.painted.batch:
             raise UsageError("labelled_batch and painted.batch are both 0: there is nothing to learn labels from")
 
@@ -176,7 +180,8 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
     method = make(Setup(config.optimizer, validation, fabric, config.branch, config.loop.steps))
     if not images:
         logger.warning("no scan of split 'validation': the last weights are taken, not the best")
-    result = train_on(streams, method, config.loop, config.run_folder, fabric, data.workers)
+    facts = [content_of(config.start)]
+    result = train_on(streams, method, config.loop, config.run_folder, fabric, data.workers, facts)
     if fabric.is_global_zero:
         _export(config, pools)
     return result
@@ -216,7 +221,7 @@ def _labelled(data: DataConfig, cases: Sequence[PreparedCase], augmenter: Augmen
 def _painted(data: DataConfig) -> PaintedStream:
     if len(set(data.spacing)) > 1 or data.orientation != "LPS":
         raise UsageError(f"painted images need an isotropic spacing and orientation LPS, not {data.spacing}")
-    bodies = load_bodies(data.painted.data, data.painted.sources, data.spacing[0])
+    bodies = load_bodies(data.painted.data, data.painted.sources, data.spacing[0], data.organs)
     settings = replace(data.painted.randomization, patch=data.patch, spacing=data.spacing[0])
     return PaintedStream(bodies, SampleMaker(data.organs, settings, data.preparation), data.painted.batch)
 

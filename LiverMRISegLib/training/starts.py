@@ -11,6 +11,7 @@ import torch
 
 from LiverMRISegLib.anatomy import STUNET_105, LabelSet, organ_named
 from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.import_stunet import read_checkpoint
 from LiverMRISegLib.models.specification import NetworkSpec
@@ -78,6 +79,13 @@ def title_of(start: str) -> str:
         return Path(start).name
     spec = load_model(start).spec
     return f"{spec.name} {spec.version}"
+
+
+def content_of(start: str) -> str:
+    """The hash of what `start` names now; empty for random weights."""
+    if not start:
+        return ""
+    return hash_of(Path(start)) if Path(start).suffix in _CHECKPOINT_ENDINGS else load_model(start).fingerprint
 
 
 def licence_of(start: str) -> str:

@@ -79,11 +79,14 @@ class Validation:
         return {"score": float(np.nanmean(means)), **dict(zip(self.classes, means.tolist(), strict=True))}
 
     def _dice(self, predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Dice per class, NaN where the image lacks it; MONAI's metric objects would wait for all processes."""
+        """Dice per class, NaN where the image lacks it; MONAI's metric objects would wait for all processes.
+
+        Voxels without truth (IGNORE) do not count.
+        """
         count = len(self.classes) + 1
-        truth = torch.from_numpy(np.where(labels >= count, 0, labels).astype(np.int64))
-        maps = (torch.from_numpy(predicted)[None, None], truth[None, None])
-        dice: np.ndarray = compute_dice(*maps, include_background=False, num_classes=count)[0].numpy()
+        known = [np.where(labels >= count, 0, found).astype(np.int64) for found in (predicted, labels)]
+        first, second = (torch.from_numpy(found)[None, None] for found in known)
+        dice: np.ndarray = compute_dice(first, second, include_background=False, num_classes=count)[0].numpy()
         return dice
 
     def _predict(self, image: np.ndarray, engines: Sequence[NetworkEngine]) -> np.ndarray:

@@ -1,9 +1,15 @@
 """CycleGAN: sizes of the papers, known losses of known generators, pool, exact resume, and a translation learnt."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from lightning_fabric import Fabric
 
+from conftest import ROOT
 from LiverMRISegLib.adaptation.cyclegan import CycleGan, CycleGanConfig, new_critic
 from LiverMRISegLib.adaptation.image_pool import ImagePool
 from LiverMRISegLib.adaptation.organ_attention import foreground_attention, organ_preservation
@@ -112,6 +118,35 @@ def test_the_critics_learn_in_their_own_step_alone():
     gan.after_step(1)
     assert all(torch.equal(p, generators[n]) for n, p in gan.generators.named_parameters())
     assert any(not torch.equal(p, before[n]) for n, p in gan.critics.named_parameters())
+
+
+_ON_TWO_PROCESSES = """
+import sys
+import torch
+sys.path[:0] = sys.argv[1:]
+from LiverMRISegLib.adaptation.cyclegan import CycleGan, CycleGanConfig
+from LiverMRISegLib.training import loop
+from test_cyclegan import batch
+fabric = loop.make_fabric(loop.LoopConfig(accelerator="cpu", precision="32-true"))
+torch.manual_seed(0)
+gan = CycleGan(CycleGanConfig(4, 1, 4, identity=5.0), fabric)
+for step in range(3):
+    gan.optimizer.zero_grad()
+    fabric.backward(gan.losses(batch(2 * step + fabric.global_rank), step)["loss"])
+    gan.optimizer.step()
+    gan.after_step(step + 1)
+sums = fabric.all_gather(sum(p.detach().sum() for m in (gan.critics, gan.generators) for p in m.parameters()))
+assert fabric.world_size == 2 and sums[0] == sums[1], sums
+"""
+
+
+def test_two_processes_keep_the_same_weights(tmp_path):
+    (tmp_path / "two.py").write_text(_ON_TWO_PROCESSES)
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    paths = [str(ROOT), str(ROOT / "Testing"), str(Path(__file__).parent)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*start, str(tmp_path / "two.py"), *paths], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_pool_gives_back_earlier_slices():

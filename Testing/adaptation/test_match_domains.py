@@ -1,6 +1,7 @@
 """Matching on phantoms of two sequences: bad pseudo labels of the worse one become those of the better, in place."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -55,6 +56,28 @@ def test_worse_cases_get_the_labels_of_better_ones_in_place(study, tmp_path):
             assert gained > 0.75
     rows = list(csv.DictReader((tmp_path / "out/matches.csv").open()))
     assert rows[0]["labels from"] == "p1_GED4"
+
+
+def test_other_labels_of_a_worse_case_match_it_anew(study, tmp_path, caplog):
+    datalist, _ = study
+    listed = read_datalist(datalist)
+    first = next(s for s in listed.scans if s.sequence == "T2WI")
+    moved = replace(first, patient="p3", labels=tmp_path / "own_label.nii.gz")
+    better = [s for s in listed.scans if s.sequence == "GED4"]
+    sizes = {s.patient: int((read_labelmap(s.labels).array > 0).sum()) for s in better}
+    large, small = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
+    config = MatchDomainsConfig(tmp_path / "d.json", ("GED4",), ("T2WI",), tmp_path / "out")
+    maps = []
+    second = next(s for s in listed.scans if s.sequence == "T2WI" and s is not first)
+    other = replace(second, patient="p4", sequence="DWI")
+    for patient in (large, small):
+        own = next(s for s in better if s.patient == patient)
+        write_volume(read_labelmap(own.labels), moved.labels)
+        write_datalist(replace(listed, scans=[*better, moved, other]), config.datalist)
+        assert [match.better for match in run(config)] == [f"{patient}_GED4"]
+        maps.append(read_labelmap(tmp_path / "out/p3_T2WI.nii.gz").array)
+    assert not np.array_equal(*maps)
+    assert "neither better nor worse are left out: ['DWI']" in caplog.text
 
 
 def test_without_better_cases_there_is_nothing_to_match(study, tmp_path):

@@ -1,6 +1,7 @@
 """Cases ranked by how much their labels change over iterations; labels united; files of other inputs made anew."""
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from conftest import make_volume, oblique_directions
 from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.adaptation.stable_cases import StableCasesConfig, run
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
@@ -78,6 +80,25 @@ def test_iterations_must_fit_together(iterations, tmp_path):
         run(StableCasesConfig(iterations, output=tmp_path / "out"))
 
 
+def test_what_an_iteration_leaves_open_is_no_organ(iterations, tmp_path):
+    for folder in iterations:
+        listed = read_datalist(folder / "datalist.json")
+        write_datalist(replace(listed, ignore=IGNORE), folder / "datalist.json")
+    path = iterations[-1] / "p0_T1WI.nii.gz"
+    last = read_labelmap(path)
+    last.array[2:6, 2:8, 3:9] = IGNORE  # the liver that the iterations before found
+    last.array[0, 0, 0] = IGNORE
+    write_volume(last, path)
+    run(StableCasesConfig(iterations, output=tmp_path / "out"))
+    listed = read_datalist(tmp_path / "out/datalist.json")
+    made = read_labelmap(tmp_path / "out/p0_T1WI.nii.gz").array
+    assert listed.ignore == IGNORE
+    assert (made[2:6, 2:8, 3:9] == 1).all()
+    assert made[0, 0, 0] == IGNORE
+    rows = {row["case"]: row for row in csv.DictReader((tmp_path / "out/cases.csv").open())}
+    assert float(rows["p0_T1WI"]["change 2"]) == 1.0, "the other organ changed, all of what is known"
+
+
 def test_files_of_other_inputs_are_made_anew(tmp_path):
     folder = tmp_path / "out"
     claim_output(folder, ["a", "b"])
@@ -86,6 +107,12 @@ def test_files_of_other_inputs_are_made_anew(tmp_path):
     assert (folder / "case.nii.gz").exists()
     claim_output(folder, ["a", "c"])
     assert not (folder / "case.nii.gz").exists()
+    own = tmp_path / "cohort"
+    own.mkdir()
+    (own / "patient.nii.gz").write_bytes(b"1")
+    with pytest.raises(OutputError, match=r"holds patient\.nii\.gz, which is no output of a stage"):
+        claim_output(own, ["a"])
+    assert (own / "patient.nii.gz").exists()
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         claim_output(tmp_path / "file" / "out", [])

@@ -80,6 +80,30 @@ def test_translations_keep_geometry_and_labels(trained, tmp_path):
     assert [path.stat().st_mtime_ns for path in translate.run(settings)] == times
 
 
+def test_datalists_that_number_organs_differently_are_not_mixed(trained, tmp_path):
+    config, ct = trained
+    listed = read_datalist(ct)
+    others = [replace(scan, patient=f"other {scan.patient}") for scan in listed.scans]
+    write_datalist(replace(listed, name="other", values={6: "liver"}, scans=others), tmp_path / "other.json")
+    settings = TranslateConfig(config.run_folder, DomainConfig((ct, tmp_path / "other.json")), "T2WI", tmp_path / "out")
+    with pytest.raises(UsageError, match="ct and other: number their organs differently"):
+        translate.run(settings)
+    write_datalist(replace(listed, licence="another", scans=others), tmp_path / "other.json")
+    translate.run(settings)
+    assert read_datalist(tmp_path / "out/datalist.json").licence == "another; none"
+
+
+def test_two_scans_of_one_name_are_refused(trained, tmp_path):
+    config, ct = trained
+    listed = read_datalist(ct)
+    twice = [replace(scan, patient="p") for scan in listed.scans]
+    write_datalist(replace(listed, scans=twice), tmp_path / "twice.json")
+    with pytest.raises(UsageError, match="is case p_T2WI, as"):
+        translate.run(
+            TranslateConfig(config.run_folder, DomainConfig((tmp_path / "twice.json",)), "T2WI", tmp_path / "out")
+        )
+
+
 @pytest.mark.parametrize("code", ["RAS", "ASL"])
 def test_left_is_left_in_translations(trained, code):
     config, ct = trained

@@ -56,6 +56,24 @@ def test_folds_share_the_patients_and_leave_none_out(datalist):
         FoldConfig(5)
 
 
+def test_no_scan_of_a_patient_to_validate_on_is_trained_on(datalist):
+    pools = choose_pools([datalist], PoolConfig(), PoolConfig(), FoldConfig(0))
+    held_out = {name.split()[0] for name in names(pools.validation)}
+    assert held_out == {"p0"}
+    assert names(pools.unlabelled) == [f"p{n} T2WI" for n in range(1, 5)]
+
+
+def test_what_is_validated_on_is_what_is_trained_on(datalist):
+    document = json.loads(datalist.read_text())
+    for scan in document["scans"]:
+        scan["labels"] = f"{scan['patient'][1:]}_GED4_label.nii.gz"
+    datalist.write_text(json.dumps(document))
+    supervised = choose_pools([datalist], PoolConfig(("GED4",)), PoolConfig(), uses_unlabelled=False)
+    assert names(supervised.validation) == ["p5 GED4"]
+    both = choose_pools([datalist], PoolConfig(("GED4",)), PoolConfig(("T2WI",)))
+    assert names(both.validation) == ["p5 GED4", "p5 T2WI"]
+
+
 def test_what_is_nowhere_is_named(datalist):
     with pytest.raises(UsageError, match="no labelled scan"):
         choose_pools([datalist], PoolConfig(("T2WI",)), PoolConfig())

@@ -13,6 +13,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from LiverMRISegLib.data.body_sources import BodySource, load_bodies
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training import checkpoints
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,6 +74,18 @@ def final_weights(run: Path) -> dict[str, torch.Tensor]:
 def steps_logged(run: Path) -> list[int]:
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     return [line["step"] for line in lines if "loss" in line]
+
+
+def test_bodies_without_labels_of_a_trained_organ_are_left_out(config, tmp_path, caplog):
+    write_label_map(tmp_path / "full_label.nii.gz", 1)
+    chaos = BodySource("body*_label.nii.gz", "CHAOS")
+    amos = BodySource("full_label.nii.gz", "AMOS")
+    bodies = load_bodies(tmp_path, [chaos, amos], 8.0, ("liver", "pancreas"))
+    assert [body.name for body in bodies] == ["full"]
+    assert "body*_label.nii.gz: left out, it has no labels of pancreas" in caplog.text
+    assert len(load_bodies(tmp_path, [chaos, amos], 8.0, ("liver",))) == 4
+    with pytest.raises(UsageError, match="no source of bodies has labels of all of: pancreas"):
+        load_bodies(tmp_path, [chaos], 8.0, ("pancreas",))
 
 
 def test_a_killed_run_ends_at_the_same_weights(config, tmp_path):

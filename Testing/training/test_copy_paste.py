@@ -147,6 +147,29 @@ def test_the_teacher_begins_as_the_pretrained_student():
     assert method.teacher.model.conv.weight.mean().item() == pytest.approx(3.01, abs=1e-5)
 
 
+def test_pretraining_knows_one_label_map(monkeypatch):
+    """0.5 * (cross entropy + Dice) of the mixture against the mixed labels, as the authors (methods.md 4)."""
+    method, data = made(), batch()
+    mask = box_mask((6, 6, 6), torch.Generator().manual_seed(5))
+    first, second = data["labelled"]["labels"]
+    mixed = mix(first, second, mask)[None].long()
+    found = method.losses(data, 0)["loss"]
+    with torch.no_grad():
+        logits = method.module(method.module.seen[-1]).float()
+    entropy = torch.nn.functional.cross_entropy(logits, mixed)
+    scores, truth = logits.softmax(1), torch.nn.functional.one_hot(mixed, 2).movedim(-1, 1).float()
+    axes = (2, 3, 4)
+    dice = (2 * (scores * truth).sum(axes) + 1e-5) / (scores.sum(axes) + truth.sum(axes) + 1e-5)
+    assert found.item() == pytest.approx(0.5 * (entropy + 1 - dice.mean()).item(), rel=1e-5)
+
+
+def test_pretraining_ends_where_it_would_have_when_a_run_is_shortened():
+    shorter = made()
+    shorter.first_step = 1
+    shorter.load_state_dict(made().state_dict())
+    assert shorter.first_step == 5
+
+
 def test_batches_that_cannot_be_paired_are_refused():
     with pytest.raises(UsageError, match="must be equal"):
         made().losses(batch(unlabelled=4), 6)

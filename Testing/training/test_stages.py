@@ -3,6 +3,7 @@
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,10 +16,13 @@ import pytest
 import torch
 
 from conftest import ROOT
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.anatomy import IGNORE
+from LiverMRISegLib.data.augmentation import AugmentationConfig
+from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.io import read_volume
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.specification import InferenceSpec
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.finetune import FinetuneConfig
@@ -32,6 +36,8 @@ from LiverMRISegLib.training.semi_supervised import (
     run_cross_pseudo_supervision,
     run_intermediate_domains,
 )
+from LiverMRISegLib.training.stage import DataConfig
+from LiverMRISegLib.training.validation import Validation
 from tiny_data import write_config, write_data
 
 STAGES = {
@@ -203,12 +209,51 @@ def test_a_corrupt_volume_is_named_before_training_begins(datalist, tmp_path):
         run_finetune(config_of("finetune", tmp_path, path))
 
 
+def test_the_best_weights_are_written_before_the_step_that_tells_of_them(tmp_path, monkeypatch):
+    """A disk that fills up between the two leaves a run that finds the same best again."""
+    checkpoints.save(tmp_path, 1, {"best": 0.5}, is_best=True)
+    assert checkpoints.load(tmp_path / "step_00000001.pt") == checkpoints.load(tmp_path / "best.pt")
+    monkeypatch.setattr(checkpoints.shutil, "copyfile", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OutputError, match="cannot be written"):
+        checkpoints.save(tmp_path, 2, {"best": 0.9}, is_best=True)
+    assert checkpoints.load(tmp_path / "best.pt")["best"] == 0.9
+    assert checkpoints.load_newest(tmp_path)["best"] == 0.5
+
+
+def test_voxels_without_truth_do_not_count_in_validation():
+    labels = np.zeros((4, 4, 4), np.uint8)
+    labels[:2], labels[2] = 1, IGNORE
+    predicted = np.where(labels > 0, 1, 0)
+    validation = Validation([], ["liver"], InferenceSpec((4, 4, 4)))
+    assert validation._dice(predicted, labels)[0] == 1.0
+
+
 def test_another_training_is_not_gone_on_with(datalist, tmp_path):
     config = config_of("finetune", tmp_path, datalist)
     run_finetune(config)
     with pytest.raises(UsageError, match=r"holds a training with data\.foreground 0\.33, not 0\.9"):
         run_finetune(replace(config, data=replace(config.data, foreground=0.9)))
     assert run_finetune(replace(config, branch="last")).step == 12
+
+
+def test_the_learning_rate_may_be_lowered_when_a_run_goes_on(datalist, tmp_path):
+    config = config_of("finetune", tmp_path, datalist)
+    run_finetune(replace(config, loop=replace(config.loop, steps=6)))
+    assert run_finetune(replace(config, loop=replace(config.loop, learning_rate=1e-5))).step == 12
+
+
+def test_a_run_does_not_go_on_with_other_data_under_the_same_names(datalist, tmp_path):
+    folder = tmp_path / "data"
+    shutil.copytree(datalist.parent, folder)
+    path = write_data(folder)
+    config = config_of("finetune", tmp_path, path)
+    run_finetune(config)
+    labels = folder / "p1_GED4_label.nii.gz"
+    volume = read_labelmap(labels)
+    volume.array[0, 0, 0] = 1
+    write_volume(volume, labels)
+    with pytest.raises(UsageError, match="a training on other data"):
+        run_finetune(config)
 
 
 def test_either_branch_or_the_mean_is_exported(datalist, tmp_path):
@@ -292,6 +337,17 @@ def test_wrong_configs_end_with_one_line(datalist, tmp_path, option, value, stat
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("orientation", "axis"), [("LPS", 2), ("PSL", 0), ("SRA", 1), ("", 1)])
+def test_paired_organs_are_not_mirrored_onto_each_other(orientation, axis):
+    mirrored = AugmentationConfig(mirror_axes=(axis,))
+    organs = ("liver", "left kidney")
+    with pytest.raises(UsageError, match=f"mirror_axes must not hold {axis}"):
+        DataConfig(organs=organs, orientation=orientation, augmentation=mirrored)
+    DataConfig(organs=("liver",), orientation=orientation, augmentation=mirrored)
+    others = tuple({0, 1, 2} - {axis}) if orientation else ()
+    DataConfig(organs=organs, orientation=orientation, augmentation=AugmentationConfig(mirror_axes=others))
+
+
 @pytest.mark.parametrize("stage", ["bidirectional_copy_paste", "intermediate_domains"])
 def test_pasting_methods_say_that_they_cannot_leave_voxels_out(stage, datalist, tmp_path):
     document = json.loads(datalist.read_text())
@@ -301,3 +357,6 @@ def test_pasting_methods_say_that_they_cannot_leave_voxels_out(stage, datalist, 
     config = config_of(stage, tmp_path, known)
     with pytest.raises(UsageError, match=r"voxels to ignore.*cross_pseudo_supervision"):
         STAGES[stage][1](config)
+    crossed = config_of("cross_pseudo_supervision", tmp_path, known)
+    with pytest.raises(UsageError, match="the loss of preset ssl4mis cannot hold"):
+        run_cross_pseudo_supervision(replace(crossed, cps=replace(crossed.cps, preset="ssl4mis")))

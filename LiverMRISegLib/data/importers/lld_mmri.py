@@ -20,6 +20,7 @@ _PHASES = {
     "C+V": Sequence.C_VENOUS,
     "C+Delay": Sequence.C_DELAY,
     "C-pre": Sequence.C_PRE,
+    "C+pre": Sequence.C_PRE,
     "DWI": Sequence.DWI,
     "T2WI": Sequence.T2WI,
     "InPhase": Sequence.IN_PHASE,

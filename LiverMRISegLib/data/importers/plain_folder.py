@@ -16,7 +16,8 @@ _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 def import_folder(source: Path, _output: Path) -> Datalist:
     """Every volume at any depth; the names of file and folders below `source` tell its sequence (T2WI/case_01.nii.gz).
 
-    Every volume counts as a patient of its own, called by its path; none has labels.
+    A folder called as a sequence is believed before anything else. Every volume counts as a patient of its own, called
+    by its path; none has labels.
 
     Raises:
         InputError: no volume, or one whose sequence no name tells.
@@ -29,7 +30,9 @@ def import_folder(source: Path, _output: Path) -> Datalist:
 
 def _scan(file: Path, source: Path) -> Scan:
     inside = file.relative_to(source)
-    found = guess_sequence(str(inside))
+    called = {sequence.value.lower(): sequence for sequence in Sequence}
+    told = (called[part.lower()] for part in reversed(inside.parts[:-1]) if part.lower() in called)
+    found = next(told, None) or guess_sequence(str(inside))
     if found is None:
         known = ", ".join(sequence.value for sequence in Sequence)
         raise InputError(f"{file}: no name tells its sequence; put it into a folder called as one of {known}")

@@ -112,8 +112,10 @@ def test_lld_mmri_by_its_table(tmp_path):
 
 def test_lld_mmri_by_flat_names(tmp_path):
     volumes(tmp_path / "images", "MR-1_1_C+A_0000.nii.gz", "MR-1_2_C--V_0000.nii.gz", "MR2_In Phase_0000.nii.gz")
+    volumes(tmp_path / "images", "MR3_C--pre_0000.nii.gz", "MR4_C+pre_0000.nii.gz", "MR5_C-pre_0000.nii.gz")
     found = import_lld_mmri(tmp_path, tmp_path)
-    assert [(s.patient, s.sequence) for s in found.scans] == [("MR-1", "C+A"), ("MR-1", "C+V"), ("MR2", "InPhase")]
+    phases = [("MR-1", "C+A"), ("MR-1", "C+V"), ("MR2", "InPhase"), *((f"MR{n}", "C+pre") for n in (3, 4, 5))]
+    assert [(s.patient, s.sequence) for s in found.scans] == phases
     volume(tmp_path / "images/notes.nii.gz")
     with pytest.raises(InputError, match=r"notes.nii.gz: is no name like"):
         import_lld_mmri(tmp_path, tmp_path)
@@ -235,6 +237,10 @@ def test_a_plain_folder_of_unlabelled_volumes(tmp_path):
     assert [(scan.patient, scan.sequence, scan.labels) for scan in listed.scans] == [
         ("T2WI_case_01", "T2WI", None), ("T2WI_deep_case_02", "T2WI", None), ("case_03_t1_vibe", "T1WI", None),
     ]  # fmt: skip
+    misleading = tmp_path / "told" / "t2wi" / "B01_post_op.nii.gz"
+    misleading.parent.mkdir(parents=True)
+    misleading.write_bytes(b"")
+    assert [scan.sequence for scan in import_folder(tmp_path / "told", tmp_path).scans] == ["T2WI"]
     (tmp_path / "cohort" / "case_04.nii").write_bytes(b"")
     with pytest.raises(InputError, match=r"case_04\.nii: no name tells its sequence; put it into a folder"):
         import_folder(tmp_path / "cohort", tmp_path)
