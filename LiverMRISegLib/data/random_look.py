@@ -19,6 +19,14 @@ from LiverMRISegLib.data.random_vessels import with_vessel_trees
 from LiverMRISegLib.data.randomness import Random, box_around, box_mean
 
 _LIVER, _SPLEEN, _PANCREAS, _STOMACH = (ORGAN_VALUES.value_of(o) for o in (LIVER, SPLEEN, PANCREAS, STOMACH))
+_LIVER_LIKE = (
+    (Tissue.INNER_SOFT, 0.6),
+    (Tissue.BRIGHT_CONTENT, 0.5),
+    (Tissue.VISCERAL_FAT, 0.3),
+    (Tissue.HEART, 0.5),
+    (_STOMACH, 0.4),
+    (_SPLEEN, 0.25),
+)
 _KIDNEYS = tuple(ORGAN_VALUES.value_of(o) for o in (RIGHT_KIDNEY, LEFT_KIDNEY))
 
 
@@ -27,6 +35,7 @@ class LookConfig:
     """Probabilities of the additions (0: never).
 
     `iron`: a very dark liver, often spleen and marrow too. `isointense`: the liver as bright as muscle or fat.
+    `liver_like`: what lies beside the liver (bowel, its fat, stomach, heart, spleen) nearly as bright as it.
     `vessel_trees`: branching vessels and bile ducts in the liver. `focal_lesions`: with rim, clustered or large.
     `organ_texture`: fine and coarse patterns within organs, of up to `texture_strength` (fat, cirrhosis).
     `kidney_pattern`: cortex, medulla and pelvis. `stomach_level`: gas above a level of content. `lung_vessels`.
@@ -34,6 +43,7 @@ class LookConfig:
 
     iron: float = 0.0
     isointense: float = 0.0
+    liver_like: float = 0.0
     vessel_trees: float = 0.0
     focal_lesions: float = 0.0
     organ_texture: float = 0.0
@@ -44,12 +54,15 @@ class LookConfig:
 
 
 def change_contrast(means: np.ndarray, config: LookConfig, random: Random) -> np.ndarray:
-    """The mean intensities [parcel, structure] with iron or without contrast at the liver; a new array if changed."""
+    """The mean intensities [parcel, structure] with iron or little contrast at the liver; a new array if changed."""
     apart = random.addition("iron", config.iron)
     if apart is not None:
         means = with_iron(means, apart)
     apart = random.addition("isointense", config.isointense)
-    return isointense(means, apart) if apart is not None else means
+    if apart is not None:
+        means = isointense(means, apart)
+    apart = random.addition("liver-like", config.liver_like)
+    return with_liver_like_neighbours(means, apart) if apart is not None else means
 
 
 def change_look(
@@ -89,6 +102,15 @@ def isointense(means: np.ndarray, random: Random) -> np.ndarray:
     neighbour = int(random.numbers.choice([Tissue.WALL_MUSCLE, Tissue.INNER_SOFT, Tissue.VISCERAL_FAT]))
     level = float(means[0, neighbour])
     alike[:, _LIVER] = np.clip(level + random.numbers.normal(0, 0.04) + 0.02, 0.02, 1)
+    return alike
+
+
+def with_liver_like_neighbours(means: np.ndarray, random: Random) -> np.ndarray:
+    """Some of the liver's neighbours nearly as bright as it, each parcel of them differently: shape must tell."""
+    alike = means.copy()
+    for value, chance in _LIVER_LIKE:
+        if random.chance(chance):
+            alike[:, value] = np.clip(means[0, _LIVER] * random.numbers.uniform(0.7, 1.15, len(means)), 0.02, 1)
     return alike
 
 

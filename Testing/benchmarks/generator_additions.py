@@ -1,6 +1,6 @@
 """What each addition of the generator does to a model trained without any of them, and to one trained with all.
 
-generator_additions.py BEFORE AFTER --config CONFIG [--images 12] [--output table.md]
+generator_additions.py BEFORE AFTER --config CONFIG [--images 12] [--only look.iron ...] [--output table.md]
 
 Images of the config's validation bodies are made without additions, and then with one of them in every image, all else
 the same. The table holds the mean Dice of liver, kidneys and spleen by both models; let these differ in nothing else.
@@ -57,6 +57,7 @@ def main() -> None:
     parser.add_argument("after")
     parser.add_argument("--config", type=Path, default=Path("scripts/train/configs/any_sequence_3.yaml"))
     parser.add_argument("--images", type=int, default=12)
+    parser.add_argument("--only", nargs="+", default=(), help="additions to measure, e.g. look.iron; all by default")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     config = read_config(AnySequenceConfig, arguments.config)
@@ -64,7 +65,8 @@ def main() -> None:
     held_out = [body for body in bodies if body.name in config.validation_bodies]
     judges = [Judge(model, ORGANS) for model in (arguments.before, arguments.after)]
     measured = {}
-    for wanted in (None, *additions(config.randomization)):
+    known = [key for key in additions(config.randomization) if not arguments.only or ".".join(key) in arguments.only]
+    for wanted in (None, *known):
         maker = SampleMaker(ORGANS, with_only(config.randomization, wanted), config.preparation)
         measured[wanted] = mean_dice(judges, maker, held_out, arguments.images)
         print(wanted, [round(d, 3) for d in measured[wanted]], flush=True)

@@ -15,6 +15,7 @@ from LiverMRISegLib.data.random_look import (
     isointense,
     with_iron,
     with_kidney_pattern,
+    with_liver_like_neighbours,
     with_lung_vessels,
     with_organ_texture,
     with_stomach_level,
@@ -48,6 +49,19 @@ def test_an_isointense_liver_is_as_bright_as_a_neighbour(seed):
     alike = isointense(means, Random(seed))
     neighbours = means[0, [Tissue.WALL_MUSCLE, Tissue.INNER_SOFT, Tissue.VISCERAL_FAT]]
     assert np.abs(neighbours - alike[0, LIVER_VALUE]).min() < 0.15
+
+
+def test_neighbours_become_nearly_as_bright_as_the_liver_which_stays_as_it_is():
+    changed = set()
+    for seed in range(12):
+        means = np.random.default_rng(seed).uniform(0.2, 0.8, (9, STRUCTURES))
+        alike = with_liver_like_neighbours(means, Random(seed))
+        own = {int(value) for value in np.flatnonzero((alike != means).any(axis=0))}
+        ratio = alike[:, sorted(own)] / means[0, LIVER_VALUE]
+        assert ((ratio >= 0.7) & (ratio <= 1.15)).all()
+        changed |= own
+    assert {int(Tissue.INNER_SOFT), int(Tissue.HEART), STOMACH_VALUE} <= changed
+    assert not changed & {LIVER_VALUE, RIGHT_VALUE, LEFT_VALUE, int(Tissue.WALL_MUSCLE)}
 
 
 def test_kidneys_get_the_same_pattern_and_nothing_else_does():

@@ -124,6 +124,7 @@ SHIPPED = {
     "any_sequence_5": AnySequenceConfig,
     "any_sequence_6": AnySequenceConfig,
     "any_sequence_7": AnySequenceConfig,
+    "any_sequence_8": AnySequenceConfig,
     "any_sequence_large": AnySequenceConfig,
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,

@@ -6,6 +6,7 @@ import torch
 
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.specification import BODY
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.export import export
@@ -22,9 +23,8 @@ def run(tmp_path):
 def test_what_is_exported(run, tmp_path):
     config, checkpoint, state = run
     metrics = [{"data set": "x", "cases": 3, "liver": 0.9}]
-    path = export(
-        config, checkpoint, tmp_path / "p", organs=["spleen", "liver"], background_offset=0.5, metrics=metrics
-    )
+    options = {"background_offset": 0.5, "body_tiles": True, "metrics": metrics}
+    path = export(config, checkpoint, tmp_path / "p", organs=["spleen", "liver"], **options)
     package = ModelPackage.load(path)
     package.verify()
     assert {value: organ.name for value, organ in package.spec.labels.items()} == {1: "liver", 2: "spleen"}
@@ -37,6 +37,7 @@ def test_what_is_exported(run, tmp_path):
     bias[0] -= 0.5
     assert np.allclose(package.weights["seg_outputs.4.bias"], bias, atol=1e-3)
     assert package.spec.preparation == config.preparation
+    assert package.spec.inference.region == BODY
 
 
 def test_what_is_no_checkpoint(run, tmp_path):

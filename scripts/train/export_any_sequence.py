@@ -24,6 +24,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, help="package to write: a new folder, or a .zip")
     parser.add_argument("--organs", help="offer only these organs, e.g. liver,spleen (all that were trained)")
     parser.add_argument("--background-offset", type=float, default=0.0, help="see LiverMRISegLib.training.export")
+    parser.add_argument("--body-tiles", action="store_true", help="compute only tiles where the body is: faster")
     parser.add_argument("--name", default="liver-any-sequence", help="of the model")
     parser.add_argument("--version", default="1.0")
     parser.add_argument("--metrics", type=Path, help="figures of evaluate_any_sequence.py to put into the package")
@@ -43,6 +44,7 @@ def main() -> int:
             version=arguments.version,
             organs=organs,
             background_offset=arguments.background_offset,
+            body_tiles=arguments.body_tiles,
             metrics=metrics,
         )
     except LiverMRISegError as error:
