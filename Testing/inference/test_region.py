@@ -125,7 +125,7 @@ def test_the_body_is_what_more_than_single_voxels_are_brighter_than_air():
 @pytest.mark.parametrize("code", [np.eye(3), *oblique_directions()])
 def test_a_region_that_cuts_an_organ_is_left_for_the_whole_image(package, code, caplog):
     """The finder sees only the core of a ball whose edge lies beyond the margin."""
-    caplog.set_level("INFO")
+    caplog.set_level("INFO", "LiverMRISegLib.inference.segmenter")
     whole, within = segmenters(package, inference={"patch": (2, 2, 2), "region_margin": 0.0})
     volume, _, _ = two_balls(code)
     smooth = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(volume.array), 1.5))
