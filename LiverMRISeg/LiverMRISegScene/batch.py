@@ -10,7 +10,7 @@ from typing import Any
 
 from LiverMRISegLib.commands.plan import plan_cases
 from LiverMRISegLib.sequence_names import guess_sequence
-from LiverMRISegScene.jobs import EARLIER, Job
+from LiverMRISegScene.jobs import DONE, EARLIER, Job
 from LiverMRISegScene.model_choice import VolumeKind, images_of, kind_of, model_for
 
 RESULTS_FOLDER = "LiverMRISeg"
@@ -89,7 +89,7 @@ def as_csv(jobs: Sequence[Job], before: str = "") -> str:
 
 
 def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
-    if job.state == EARLIER and earlier is not None:
+    if job.state == EARLIER and earlier is not None and earlier["state"] == DONE:
         return {key: value for key, value in earlier.items() if key and value}
     row = {"volume": job.name, "model": job.model, "state": job.state, "message": job.message}
     if job.result:

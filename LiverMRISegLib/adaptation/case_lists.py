@@ -13,7 +13,7 @@ import numpy as np
 
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, keep_best
 from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, write_datalist
 from LiverMRISegLib.data.pools import Listed
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.pictures import sheet_png, three_planes_png
@@ -24,11 +24,6 @@ from LiverMRISegLib.volume import Geometry
 
 _PICTURES = 24
 T = TypeVar("T")
-
-
-def case_name(scan: Scan) -> str:
-    """The name of a scan's files: patient and sequence."""
-    return f"{scan.patient}_{scan.sequence}"
 
 
 def check_case_names(scans: Sequence[Scan]) -> None:

@@ -17,7 +17,6 @@ from scipy.special import softmax
 from tqdm import tqdm
 
 from LiverMRISegLib.adaptation.case_lists import (
-    case_name,
     check_case_names,
     labelmap_of,
     rank_by_sequence,
@@ -26,7 +25,7 @@ from LiverMRISegLib.adaptation.case_lists import (
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, consistency
 from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.anatomy import IGNORE
-from LiverMRISegLib.data.datalist import Scan
+from LiverMRISegLib.data.datalist import Scan, case_name
 from LiverMRISegLib.data.pools import PoolConfig, choose_scans
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.evaluation.corruption import with_gamma

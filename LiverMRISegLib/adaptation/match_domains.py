@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of
+from LiverMRISegLib.adaptation.case_lists import check_case_names, labelmap_of
 from LiverMRISegLib.adaptation.domain_matching import foreground_ml, nearest_case, register_affine, warp_labels
 from LiverMRISegLib.adaptation.resuming import claim_output
-from LiverMRISegLib.data.datalist import Scan, read_datalist, write_datalist
+from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
@@ -60,6 +60,7 @@ def run(config: MatchDomainsConfig) -> list[Match]:
         OutputError: the output cannot be written.
     """
     listed = read_datalist(config.datalist)
+    check_case_names(listed.scans)
     better = [scan for scan in listed.scans if scan.sequence in config.better and scan.labels is not None]
     worse = [scan for scan in listed.scans if scan.sequence in config.worse]
     volumes = {case_name(scan): _foreground(scan) for scan in (*better, *worse)}

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+
+import torch
 
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
 
 logger = logging.getLogger(__name__)
 _INPUTS = "inputs.txt"
+
+
+def hash_of_weights(network: torch.nn.Module) -> str:
+    """sha256 of all its tensors, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for tensor in network.state_dict().values():
+        digest.update(tensor.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def claim_output(folder: Path, inputs: Sequence[str]) -> None:

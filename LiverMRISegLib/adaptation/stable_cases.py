@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, rank_by_sequence, write_case_lists
+from LiverMRISegLib.adaptation.case_lists import labelmap_of, rank_by_sequence, write_case_lists
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, instability, union
 from LiverMRISegLib.anatomy import LabelSet, organ_named
-from LiverMRISegLib.data.datalist import Scan, read_datalist
+from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.volume import Volume

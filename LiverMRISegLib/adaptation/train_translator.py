@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from LiverMRISegLib.adaptation.cyclegan import CycleGan, CycleGanConfig
+from LiverMRISegLib.adaptation.resuming import hash_of_weights
 from LiverMRISegLib.adaptation.slice_segmenter import load_slice_segmenter
 from LiverMRISegLib.adaptation.slices import DomainConfig, SliceStream, fitted, load_domain
 from LiverMRISegLib.errors import UsageError
@@ -71,4 +72,5 @@ def run(config: TranslatorConfig) -> RunResult:
         "source": SliceStream(source, config.size, config.batch),
         "target": SliceStream(target, config.size, config.batch),
     }
-    return train_on(streams, gan, config.loop, config.run_folder, fabric, config.workers)
+    facts = [hash_of_weights(segmenter)] if segmenter else []
+    return train_on(streams, gan, config.loop, config.run_folder, fabric, config.workers, facts)

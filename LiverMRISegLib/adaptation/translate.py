@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from LiverMRISegLib.adaptation.case_lists import check_case_names
-from LiverMRISegLib.adaptation.resuming import claim_output
+from LiverMRISegLib.adaptation.resuming import claim_output, hash_of_weights
 from LiverMRISegLib.adaptation.slices import DomainConfig
 from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
@@ -60,7 +59,7 @@ def run(config: TranslateConfig) -> list[Path]:
     scans = choose_scans(config.source.datalists, config.source.pool, needs_labels=config.source.labelled)
     check_case_names([replace(scan, sequence=config.sequence) for _, scan in scans])
     _check_meaning([datalist for datalist, _ in scans])
-    claim_output(config.output, [_fingerprint(generator)])
+    claim_output(config.output, [hash_of_weights(generator)])
     made = []
     for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
         path = config.output / f"{listed[1].patient}_{config.sequence}.nii.gz"
@@ -128,13 +127,6 @@ def _padded(image: torch.Tensor) -> tuple[torch.Tensor, tuple[slice, slice]]:
     padded = torch.nn.functional.pad(image, around, value=-1.0)
     y, x = (slice(b, b + n) for b, n in zip(before, image.shape[2:], strict=True))
     return padded, (y, x)
-
-
-def _fingerprint(generator: torch.nn.Module) -> str:
-    digest = hashlib.sha256()
-    for tensor in generator.state_dict().values():
-        digest.update(tensor.cpu().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _datalist(config: TranslateConfig, scans: list[Listed], images: list[Path], space: str) -> Datalist:

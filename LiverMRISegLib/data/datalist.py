@@ -47,6 +47,11 @@ class Scan:
             raise UsageError(f"scan of {self.image}: split must be one of {', '.join(SPLITS)}, not '{self.split}'")
 
 
+def case_name(scan: Scan) -> str:
+    """The name of a scan's files: patient and sequence."""
+    return f"{scan.patient}_{scan.sequence}"
+
+
 @dataclass(frozen=True)
 class Datalist:
     """Scans, and what the values of their label maps mean; several values may be one organ (liver and its tumours).

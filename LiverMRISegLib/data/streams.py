@@ -119,7 +119,8 @@ class PaintedStream:
     @property
     def inputs(self) -> list[str]:
         """As `Stream.inputs`."""
-        return [hashlib.sha256(body.structures.tobytes()).hexdigest() for body in self.bodies]
+        parts = ((body.structures, body.texture) for body in self.bodies)
+        return [hashlib.sha256(b"".join(p.tobytes() for p in pair if p is not None)).hexdigest() for pair in parts]
 
     def sample(self, index: int, seed: Sequence[int]) -> Sample:
         """As `Stream.sample`."""

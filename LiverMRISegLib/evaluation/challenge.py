@@ -15,7 +15,7 @@ import numpy as np
 from tqdm import tqdm
 
 from LiverMRISegLib.anatomy import LabelSet, organ_named
-from LiverMRISegLib.data.datalist import Datalist, Scan
+from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.data.pools import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, score_case, summarise
@@ -98,7 +98,7 @@ def _names(scans: Sequence[Scan]) -> list[str]:
     """Patient and sequence of each; where several datalists use one, the later ones are numbered."""
     names: list[str] = []
     for scan in scans:
-        first = name = f"{scan.patient}_{scan.sequence}"
+        first = name = case_name(scan)
         number = 1
         while name in names:
             number += 1

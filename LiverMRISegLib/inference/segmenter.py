@@ -155,7 +155,8 @@ class Segmenter:
         channels = self._predicted(prepared, tta, region, report, token)
         if region is not None and is_cut(channels, prepared.image.shape[-3:], region):
             logger.info("%s: organs reach the edge of where they were looked for; all tiles are computed", volume.name)
-            channels = self._predicted(prepared, tta, None, report, token)
+            region = None
+            channels = self._predicted(prepared, tta, region, report, token)
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
         labelmap = prepared.restore(_only(channels, spec.labels))
@@ -167,7 +168,8 @@ class Segmenter:
         found = [*self._ladder.taken, *quality.flags(volume, labelmap, labels, spec)]
         clock.lap("postprocess")
         report("done", 1.0)
-        return Segmentation(labelmap, labels, volume.geometry, volumes, found, self._provenance(clock, tta), volume)
+        facts = self._provenance(clock, tta, region)
+        return Segmentation(labelmap, labels, volume.geometry, volumes, found, facts, volume)
 
     def _predicted(
         self,
@@ -225,7 +227,7 @@ class Segmenter:
         chosen = [own.named(name) for name in organs]
         return LabelSet(own.name, {value: organ for value, organ in own.items() if organ in chosen})
 
-    def _provenance(self, clock: _Clock, tta: bool) -> dict[str, Any]:
+    def _provenance(self, clock: _Clock, tta: bool, region: Box | None) -> dict[str, Any]:
         spec = self.package.spec
         return {
             "model": spec.name,
@@ -234,7 +236,7 @@ class Segmenter:
             "engine": self.engine.name,
             "test-time mirroring": tta,
             "outlines drawn to the image": spec.inference.image_refinement,
-            "region": spec.inference.region or "the whole image",
+            "region": spec.inference.region if region is not None else "the whole image",
             "livermriseg": __version__,
             "seconds": clock.seconds,
             "intended use": spec.intended_use,

@@ -41,6 +41,11 @@ def save(folder: Path, step: int, state: dict[str, Any], *, is_best: bool) -> Pa
     return path
 
 
+def newest_step(folder: Path) -> int | None:
+    """The step of the newest checkpoint, readable or not; None if there is none."""
+    return max((int(path.stem.removeprefix("step_")) for path in folder.glob("step_*.pt")), default=None)
+
+
 def load_newest(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint that can be read, or None; a damaged one is passed over, with a warning."""
     for path in sorted(folder.glob("step_*.pt"), reverse=True):

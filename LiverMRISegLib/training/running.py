@@ -13,14 +13,15 @@ from lightning_fabric import Fabric
 from LiverMRISegLib.data.streams import StepBatches, Stream, feed
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.atomic import atomic_write_text
-from LiverMRISegLib.training import loop
+from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import check_same_run, write_config
 from LiverMRISegLib.training.loop import LoopConfig, Method, RunResult
 
-# What may differ when a run is gone on with: places, devices, how often something is written, how long it gets, and
-# what an error of the loop advises to change.
+# What may differ when a run is gone on with: places, devices, how often something is written, and how long it gets.
 _FREE_KEYS = ("run_folder", "loop.steps", "loop.log_every", "loop.validate_every", "loop.checkpoint_every",
-              "loop.accelerator", "loop.devices", "loop.learning_rate", "loop.precision")  # fmt: skip
+              "loop.accelerator", "loop.devices")  # fmt: skip
+# What an error of the loop advises to change; of a finished run it would change nothing but what the config says.
+_FREE_UNTIL_THE_END = ("loop.learning_rate", "loop.precision")
 _INPUTS = "inputs.txt"
 
 
@@ -32,8 +33,10 @@ def claim_run_folder(config: Any, folder: Path, fabric: Fabric, free: Sequence[s
         OutputError: it cannot be written.
     """
     path = folder / "config.yaml"
-    if any((folder / "checkpoints").glob("step_*.pt")):  # without one there is nothing to go on with
-        check_same_run(config, path, (*_FREE_KEYS, *free))
+    step = checkpoints.newest_step(folder / "checkpoints")
+    if step is not None:  # else there is nothing to go on with
+        until_the_end = _FREE_UNTIL_THE_END if step < config.loop.steps else ()
+        check_same_run(config, path, (*_FREE_KEYS, *until_the_end, *free))
     fabric.barrier()
     if fabric.is_global_zero:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,7 +71,7 @@ def _claim_inputs(folder: Path, inputs: Sequence[str], fabric: Fabric) -> None:
     """Keep the hash of all `inputs`: files under the same names may have become others."""
     words = hashlib.sha256("\n".join(inputs).encode()).hexdigest()
     path = folder / _INPUTS
-    is_begun = any((folder / "checkpoints").glob("step_*.pt")) and path.exists()
+    is_begun = checkpoints.newest_step(folder / "checkpoints") is not None and path.exists()
     if is_begun and path.read_text(encoding="utf-8").strip() != words:
         raise UsageError(
             f"{folder}: holds a training on other data: images, labels or the start were changed since; choose another "

@@ -130,7 +130,9 @@ def test_a_region_that_cuts_an_organ_is_left_for_the_whole_image(package, code, 
     volume, _, _ = two_balls(code)
     smooth = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(volume.array), 1.5))
     volume = replace(volume, array=smooth)
-    assert np.array_equal(whole.segment(volume).labelmap, within.segment(volume).labelmap)
+    found = within.segment(volume)
+    assert np.array_equal(whole.segment(volume).labelmap, found.labelmap)
+    assert found.provenance["region"] == "the whole image"
     assert "reach the edge" in caplog.text
 
 

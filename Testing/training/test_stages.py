@@ -239,7 +239,10 @@ def test_another_training_is_not_gone_on_with(datalist, tmp_path):
 def test_the_learning_rate_may_be_lowered_when_a_run_goes_on(datalist, tmp_path):
     config = config_of("finetune", tmp_path, datalist)
     run_finetune(replace(config, loop=replace(config.loop, steps=6)))
-    assert run_finetune(replace(config, loop=replace(config.loop, learning_rate=1e-5))).step == 12
+    lower = replace(config, loop=replace(config.loop, learning_rate=1e-5))
+    assert run_finetune(lower).step == 12
+    with pytest.raises(UsageError, match=r"holds a training with loop\.learning_rate"):
+        run_finetune(config)
 
 
 def test_a_run_does_not_go_on_with_other_data_under_the_same_names(datalist, tmp_path):

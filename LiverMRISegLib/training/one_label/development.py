@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from LiverMRISegLib.adaptation.case_lists import case_name, some_of
+from LiverMRISegLib.adaptation.case_lists import some_of
 from LiverMRISegLib.anatomy import LabelSet, organ_named
-from LiverMRISegLib.data.datalist import Datalist, read_datalist
+from LiverMRISegLib.data.datalist import Datalist, case_name, read_datalist
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.evaluation.pictures import curves_png, development_png, sheet_png
 from LiverMRISegLib.io import read_labelmap, read_volume

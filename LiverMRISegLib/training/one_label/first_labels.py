@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, organ_figures, write_case_lists
+from LiverMRISegLib.adaptation.case_lists import check_case_names, labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase
 from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
-from LiverMRISegLib.data.datalist import Scan
+from LiverMRISegLib.data.datalist import Scan, case_name
 from LiverMRISegLib.data.pools import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.data.prepared import labels_of
 from LiverMRISegLib.errors import InputError, UsageError
@@ -85,6 +85,7 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     """
     encoder = encoder or load_encoder(load_model(config.encoder), config.device, config.levels)
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
+    check_case_names([scan for _, scan in scans])
     template = _template(scans, config)
     scans.sort(key=lambda each: each is not template)
     settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate} {config.certainty}", *config.organs]

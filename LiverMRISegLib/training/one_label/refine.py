@@ -12,12 +12,12 @@ import numpy as np
 from scipy.special import entr, softmax
 from tqdm import tqdm
 
-from LiverMRISegLib.adaptation.case_lists import case_name, labelmap_of, organ_figures, write_case_lists
+from LiverMRISegLib.adaptation.case_lists import labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.adaptation.domain_matching import register_affine, warp_labels
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase
 from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
-from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist
+from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, read_datalist
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.inference.assembly import labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
