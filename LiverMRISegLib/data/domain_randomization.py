@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from LiverMRISegLib.anatomy import IGNORE, organ_named
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, STRUCTURES, Body, Tissue
 from LiverMRISegLib.data.random_anatomy import AnatomyConfig, change_anatomy
-from LiverMRISegLib.data.random_artefacts import ScannerConfig, with_fat_failure, wrapped
+from LiverMRISegLib.data.random_artefacts import ScannerConfig, with_coil_end, with_fat_failure, wrapped
 from LiverMRISegLib.data.random_look import LookConfig
 from LiverMRISegLib.data.random_painting import LARGE_ORGANS, paint
 from LiverMRISegLib.data.random_scanner import acquire, field_of_view
@@ -108,6 +108,9 @@ class SampleMaker:
         apart = random.addition("fat failure", self.config.scanner.fat_failure)
         if apart is not None:
             image = with_fat_failure(image, structures, apart)
+        apart = random.addition("coil end", self.config.scanner.coil_end)
+        if apart is not None:
+            image = with_coil_end(image, structures, self.config.spacing, apart)
         box = field_of_view(structures, self.config, random)
         apart = random.addition("wrap", self.config.scanner.wrap)
         return wrapped(image, box, apart) if apart is not None else (image[box], box)
@@ -161,10 +164,18 @@ def _turn(plane: tuple[int, int], degrees: float) -> np.ndarray:
 
 
 def _centre(body: Body, random: Random) -> np.ndarray:
-    """A point near a large organ, so that most patches show what is to be learnt."""
+    """A point between the middle of the large organs and a voxel of one of them, so that most patches show all of them.
+
+    From the middle of the body's map, which may reach down to the thighs, three patches of four would miss the
+    liver's dome.
+    """
+    organs = np.isin(body.structures[::2, ::2, ::2], LARGE_ORGANS)
+    middle = np.array(body.structures.shape) / 2
+    slices = np.flatnonzero(organs.any(axis=(1, 2))) * 2
+    if len(slices):
+        middle[0] = (slices[0] + slices[-1]) / 2
     organ = LARGE_ORGANS[int(random.numbers.integers(len(LARGE_ORGANS)))]
     points = np.argwhere(body.structures[::2, ::2, ::2] == organ) * 2
-    middle = np.array(body.structures.shape) / 2
     point = points[int(random.numbers.integers(len(points)))] if len(points) else middle
     weight = np.array([0.8, 0.4, 0.4]) * random.uniform(0.3, 1.0)
     return weight * point + (1 - weight) * middle

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from LiverMRISegLib.data.bodies import Tissue
+from LiverMRISegLib.anatomy import LIVER
+from LiverMRISegLib.data.bodies import ORGAN_VALUES, Tissue
 from LiverMRISegLib.data.randomness import Random
+
+_LIVER = ORGAN_VALUES.value_of(LIVER)
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,9 @@ class ScannerConfig:
     `wrap`: the field of view is narrower than the body, which folds over. `slab`: only `slab_length` mm along z were
     scanned. `slice_gaps`: slices stand `slice_distance` mm apart and are thinner than that, along any axis.
     `nearest_return`: such an image comes back to the training grid without interpolation. `oblique`: slices tilted
-    about one axis by up to `oblique_angle` degrees on top of the common rotation.
+    about one axis by up to `oblique_angle` degrees on top of the common rotation. `coil_end`: slices above the liver's
+    dome, or below its tip, lie beyond the coil and are dark. `heavy_noise`: more noise than `noise`, up to
+    `heaviest_noise`.
     """
 
     fat_failure: float = 0.0
@@ -48,6 +53,9 @@ class ScannerConfig:
     nearest_return: float = 0.0
     oblique: float = 0.0
     oblique_angle: float = 40.0
+    coil_end: float = 0.0
+    heavy_noise: float = 0.0
+    heaviest_noise: float = 0.2
 
 
 def disturbed(image: torch.Tensor, spacing: float, config: ScannerConfig, random: Random) -> torch.Tensor:
@@ -73,6 +81,22 @@ def with_fat_failure(image: torch.Tensor, structures: torch.Tensor, random: Rand
     fat = (structures == Tissue.SUBCUTANEOUS_FAT) | (structures == Tissue.VISCERAL_FAT)
     where = where * (fat + 0.5 * (structures == Tissue.SKELETON))
     return image + where * (random.uniform(0.5, 1.1) - image)
+
+
+def with_coil_end(image: torch.Tensor, structures: torch.Tensor, spacing: float, random: Random) -> torch.Tensor:
+    """Slices darker towards and beyond the liver's dome or tip, where a coil laid over the abdomen ends.
+
+    In real T2 volumes the slices through the dome have a third to three quarters of the brightness of those below.
+    """
+    slices = (structures == _LIVER).flatten(1).any(1).nonzero()[:, 0]
+    if len(slices) == 0:
+        return image
+    is_dome = random.chance(0.75)
+    end = float(slices[-1 if is_dome else 0]) + random.uniform(-20, 10) / spacing * (1 if is_dome else -1)
+    beyond = (torch.arange(image.shape[0]) - end) * (spacing if is_dome else -spacing)
+    lowest = random.uniform(0.15, 0.6)
+    gain = lowest + (1 - lowest) * torch.sigmoid(-beyond / random.uniform(3, 12))
+    return image * gain[:, None, None]
 
 
 def with_coil(image: torch.Tensor, darkest: float, random: Random) -> torch.Tensor:

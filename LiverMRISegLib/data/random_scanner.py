@@ -53,6 +53,9 @@ def acquire(image: torch.Tensor, config: RandomizationConfig, random: Random) ->
         # Slices scanned one by one, in different breaths: each is a little brighter or darker than its neighbours.
         image = image * torch.exp(random.uniform(0, config.slice_gain) * random.noise((1, 1, image.shape[2], 1, 1)))
     level = random.uniform(0, config.noise)
+    apart = random.addition("heavy noise", config.scanner.heavy_noise)
+    if apart is not None:
+        level = apart.uniform(config.noise, config.scanner.heaviest_noise)
     noisy = (image + level * random.noise(image.shape)).square() + (level * random.noise(image.shape)).square()
     if random.addition("nearest return", config.scanner.nearest_return):
         return F.interpolate(noisy.sqrt(), size=tuple(shape), mode="nearest-exact")[0, 0]

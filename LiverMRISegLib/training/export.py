@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.anatomy import Sequence as MrSequence
+from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.models.package import save_package
 from LiverMRISegLib.models.specification import BODY, InferenceSpec, ModelSpec, NetworkSpec
 from LiverMRISegLib.training import checkpoints
@@ -17,6 +20,7 @@ from LiverMRISegLib.training.configuration import to_plain
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules
 from LiverMRISegLib.training.starts import title_of
 
+_SCORE = "validation/score"
 _HEAD_BIAS = "seg_outputs.4.bias"
 _BODY_MARGIN = 6.0  # mm: two voxels beyond the skin
 
@@ -29,7 +33,7 @@ def export(
     name: str = "liver-any-sequence",
     version: str = "1.0",
     organs: Sequence[str] | None = None,
-    background_offset: float = 0.0,
+    reachable: Mapping[str, float] | None = None,
     body_tiles: bool = False,
     metrics: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
@@ -42,9 +46,8 @@ def export(
         name: of the model.
         version: of the model.
         organs: the trained organs that the package offers; the channels of the others become background.
-        background_offset: taken off the background's logit. The labels that maximise the expected Dice take a
-            voxel as organ from a probability of half the reachable Dice on (Lipton et al. 2014), not from 0.5:
-            0.4 means from 0.4 on.
+        reachable: the Dice of organs on images that were not trained on, e.g. `validated_dice`. Each of these organs
+            gets its `dice_offset`.
         body_tiles: compute only tiles where the body is: faster, what it changes stands in RESULTS.md.
         metrics: measured results, each with its data set and number of cases.
 
@@ -54,7 +57,9 @@ def export(
     """
     state = checkpoints.load(checkpoint)
     (weights,) = branch_weights(state, "average")
-    weights[_HEAD_BIAS][0] -= background_offset
+    offsets = {organ: round(dice_offset(dice), 3) for organ, dice in (reachable or {}).items()}
+    for value, organ in enumerate(config.organs, start=1):
+        weights[_HEAD_BIAS][value] += offsets.get(organ, 0.0)
     offered = {organ_named(o) for o in (organs or config.organs)}
     values = {value: organ_named(o) for value, o in enumerate(config.organs, start=1) if organ_named(o) in offered}
     spec = ModelSpec(
@@ -72,7 +77,7 @@ def export(
             {
                 "stage": "any_sequence",
                 "step": int(state["step"]),
-                "background offset": background_offset,
+                "offsets": offsets,
                 "config": _shared_config(config),
             },
         ),
@@ -80,6 +85,36 @@ def export(
         weights_license="research use only: the label maps and CT include BTCV data under its challenge's terms",
     )
     return save_package(spec, weights, path)
+
+
+def dice_offset(reachable: float) -> float:
+    """What is added to an organ's logit so that it is taken from a probability of half its reachable Dice on.
+
+    Of all thresholds that one maximises the expected Dice, not 0.5 (Lipton et al. 2014): an organ that is hard to tell
+    would else come out too small.
+    """
+    return math.log((2 - reachable) / reachable)
+
+
+def validated_dice(run: Path, step: int) -> dict[str, float]:
+    """The Dice by organ that the training in folder `run` had on its validation images at `step`.
+
+    Raises:
+        ModelError: it was not validated there, or an organ was never found.
+    """
+    metrics = run / "metrics.jsonl"
+    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
+    found = [line for line in map(json.loads, lines) if line["step"] == step and _SCORE in line]
+    if not found:
+        raise ModelError(f"{metrics}: holds no validation at step {step}; export the last step of a finished run")
+    prefix = _SCORE.removesuffix("score")
+    scores = {name.removeprefix(prefix): value for name, value in found[-1].items() if name.startswith(prefix)}
+    del scores["score"]
+    missed = [name for name, value in scores.items() if not value > 0]  # also those that no image held
+    if missed:
+        names = ", ".join(missed)
+        raise ModelError(f"{metrics}: {names} not found at step {step}; train on, or export without offsets")
+    return scores
 
 
 def _inference(config: AnySequenceConfig, *, body_tiles: bool) -> InferenceSpec:

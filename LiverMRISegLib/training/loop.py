@@ -26,6 +26,7 @@ from tqdm import tqdm
 
 from LiverMRISegLib.errors import LiverMRISegError, OutputError, UsageError
 from LiverMRISegLib.training import checkpoints
+from LiverMRISegLib.training.host_memory import keep_freed_memory
 from LiverMRISegLib.training.schedules import SCHEDULES
 
 logger = logging.getLogger(__name__)
@@ -131,6 +132,8 @@ def train(
     Raises:
         TrainingError: the loss is not finite.
     """
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     run = _Run(method, config, folder, fabric)
     run.resume()
     progress = tqdm(

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER, RIGHT_KIDNEY
-from LiverMRISegLib.data.bodies import ORGAN_VALUES, Tissue, make_body
-from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
+from LiverMRISegLib.data.bodies import ORGAN_VALUES, Body, Tissue, make_body
+from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker, sample_space
 from LiverMRISegLib.data.random_anatomy import AnatomyConfig
 from LiverMRISegLib.data.random_artefacts import ScannerConfig
 from LiverMRISegLib.data.random_look import LookConfig
+from LiverMRISegLib.data.randomness import Random
 from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
 from structure_maps import body as torso_body
@@ -104,6 +105,7 @@ def test_edges_in_the_image_lie_where_the_labels_change(seed):
 ROOMS = {"anatomy": AnatomyConfig, "look": LookConfig, "scanner": ScannerConfig}
 ADDITIONS = [(r, f.name) for r, kind in ROOMS.items() for f in dataclasses.fields(kind) if f.default == 0.0]
 PAINTED_ONLY = {"fat_failure", "coil", "motion", "ghosting", "truncation", "slice_gaps", "nearest_return"}
+PAINTED_ONLY |= {"coil_end", "heavy_noise"}
 
 
 def made_with(room, name, probability, seed=7, *, with_texture=True):
@@ -127,6 +129,22 @@ def test_an_addition_is_repeatable_and_off_at_zero(room, name):
         if room == "look" or name in PAINTED_ONLY:
             assert np.array_equal(on.labels, without.labels)
     assert any(differs)
+
+
+def test_heavy_noise_is_heavier():
+    def roughness(probability):
+        image = made_with("scanner", "heavy_noise", probability).image
+        return np.abs(np.diff(image, axis=2)).mean() / image.std()
+
+    assert roughness(1.0) > 1.3 * roughness(0.0)
+
+
+def test_most_patches_show_the_dome_also_of_a_body_with_long_legs():
+    legs = np.repeat(torso_body().structures[:1], 80, axis=0)
+    tall = Body("tall", np.concatenate([legs, torso_body().structures]), None, CONFIG.spacing)
+    config = dataclasses.replace(CONFIG, patch=(32, 44, 56), rotation=0.0, shear=0.0, deformation=0.0)
+    tops = [sample_space(tall, config, Random(seed))[0][-1] for seed in range(40)]
+    assert sum(not (top == ORGAN_VALUES.value_of(LIVER)).any() for top in tops) > 30
 
 
 @pytest.mark.parametrize("name", ["wrap", "slab"])

@@ -13,13 +13,14 @@ from LiverMRISegLib.data.random_artefacts import (
     shifted,
     truncated,
     with_coil,
+    with_coil_end,
     with_fat_failure,
     with_ghosts,
     with_motion,
     wrapped,
 )
 from LiverMRISegLib.data.randomness import Random
-from structure_maps import SPACING, torso
+from structure_maps import LIVER_VALUE, SPACING, torso
 
 SEEDS = range(4)
 SHAPE = (20, 32, 40)
@@ -48,6 +49,21 @@ def test_a_coil_sees_one_side_better_and_keeps_the_mean(seed):
     assert max(float(s.max() / s.min()) for s in sides) > 1.15
     assert after.mean() == pytest.approx(1.0, rel=1e-4)
     assert after.min() > 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_coil_ends_at_the_dome_or_the_tip_of_the_liver(seed):
+    structures = torso()
+    after = with_coil_end(torch.ones(structures.shape), structures, SPACING, Random(seed))[:, 0, 0]
+    dark, slices = (after < 0.7).nonzero()[:, 0], (structures == LIVER_VALUE).flatten(1).any(1).nonzero()[:, 0]
+    assert after[slices].max() > 0.9
+    assert 0.1 < after.min() < 0.65
+    assert dark[0] > slices[0] + 3 or dark[-1] < slices[-1] - 3  # one end of the liver stays bright
+
+
+def test_without_a_liver_no_coil_ends():
+    image = square()
+    assert with_coil_end(image, torch.zeros(SHAPE, dtype=torch.uint8), SPACING, Random(0)) is image
 
 
 def test_shifts_repeat_the_edge():
@@ -143,4 +159,5 @@ def test_every_disturbance_repeats_itself_and_is_off_at_zero(name):
 
 def test_probabilities_are_zero_by_default():
     names = {f.name for f in dataclasses.fields(ScannerConfig) if f.default == 0.0}
-    assert names == {*DISTURBANCES, "fat_failure", "wrap", "slab", "slice_gaps", "nearest_return", "oblique"}
+    others = {"fat_failure", "wrap", "slab", "slice_gaps", "nearest_return", "oblique", "coil_end", "heavy_noise"}
+    assert names == {*DISTURBANCES, *others}

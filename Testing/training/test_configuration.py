@@ -125,6 +125,8 @@ SHIPPED = {
     "any_sequence_6": AnySequenceConfig,
     "any_sequence_7": AnySequenceConfig,
     "any_sequence_8": AnySequenceConfig,
+    "any_sequence_9": AnySequenceConfig,
+    "any_sequence_10": AnySequenceConfig,
     "any_sequence_large": AnySequenceConfig,
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,
