@@ -6,6 +6,7 @@ and it needs no more memory than its result.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -37,6 +38,15 @@ def nearest_weights(source: int, target: int) -> np.ndarray:
     return weights
 
 
+def mean_weights(source: int, target: int) -> np.ndarray:
+    """As `linear_weights` where nothing becomes coarser, else the mean of the linear function over each target voxel."""
+    if target >= source:
+        return linear_weights(source, target)
+    samples = math.ceil(4 * source / target)
+    mean: np.ndarray = linear_weights(source, samples * target).reshape(target, samples, source).mean(axis=1)
+    return mean
+
+
 def cubic_weights(source: int, target: int) -> np.ndarray:
     """Matrix [target, source] of the cubic B-spline through `source` voxels, the outermost values repeated beyond them.
 
@@ -64,6 +74,11 @@ def cubic_weights(source: int, target: int) -> np.ndarray:
 def resize_linear(array: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """`array` [Z, Y, X] on a grid of `shape` over the same extent; float32."""
     return resize_by(array, [linear_weights(s, t) for s, t in zip(array.shape, shape, strict=True)])
+
+
+def resize_mean(array: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """As `resize_linear`, but the mean of all that a voxel covers along axes that become coarser; float32."""
+    return resize_by(array, [mean_weights(s, t) for s, t in zip(array.shape, shape, strict=True)])
 
 
 def resize_by(array: np.ndarray, weights: Sequence[np.ndarray]) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.anatomy_space import to_anatomy_space, to_unit_range
-from LiverMRISegLib.inference.interpolation import resize_cubic, resize_linear
+from LiverMRISegLib.inference.interpolation import resize_cubic, resize_linear, resize_mean
 from LiverMRISegLib.inference.normalisation import normalise
 from LiverMRISegLib.models.specification import OWN, PreparationSpec
 from LiverMRISegLib.volume import AxisChange, Geometry, Volume
@@ -56,7 +56,7 @@ def prepare(volume: Volume, spec: PreparationSpec, given: str = "intensity") -> 
     z, y, x = spec.spacing
     grid = oriented.with_spacing((x, y, z))
     image = change.apply(volume.array)
-    resized = _resized(image, grid.shape, spec.image_order)
+    resized = _resized(image, grid.shape, spec)
     if spec.space != given:
         if spec.space != "anatomy":
             raise UsageError(f"{volume.name}: lies in anatomy space, out of which no way leads; set space to anatomy")
@@ -64,9 +64,9 @@ def prepare(volume: Volume, spec: PreparationSpec, given: str = "intensity") -> 
     return Prepared(normalise(resized, spec), grid, oriented, change)
 
 
-def _resized(image: np.ndarray, shape: tuple[int, int, int], order: int) -> np.ndarray:
+def _resized(image: np.ndarray, shape: tuple[int, int, int], spec: PreparationSpec) -> np.ndarray:
     if image.shape == shape:
         return image.astype(np.float32)
-    if order == 1:
-        return resize_linear(image, shape)
-    return resize_cubic(image, shape)
+    if spec.image_order == 3:
+        return resize_cubic(image, shape)
+    return resize_mean(image, shape) if spec.antialias else resize_linear(image, shape)

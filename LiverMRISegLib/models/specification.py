@@ -70,7 +70,8 @@ class PreparationSpec:
     "z-score" over all voxels; "z-score-nonzero" over voxels that are not 0; "percentile-z-score" clips at
     the 99.5 percentile of the voxels brighter than air, then z-score of the whole; "ct" clips to
     `intensity` (low, high) and then applies (mean, std); "none"; "unit-range" from 0 to 1.
-    `image_order`: 1 linear or 3 cubic for the image.
+    `image_order`: 1 linear or 3 cubic for the image. `antialias`: along axes that become coarser, voxels hold the mean
+    of all that they cover, not what is interpolated at their centres; noise is averaged. Needs `image_order` 1.
     `space`: "anatomy" turns the resampled image into gradient magnitudes (paper 004) in front of the normalisation.
     `scheme`: "nnunet" prepares in nnU-Net's order (`inference.nnunet_preparation`), after it put the array's axes in
     the order `transpose`; `spacing` is that of the axes so ordered.
@@ -82,6 +83,7 @@ class PreparationSpec:
     orientation: str | None = "LPS"
     normalisation: str = "z-score"
     image_order: int = 1
+    antialias: bool = False
     intensity: Mapping[str, float] = field(default_factory=dict)
     space: str = "intensity"
     scheme: str = OWN
@@ -108,6 +110,8 @@ class PreparationSpec:
             raise ModelError(f"preparation.spacing must be three positive numbers, not {self.spacing}")
         if self.image_order not in (1, 3):
             raise ModelError(f"preparation.image_order must be 1 or 3, not {self.image_order}")
+        if self.antialias and (self.image_order != 1 or self.scheme != OWN):
+            raise ModelError("preparation.antialias needs image_order 1 and not the scheme nnunet; leave it away")
 
 
 @dataclass(frozen=True)

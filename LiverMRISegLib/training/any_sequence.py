@@ -58,7 +58,8 @@ class AnySequenceConfig:
     @property
     def preparation(self) -> PreparationSpec:
         """How images are prepared in training and, by the model package, in inference."""
-        return PreparationSpec((self.randomization.spacing,) * 3, "LPS", "percentile-z-score")
+        # Painted voxels hold the mean of what they cover, so do those that the network will see.
+        return PreparationSpec((self.randomization.spacing,) * 3, "LPS", "percentile-z-score", antialias=True)
 
     @property
     def network_kwargs(self) -> dict[str, Any]:

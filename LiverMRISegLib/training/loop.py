@@ -43,9 +43,10 @@ class TrainingError(LiverMRISegError):
 class LoopConfig:
     """How long and how often; all counts are optimizer steps.
 
-    `precision` is Lightning Fabric's ("32-true", "bf16-mixed", "16-mixed"), `accelerator` and `devices` too. On CPUs
-    that compute with bfloat16, oneDNN spoils the gradients of feature maps of 2 voxels depth (seen with torch 2.13 and
-    AMX); the loop ends with an error when it happens.
+    `precision` is Lightning Fabric's ("32-true", "bf16-mixed", "16-mixed"), `accelerator` and `devices` too. CPUs without
+    AVX-512 compute with bfloat16 several times slower than with float32: there the loop warns. On those that have
+    it for good, oneDNN spoils the gradients of feature maps of 2 voxels depth (seen with torch 2.13 and AMX); the loop
+    ends with an error when it happens.
     The learning rate rises over `warmup` steps. By `schedule` "polynomial" it falls as (1 - step / steps) ** 0.9
     (nnU-Net), by "constant then linear" over the second half alone (CycleGAN). A `gradient_clip` of 0 clips nothing.
     """
@@ -114,7 +115,16 @@ def make_fabric(config: LoopConfig) -> Fabric:
         precision=config.precision,  # type: ignore[arg-type]
     )
     fabric.launch()
+    if fabric.device.type == "cpu" and config.precision.startswith("bf16") and not _has_bfloat16():
+        logger.warning(
+            "this processor has no instructions for bfloat16 and computes it several times slower than float32: "
+            "set loop.precision 32-true, which may be changed when a run goes on"
+        )
     return fabric
+
+
+def _has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def train(

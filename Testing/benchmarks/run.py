@@ -20,6 +20,7 @@ BENCHMARKS = (
     "sample_speed",
     "training_speed",
     "instance_norm",
+    "host_memory",
     "panel_freeze",
 )
 

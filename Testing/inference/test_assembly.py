@@ -5,7 +5,7 @@ import pytest
 
 from LiverMRISegLib.inference import assembly
 from LiverMRISegLib.inference.assembly import Canvas, labels_of_slabs, labels_on_grid, nearest_labels_on_grid
-from LiverMRISegLib.inference.interpolation import linear_weights, resize_cubic, resize_linear
+from LiverMRISegLib.inference.interpolation import linear_weights, mean_weights, resize_cubic, resize_linear, resize_mean
 
 
 def smooth_logits(classes: int, shape: tuple[int, int, int], seed: int) -> np.ndarray:
@@ -91,6 +91,25 @@ def test_labels_repeated_are_those_of_the_nearest_coarse_voxel(shape):
         centre = [(i + 0.5) * s / t for i, s, t in zip(index, coarse.shape, shape, strict=True)]
         assert fine[tuple(index)] == coarse[tuple(int(c) for c in centre)]
     assert (labels_on_grid(logits, shape) == fine).mean() > 0.85
+
+
+@pytest.mark.parametrize(("source", "target"), [(10, 5), (256, 107), (37, 36), (9, 9), (7, 20)])
+def test_means_keep_the_sum_and_are_linear_where_nothing_becomes_coarser(source, target):
+    weights = mean_weights(source, target)
+    assert np.allclose(weights.sum(axis=1), 1, atol=1e-5)
+    if target >= source:
+        assert np.array_equal(weights, linear_weights(source, target))
+    else:
+        assert np.allclose(weights.sum(axis=0), target / source, rtol=0.25)  # every voxel counts, about equally
+
+
+def test_means_average_noise_and_keep_an_edge_in_its_place():
+    edge = np.zeros((4, 4, 60), np.float32)
+    edge[..., 30:] = 1
+    noise = np.random.default_rng(0).normal(size=(48, 48, 48)).astype(np.float32)
+    coarse = (20, 20, 20)
+    assert resize_mean(noise, coarse).std() < 0.6 * resize_linear(noise, coarse).std()
+    assert resize_mean(edge, (4, 4, 25))[0, 0].tolist() == pytest.approx([0] * 12 + [0.5] + [1] * 12, abs=0.02)
 
 
 def test_splines_blur_less_on_the_way_to_a_finer_grid_and_back():

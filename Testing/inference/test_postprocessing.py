@@ -133,11 +133,11 @@ def test_one_bright_voxel_does_not_darken_the_rest():
     assert np.abs(normalise(array, spec) - normalise(spoiled, spec))[1:].max() < 0.1
 
 
-@pytest.mark.parametrize("order", [1, 3])
-def test_preparation_keeps_a_linear_ramp_in_place(order):
+@pytest.mark.parametrize(("order", "antialias"), [(1, False), (1, True), (3, False)])
+def test_preparation_keeps_a_linear_ramp_in_place(order, antialias):
     volume = make_volume(size=(24, 24, 24), spacing=(2.0, 2.0, 2.0))
     ramp = Volume(np.indices(volume.array.shape)[2].astype(np.float32), volume.geometry)
-    prepared = prepare(ramp, PreparationSpec((3.0, 3.0, 3.0), image_order=order))
+    prepared = prepare(ramp, PreparationSpec((3.0, 3.0, 3.0), image_order=order, antialias=antialias))
     assert prepared.image.shape == (16, 16, 16)
     middle = prepared.image[8, 8, 3:-3]
     assert np.allclose(np.diff(middle), np.diff(middle)[0], atol=1e-3)

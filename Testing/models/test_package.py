@@ -135,6 +135,7 @@ def test_changed_weights(tmp_path):
         (lambda d: d["labels"][0].update(organ="heart"), "unknown organ 'heart'"),
         (lambda d: d["labels"].append({"value": 9}), "organ"),
         (lambda d: d["preparation"].update(scheme="other"), "unknown preparation.scheme 'other'"),
+        (lambda d: d["preparation"].update(image_order=3, antialias=True), "antialias needs image_order 1"),
         (lambda d: d["inference"].update(scheme="other"), "unknown inference.scheme 'other'"),
         (lambda d: d["preparation"].update(transpose=[1, 0, 2]), "belongs to the scheme nnunet"),
         (lambda d: d["preparation"].update(transpose=[1, 1, 2], scheme="nnunet"), "must order 0, 1, 2"),

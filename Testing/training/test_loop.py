@@ -1,0 +1,20 @@
+"""What the loop says of the machine it finds."""
+
+import pytest
+
+from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.loop import LoopConfig, make_fabric
+
+
+@pytest.mark.parametrize(
+    ("precision", "has_bfloat16", "warns"),
+    [("bf16-mixed", False, True), ("bf16-mixed", True, False), ("32-true", False, False)],
+)
+def test_slow_bfloat16_is_warned_of(precision, has_bfloat16, warns, caplog, monkeypatch):
+    monkeypatch.setattr(loop, "_has_bfloat16", lambda: has_bfloat16)
+    make_fabric(LoopConfig(accelerator="cpu", precision=precision))
+    assert ("set loop.precision 32-true" in caplog.text) == warns
+
+
+def test_the_processor_is_asked():
+    assert loop._has_bfloat16() in (True, False)
