@@ -39,7 +39,7 @@ def nearest_weights(source: int, target: int) -> np.ndarray:
 
 
 def mean_weights(source: int, target: int) -> np.ndarray:
-    """As `linear_weights` where nothing becomes coarser, else the mean of the linear function over each target voxel."""
+    """As `linear_weights` where nothing becomes coarser, else the mean of the linear function over each new voxel."""
     if target >= source:
         return linear_weights(source, target)
     samples = math.ceil(4 * source / target)

@@ -43,10 +43,10 @@ class TrainingError(LiverMRISegError):
 class LoopConfig:
     """How long and how often; all counts are optimizer steps.
 
-    `precision` is Lightning Fabric's ("32-true", "bf16-mixed", "16-mixed"), `accelerator` and `devices` too. CPUs without
-    AVX-512 compute with bfloat16 several times slower than with float32: there the loop warns. On those that have
-    it for good, oneDNN spoils the gradients of feature maps of 2 voxels depth (seen with torch 2.13 and AMX); the loop
-    ends with an error when it happens.
+    `precision` is Lightning Fabric's ("32-true", "bf16-mixed", "16-mixed"), `accelerator` and `devices` too. CPUs
+    without AVX-512 compute with bfloat16 several times slower than with float32: there the loop warns. Where they have
+    it, oneDNN spoils the gradients of feature maps of 2 voxels depth (seen with torch 2.13 and AMX); the loop ends with
+    an error when it happens.
     The learning rate rises over `warmup` steps. By `schedule` "polynomial" it falls as (1 - step / steps) ** 0.9
     (nnU-Net), by "constant then linear" over the second half alone (CycleGAN). A `gradient_clip` of 0 clips nothing.
     """

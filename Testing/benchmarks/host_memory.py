@@ -1,4 +1,4 @@
-"""Training steps on the CPU with freed memory given back to the system, as by default, and kept (`training.host_memory`).
+"""Training steps on the CPU with freed memory given back to the system, as by default, and kept (`host_memory`).
 
 Each way has a process of its own, since what is kept stays so.
 """
@@ -52,8 +52,8 @@ def main() -> None:
     (before, peak_before), (after, peak_after) = found["give back"], found["keep"]
     print(f"peak memory: given back {peak_before:.1f} GB, kept {peak_after:.1f} GB")
     print(
-        f"RATIO host_memory: a step of {PATCH[0]} patches takes {after:.2f} s with freed memory kept, {before:.2f} s with "
-        f"it given back: {before / after:.2f} times faster ({torch.get_num_threads()} threads)"
+        f"RATIO host_memory: a step of {PATCH[0]} patches takes {after:.2f} s with freed memory kept, {before:.2f} s "
+        f"with it given back: {before / after:.2f} times faster ({torch.get_num_threads()} threads)"
     )
 
 

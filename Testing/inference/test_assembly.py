@@ -5,7 +5,13 @@ import pytest
 
 from LiverMRISegLib.inference import assembly
 from LiverMRISegLib.inference.assembly import Canvas, labels_of_slabs, labels_on_grid, nearest_labels_on_grid
-from LiverMRISegLib.inference.interpolation import linear_weights, mean_weights, resize_cubic, resize_linear, resize_mean
+from LiverMRISegLib.inference.interpolation import (
+    linear_weights,
+    mean_weights,
+    resize_cubic,
+    resize_linear,
+    resize_mean,
+)
 
 
 def smooth_logits(classes: int, shape: tuple[int, int, int], seed: int) -> np.ndarray:
