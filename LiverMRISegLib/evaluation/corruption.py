@@ -7,7 +7,7 @@ intensity. Volumes are in LPS order (`volume.reorient`), arrays [Z, Y, X]; nothi
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -52,6 +52,11 @@ def corruptions(image: Volume) -> list[Corruption]:
         *(_seen("inversion", share, partial(inverted, share=share)) for share in INVERSIONS),
         *(_seen("gamma", gamma, partial(with_gamma, gamma=gamma)) for gamma in GAMMAS),
     ]
+
+
+def strongest(found: Sequence[Corruption]) -> list[Corruption]:
+    """Of each kind the last, which is the strongest, in the same order."""
+    return list({corruption.kind: corruption for corruption in found}.values())
 
 
 def thicknesses_above(spacing: float) -> list[float]:

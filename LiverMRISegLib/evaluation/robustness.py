@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.evaluation.corruption import CLEAN, corruptions
+from LiverMRISegLib.evaluation.corruption import CLEAN, corruptions, strongest
 from LiverMRISegLib.evaluation.tables import markdown_table
 from LiverMRISegLib.volume import Volume, reorient
 
@@ -31,15 +31,23 @@ class Score:
 
 
 def measure(
-    image: Volume, reference: Volume, segment: Segment, predicted: LabelSet, referred: LabelSet
+    image: Volume,
+    reference: Volume,
+    segment: Segment,
+    predicted: LabelSet,
+    referred: LabelSet,
+    *,
+    strongest_only: bool = False,
 ) -> Iterator[Score]:
     """Scores of every corruption of one case, the clean image first; organs no longer in the reference drop out.
 
-    `predicted` and `referred` are the label sets of what `segment` gives and of `reference`.
+    `predicted` and `referred` are the label sets of what `segment` gives and of `reference`. `strongest_only`: of each
+    kind of corruption only the strongest.
     """
     image, reference = reorient(image, "LPS"), reorient(reference, "LPS")
     common = [organ for organ in predicted.organs if organ in referred.organs]
-    for corruption in corruptions(image):
+    wanted = corruptions(image)
+    for corruption in strongest(wanted) if strongest_only else wanted:
         changed, truth = corruption.apply(image, reference)
         result = reorient(segment(changed), "LPS").array
         for organ in common:

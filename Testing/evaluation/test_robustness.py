@@ -33,6 +33,12 @@ def test_a_threshold_is_perfect_on_clean_images_and_suffers_where_it_must():
     assert found["slab", "60 mm"] == 1.0
     assert found["rotation about z", "20 degrees"] > 0.85
     assert found["inversion", "1"] < 0.5
+    few = measure(Volume(array, GEOMETRY, "a"), Volume(labels, GEOMETRY), segment, ours, CHAOS, strongest_only=True)
+    strengths = {s.kind: s.strength for s in few}
+    assert strengths["noise"] == "0.2"
+    assert strengths["slab"] == "40 mm"
+    assert strengths["rotation about z"] == "30 degrees"
+    assert set(strengths) == {s.kind for s in scores}
 
 
 def test_tables():

@@ -1,6 +1,6 @@
 """How far a model can be pushed: the real MR volumes corrupted in known ways, Dice per organ against the clean ones.
 
-evaluate_robustness.py [--model NAME|PATH] [--data ../shared/data] [--cases N] [--t1] --output FOLDER
+evaluate_robustness.py [--model NAME|PATH] [--data ../shared/data] [--cases N] [--strongest] [--t1] --output FOLDER
 writes robustness.csv (every case) and robustness.md (the means); both grow with every case.
 """
 
@@ -23,7 +23,9 @@ from LiverMRISegLib.volume import Volume
 logger = logging.getLogger(__name__)
 
 
-def evaluate(segmenter: Segmenter, data: Path, kind: DataSet, output: Path, most: int | None) -> None:
+def evaluate(
+    segmenter: Segmenter, data: Path, kind: DataSet, output: Path, most: int | None, *, strongest_only: bool
+) -> None:
     """Measure the first `most` cases of a data set (None: all); the tables are written anew after each."""
 
     def segment(volume: Volume) -> Volume:
@@ -34,7 +36,8 @@ def evaluate(segmenter: Segmenter, data: Path, kind: DataSet, output: Path, most
     scores: list[Score] = []
     for image, label in cases_of(data, kind)[:most]:
         pair = read_volume(image), read_labelmap(label)
-        scores.extend(measure(*pair, segment, segmenter.package.spec.labels, kind.labels))
+        labels = segmenter.package.spec.labels, kind.labels
+        scores.extend(measure(*pair, segment, *labels, strongest_only=strongest_only))
         atomic_write_text(output / "robustness.csv", as_csv(scores))
         atomic_write_text(output / "robustness.md", f"{kind.name}, mean Dice\n\n{as_markdown(scores)}")
         logger.info("%s: measured", image.name)
@@ -47,6 +50,7 @@ def main() -> int:
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--cases", type=int, help="only the first so many")
+    parser.add_argument("--strongest", action="store_true", help="of each kind of corruption only the strongest")
     parser.add_argument("--t1", action="store_true", help="the T1 slab (3 mm) instead of the T2 volumes (7.7 mm)")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
@@ -54,7 +58,7 @@ def main() -> int:
         arguments.output.mkdir(parents=True, exist_ok=True)
         segmenter = Segmenter.load(arguments.model)
         kind = T1_SLAB if arguments.t1 else T2_SPIR
-        evaluate(segmenter, arguments.data, kind, arguments.output, arguments.cases)
+        evaluate(segmenter, arguments.data, kind, arguments.output, arguments.cases, strongest_only=arguments.strongest)
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status
