@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.anatomy import Sequence as MrSequence
-from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package import save_package
 from LiverMRISegLib.models.specification import BODY, InferenceSpec, ModelSpec, NetworkSpec
+from LiverMRISegLib.networks.factory import build_network
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import to_plain
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules
-from LiverMRISegLib.training.starts import title_of
+from LiverMRISegLib.training.starts import load_start, title_of
 
-_SCORE = "validation/score"
 _HEAD_BIAS = "seg_outputs.4.bias"
 _BODY_MARGIN = 6.0  # mm: two voxels beyond the skin
 
@@ -33,7 +33,8 @@ def export(
     name: str = "liver-any-sequence",
     version: str = "1.0",
     organs: Sequence[str] | None = None,
-    reachable: Mapping[str, float] | None = None,
+    background_offset: float = 0.0,
+    start_share: float = 0.0,
     body_tiles: bool = False,
     metrics: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
@@ -46,20 +47,24 @@ def export(
         name: of the model.
         version: of the model.
         organs: the trained organs that the package offers; the channels of the others become background.
-        reachable: the Dice of organs on images that were not trained on, e.g. `validated_dice`. Each of these organs
-            gets its `dice_offset`.
+        background_offset: taken off the background's logit. The labels that maximise the expected Dice take a
+            voxel as organ from a probability of half the reachable Dice on (Lipton et al. 2014), not from 0.5:
+            0.4 means from 0.4 on.
+        start_share: the share of the start's weights in those that are written. The mean of a start and what was
+            trained on from it often keeps the strengths of both (Wortsman et al. 2022, "Robust fine-tuning").
         body_tiles: compute only tiles where the body is: faster, what it changes stands in RESULTS.md.
         metrics: measured results, each with its data set and number of cases.
 
     Raises:
+        UsageError: `start_share` lies outside [0, 1), or the run had no start.
         ModelError: the checkpoint cannot be read or is not one of this config, or the config's start is gone.
         OutputError: the package cannot be written.
     """
     state = checkpoints.load(checkpoint)
     (weights,) = branch_weights(state, "average")
-    offsets = {organ: round(dice_offset(dice), 3) for organ, dice in (reachable or {}).items()}
-    for value, organ in enumerate(config.organs, start=1):
-        weights[_HEAD_BIAS][value] += offsets.get(organ, 0.0)
+    if start_share:
+        weights = _mixed(weights, config, start_share)
+    weights[_HEAD_BIAS][0] -= background_offset
     offered = {organ_named(o) for o in (organs or config.organs)}
     values = {value: organ_named(o) for value, o in enumerate(config.organs, start=1) if organ_named(o) in offered}
     spec = ModelSpec(
@@ -77,7 +82,8 @@ def export(
             {
                 "stage": "any_sequence",
                 "step": int(state["step"]),
-                "offsets": offsets,
+                "background offset": background_offset,
+                "share of the start": start_share,
                 "config": _shared_config(config),
             },
         ),
@@ -87,34 +93,15 @@ def export(
     return save_package(spec, weights, path)
 
 
-def dice_offset(reachable: float) -> float:
-    """What is added to an organ's logit so that it is taken from a probability of half its reachable Dice on.
-
-    Of all thresholds that one maximises the expected Dice, not 0.5 (Lipton et al. 2014): an organ that is hard to tell
-    would else come out too small.
-    """
-    return math.log((2 - reachable) / reachable)
-
-
-def validated_dice(run: Path, step: int) -> dict[str, float]:
-    """The Dice by organ that the training in folder `run` had on its validation images at `step`.
-
-    Raises:
-        ModelError: it was not validated there, or an organ was never found.
-    """
-    metrics = run / "metrics.jsonl"
-    lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
-    found = [line for line in map(json.loads, lines) if line["step"] == step and _SCORE in line]
-    if not found:
-        raise ModelError(f"{metrics}: holds no validation at step {step}; export the last step of a finished run")
-    prefix = _SCORE.removesuffix("score")
-    scores = {name.removeprefix(prefix): value for name, value in found[-1].items() if name.startswith(prefix)}
-    del scores["score"]
-    missed = [name for name, value in scores.items() if not value > 0]  # also those that no image held
-    if missed:
-        names = ", ".join(missed)
-        raise ModelError(f"{metrics}: {names} not found at step {step}; train on, or export without offsets")
-    return scores
+def _mixed(weights: Mapping[str, np.ndarray], config: AnySequenceConfig, share: float) -> dict[str, np.ndarray]:
+    if not (0 <= share < 1 and config.start):
+        raise UsageError(f"a share of {share} of the start: it must lie in [0, 1), and the run must have a start")
+    start = build_network(config.network, deep_supervision=True, **config.network_kwargs)
+    load_start(start, config.start, config.organs)
+    return {
+        name: ((1 - share) * weights[name].astype(np.float32) + share * first.numpy()).astype(weights[name].dtype)
+        for name, first in start.state_dict().items()
+    }
 
 
 def _inference(config: AnySequenceConfig, *, body_tiles: bool) -> InferenceSpec:

@@ -1,17 +1,17 @@
 """A checkpoint becomes a package with the averaged weights, the offered organs and what was measured."""
 
-import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.models.specification import BODY
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
-from LiverMRISegLib.training.export import dice_offset, export, validated_dice
+from LiverMRISegLib.training.export import export
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def run(tmp_path):
 def test_what_is_exported(run, tmp_path):
     config, checkpoint, state = run
     metrics = [{"data set": "x", "cases": 3, "liver": 0.9}]
-    options = {"reachable": {"liver": 0.8, "spleen": 0.5}, "body_tiles": True, "metrics": metrics}
+    options = {"background_offset": 0.5, "body_tiles": True, "metrics": metrics}
     path = export(config, checkpoint, tmp_path / "p", organs=["spleen", "liver"], **options)
     package = ModelPackage.load(path)
     package.verify()
@@ -36,9 +36,8 @@ def test_what_is_exported(run, tmp_path):
     assert "data" not in package.spec.provenance[0]["config"]
     assert package.spec.provenance[0]["config"]["start"] == "random weights"
     bias = state["seg_outputs.4.bias"].numpy().copy()
-    bias[1:3] += np.log([1.2 / 0.8, 1.5 / 0.5])
+    bias[0] -= 0.5
     assert np.allclose(package.weights["seg_outputs.4.bias"], bias, atol=1e-3)
-    assert package.spec.provenance[0]["offsets"] == {"liver": 0.405, "spleen": 1.099}
     assert package.spec.preparation == config.preparation
     assert package.spec.inference.region == BODY
 
@@ -50,28 +49,21 @@ def test_what_is_no_checkpoint(run, tmp_path):
         export(config, tmp_path / "bad.pt", tmp_path / "p")
 
 
-def test_half_the_reachable_dice_maximises_the_expected_one():
-    """Voxels of known probabilities: no threshold has a higher Dice of expectations than the one of `dice_offset`."""
-    p = np.random.default_rng(0).beta(0.3, 1.2, 20_000)
-
-    def dice(threshold):
-        taken = p > threshold
-        return 2 * p[taken].sum() / (taken.sum() + p.sum())
-
-    best = max(dice(t) for t in np.linspace(0.01, 0.99, 99))
-    threshold = 1 / (1 + np.exp(dice_offset(best)))
-    assert dice(threshold) == pytest.approx(best, abs=1e-4)
-    assert dice(threshold) > dice(0.5) + 0.01
-
-
-def test_dice_of_the_last_validation_is_read_and_missing_ones_are_told(tmp_path):
-    lines = [{"step": 5, "loss": 1.0}, {"step": 5, "validation/score": 0.6, "validation/liver": 0.8}]
-    lines += [{"step": 9, "validation/score": 0.0, "validation/liver": 0.0}]
-    with pytest.raises(ModelError, match=r"metrics\.jsonl: holds no validation at step 5"):
-        validated_dice(tmp_path, 5)
-    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert validated_dice(tmp_path, 5) == {"liver": 0.8}
-    with pytest.raises(ModelError, match="holds no validation at step 7"):
-        validated_dice(tmp_path, 7)
-    with pytest.raises(ModelError, match="liver not found at step 9"):
-        validated_dice(tmp_path, 9)
+def test_half_of_the_start(run, tmp_path):
+    config, checkpoint, state = run
+    first = export(config, checkpoint, tmp_path / "first", name="first")
+    trained = {name: tensor + 0.25 for name, tensor in state.items()}
+    torch.save({"step": 9, "method": {"networks": {"average": trained}}}, tmp_path / "step_00000009.pt")
+    went_on = replace(config, start=str(first))
+    path = export(went_on, tmp_path / "step_00000009.pt", tmp_path / "p", background_offset=0.5, start_share=0.5)
+    package = ModelPackage.load(path)
+    for name, tensor in state.items():
+        wanted = tensor.numpy() + 0.125
+        if name == "seg_outputs.4.bias":
+            wanted[0] -= 0.5
+        assert np.allclose(package.weights[name], wanted, atol=2e-3)
+    assert package.spec.provenance[0]["share of the start"] == 0.5
+    with pytest.raises(UsageError, match="the run must have a start"):
+        export(config, checkpoint, tmp_path / "q", start_share=0.5)
+    with pytest.raises(UsageError, match="must lie in"):
+        export(went_on, checkpoint, tmp_path / "q", start_share=1.5)

@@ -11,7 +11,7 @@ from pathlib import Path
 from LiverMRISegLib.errors import LiverMRISegError, ModelError
 from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import read_config
-from LiverMRISegLib.training.export import export, validated_dice
+from LiverMRISegLib.training.export import export
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ def main() -> int:
     parser.add_argument("--run", type=Path, required=True, help="run folder")
     parser.add_argument("--output", type=Path, required=True, help="package to write: a new folder, or a .zip")
     parser.add_argument("--organs", help="offer only these organs, e.g. liver,spleen (all that were trained)")
-    parser.add_argument("--dice-offsets", action="store_true", help="thresholds by each organ's validation Dice")
+    parser.add_argument("--background-offset", type=float, default=0.0, help="see LiverMRISegLib.training.export")
+    parser.add_argument("--start-share", type=float, default=0.0, help="of the start's weights in those written")
     parser.add_argument("--body-tiles", action="store_true", help="compute only tiles where the body is: faster")
     parser.add_argument("--name", default="liver-any-sequence", help="of the model")
     parser.add_argument("--version", default="1.0")
@@ -36,7 +37,6 @@ def main() -> int:
         metrics = json.loads(arguments.metrics.read_text(encoding="utf-8")) if arguments.metrics else []
         config = read_config(AnySequenceConfig, arguments.run / "config.yaml")
         organs = arguments.organs.split(",") if arguments.organs else None
-        step = int(checkpoints[-1].stem.removeprefix("step_"))
         export(
             config,
             checkpoints[-1],
@@ -44,7 +44,8 @@ def main() -> int:
             name=arguments.name,
             version=arguments.version,
             organs=organs,
-            reachable=validated_dice(arguments.run, step) if arguments.dice_offsets else None,
+            background_offset=arguments.background_offset,
+            start_share=arguments.start_share,
             body_tiles=arguments.body_tiles,
             metrics=metrics,
         )
