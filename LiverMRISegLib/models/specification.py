@@ -83,12 +83,12 @@ class PreparationSpec:
     orientation: str | None = "LPS"
     normalisation: str = "z-score"
     image_order: int = 1
-    antialias: bool = False
     intensity: Mapping[str, float] = field(default_factory=dict)
     space: str = "intensity"
     scheme: str = OWN
     transpose: tuple[int, ...] = (0, 1, 2)
     channels: tuple[ChannelSpec, ...] = ()
+    antialias: bool = False
 
     @property
     def images(self) -> tuple[ChannelSpec, ...]:
