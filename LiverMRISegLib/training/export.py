@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import LabelSet, Organ, organ_named
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package import save_package
@@ -65,8 +65,7 @@ def export(
     if start_share:
         weights = _mixed(weights, config, start_share)
     weights[_HEAD_BIAS][0] -= background_offset
-    offered = {organ_named(o) for o in (organs or config.organs)}
-    values = {value: organ_named(o) for value, o in enumerate(config.organs, start=1) if organ_named(o) in offered}
+    values = _offered(config.organs, organs or config.organs)
     spec = ModelSpec(
         name=name,
         version=version,
@@ -91,6 +90,12 @@ def export(
         weights_license="research use only: the label maps and CT include BTCV data under its challenge's terms",
     )
     return save_package(spec, weights, path)
+
+
+def _offered(trained: Sequence[str], wanted: Sequence[str]) -> dict[int, Organ]:
+    offered = {organ_named(name) for name in wanted}
+    organs = {value: organ_named(name) for value, name in enumerate(trained, start=1)}
+    return {value: organ for value, organ in organs.items() if organ in offered}
 
 
 def _mixed(weights: Mapping[str, np.ndarray], config: AnySequenceConfig, share: float) -> dict[str, np.ndarray]:

@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from LiverMRISegLib.anatomy import ORGANS, LabelSet, Sequence
 from LiverMRISegLib.models.package import save_package
 from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
 from LiverMRISegLib.networks.shapes import parameter_shapes
+
+if TYPE_CHECKING:
+    import torch
 
 STRIDES = [[2, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2], [1, 2, 2]]
 
@@ -38,6 +42,14 @@ def best_seconds(call: Callable[[], object], repeats: int = 5) -> float:
         call()
         times.append(time.perf_counter() - start)
     return min(times)
+
+
+def training_batch(patch: tuple[int, int, int, int], classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random images [B, 1, Z, Y, X], channels last, and labels [B, Z, Y, X] of a `patch` [B, Z, Y, X]."""
+    import torch
+
+    image = torch.randn(patch[0], 1, *patch[1:]).contiguous(memory_format=torch.channels_last_3d)
+    return image, torch.randint(0, classes, patch, dtype=torch.uint8)
 
 
 def random_package(folder: Path, network: str, organs: int, patch: tuple[int, int, int]) -> Path:

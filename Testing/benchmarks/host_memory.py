@@ -13,7 +13,7 @@ import time
 
 import torch
 
-from common import STRIDES
+from common import STRIDES, training_batch
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training.host_memory import keep_freed_memory
 from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy
@@ -26,8 +26,7 @@ def measure() -> tuple[float, float]:
     network = build_network("stunet-xs", deep_supervision=True, in_channels=1, out_channels=CLASSES, strides=STRIDES)
     order = torch.channels_last_3d
     network = network.to(memory_format=order)  # type: ignore[call-overload]
-    image = torch.randn(PATCH[0], 1, *PATCH[1:]).contiguous(memory_format=order)
-    labels = torch.randint(0, CLASSES, PATCH, dtype=torch.uint8)
+    image, labels = training_batch(PATCH, CLASSES)
     loss = DeepSupervision(DiceCrossEntropy())
     times = []
     for _ in range(WARM_UP + REPEATS):
