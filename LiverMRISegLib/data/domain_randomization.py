@@ -19,7 +19,7 @@ import torch.nn.functional as F
 
 from LiverMRISegLib.anatomy import IGNORE, organ_named
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, STRUCTURES, Body, Tissue
-from LiverMRISegLib.data.random_anatomy import AnatomyConfig, change_anatomy
+from LiverMRISegLib.data.random_anatomy import AnatomyConfig, StructuresAndTexture, change_anatomy, filled_as
 from LiverMRISegLib.data.random_artefacts import ScannerConfig, with_coil_end, with_fat_failure, wrapped
 from LiverMRISegLib.data.random_look import LookConfig
 from LiverMRISegLib.data.random_painting import LARGE_ORGANS, paint
@@ -77,10 +77,21 @@ class Sample:
 
 
 class SampleMaker:
-    """Makes samples of chosen `organs` (label values 1, 2, ... in that order); the same seed gives the same sample."""
+    """Makes samples of chosen `organs` (label values 1, 2, ... in that order); the same seed gives the same sample.
 
-    def __init__(self, organs: Sequence[str], config: RandomizationConfig, preparation: PreparationSpec) -> None:
+    `others`: bodies whose bowel and fat a sample may show (`AnatomyConfig.filling`); without them it is the same body's
+    from another place.
+    """
+
+    def __init__(
+        self,
+        organs: Sequence[str],
+        config: RandomizationConfig,
+        preparation: PreparationSpec,
+        others: Sequence[Body] = (),
+    ) -> None:
         self.config = config
+        self.others = others
         self.preparation = preparation
         self._targets = np.zeros(STRUCTURES, np.uint8)
         for value, name in enumerate(organs, start=1):
@@ -90,7 +101,7 @@ class SampleMaker:
     def make(self, body: Body, seed: int) -> Sample:
         """One sample of `body`. Torch's generator is local, so workers and resumed runs repeat it exactly."""
         random = Random(seed)
-        structures, texture = sample_space(body, self.config, random)
+        structures, texture = self._space(body, random)
         structures, texture = change_anatomy(structures, texture, self.config.spacing, self.config.anatomy, random)
         image = paint(structures, texture, self.config, random)
         part, box = self._scanned_part(image, structures, random)
@@ -100,6 +111,15 @@ class SampleMaker:
         labels = np.zeros(image.shape, np.uint8)
         labels[box] = self._targets[structures.numpy()[box]]
         return Sample(padded, labels)
+
+    def _space(self, body: Body, random: Random) -> StructuresAndTexture:
+        """A patch of the body, now and then with the bowel and fat of another."""
+        own = sample_space(body, self.config, random)
+        apart = random.addition("filling", self.config.anatomy.filling)
+        if apart is None:
+            return own
+        other = self.others[apart.integer(0, len(self.others) - 1)] if self.others else body
+        return filled_as(own, sample_space(other, self.config, apart))
 
     def _scanned_part(
         self, image: torch.Tensor, structures: torch.Tensor, random: Random
@@ -116,7 +136,7 @@ class SampleMaker:
         return wrapped(image, box, apart) if apart is not None else (image[box], box)
 
 
-def sample_space(body: Body, config: RandomizationConfig, random: Random) -> tuple[torch.Tensor, torch.Tensor | None]:
+def sample_space(body: Body, config: RandomizationConfig, random: Random) -> StructuresAndTexture:
     """A patch of the body, turned, scaled, sheared and bent: structures (uint8) and CT texture (float, 0 to 255)."""
     grid = _coordinates(body, config, random)
     structures = torch.from_numpy(body.structures)[None, None].float()

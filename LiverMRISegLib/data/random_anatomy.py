@@ -27,6 +27,7 @@ _BORDERED = (LIVER_VALUE, SPLEEN_VALUE, ORGAN_VALUES.value_of(RIGHT_KIDNEY), ORG
 # What an organ may grow into, and what fluid may take the place of.
 _YIELDING = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.GAS, Tissue.FLUID, Tissue.LUNG)
 _CAVITY = (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT)
+_FILLING = (*_CAVITY, Tissue.GAS)
 _BAND = 7
 # Below this share of a smoothed mask the organ is out of reach.
 _LEAST = 0.04
@@ -40,9 +41,9 @@ class AnatomyConfig:
     `resected_share` of it. `growth`: the liver reaches up to `growth_reach` further in one direction. `borders`: each
     large organ's border is moved in or out by up to `border_shift`. `nodular`: the liver's surface is uneven by up to
     `nodule_depth`. `bowel_gas`: gas and content change places. `background`: shapes where a body without CT knows
-    nothing. `outer_layers`: more fat, and arms, around the body. `spine`: vertebral bodies, discs, canal. `chest`:
-    heart, lungs and effusions above the dome. `breath`: groups of slices are shifted in-plane by up to
-    `breath_shift`, as in scans of several breath-holds.
+    nothing. `filling`: bowel and fat between the organs are those of another body. `outer_layers`: more fat, and
+    arms, around the body. `spine`: vertebral bodies, discs, canal. `chest`: heart, lungs and effusions above the dome.
+    `breath`: groups of slices are shifted in-plane by up to `breath_shift`, as in scans of several breath-holds.
     """
 
     ascites: float = 0.0
@@ -57,6 +58,7 @@ class AnatomyConfig:
     nodule_depth: float = 4.0
     bowel_gas: float = 0.0
     background: float = 0.0
+    filling: float = 0.0
     outer_layers: float = 0.0
     spine: float = 0.0
     chest: float = 0.0
@@ -64,13 +66,16 @@ class AnatomyConfig:
     breath_shift: float = 5.0
 
 
-_Pair = tuple[torch.Tensor, torch.Tensor | None]
+StructuresAndTexture = tuple[torch.Tensor, torch.Tensor | None]
 
 
 def change_anatomy(
     structures: torch.Tensor, texture: torch.Tensor | None, spacing: float, config: AnatomyConfig, random: Random
-) -> _Pair:
-    """All additions in turn. Where structures changed, the CT's `texture` is levelled: it showed what was there."""
+) -> StructuresAndTexture:
+    """All additions in turn but `filling`, which takes two bodies.
+
+    Where structures changed, the CT's `texture` is levelled: it showed what was there.
+    """
     steps: tuple[tuple[str, float, Callable[[torch.Tensor, Random], torch.Tensor]], ...] = (
         ("background", config.background if texture is None else 0.0, lambda s, r: with_background(s, spacing, r)),
         ("bowel gas", config.bowel_gas, lambda s, r: with_bowel_gas(s, spacing, r)),
@@ -110,6 +115,23 @@ def _levelled(texture: torch.Tensor, before: torch.Tensor, now: torch.Tensor) ->
     count = torch.bincount(kept, minlength=STRUCTURES).clamp(min=1)
     mean = torch.bincount(kept, weights=texture[some].flatten(), minlength=STRUCTURES).float() / count
     return torch.where(before == now, texture, mean[now.int()])
+
+
+def filled_as(own: StructuresAndTexture, other: StructuresAndTexture) -> StructuresAndTexture:
+    """Bowel, gas and fat as they lie in a patch of another body; fat where that one has organs, wall or nothing.
+
+    So organs meet neighbours that no single body has, and fat most of all, which a network must tell from them.
+    """
+    (structures, texture), (there, there_texture) = own, other
+    loose = is_one_of(structures, _FILLING)
+    taken = loose & is_one_of(there, _FILLING)
+    filled = torch.where(taken, there, put(structures, loose, Tissue.VISCERAL_FAT))
+    if texture is None:
+        return filled, None
+    if there_texture is None:
+        return filled, _levelled(texture, structures, filled)
+    shown = torch.where(taken, there_texture, texture)
+    return filled, _levelled(shown, torch.where(taken, there, structures), filled)
 
 
 def nodular(structures: torch.Tensor, depth: float, random: Random) -> torch.Tensor:
@@ -211,7 +233,7 @@ def grown(structures: torch.Tensor, reach: float, random: Random) -> torch.Tenso
         swept |= padded[tuple(slice(s, s + n) for s, n in zip(start, part.shape, strict=True))]
     lobe = random.field(part.shape, random.uniform(12, 30))[0] > random.uniform(-1.0, 0.3)
     result = structures.clone()
-    gives_way = is_one_of(part, (*_CAVITY, Tissue.GAS))
+    gives_way = is_one_of(part, _FILLING)
     result[box] = torch.where(swept & lobe & gives_way, torch.tensor(LIVER_VALUE, dtype=torch.uint8), part)
     return result
 
@@ -238,7 +260,9 @@ def with_ascites(structures: torch.Tensor, depth: float, random: Random) -> torc
     return result
 
 
-def breathed(structures: torch.Tensor, texture: torch.Tensor | None, shift: float, random: Random) -> _Pair:
+def breathed(
+    structures: torch.Tensor, texture: torch.Tensor | None, shift: float, random: Random
+) -> StructuresAndTexture:
     """Groups of 2 to 5 slices shifted in-plane by up to `shift` voxels, the same in both; edges are repeated."""
     thick = random.integer(2, 5)
     depth, height, width = structures.shape

@@ -79,7 +79,7 @@ def run(config: AnySequenceConfig) -> RunResult:
     claim_run_folder(config, config.run_folder, fabric, ("workers",))
     bodies = load_bodies(config.data, config.sources, config.randomization.spacing, config.organs)
     training, held_out = _split(bodies, config.validation_bodies)
-    maker = SampleMaker(config.organs, config.randomization, config.preparation)
+    maker = SampleMaker(config.organs, config.randomization, config.preparation, training)
     torch.manual_seed(config.loop.seed)
     network = build_network(config.network, deep_supervision=True, **config.network_kwargs)
     if config.start:

@@ -223,7 +223,7 @@ def _painted(data: DataConfig) -> PaintedStream:
         raise UsageError(f"painted images need an isotropic spacing and orientation LPS, not {data.spacing}")
     bodies = load_bodies(data.painted.data, data.painted.sources, data.spacing[0], data.organs)
     settings = replace(data.painted.randomization, patch=data.patch, spacing=data.spacing[0])
-    return PaintedStream(bodies, SampleMaker(data.organs, settings, data.preparation), data.painted.batch)
+    return PaintedStream(bodies, SampleMaker(data.organs, settings, data.preparation, bodies), data.painted.batch)
 
 
 def _export(config: StageConfig, pools: Pools) -> None:

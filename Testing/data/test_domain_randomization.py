@@ -131,6 +131,17 @@ def test_an_addition_is_repeatable_and_off_at_zero(room, name):
     assert any(differs)
 
 
+def test_filling_is_of_one_of_the_others():
+    """A body of gas fills the sample otherwise than the sample's own body does; labels stay."""
+    structures = torso_body().structures
+    gas = Body("gas", np.full_like(structures, Tissue.GAS), None, CONFIG.spacing)
+    config = dataclasses.replace(CONFIG, anatomy=AnatomyConfig(filling=1.0))
+    organs = ("liver", "right kidney")
+    alone, filled = (SampleMaker(organs, config, PREPARATION, others).make(torso_body(), 7) for others in ((), (gas,)))
+    assert np.array_equal(alone.labels, filled.labels)
+    assert not np.array_equal(alone.image, filled.image)
+
+
 def test_heavy_noise_is_heavier():
     def roughness(probability):
         image = made_with("scanner", "heavy_noise", probability).image

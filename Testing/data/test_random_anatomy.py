@@ -10,6 +10,7 @@ from LiverMRISegLib.data.random_anatomy import (
     AnatomyConfig,
     breathed,
     change_anatomy,
+    filled_as,
     grown,
     moved_border,
     nodular,
@@ -215,8 +216,39 @@ def test_texture_of_what_was_there_does_not_shine_through():
     assert torch.equal(levelled[after == structures], texture[after == structures])
 
 
+def test_filling_is_of_the_other_body_and_the_rest_is_ones_own():
+    own, other = torso(), torso().flip(2)
+    after, texture = filled_as((own, None), (other, None))
+    assert texture is None
+    loose = {int(t) for t in (Tissue.VISCERAL_FAT, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.GAS)}
+    own_loose, other_loose = (torch.tensor([v in loose for v in range(32)])[s.int()] for s in (own, other))
+    assert torch.equal(after[~own_loose], own[~own_loose])
+    assert torch.equal(after[own_loose & other_loose], other[own_loose & other_loose])
+    assert (after[own_loose & ~other_loose] == Tissue.VISCERAL_FAT).all()
+    assert (own_loose & ~other_loose).any()
+
+
+def test_texture_comes_with_the_filling_and_shows_no_organ_of_the_other_body():
+    own, other = torso(), torso().flip(2)
+    mine, theirs = own.float(), 100 + other.float()
+    theirs[other == LIVER_VALUE] = 250.0
+    after, texture = filled_as((own, mine), (other, theirs))
+    kept = (own == after) & (own == LIVER_VALUE)
+    assert torch.equal(texture[kept], mine[kept])
+    soft = (after == Tissue.INNER_SOFT) & (own == Tissue.GAS)
+    assert torch.equal(texture[soft], theirs[soft])
+    assert texture.max() < 200
+    _, levelled = filled_as((own, mine), (other, None))
+    assert torch.equal(levelled[after == own], mine[after == own])
+
+
 @pytest.mark.parametrize(
-    "name", [f.name for f in dataclasses.fields(AnatomyConfig) if f.type == "float" and f.default == 0.0]
+    "name",
+    [
+        f.name
+        for f in dataclasses.fields(AnatomyConfig)
+        if f.type == "float" and f.default == 0.0 and f.name != "filling"  # takes two bodies: above
+    ],
 )
 def test_every_addition_repeats_itself_and_keeps_right_and_left_apart(name):
     before = torso()
