@@ -127,6 +127,8 @@ SHIPPED = {
     "any_sequence_8": AnySequenceConfig,
     "any_sequence_9": AnySequenceConfig,
     "any_sequence_10": AnySequenceConfig,
+    "any_sequence_11": AnySequenceConfig,
+    "any_sequence_12": AnySequenceConfig,
     "any_sequence_large": AnySequenceConfig,
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,
