@@ -13,13 +13,14 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import NoReturn
 
 from LiverMRISegLib import __version__
 from LiverMRISegLib.commands import demo, evaluate, models, segment
-from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.errors import CancelledError, LiverMRISegError
+from LiverMRISegLib.inference.progress import CancelToken
 
 INTERRUPTED = 130
 TERMINATED = 143
@@ -57,11 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (default: the process's own arguments) and return the exit status."""
     arguments = build_parser().parse_args(argv)
     _set_up_messages(arguments.verbose)
-    previous = signal.signal(signal.SIGTERM, _terminated)
+    arguments.stop = CancelToken()
+    previous = signal.signal(signal.SIGTERM, _terminated_by(arguments.stop))
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
         return status
+    except CancelledError:
+        return TERMINATED
     except LiverMRISegError as error:
         return _fail(str(error), error.exit_status, arguments.verbose)
     except KeyboardInterrupt:
@@ -86,9 +90,16 @@ def _fail(message: str, status: int, verbose: bool) -> int:
     return status
 
 
-def _terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
-    """Unwind as for Ctrl-C, so that temporary files are removed."""
-    sys.exit(TERMINATED)
+def _terminated_by(stop: CancelToken) -> Callable[[int, FrameType | None], NoReturn]:
+    def terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
+        """Unwind as for Ctrl-C, so that temporary files are removed.
+
+        Should this exit be lost in a library's bare `except`, the work stops at its next tile.
+        """
+        stop.cancel()
+        sys.exit(TERMINATED)
+
+    return terminated
 
 
 def _set_up_messages(verbose: bool) -> None:

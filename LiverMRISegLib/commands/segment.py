@@ -212,8 +212,14 @@ class _Cohort:
         segmenter = self._model(progress)
         loaded = time.perf_counter()
         segmentation = segmenter.segment(
-            volume, further=further, organs=self.organs, tta=self.arguments.tta, progress=progress
+            volume,
+            further=further,
+            organs=self.organs,
+            tta=self.arguments.tta,
+            progress=progress,
+            cancel=self.arguments.stop,
         )
+        self.arguments.stop.check()
         progress("writing", 1.0)
         before = time.perf_counter()
         segmentation.save(case.output)

@@ -173,6 +173,34 @@ def test_stopping_leaves_nothing_half_written(tmp_path, tiny_package, number, st
     assert names(tmp_path) == ["large.nrrd"]
 
 
+LOST_EXIT = """
+import os, signal, sys
+from LiverMRISegLib.cli import main
+from LiverMRISegLib.inference.segmenter import Segmenter
+load = Segmenter.load
+def load_and_lose_the_exit(*arguments, **options):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    except:
+        pass
+    return load(*arguments, **options)
+Segmenter.load = load_and_lose_the_exit
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+def test_a_termination_that_a_library_swallows_still_stops_the_work(source, tmp_path, tiny_package):
+    arguments = ["segment", source, "-o", tmp_path / "out/o.nii.gz", "--model", tiny_package, "--device", "cpu"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", LOST_EXIT, *map(str, arguments)], env=environment, check=False, timeout=120
+    )
+    assert done.returncode == 143
+    assert names(tmp_path) == ["v.nii.gz"]
+
+
 def test_models(tmp_path, tiny_package):
     shown = json.loads(run("models", "show", tiny_package, "--json").stdout)
     assert shown["labels"][0]["organ"] == "liver"
