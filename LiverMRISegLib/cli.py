@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
         return status
-    except CancelledError:
+    except CancelledError:  # only a termination signal cancels here
         return TERMINATED
     except LiverMRISegError as error:
         return _fail(str(error), error.exit_status, arguments.verbose)
