@@ -20,7 +20,8 @@ logger = logging.getLogger(__name__)
 class MemoryLadder:
     """One tile at a time, then a smaller model of the same organs if the catalog has one, then the CPU.
 
-    `package` and `engine` are those to use now; `taken` says in words which rungs were taken.
+    `package` and `engine` are those to use now, `asked` the package that was asked for; `taken` says in words which
+    rungs were taken.
     """
 
     def __init__(
@@ -28,7 +29,20 @@ class MemoryLadder:
     ) -> None:
         self.package, self.engine = package, engine
         self.taken: list[str] = []
-        self._asked, self._make = package, make
+        self.asked, self._make = package, make
+
+    @classmethod
+    def load(
+        cls, package: ModelPackage, device: str, make: Callable[[ModelPackage, str], Engine] = load_engine
+    ) -> MemoryLadder:
+        """`package` on `device`, or on the CPU where that has no room even for the network; errors as `make`'s."""
+        try:
+            return cls(package, make(package, device), make)
+        except DeviceMemoryError as error:
+            logger.warning("%s", error)
+        made = cls(package, make(package, "cpu"), make)
+        made.taken.append(f"the memory of the GPU was full: computed {package.spec.name} on the CPU")
+        return made
 
     def descend(self, error: DeviceMemoryError) -> None:
         """Take the next rung; `error` is raised again where there is none."""
@@ -39,12 +53,21 @@ class MemoryLadder:
             self.taken.append(f"the memory of {device} was full: computed one tile at a time")
         elif device == "cpu":
             raise error
-        elif (smaller := smaller_model(self.package.spec)) is not None:
-            self._use(smaller, device)
-            self.taken.append(f"the memory of {device} was full: used the smaller model {smaller.spec.name}")
+        elif self._uses_smaller(device):
+            self.taken.append(f"the memory of {device} was full: used the smaller model {self.package.spec.name}")
         else:
-            self._use(self._asked, "cpu")
-            self.taken.append(f"the memory of {device} was full: computed {self._asked.spec.name} on the CPU")
+            self._use(self.asked, "cpu")
+            self.taken.append(f"the memory of {device} was full: computed {self.asked.spec.name} on the CPU")
+
+    def _uses_smaller(self, device: str) -> bool:
+        smaller = smaller_model(self.package.spec)
+        try:
+            if smaller is not None:
+                self._use(smaller, device)
+        except DeviceMemoryError as error:
+            logger.warning("%s", error)
+            return False
+        return smaller is not None
 
     def _use(self, package: ModelPackage, device: str) -> None:
         self.package, self.engine = package, self._make(package, device)

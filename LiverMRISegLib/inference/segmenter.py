@@ -92,12 +92,20 @@ class Segmenter:
         package = load_model(name_or_path)
         if not package.spec.labels:
             raise ModelError(f"model {package.spec.name} segments nothing: {package.spec.task}")
-        return cls(package, load_engine(package, device))
+        ladder = MemoryLadder.load(package, device, load_engine)
+        made = cls(package, ladder.engine)
+        made._ladder = ladder
+        return made
 
     @property
     def organs(self) -> list[str]:
         """Names of the organs that this model segments."""
-        return [organ.name for organ in self.package.spec.labels.organs]
+        return [organ.name for organ in self._labels.organs]
+
+    @property
+    def _labels(self) -> LabelSet:
+        """Of the model that was asked for: a smaller one that stands in for it may number them in another way."""
+        return self._ladder.asked.spec.labels
 
     def segment(
         self,
@@ -121,7 +129,8 @@ class Segmenter:
             cancel: asks the work to stop.
 
         Raises:
-            UsageError: the model has no such organ, or no axis to mirror for `tta`, or takes more or fewer images.
+            UsageError: the model has no such organ, or none is named, or it has no axis to mirror for `tta`, or takes
+                more or fewer images.
             InputError: the images lie on different grids, or hold voxels that are no finite numbers.
             CancelledError: `cancel` was used.
             DeviceMemoryError: the memory is too small, after all that takes less of it was tried (`ladder`).
@@ -159,11 +168,11 @@ class Segmenter:
             channels = self._predicted(prepared, tta, region, report, token)
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
-        labelmap = prepared.restore(_only(channels, spec.labels))
+        labelmap = prepared.restore(_renumbered(channels, spec.labels, spec.labels))
         clock.lap("restore")
         token.check()
         postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
-        labelmap = _only(labelmap, labels)
+        labelmap = _renumbered(labelmap, spec.labels, labels)
         volumes = quality.volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
         found = [*self._ladder.taken, *quality.flags(volume, labelmap, labels, spec)]
         clock.lap("postprocess")
@@ -221,9 +230,11 @@ class Segmenter:
         return region
 
     def _chosen(self, organs: Sequence[str] | None) -> LabelSet:
-        own = self.package.spec.labels
+        own = self._labels
         if organs is None:
             return own
+        if not organs:
+            raise UsageError(f"no organ was chosen; model {self.package.spec.name} has: {', '.join(self.organs)}")
         chosen = [own.named(name) for name in organs]
         return LabelSet(own.name, {value: organ for value, organ in own.items() if organ in chosen})
 
@@ -243,10 +254,11 @@ class Segmenter:
         }
 
 
-def _only(labelmap: np.ndarray, labels: LabelSet) -> np.ndarray:
-    """The label map with every value that is not in `labels` made background."""
+def _renumbered(labelmap: np.ndarray, own: LabelSet, wanted: LabelSet) -> np.ndarray:
+    """A label map of `own` with the values of `wanted`; what is not in `wanted` is background."""
     table = np.zeros(256, np.uint8)
-    table[list(labels)] = list(labels)
+    numbers = own.mapping_to(wanted)
+    table[list(numbers)] = list(numbers.values())
     return table[labelmap]
 
 

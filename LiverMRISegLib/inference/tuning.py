@@ -19,9 +19,10 @@ from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.models.package import ModelPackage, rewrite
 from LiverMRISegLib.models.specification import BODY, InferenceSpec
+from LiverMRISegLib.resources import resource_folder
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -135,7 +136,7 @@ def keep(package: ModelPackage, chosen: Measured, cases: int) -> ModelPackage:
 
 def check_can_be_kept(package: ModelPackage) -> None:
     """UsageError if a setting cannot be written into this package: it comes with livermriseg, or is a .zip."""
-    if any(entry.is_shipped and entry.path == package.path for entry in list_models()):
+    if package.path.resolve().is_relative_to(resource_folder().resolve()):
         raise UsageError(f"{package.spec.name} comes with livermriseg and is not changed; tune an imported model")
     if not package.path.is_dir():
         raise UsageError(f"{package.path}: a .zip is not changed; 'livermriseg models import package' unpacks it")

@@ -54,6 +54,8 @@ def list_models() -> list[CatalogEntry]:
         entries[name] = CatalogEntry(name, resource_folder() / "models" / name, True, summary)
     folder = user_folder()
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.name.startswith("."):  # what an import that was killed leaves behind
+            continue
         if (path / SPECIFICATION).is_file() or (path.is_file() and path.suffix.lower() == ".zip"):
             name = path.stem if path.is_file() else path.name
             entries[name] = CatalogEntry(name, path, False)
@@ -84,24 +86,31 @@ def find_model(name_or_path: str | Path) -> Path:
 
 
 def smaller_model(spec: ModelSpec) -> ModelPackage | None:
-    """The largest model of the catalog that is smaller than that of `spec` and fits the same inputs and organs.
+    """The largest model of the catalog that is smaller than that of `spec` and can do the same.
 
-    None for a model of nnU-Net: whoever imports one wants its result, not another's.
+    It fits the same inputs, knows all organs (by values of its own), may be mirrored along the same axes, and is not
+    damaged. None for a model of nnU-Net: whoever imports one wants its result, not another's.
     """
     if spec.preparation.scheme == NNUNET:
         return None
     size = _parameters(spec)
     others = _loadable_specs()
     fitting = [
-        (_parameters(other), str(path))
+        (_parameters(other), path)
         for other, path in others
         if other.modality == spec.modality
         and set(other.sequences) >= set(spec.sequences)
         and len(other.preparation.images) == len(spec.preparation.images)
         and set(other.labels.organs) >= set(spec.labels.organs)
+        and set(other.inference.mirror_axes) >= set(spec.inference.mirror_axes)
         and _parameters(other) < size
     ]
-    return load_model(max(fitting)[1]) if fitting else None
+    for _, path in sorted(fitting, reverse=True):
+        try:
+            return load_model(path)
+        except ModelError as error:
+            logger.warning("%s", error)
+    return None
 
 
 def _loadable_specs() -> list[tuple[ModelSpec, Path]]:

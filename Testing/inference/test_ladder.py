@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from conftest import make_volume, random_weights, tiny_spec
+from LiverMRISegLib.anatomy import LIVER, SPLEEN, LabelSet
 from LiverMRISegLib.errors import DeviceMemoryError
 from LiverMRISegLib.inference.ladder import MemoryLadder
 from LiverMRISegLib.inference.segmenter import Segmenter
@@ -27,6 +28,15 @@ class SmallGpu:
             raise DeviceMemoryError(f"the memory of {self.device} is full")
         classes = int(self.package.spec.network.kwargs["out_channels"])
         return np.zeros((len(batch), classes, *batch.shape[2:]), np.float32)
+
+
+class BrightIsLiver(SmallGpu):
+    """Calls the brightest voxels channel 1."""
+
+    def predict(self, batch):
+        logits = super().predict(batch)
+        logits[:, 1] = batch[:, 0] - 2
+        return logits
 
 
 def saved(folder, name, **network):
@@ -115,3 +125,69 @@ def test_nnunets_models_are_not_replaced_by_others(models):
     foreign = replace(large, spec=replace(spec, preparation=replace(spec.preparation, scheme=NNUNET)))
     result = segmenter(foreign, holds=0, small=1).segment(make_volume())
     assert "the memory of cuda:0 was full: computed large on the CPU" in result.flags
+
+
+def test_a_smaller_model_that_numbers_organs_in_another_way(models):
+    large = saved(models, "large", widths=[8] * 6)
+    labels = LabelSet("mine", {1: SPLEEN, 3: LIVER})
+    spec = replace(large.spec, labels=labels, postprocessing={})
+    saved(models, "small")
+    made = segmenter(replace(large, spec=spec), holds=0, small=1)
+    made._ladder._make = lambda p, device: BrightIsLiver(p, device, 1)
+    volume = make_volume(size=(40, 40, 30))
+    volume.array[10:20, 10:30, 10:30] += 2000
+    result = made.segment(volume)
+    assert result.provenance["model"] == "small"
+    assert result.labels == labels
+    assert set(np.unique(result.labelmap)) == {0, 3}
+    assert set(result.volumes_ml) == {"liver", "spleen"}
+    assert made.organs == ["spleen", "liver"]
+
+
+def test_only_models_that_can_be_mirrored_alike_stand_in(models):
+    large = saved(models, "large", widths=[8] * 6)
+    saved(models, "small")
+    spec = replace(large.spec, inference=replace(large.spec.inference, mirror_axes=(2,)))
+    result = segmenter(replace(large, spec=spec), holds=0, small=1).segment(make_volume(), tta=True)
+    assert result.provenance["model"] == "large"
+    assert result.provenance["engine"] == "small cpu"
+
+
+def test_a_smaller_model_whose_weights_are_damaged_is_passed_over(models):
+    large = saved(models, "large", widths=[8] * 6)
+    saved(models, "small")
+    saved(models, "middle", widths=[6] * 6)
+    (models / "middle" / "weights.safetensors").write_bytes(b"damaged")
+    result = segmenter(large, holds=0, small=1).segment(make_volume())
+    assert result.provenance["model"] == "small"
+
+
+def test_no_room_even_for_the_network(models):
+    package = saved(models, "tiny")
+
+    def make(made_of, device):
+        if device != "cpu":
+            raise DeviceMemoryError(f"the memory of {device} is full")
+        return SmallGpu(made_of, device)
+
+    ladder = MemoryLadder.load(package, "cuda", make)
+    assert ladder.engine.device == "cpu"
+    assert ladder.taken == ["the memory of the GPU was full: computed tiny on the CPU"]
+    large = saved(models, "large", widths=[8] * 6)
+    ladder = MemoryLadder(large, SmallGpu(large), make)
+    for _ in range(2):
+        ladder.descend(DeviceMemoryError("full"))
+    assert ladder.engine.device == "cpu"
+    assert ladder.package.spec.name == "large"
+
+
+def test_torch_running_out_of_memory_while_it_loads_is_named(tiny_package, monkeypatch):
+    torch = pytest.importorskip("torch")
+    from LiverMRISegLib.inference.engines import torch_engine
+
+    def full(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+
+    monkeypatch.setattr(torch_engine, "build_network", full)
+    with pytest.raises(DeviceMemoryError, match="memory of cpu is full"):
+        torch_engine.TorchEngine(ModelPackage.load(tiny_package), "cpu")

@@ -87,3 +87,10 @@ def test_the_command(package, tmp_path, monkeypatch, capsys):
     assert spec.metrics[-1]["setting"] in out
     assert cli.main(["models", "tune", catalog.DEFAULT_MODEL, str(tmp_path / "a.nii.gz"), "--keep"]) == 2
     assert "is not changed" in capsys.readouterr().err
+
+
+def test_a_shipped_model_is_not_changed_by_its_path_either(monkeypatch):
+    shipped = catalog.find_model(catalog.DEFAULT_MODEL)
+    monkeypatch.chdir(shipped.parent)
+    with pytest.raises(UsageError, match="is not changed"):
+        tuning.check_can_be_kept(ModelPackage.load(shipped.name))

@@ -256,6 +256,21 @@ def test_no_zip_at_all(tmp_path):
     refused(tmp_path / "p.zip", "no model package")
 
 
+def test_a_zip_with_damaged_contents(tmp_path):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p.zip")
+    content = bytearray(path.read_bytes())
+    entry = zipfile.ZipFile(path).infolist()[1]
+    content[entry.header_offset + 200 : entry.header_offset + 400] = b"\xff" * 200
+    path.write_bytes(bytes(content))
+    refused(path, "no model package")
+
+
+def test_what_a_killed_import_leaves_is_no_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIVERMRISEG_MODELS", str(tmp_path))
+    save_package(replace(SPEC, name="mine"), WEIGHTS, tmp_path / ".mine.abcdefgh")
+    assert all(entry.is_shipped for entry in list_models())
+
+
 def test_models_are_found_by_name_and_path(tmp_path, monkeypatch):
     monkeypatch.setenv("LIVERMRISEG_MODELS", str(tmp_path))
     save_package(replace(SPEC, name="mine"), WEIGHTS, tmp_path / "mine")

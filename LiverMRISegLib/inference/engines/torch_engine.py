@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -21,15 +23,17 @@ class TorchEngine:
 
     Raises:
         UsageError: this torch has no such device.
+        DeviceMemoryError: its memory does not hold the network.
     """
 
     def __init__(self, package: ModelPackage, device: str, precision: str = "auto") -> None:
         self._device = _checked(device)
         self._type = _number_type(self._device, precision)
-        self._networks = [self._network(package, member) for member in range(package.spec.network.members)]
+        self.device = device
+        with self._memory():
+            self._networks = [self._network(package, member) for member in range(package.spec.network.members)]
         # A GPU is filled by several tiles; a CPU is full with one, and a second only takes memory.
         self.batch = 1 if self._device.type == "cpu" else 4
-        self.device = device
         self.name = f"torch {device} {str(self._type).removeprefix('torch.')}"
 
     def _network(self, package: ModelPackage, member: int) -> torch.nn.Module:
@@ -43,16 +47,21 @@ class TorchEngine:
     @torch.inference_mode()
     def predict(self, batch: np.ndarray) -> np.ndarray:
         """As `Engine.predict`."""
-        try:
+        with self._memory():
             images = torch.from_numpy(np.ascontiguousarray(batch, np.float32)).to(
                 self._device, memory_format=torch.channels_last_3d
             )
             with torch.autocast(self._device.type, dtype=self._type, enabled=self._type != torch.float32):
                 logits = sum(network(images).float() for network in self._networks) / len(self._networks)
             result: np.ndarray = logits.cpu().numpy()
+        return result
+
+    @contextmanager
+    def _memory(self) -> Iterator[None]:
+        try:
+            yield
         except torch.OutOfMemoryError as error:
             raise DeviceMemoryError(f"the memory of {self.device} is full: {str(error).splitlines()[0]}") from error
-        return result
 
 
 def _checked(device: str) -> torch.device:
