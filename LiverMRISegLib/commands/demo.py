@@ -82,11 +82,13 @@ def _segmented(name: str, segmenter: Segmenter, folder: Path) -> tuple[PhantomSc
 
 
 def _dice(scan: PhantomScan, result: Segmentation) -> dict[str, float]:
-    """Dice against what was drawn, for the organs that the model has."""
+    """Dice against what was drawn, for the organs that the model has and the phantom too."""
     from LiverMRISegLib.data.phantom import LABELS
 
     found = {}
     for value, organ in result.labels.items():
+        if organ not in LABELS.organs:
+            continue
         predicted = result.labelmap == value
         drawn = scan.labelmap.array == LABELS.value_of(organ)
         found[organ.name] = 2 * float((predicted & drawn).sum()) / max(1.0, float(predicted.sum() + drawn.sum()))
@@ -97,7 +99,7 @@ def _tell(rows: list[tuple[str, Any, dict[str, float]]], folder: Path, segmenter
     organs = segmenter.organs
     header = ("organ", *(f"{name} mL" for name, _, _ in rows), *(f"{name} Dice" for name, _, _ in rows))
     lines = [
-        (organ, *(f"{r.volumes_ml[organ]:.0f}" for _, r, _ in rows), *(f"{dice[organ]:.2f}" for _, _, dice in rows))
+        (organ, *(f"{r.volumes_ml[organ]:.0f}" for _, r, _ in rows), *(_figure(dice.get(organ)) for _, _, dice in rows))
         for organ in organs
     ]
     say(f"A phantom in {len(rows)} sequences, segmented by {segmenter.package.spec.name} on {segmenter.engine.name}:")
@@ -105,3 +107,7 @@ def _tell(rows: list[tuple[str, Any, dict[str, float]]], folder: Path, segmenter
     say(f"\nMasks, pictures and {folder / 'report.html'} are written. Now your own volume:")
     say("  livermriseg segment t2.nii.gz -o t2.seg.nrrd --report t2.html")
     say("For research use only.")
+
+
+def _figure(dice: float | None) -> str:
+    return "-" if dice is None else f"{dice:.2f}"

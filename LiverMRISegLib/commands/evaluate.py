@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverMRISegLib.commands.console import Progress, add_common_options, note, say, table
-from LiverMRISegLib.errors import OutputError
 
 if TYPE_CHECKING:
     from LiverMRISegLib.evaluation.cohort import CaseScores
@@ -37,11 +36,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write the table, print the means; the exit status."""
     from LiverMRISegLib.evaluation.cohort import as_csv, evaluate_cohort, labels_named, pair_cases
-    from LiverMRISegLib.io.atomic import atomic_write_text
+    from LiverMRISegLib.io.atomic import atomic_write_text, check_writable
     from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 
-    if not arguments.output.parent.is_dir():
-        raise OutputError(f"{arguments.output}: the folder {arguments.output.parent} does not exist; create it first")
+    check_writable(arguments.output)
     predicted = labels_named(arguments.labels or DEFAULT_MODEL)
     referred = labels_named(arguments.reference_labels) if arguments.reference_labels else predicted
     total = len(pair_cases(arguments.predictions, arguments.references))

@@ -94,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     spec = load_spec(find_model(arguments.model))
     images = [image.name for image in spec.preparation.images]
     plan = plan_cases(arguments.inputs, arguments.output, arguments.format, len(images))
+    if arguments.series and not any(case.source.is_dir() for case in plan.cases):
+        raise UsageError(f"--series {arguments.series}: a series can only be chosen in a DICOM folder")
     report = Report(arguments.report, plan)
     organs = [spec.labels.named(name).name for name in arguments.organs] if arguments.organs else None
     plan.prepare_output(report.files)
@@ -202,6 +204,8 @@ class _Cohort:
     def _result(
         self, case: Case, following: Case | None, reader: ReadAhead[Case, list[Volume]], progress: Progress
     ) -> CaseResult:
+        from LiverMRISegLib.io import check_segmentation_target
+
         if self._is_skipped(case):
             return CaseResult(case, SKIPPED)
         progress("reading", 0.0)
@@ -209,6 +213,7 @@ class _Cohort:
         start = time.perf_counter()
         volume, *further = reader.get(case, None if following and self._is_skipped(following) else following)
         read = time.perf_counter()
+        check_segmentation_target(case.output, volume)
         segmenter = self._model(progress)
         loaded = time.perf_counter()
         segmentation = segmenter.segment(

@@ -89,7 +89,8 @@ def _scores(
     volumes = float(predicted.sum()) * voxel_ml, float(reference.sum()) * voxel_ml
     if organ.name in _LONG_ORGANS and reference.any():
         slices = np.flatnonzero(reference.any(axis=(1, 2)))
-        kept = slice(int(slices[0]), int(slices[-1]) + (0 if parity else 1))
+        # Of a single slice FLARE's own code leaves nothing, and has no figure; of nothing ours would be a full one.
+        kept = slice(int(slices[0]), max(int(slices[-1]) + (0 if parity else 1), int(slices[0]) + 1))
         predicted, reference = predicted[kept], reference[kept]
     if not predicted.any() or not reference.any():
         equal = bool(predicted.any()) == bool(reference.any())

@@ -44,13 +44,16 @@ def flags(volume: Volume, labelmap: np.ndarray, labels: LabelSet, spec: ModelSpe
 
 
 def input_flags(volume: Volume, spec: ModelSpec) -> list[str]:
-    """Whether the input looks like another modality than the model's."""
+    """Whether the input looks like another modality than the model's, and whether its sides are known."""
+    found = []
+    if volume.metadata.get("orientation_unknown"):
+        found.append("the file does not say which way its axes point: left and right may be swapped, check the image")
     modality = str(volume.metadata.get("modality", "")).upper()
     if modality and modality not in (spec.modality, "OT") and spec.modality != ANY_MODALITY:
-        return [f"the input says it is {modality}, the model was made for {spec.modality}"]
-    if spec.modality == "MR" and _looks_like_ct(volume.array):
-        return ["the input is likely not MR: its intensities look like Hounsfield units of a CT"]
-    return []
+        found.append(f"the input says it is {modality}, the model was made for {spec.modality}")
+    elif spec.modality == "MR" and _looks_like_ct(volume.array):
+        found.append("the input is likely not MR: its intensities look like Hounsfield units of a CT")
+    return found
 
 
 def _looks_like_ct(array: np.ndarray) -> bool:

@@ -22,8 +22,6 @@ def atomic_path(path: Path) -> Iterator[Path]:
         OutputError: the folder is missing or not writable, or the disk is full.
     """
     path = Path(path)
-    if path.is_dir():
-        raise OutputError(f"{path}: is a folder; give the name of a file")
     temporary = _reserve(path)
     try:
         yield temporary
@@ -36,6 +34,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: Path) -> None:
+    """Ask, before long work, whether `path` can be written after it: OutputError as `atomic_path`."""
+    _reserve(path).unlink()
 
 
 def atomic_write_text(path: Path, text: str) -> None:
@@ -52,6 +55,8 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
 
 def _reserve(path: Path) -> Path:
     """An empty temporary file beside `path`; its name keeps the ending, since writers choose the format by it."""
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; give the name of a file")
     name, dot, ending = path.name.partition(".")
     try:
         handle, temporary = tempfile.mkstemp(

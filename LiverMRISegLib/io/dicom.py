@@ -64,10 +64,10 @@ def is_dicom_folder(folder: Path) -> bool:
 def list_series(folder: Path) -> list[SeriesInfo]:
     """The image series in `folder` by their number; InputError if there is none."""
     series: list[SeriesInfo] = []
-    unread = {str(path) for path in _dicom_files(folder) if _claims_to_be_an_image(path)}
+    unread = {path.name for path in _dicom_files(folder) if _claims_to_be_an_image(path)}
     for uid in quietly(lambda: sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))):
         files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-        unread.difference_update(files)
+        unread.difference_update(Path(file).name for file in files)  # GDCM spells the folder in its own way
         first = _header(Path(files[0])) or {}
         if _is_image(first):
             description, modality, number = (_text(first, tag) for tag in (*_LISTED, _NUMBER))
@@ -76,7 +76,7 @@ def list_series(folder: Path) -> list[SeriesInfo]:
     if unread:
         raise InputError(
             f"{folder}: {len(unread)} DICOM file(s) are truncated or damaged, the first is "
-            f"{Path(min(unread)).name}; copy or export the series again"
+            f"{min(unread)}; copy or export the series again"
         )
     if not series:
         raise _no_images(folder)
@@ -92,9 +92,10 @@ def _no_images(folder: Path) -> InputError:
 
 
 def _dicom_files(folder: Path) -> Iterator[Path]:
-    """The DICOM files directly in `folder`, without a medium's directory."""
+    """The DICOM files directly in `folder`, without a medium's directory and hidden files, which GDCM passes over."""
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.name.upper() != "DICOMDIR" and path.is_file() and is_dicom_file(path):
+        is_listed = path.name.upper() != "DICOMDIR" and not path.name.startswith(".")
+        if is_listed and path.is_file() and is_dicom_file(path):
             yield path
 
 
@@ -147,8 +148,7 @@ def read_file(path: Path, header: dict[str, str] | None = None, metadata: dict[s
     """The volume of one DICOM file with many frames; `metadata["dicom_files"]` is that file.
 
     Raises:
-        InputError: it is a single image, a segmentation, or its frames are no volume.
-        UsageError: pydicom is not installed.
+        InputError: it is a single image, a segmentation, or its frames are no volume; or pydicom is not installed.
     """
     header = header if header is not None else _header(path)
     if header is None:

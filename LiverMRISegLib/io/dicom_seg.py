@@ -31,11 +31,7 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
         OutputError: the source was not read from DICOM or lacks what the standard asks for, the label map is empty, or
             it cannot be written there.
     """
-    files = source.metadata.get("dicom_files") if source is not None else None
-    if not files:
-        raise OutputError(
-            f"{path}: a DICOM SEG refers to DICOM images, but the input was none; write .seg.nrrd instead"
-        )
+    files = check_dicom_seg(path, source)
     present = [(value, organ) for value, organ in labels.items() if np.any(labelmap == value)]
     if not present:
         raise OutputError(f"{path}: nothing was segmented, and a DICOM SEG cannot be empty; write .nii.gz instead")
@@ -50,6 +46,22 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
     segmentation = _made(path, files, numbered, descriptions)
     with atomic_path(path) as temporary:
         segmentation.save_as(str(temporary))
+
+
+def check_dicom_seg(path: Path, source: Volume | None) -> list[str]:
+    """The DICOM files that a DICOM SEG at `path` of this image would refer to.
+
+    Raises:
+        OutputError: there are no such files.
+        UsageError: highdicom is not installed.
+    """
+    files = source.metadata.get("dicom_files") if source is not None else None
+    if not files:
+        raise OutputError(
+            f"{path}: a DICOM SEG refers to DICOM images, but the input was none; write .seg.nrrd instead"
+        )
+    _libraries()
+    return list(files)
 
 
 def read_dicom_seg(path: Path) -> Volume:

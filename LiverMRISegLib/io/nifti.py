@@ -50,6 +50,11 @@ class NiftiHeader:
         return self.sform is None or bool(np.isfinite(self.sform).all())
 
     @property
+    def says_orientation(self) -> bool:
+        """Whether it tells which way the axes point; readers without that take them as it suits them."""
+        return self.sform is not None or self.has_qform
+
+    @property
     def is_sheared(self) -> bool:
         """Whether the affine matrix's axes are not perpendicular."""
         if self.sform is None or not self.place_is_finite:
@@ -99,8 +104,9 @@ def read_nifti_header(path: Path) -> NiftiHeader:
             raise InputError(f"{path}: is a NIfTI-2 file, which is not supported; save it as NIfTI-1 or .nrrd")
         raise InputError(f"{path}: is not a NIfTI file in spite of its name; export it again")
     dim = struct.unpack_from(order + "8h", head, 40)
-    offset, sform_code = struct.unpack_from(order + "f", head, 108)[0], struct.unpack_from(order + "h", head, 254)[0]
-    single, has_sform = head[344:347] == b"n+1", head[344:347] in (b"n+1", b"ni1") and sform_code > 0
+    offset = struct.unpack_from(order + "f", head, 108)[0]
+    single, is_analyze = head[344:347] == b"n+1", head[344:347] not in (b"n+1", b"ni1")
+    has_qform, has_sform = (code > 0 and not is_analyze for code in struct.unpack_from(order + "2h", head, 252))
     return NiftiHeader(
         order=order,
         size=dim[1 : 1 + max(0, dim[0])],
@@ -109,7 +115,7 @@ def read_nifti_header(path: Path) -> NiftiHeader:
         # As the reader takes it: after the header, whatever a damaged file says.
         voxels_at=max(int(offset) if np.isfinite(offset) else 0, _HEAD_BYTES if single else 0),
         sform=np.array(struct.unpack_from(order + "12f", head, 280)).reshape(3, 4) if has_sform else None,
-        has_qform=struct.unpack_from(order + "h", head, 252)[0] > 0,
+        has_qform=has_qform,
         is_single_file=single,
     )
 

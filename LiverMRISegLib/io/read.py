@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import dicom
 from LiverMRISegLib.io.headers import VOLUME_ENDINGS, is_dicom_file, quietly, read_header
-from LiverMRISegLib.io.nifti import is_nifti, not_finite
+from LiverMRISegLib.io.nifti import is_nifti, not_finite, read_nifti_header
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -30,8 +30,9 @@ def read_volume(path: str | Path, *, series: str | None = None, may_be_mask: boo
         may_be_mask: take what looks like a mask, or is of one value, too.
 
     Returns:
-        The volume, int8 to uint32 or float32. `metadata` holds "modality" and the like where the file tells, and
-        "dicom_files", never a name of a patient. A few voxels that are not finite are repaired, with a warning.
+        The volume, int8 to uint32 or float32. `metadata` holds "modality" and the like where the file tells,
+        "dicom_files", and "orientation_unknown" for a NIfTI file that does not tell which way its axes point; never a
+        name of a patient. A few voxels that are not finite are repaired, with a warning.
 
     Raises:
         InputError: it cannot be used; the message says why and what to do.
@@ -46,14 +47,17 @@ def read_volume(path: str | Path, *, series: str | None = None, may_be_mask: boo
         volume = dicom.read_file(path)
     else:
         volume = Volume.from_sitk(_pixels(path), name_of(path))
-    array = _narrowed(volume.array)
-    bad = not_finite(path, array.shape) if path.is_file() and is_nifti(path) else None
-    if bad is not None:
-        array.flat[bad] = np.nan
+    array, metadata = _narrowed(volume.array), volume.metadata
+    if path.is_file() and is_nifti(path):
+        if not read_nifti_header(path).says_orientation:
+            metadata = {**metadata, "orientation_unknown": True}
+        bad = not_finite(path, array.shape)
+        if bad is not None:
+            array.flat[bad] = np.nan
     array = _repaired(array, path) if array.dtype.kind == "f" else array
     if not may_be_mask:
         _check_is_image(array, path)
-    return Volume(array, volume.geometry, volume.name, volume.metadata)
+    return Volume(array, volume.geometry, volume.name, metadata)
 
 
 def read_labelmap(path: str | Path) -> Volume:
@@ -99,11 +103,16 @@ def find_volumes(folder: Path) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        is_result = path.name.lower().endswith(".seg.nrrd") or "_seg." in path.name.lower()
-        is_volume = path.is_file() and path.name.lower().endswith(VOLUME_ENDINGS) and not is_result
-        if is_volume or dicom.is_dicom_folder(path):
+        if is_volume_file(path) or dicom.is_dicom_folder(path):
             found.append(path)
     return found
+
+
+def is_volume_file(path: Path) -> bool:
+    """Whether it is a file called as a volume, neither hidden nor called as a result (NAME_seg.*)."""
+    name = path.name.lower()
+    is_result = name.endswith(".seg.nrrd") or "_seg." in name
+    return name.endswith(VOLUME_ENDINGS) and not is_result and not name.startswith(".") and path.is_file()
 
 
 def name_of(path: Path) -> str:

@@ -64,6 +64,15 @@ def write_segmentation(
     _write(image, path)
 
 
+def check_segmentation_target(path: str | Path, source: Volume | None) -> None:
+    """Ask, before long work, whether `write_segmentation` could write a result of `source` there; errors as its."""
+    path = Path(path)
+    if _format_of(path, SEGMENTATION_FORMATS) == "dcm":
+        from LiverMRISegLib.io.dicom_seg import check_dicom_seg
+
+        check_dicom_seg(path, source)
+
+
 def _whole_labels(labelmap: np.ndarray, path: Path) -> np.ndarray:
     """The labels as uint8, or uint16 where they are larger; UsageError if they are no labels."""
     if labelmap.dtype != np.bool_ and not np.issubdtype(labelmap.dtype, np.integer):

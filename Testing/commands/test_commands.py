@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from conftest import ROOT, make_volume, random_weights, tiny_spec, write_dicom_series
-from LiverMRISegLib.anatomy import CHAOS
+from LiverMRISegLib.anatomy import CHAOS, LIVER, LabelSet, structure_named
 from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume
 from LiverMRISegLib.models.package import save_package
 
@@ -127,6 +128,7 @@ def test_wrong_usage(source, tmp_path, tiny_package):
     fails(segment(source, "-o", tmp_path / "o.dcm", model=tiny_package), 2, "refers to DICOM images")
     fails(segment(source, "-o", tmp_path / "o.nii", "--tta", model=tiny_package), 2, "leave --tta away")
     fails(segment(source, "-o", source / "o.nii", model=tiny_package), 2, "cannot (make|write)")
+    fails(segment(source, "-o", tmp_path / "o.nii", "--series", "1.2", model=tiny_package), 2, "only be chosen in a DI")
     assert names(tmp_path) == ["v.nii.gz"]
 
 
@@ -244,6 +246,17 @@ def test_evaluate(tmp_path):
     done = run(*options, "--labels", tmp_path / "labels.json")
     assert "spleen" in done.stdout
     fails(run(*options, "--labels", tmp_path / "none.json"), 2, "no label file")
+    fails(run(*options[:-1], tmp_path), 2, "is a folder")
+    fails(run(*options[:-1], tmp_path / "none/m.csv"), 2, "does not exist")
+
+
+def test_demo_of_a_model_with_a_structure_that_the_phantom_lacks(tmp_path):
+    spec = tiny_spec()
+    labels = LabelSet("with tumours", {1: LIVER, 2: structure_named("tumour", 2)})
+    save_package(replace(spec, labels=labels, postprocessing={}), random_weights(spec), tmp_path / "m")
+    done = run("demo", "-o", tmp_path / "d", "--model", tmp_path / "m", "--device", "cpu")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"tumour .* -\s", done.stdout)
 
 
 def test_demo(tmp_path, tiny_package):

@@ -88,6 +88,12 @@ def test_long_organs_are_compared_within_the_slices_of_the_reference():
     partly[19] = False
     assert scores(volume(partly), volume(short), labels).dsc < 1.0
     assert scores(volume(partly), volume(short), labels, flare_parity=True).dsc == 1.0
+    single = np.zeros((30, 30, 30), bool)
+    single[10, 10:14, 10:14] = True
+    for parity in (False, True):
+        assert scores(volume(single), volume(single), labels, flare_parity=parity).dsc == 1.0
+        for wrong in (np.roll(single, 8, axis=2), np.roll(single, 3, axis=0), np.zeros_like(single)):
+            assert scores(volume(wrong), volume(single), labels, flare_parity=parity).dsc == 0.0
 
 
 @pytest.mark.parametrize("number", range(0, 48, 7))

@@ -104,6 +104,10 @@ def test_flags_of_the_input():
     told = replace(image(), metadata={"modality": "CT"})
     assert flags(told, two_lumps(), CHAOS, spec)[0] == "the input says it is CT, the model was made for MR"
     assert not any("MR" in word for word in flags(image(), two_lumps(), CHAOS, spec))
+    turned = replace(image(), metadata={"orientation_unknown": True, "modality": "CT"})
+    first, second = flags(turned, two_lumps(), CHAOS, spec)[:2]
+    assert "left and right may be swapped" in first
+    assert "it is CT" in second
 
 
 @pytest.mark.parametrize("name", ["z-score", "percentile-z-score"])

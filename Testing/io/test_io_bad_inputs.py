@@ -330,3 +330,13 @@ def test_truncation_is_told_in_one_line(tmp_path, capfd, kept, ending):
     path.write_bytes(content[: int(len(content) * kept)])
     refused(path, "truncated|fewer voxels")
     assert not capfd.readouterr().err
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+@pytest.mark.parametrize(("codes", "unknown"), [((0, 0), True), ((1, 0), False), ((0, 1), False), ((2, 1), False)])
+def test_a_file_that_does_not_say_its_orientation(tmp_path, codes, unknown, ending):
+    content = nifti_bytes(tmp_path)
+    struct.pack_into("<2h", content, 252, *codes)
+    path = tmp_path / f"codes.{ending}"
+    path.write_bytes(gzip.compress(content) if ending == "nii.gz" else content)
+    assert read_volume(path).metadata.get("orientation_unknown", False) is unknown

@@ -289,3 +289,19 @@ def test_dicom_seg_needs_dicom_images(tmp_path):
     with pytest.raises(OutputError, match="refers to DICOM images"):
         write_segmentation(tmp_path / "s.dcm", np.ones(volume.array.shape, np.uint8), CHAOS, volume.geometry)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_folder_may_be_spelled_in_any_way(tmp_path, monkeypatch):
+    write_dicom_series(tmp_path / "s", series())
+    monkeypatch.chdir(tmp_path / "s")
+    for spelled in (".", "../s", "./"):
+        assert read_volume(spelled).array.shape == series().array.shape
+    monkeypatch.chdir(tmp_path)
+    assert read_volume("s/").array.shape == series().array.shape
+
+
+def test_hidden_files_are_passed_over(tmp_path):
+    write_dicom_series(tmp_path / "s", series())
+    first = sorted((tmp_path / "s").iterdir())[0]
+    (tmp_path / "s" / f"._{first.name}").write_bytes(first.read_bytes()[:2000])
+    assert read_volume(tmp_path / "s").array.shape == series().array.shape

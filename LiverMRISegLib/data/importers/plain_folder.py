@@ -8,21 +8,25 @@ from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.read import is_volume_file
 from LiverMRISegLib.sequence_names import guess_sequence
 
 _ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
 def import_folder(source: Path, _output: Path) -> Datalist:
-    """Every volume at any depth; the names of file and folders below `source` tell its sequence (T2WI/case_01.nii.gz).
+    """Every volume at any depth but results (NAME_seg.*).
 
+    The names of file and folders below `source` tell its sequence (T2WI/case_01.nii.gz).
     A folder called as a sequence is believed before anything else. Every volume counts as a patient of its own, called
     by its path; none has labels.
 
     Raises:
         InputError: no volume, or one whose sequence no name tells.
     """
-    files = sorted(p for p in folder(source, "your volumes").rglob("*") if p.name.endswith(_ENDINGS) and p.is_file())
+    files = sorted(
+        p for p in folder(source, "your volumes").rglob("*") if p.name.endswith(_ENDINGS) and is_volume_file(p)
+    )
     if not files:
         raise InputError(f"{source}: holds no volume ({', '.join(_ENDINGS)})")
     return Datalist(source.name, "of the cohort's owner", {}, [_scan(file, source) for file in files])

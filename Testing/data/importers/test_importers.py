@@ -229,7 +229,8 @@ def test_the_script(atlas):
 
 
 def test_a_plain_folder_of_unlabelled_volumes(tmp_path):
-    for name in ("T2WI/case_01.nii.gz", "T2WI/deep/case_02.nrrd", "case_03_t1_vibe.mha", "notes.txt"):
+    results = ("T2WI/LiverMRISeg/case_01_seg.seg.nrrd", "T2WI/case_01_seg.nii.gz", "T2WI/._case_01.nii.gz")
+    for name in ("T2WI/case_01.nii.gz", "T2WI/deep/case_02.nrrd", "case_03_t1_vibe.mha", "notes.txt", *results):
         path = tmp_path / "cohort" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
