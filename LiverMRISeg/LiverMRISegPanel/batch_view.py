@@ -14,14 +14,13 @@ from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import save_text
-from LiverMRISegPanel.words import time_left
+from LiverMRISegPanel.words import hidden, time_left
 from LiverMRISegScene import batch
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.jobs import CANCELLED, DONE, EARLIER, FAILED, WAITING, Job, JobQueue
+from LiverMRISegScene.jobs import DONE, EARLIER, WAITING, Job, JobQueue
 
 _SCENE, _PATIENT, _FOLDER = range(3)
 _VOLUME, _MODEL, _STATE = range(3)
-_TABLE_FILE = "volumes.csv"
 
 
 class BatchView:
@@ -55,12 +54,12 @@ class BatchView:
 
     def update(self) -> None:
         """Which buttons can be clicked, and what they say."""
-        busy = self._queue.is_busy
+        busy, own = self._queue.is_busy, self._is_running
         rest = [job for job in self.jobs if job.state not in (DONE, EARLIER)]
         started = len(rest) < len(self.jobs)
-        label = _("Cancel batch") if busy else (_("Run the rest") if started else _("Run batch"))
+        label = _("Cancel batch") if own else (_("Run the rest") if started else _("Run batch"))
         self.ui.batchRunButton.setText(label)
-        self.ui.batchRunButton.setEnabled(bool(rest) and (not busy or self._is_running))
+        self.ui.batchRunButton.setEnabled(own or (bool(rest) and not busy))
         self.ui.batchListButton.setEnabled(not busy)
         self.ui.batchExportButton.setEnabled(any(job.is_over for job in self.jobs))
 
@@ -91,19 +90,24 @@ class BatchView:
 
     def _keep_table(self) -> None:
         """Write the figures of a folder's batch beside its results, with those of earlier runs."""
-        output = self.jobs[0].output if self.jobs else None
-        if output is None:
+        path = self._table_path
+        if path is None:
             return
-        path = output.parent / _TABLE_FILE
         try:
-            before = path.read_text(encoding="utf-8") if path.exists() else ""
-            atomic_write_text(path, batch.as_csv(self.jobs, before))
-        except (LiverMRISegError, OSError, UnicodeDecodeError) as error:
-            self._log.add(str(error))
+            batch.set_aside_foreign_table(path)
+            atomic_write_text(path, batch.as_csv(self.jobs, batch.read_table(path)))
+        except (LiverMRISegError, OSError) as error:
+            self._log.add(hidden(str(error), [path]))
+
+    @property
+    def _table_path(self) -> Path | None:
+        """Where the figures of a folder's batch are kept; None for volumes of the scene."""
+        output = self.jobs[0].output if self.jobs else None
+        return output.parent / batch.TABLE_FILE if output is not None else None
 
     @property
     def _is_running(self) -> bool:
-        return self._queue.is_busy and any(job.state not in (DONE, EARLIER, FAILED, CANCELLED) for job in self.jobs)
+        return any(self._queue.holds(job) for job in self.jobs)
 
     def _source_changed(self, index: int) -> None:
         self.ui.batchFolder.setEnabled(index == _FOLDER)
@@ -130,20 +134,23 @@ class BatchView:
         offer = self._picker.offer
         if offer is None:
             return []
-        options = {"device": self._picker.device, "organs": self._picker.organs}
         source = self.ui.batchSource.currentIndex
         if source == _FOLDER:
-            return batch.folder_jobs(Path(self.ui.batchFolder.currentPath), offer.entry.name, **options)
+            return batch.folder_jobs(Path(self.ui.batchFolder.currentPath), offer.entry.name)
         node = self.ui.inputSelector.currentNode()
         if source == _PATIENT and node is not None:
             nodes = batch.volumes_of_patient(slicer.mrmlScene, node)
         else:
             nodes = batch.volumes_in_scene(slicer.mrmlScene) if source == _SCENE else []
-        return batch.scene_jobs(nodes, offer.entry.name, **options)
+        return batch.scene_jobs(nodes, offer.entry.name)
 
     def _run(self, _checked: bool = False) -> None:
         if self._queue.is_busy:
-            self._queue.cancel()
+            if self._is_running:
+                self._queue.cancel()
+            return
+        if self._picker.organs == []:
+            self.ui.statusLabel.setText(_("Check at least one organ."))
             return
         rest = [job for job in self.jobs if job.state not in (DONE, EARLIER)]
         if why_not := self._why_not([job.model for job in rest]):
@@ -151,6 +158,7 @@ class BatchView:
             return
         for job in rest:
             job.state, job.message = WAITING, ""
+            job.device, job.organs = self._picker.device, self._picker.organs
             self.changed(job)
         self._log.add(_("Batch of {n} volumes").format(n=len(rest)))
         self._queue.start(rest)
@@ -162,9 +170,10 @@ class BatchView:
         self.ui.batchTable.setItem(row, column, item)
 
     def _export(self, _checked: bool = False) -> None:
-        path = qt.QFileDialog.getSaveFileName(self.ui.batchTable, _("Save volumes"), _TABLE_FILE, "CSV (*.csv)")
+        path = qt.QFileDialog.getSaveFileName(self.ui.batchTable, _("Save volumes"), batch.TABLE_FILE, "CSV (*.csv)")
         if path:
-            save_text(path, batch.as_csv(self.jobs))
+            kept = self._table_path
+            save_text(path, batch.as_csv(self.jobs, batch.read_table(kept) if kept is not None else {}))
 
 
 def _summary(jobs: Sequence[Job]) -> str:

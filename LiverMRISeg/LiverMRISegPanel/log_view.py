@@ -7,6 +7,7 @@ from typing import Any
 
 import qt
 
+from LiverMRISegPanel.words import hidden
 from LiverMRISegScene.jobs import DONE, Job
 
 
@@ -23,7 +24,9 @@ class LogView:
 
     def add_job(self, job: Job) -> None:
         """How a job ended."""
-        self.add(f"{job.model}: {job.state}, {job.message}".replace(job.name or "\0", "the volume"))
+        paths = [path for path in (job.source, job.output) if path is not None]
+        message = job.message if job.state == DONE else hidden(job.message, paths, job.name)
+        self.add(f"{job.model}: {job.state}, {message}")
         if job.state == DONE and job.result is not None:
             provenance = job.result.provenance
             self.add(f"engine {provenance.get('engine')}, seconds {provenance.get('seconds')}")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import qt
 
-from LiverMRISegLib.inference.devices import list_devices
+from LiverMRISegLib.inference.devices import Device, list_devices
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.models.library import size_mb
+from LiverMRISegPanel.gpu_query import GpuQuery
 from LiverMRISegPanel.settings import remember, remembered
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import ModelOffer, VolumeKind, details, kind_of, offers
@@ -22,6 +23,8 @@ class ModelPicker:
         self.ui, self._changed = ui, changed
         self._kind = VolumeKind()
         self._offers: list[ModelOffer] = []
+        self._gpus: Sequence[Device] = ()
+        self._query = GpuQuery(self._gpus_found)
         self._wanted = remembered("model", DEFAULT_MODEL)
         self._excluded = set(filter(None, remembered("excluded organs").split(",")))
         ui.modelSearch.connect("textChanged(QString)", self._searched)
@@ -56,6 +59,15 @@ class ModelPicker:
     def refresh(self) -> None:
         """Look again which models and devices there are."""
         self._fill_models()
+        self._fill_devices()
+        self._query.ask()
+
+    def close(self) -> None:
+        """The panel goes: no answer is awaited any more."""
+        self._query.close()
+
+    def _gpus_found(self, gpus: Sequence[Device]) -> None:
+        self._gpus = gpus
         self._fill_devices()
 
     def _fill_models(self) -> None:
@@ -98,7 +110,7 @@ class ModelPicker:
         selector.clear()
         selector.addItem(_("Automatic"), "auto")
         ids = ["auto"]
-        for device in list_devices():
+        for device in list_devices(self._gpus):
             selector.addItem(device.title, device.id)
             ids.append(device.id)
         selector.setCurrentIndex(ids.index(wanted) if wanted in ids else 0)

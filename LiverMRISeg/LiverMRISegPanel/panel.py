@@ -60,6 +60,7 @@ class Panel:
     def close(self) -> None:
         """The application exits or the module is reloaded."""
         self.queue.abandon()
+        self.picker.close()
 
     def _may_run(self, models: Sequence[str]) -> str:
         if not self.maintenance.is_installed():
@@ -81,11 +82,16 @@ class Panel:
         if self.batch.owns(job):
             self.batch.changed(job)
         self.run.changed(job)
+        self._update()
 
     def _jobs_finished(self, jobs: Sequence[Job]) -> None:
         if jobs and self.batch.owns(jobs[0]):
             self.batch.finished(jobs)
         else:
             self.run.finished(jobs)
+        self._update()
+
+    def _update(self) -> None:
+        """A run of one section is a reason for the other to wait."""
         self.run.update()
         self.batch.update()

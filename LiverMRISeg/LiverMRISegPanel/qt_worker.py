@@ -9,6 +9,7 @@ from typing import Any
 import qt
 
 from LiverMRISegLib.inference.client import CANCEL_SECONDS, WORKER_ARGUMENTS, end_tree, python_path, why_it_ended
+from LiverMRISegLib.inference.worker import STARTED
 
 Reply = dict[str, Any]
 
@@ -23,6 +24,7 @@ class QtWorker:
     def __init__(self, python: str) -> None:
         self._python = python
         self._process: Any = None
+        self._leader = 0
         self._number = 0
         self._on_reply: Callable[[Reply], None] | None = None
         self._is_cancelling = False
@@ -30,13 +32,13 @@ class QtWorker:
 
     @property
     def process_id(self) -> int:
-        """Of the running process, 0 if none runs."""
-        return int(self._process.processId()) if self._process is not None else 0
+        """Of the worker, or until that has told it of the launcher that starts it; 0 if none runs."""
+        return self._leader or (int(self._process.processId()) if self._process is not None else 0)
 
     def ask(self, request: Reply, on_reply: Callable[[Reply], None]) -> None:
         """Send a request; `on_reply` gets progress, and at last "done" or "error"."""
         self._number += 1
-        self._on_reply, self._is_cancelling = on_reply, False
+        self._on_reply, self._is_cancelling, self._words = on_reply, False, ""
         if self._process is None:
             self._start()
         self._write({"id": self._number, **request})
@@ -60,12 +62,19 @@ class QtWorker:
         process.disconnect("finished(int,QProcess::ExitStatus)", self._finished)
         process.disconnect("errorOccurred(QProcess::ProcessError)", self._failed)
         if process.processId():
-            end_tree(int(process.processId()))
+            self._end(process)
             process.waitForFinished(2000)
+        self._leader = 0
         process.deleteLater()
 
+    def _end(self, process: Any) -> None:
+        """The worker with all it started, then the launcher, where that is another process."""
+        for pid in dict.fromkeys((self._leader, int(process.processId()))):
+            if pid:
+                end_tree(pid)
+
     def _start(self) -> None:
-        self._unread, self._words = b"", ""
+        self._unread, self._words, self._leader = b"", "", 0
         process = self._process = qt.QProcess()
         environment = qt.QProcessEnvironment.systemEnvironment()
         environment.insert("PYTHONPATH", python_path())
@@ -85,6 +94,8 @@ class QtWorker:
         *lines, self._unread = self._unread.split(b"\n")
         for line in lines:
             reply = json.loads(line)
+            if reply["event"] == STARTED:
+                self._leader = int(reply["pid"])
             if reply.get("id") == self._number and self._on_reply is not None:
                 self._deliver(reply)
 
@@ -100,7 +111,7 @@ class QtWorker:
 
     def _end_if_still(self, number: int) -> None:
         if self._on_reply is not None and number == self._number and self._process is not None:
-            end_tree(int(self._process.processId()))
+            self._end(self._process)
 
     def _finished(self, code: int, status: Any) -> None:
         self._hear()
@@ -113,7 +124,7 @@ class QtWorker:
 
     def _gone(self, why: str) -> None:
         """The process is no more: the request under way fails with the real cause, the next starts another process."""
-        process, self._process = self._process, None
+        process, self._process, self._leader = self._process, None, 0
         if process is not None:
             process.deleteLater()
         if self._on_reply is not None:

@@ -41,6 +41,7 @@ class RunView:
         self.ui, self._queue, self._picker = ui, queue, picker
         self._table, self._log, self._why_not = table, log, why_not
         self._older: Any = None
+        self._job: Job | None = None
         ui.segmentButton.connect("clicked(bool)", self._clicked)
         ui.acceptButton.connect("clicked(bool)", self._accept)
         ui.discardButton.connect("clicked(bool)", self._discard)
@@ -55,10 +56,10 @@ class RunView:
 
     def update(self) -> None:
         """Whether the button can be clicked, and what it says."""
-        busy = self._queue.is_busy
+        busy, own = self._queue.is_busy, self._queue.holds(self._job)
         why_not = "" if busy else self._missing()
-        self.ui.segmentButton.setText(_("Cancel") if busy else _("Segment"))
-        self.ui.segmentButton.setEnabled(not why_not)
+        self.ui.segmentButton.setText(_("Cancel") if own else _("Segment"))
+        self.ui.segmentButton.setEnabled(own or not (busy or why_not))
         self.ui.progressBar.setVisible(busy)
         if why_not:
             self.ui.statusLabel.setText(why_not)
@@ -93,8 +94,9 @@ class RunView:
 
     def _clicked(self, _checked: bool = False) -> None:
         if self._queue.is_busy:
-            self.ui.statusLabel.setText(_("Cancelling ..."))
-            self._queue.cancel()
+            if self._queue.holds(self._job):
+                self.ui.statusLabel.setText(_("Cancelling ..."))
+                self._queue.cancel()
             return
         offer, node = self._picker.offer, self.ui.inputSelector.currentNode()
         if offer is None or node is None:
@@ -104,7 +106,7 @@ class RunView:
             return
         self._older = self.ui.outputSelector.currentNode()
         self.ui.acceptFrame.setVisible(False)
-        job = Job(node.GetName(), offer.entry.name, self._picker.device, self._picker.organs, node=node)
+        job = self._job = Job(node.GetName(), offer.entry.name, self._picker.device, self._picker.organs, node=node)
         self._log.add(_("Segmenting with {model} on {device}").format(model=job.model, device=job.device))
         self._queue.start([job])
         self.update()

@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from LiverMRISegLib.commands.plan import plan_cases
@@ -14,6 +15,7 @@ from LiverMRISegScene.jobs import DONE, EARLIER, Job
 from LiverMRISegScene.model_choice import VolumeKind, images_of, kind_of, model_for
 
 RESULTS_FOLDER = "LiverMRISeg"
+TABLE_FILE = "volumes.csv"
 _ML = " mL"
 
 
@@ -25,6 +27,8 @@ def scene_jobs(nodes: Sequence[Any], model: str, **options: Any) -> list[Job]:
 def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
     """A job for every volume of a folder, into its sub-folder "LiverMRISeg"; what is there already counts as done.
 
+    What is done has the model that the table beside the results names, or none.
+
     For a model of several images a case, a job for every case, by that model.
 
     Raises:
@@ -35,12 +39,14 @@ def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
     images = len(images_of(model))
     plan = plan_cases([folder], folder / RESULTS_FOLDER, "seg.nrrd", images)
     plan.prepare_output()
+    earlier = read_table(folder / RESULTS_FOLDER / TABLE_FILE)
     jobs = []
     for case in plan.cases:
         chosen = model if images > 1 else model_for(VolumeKind("MR", guess_sequence(case.name)), model)
         job = Job(case.name, chosen, source=case.source, output=case.output, **options)
         if case.output.exists():
             job.state, job.message = EARLIER, case.output.name
+            job.model = earlier.get(case.name, {}).get("model") or ""
         jobs.append(job)
     return jobs
 
@@ -72,12 +78,43 @@ def volumes_of_patient(scene: Any, node: Any) -> list[Any]:
     ]
 
 
-def as_csv(jobs: Sequence[Job], before: str = "") -> str:
+Rows = Mapping[str, Mapping[str, str]]
+
+
+def read_table(path: Path) -> Rows:
+    """The rows of a table that `as_csv` made, by volume; also where a spreadsheet saved it again, in its own way.
+
+    None where there is no table, or another one.
+    """
+    text = _text(path)
+    delimiter = _delimiter(text)
+    return {row["volume"]: row for row in csv.DictReader(io.StringIO(text), delimiter=delimiter)} if delimiter else {}
+
+
+def set_aside_foreign_table(path: Path) -> None:
+    """Rename a file that is no table of ours, so that nothing in it is lost where one is to be written."""
+    if path.exists() and not _delimiter(_text(path)):
+        path.replace(path.with_name(f"{path.stem}_before{path.suffix}"))
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _delimiter(table: str) -> str:
+    """Between the columns: spreadsheets choose their own. Empty for what is no table of ours."""
+    head = table.partition("\n")[0].replace('"', "")
+    return next((mark for mark in ",;\t" if head.startswith(f"volume{mark}")), "")
+
+
+def as_csv(jobs: Sequence[Job], earlier: Rows = MappingProxyType({})) -> str:
     """Name, model, state, volume in mL of every organ, flags: one row a job.
 
-    What an earlier run found stands in `before`, its table: jobs that it did keep their rows.
+    What an earlier run found stands in `earlier`, the rows of its table: jobs that it did keep theirs.
     """
-    earlier = {row["volume"]: row for row in csv.DictReader(io.StringIO(before)) if "volume" in row}
     rows = [_row(job, earlier.get(job.name)) for job in jobs]
     figures = dict.fromkeys(key for row in rows for key, value in row.items() if key.endswith(_ML) and value)
     buffer = io.StringIO()
@@ -89,7 +126,7 @@ def as_csv(jobs: Sequence[Job], before: str = "") -> str:
 
 
 def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
-    if job.state == EARLIER and earlier is not None and earlier["state"] == DONE:
+    if job.state == EARLIER and earlier is not None and earlier.get("state") == DONE:
         return {key: value for key, value in earlier.items() if key and value}
     row = {"volume": job.name, "model": job.model, "state": job.state, "message": job.message}
     if job.result:

@@ -94,6 +94,10 @@ class JobQueue:
         """Whether a run is going on."""
         return bool(self._jobs)
 
+    def holds(self, job: Job | None) -> bool:
+        """Whether a job belongs to the run that is going on."""
+        return job in self._jobs
+
     def start(self, jobs: Sequence[Job]) -> None:
         """Begin a run. LiverMRISegError if one is going on."""
         if self.is_busy:

@@ -77,7 +77,8 @@ def _geometry(node: Any, size: tuple[int, int, int]) -> Geometry:
     direction = columns / spacing
     if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
         raise InputError(
-            f"{node.GetName()}: its axes are sheared by a transform; harden the transform first (Transforms module)"
+            f"{node.GetName()}: its axes are not perpendicular, which no grid of voxels can follow; resample it first "
+            "(Resample Scalar/Vector/DWI Volume module), or take it out of the transform that shears it"
         )
     rows = tuple(tuple(float(v) for v in row) for row in direction)
     return Geometry(size, tuple(map(float, spacing)), tuple(map(float, matrix[:3, 3])), rows)  # type: ignore[arg-type]

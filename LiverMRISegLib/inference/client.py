@@ -19,11 +19,13 @@ from typing import Any
 from LiverMRISegLib import errors
 from LiverMRISegLib.errors import CancelledError, LiverMRISegError
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
+from LiverMRISegLib.inference.worker import STARTED
 
 _POLL_SECONDS = 0.05
 CANCEL_SECONDS = 0.8
 WORKER_ARGUMENTS = ("-u", "-m", "LiverMRISegLib.inference.worker")
 _SHOWN_CHARACTERS = 2000
+_LAUNCHED = 128
 
 
 class WorkerClient:
@@ -38,6 +40,7 @@ class WorkerClient:
     def __init__(self, model: str | None = None, device: str = "auto", python: str = sys.executable) -> None:
         self.model, self.device, self.python = model, device, python
         self._process: subprocess.Popen[str] | None = None
+        self._leader = 0
         self._replies: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._messages = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
         self._number = 0
@@ -87,7 +90,7 @@ class WorkerClient:
         """End the worker and all it started."""
         process, self._process = self._process, None
         if process is not None:
-            _end(process)
+            _end(process, self._leader)
             for stream in (process.stdin, process.stdout):
                 if stream is not None:
                     with contextlib.suppress(BrokenPipeError):  # a request that the dead worker never read
@@ -106,6 +109,8 @@ class WorkerClient:
                 continue
             if reply is None:
                 raise self._death()
+            if reply["event"] == STARTED:
+                self._leader = int(reply["pid"])
             if reply.get("id") != self._number:
                 continue
             if reply["event"] == "progress":
@@ -131,7 +136,7 @@ class WorkerClient:
     def _start(self) -> None:
         if self.is_running:
             return
-        self._replies = queue.Queue()
+        self._replies, self._leader = queue.Queue(), 0
         self._messages.seek(0)
         self._messages.truncate()
         self._process = subprocess.Popen(
@@ -172,12 +177,18 @@ def why_it_ended(status: int | None, words: str) -> str:
 
 
 def end_tree(pid: int) -> None:
-    """Kill a worker and all it started: it leads a process group of its own. Nothing happens if it is gone."""
+    """Kill a worker and all it started: it leads a process group of its own; or a launcher, which leads none.
+
+    Nothing happens if it is gone. A launcher must not be ended before its worker, whose pid `STARTED` tells.
+    """
     if os.name == "nt":
         subprocess.run(["taskkill", "/F", "/T", "/PID", str(pid)], capture_output=True, check=False)
         return
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
+        try:
+            os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            os.kill(pid, signal.SIGKILL)
 
 
 def _pump(stream: Any, replies: queue.Queue[dict[str, Any] | None]) -> None:
@@ -198,15 +209,18 @@ def _as_raised(kind: str, message: str) -> LiverMRISegError:
 def _ending(status: int | None) -> str:
     if status is None:
         return "it was closed"
+    if status == _LAUNCHED + 9:  # how a launcher tells that its process was killed
+        status = -9
     if status >= 0:
         return f"exit status {status}"
     name = signal.Signals(-status).name
     return f"{name}; most often the memory was full" if name == "SIGKILL" else name
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def _end(process: subprocess.Popen[str], leader: int) -> None:
     if process.poll() is None:
-        end_tree(process.pid)
+        for pid in filter(None, (leader, process.pid)):
+            end_tree(pid)
     process.wait()
 
 

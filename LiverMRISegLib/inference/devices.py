@@ -7,10 +7,12 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _QUERY = "index,name,memory.total,memory.free,driver_version,compute_cap"
-_SECONDS = 5
+NVIDIA_PROGRAM, NVIDIA_ARGUMENTS = "nvidia-smi", (f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits")
+NVIDIA_SECONDS = 5
 
 
 @dataclass(frozen=True)
@@ -32,23 +34,28 @@ class Device:
         return f"{self.name} ({self.id}), {self.free_gb:.0f} of {self.total_gb:.0f} GB free"
 
 
-def list_devices() -> list[Device]:
-    """GPUs first, the processor last."""
+def list_devices(nvidia: Sequence[Device] | None = None) -> list[Device]:
+    """GPUs first, the processor last; `nvidia`: those GPUs, if the driver was asked already."""
     apple = [Device("mps", "Apple GPU")] if sys.platform == "darwin" and platform.machine() == "arm64" else []
-    return [*nvidia_gpus(), *apple, _processor()]
+    return [*(nvidia_gpus() if nvidia is None else nvidia), *apple, _processor()]
 
 
 def nvidia_gpus() -> list[Device]:
     """What the driver's nvidia-smi lists; none where it is absent or fails."""
-    program = shutil.which("nvidia-smi")
+    program = shutil.which(NVIDIA_PROGRAM)
     if program is None:
         return []
-    command = [program, f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits"]
+    command = [program, *NVIDIA_ARGUMENTS]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=True)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True)
     except (OSError, subprocess.SubprocessError):
         return []
-    return [gpu for line in done.stdout.splitlines() if (gpu := _gpu(line)) is not None]
+    return gpus_told(done.stdout)
+
+
+def gpus_told(text: str) -> list[Device]:
+    """The GPUs in what nvidia-smi prints."""
+    return [gpu for line in text.splitlines() if (gpu := _gpu(line)) is not None]
 
 
 def support_of(gpu: Device, architectures: list[str]) -> str:

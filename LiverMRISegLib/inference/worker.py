@@ -1,5 +1,6 @@
 """The segmenter in a child process that stays alive: requests and replies are JSON, one object a line.
 
+    <- {"id": null, "event": "started", "pid": 4711}
     -> {"id": 1, "do": "load", "model": "liver-any-sequence", "device": "auto"}
     -> {"id": 2, "do": "segment", "input": "t2.nii.gz", "output": "t2.seg.nrrd", "organs": null, "tta": false}
     -> {"do": "cancel"}        -> {"do": "quit"}
@@ -29,6 +30,7 @@ from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.inference.progress import CancelToken
 
 logger = logging.getLogger(__name__)
+STARTED = "started"
 
 
 class Worker:
@@ -142,6 +144,9 @@ def main() -> None:
         os.setpgid(0, 0)  # a group of its own, so that its parent can end it with all it started
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
+    # Whoever started it may be a launcher (PythonSlicer), whose process is not this one.
+    replies.write(json.dumps({"id": None, "event": STARTED, "pid": os.getpid()}) + "\n")
+    replies.flush()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s")
     Worker(sys.stdin, replies).run()
 

@@ -4,8 +4,10 @@ import io
 import json
 import os
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -130,3 +132,43 @@ def test_a_request_cancelled_while_it_waits_is_not_carried_out(source, tmp_path,
 def test_what_the_file_does_not_tell_can_be_sent(client, source, tmp_path):
     reply = client.segment(source, tmp_path / "o.nii.gz", modality="PT")
     assert any("the input says it is PT" in flag for flag in reply["flags"])
+
+
+STUCK = """
+import time
+from LiverMRISegLib.inference.segmenter import Segmenter
+
+def segment(*_, **__):
+    time.sleep(600)
+
+Segmenter.segment = segment
+"""
+
+
+def test_a_worker_behind_a_launcher_is_ended(source, tmp_path, tiny_package):
+    """PythonSlicer starts the interpreter as a child of its own and waits for it."""
+    (tmp_path / "sitecustomize.py").write_text(STUCK)
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}:$PYTHONPATH" "{sys.executable}" "$@"\nexit $?\n')
+    launcher.chmod(0o755)
+    token = CancelToken()
+    with WorkerClient(str(tiny_package), "cpu", str(launcher)) as client:
+        client.load()
+        worker = client._leader
+        assert worker not in (0, client._process.pid)
+        threading.Timer(0.5, token.cancel).start()
+        with pytest.raises(CancelledError):
+            client.segment(source, tmp_path / "o.nii.gz", cancel=token)
+    assert is_gone(worker)
+
+
+def is_gone(process):
+    """Ended within seconds, whether or not its parent has asked how."""
+    for _ in range(100):
+        try:
+            if ") Z" in Path(f"/proc/{process}/stat").read_text():
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    return False

@@ -13,7 +13,15 @@ from LiverMRISegLib.io import write_volume  # noqa: E402
 from LiverMRISegLib.models import catalog  # noqa: E402
 from LiverMRISegLib.models.package import save_package  # noqa: E402
 from LiverMRISegLib.models.specification import NNUNET, ChannelSpec, NetworkSpec, PreparationSpec  # noqa: E402
-from LiverMRISegScene.batch import as_csv, folder_jobs, scene_jobs, volumes_in_scene, volumes_of_patient  # noqa: E402
+from LiverMRISegScene.batch import (  # noqa: E402
+    as_csv,
+    folder_jobs,
+    read_table,
+    scene_jobs,
+    set_aside_foreign_table,
+    volumes_in_scene,
+    volumes_of_patient,
+)
 from LiverMRISegScene.jobs import EARLIER, WAITING  # noqa: E402
 from LiverMRISegScene.logic import SceneLogic, SceneResult  # noqa: E402
 from LiverMRISegScene.model_choice import details, kind_of, model_for, offers  # noqa: E402
@@ -131,6 +139,10 @@ def test_a_folder_goes_on_where_it_stopped(tmp_path):
     rows[0].output.write_bytes(b"made before")
     again = folder_jobs(tmp_path, "liver-any-sequence")
     assert [row.state for row in again] == [EARLIER, WAITING]
+    assert again[0].model == ""
+    rows[0].state = "done"
+    (tmp_path / "LiverMRISeg/volumes.csv").write_text(as_csv([replace(rows[0], model="another")]))
+    assert [row.model for row in folder_jobs(tmp_path, "liver-any-sequence")] == ["another", "liver-any-sequence"]
     empty = tmp_path / "empty"
     empty.mkdir()
     with pytest.raises(InputError, match="holds no volume"):
@@ -147,11 +159,12 @@ def test_the_table_of_volumes(scene):
     assert lines[2] == '"b, c",liver-any-sequence,failed,,,holds no voxels'
 
 
-def test_the_table_keeps_what_an_earlier_run_found(scene):
+def test_the_table_keeps_what_an_earlier_run_found(scene, tmp_path):
     names = ("a", "b", "c")
     rows = scene_jobs([named(scene, n) for n in names], "liver-any-sequence")
     rows[0].state, rows[0].result = "done", SceneResult("a", None, {"liver": 1500.0}, ["liver touches the edge"])
-    before = as_csv(rows[:1])
+    (tmp_path / "volumes.csv").write_text(as_csv(rows[:1]))
+    before = read_table(tmp_path / "volumes.csv")
     again = scene_jobs([named(scene, n) for n in names], "liver-any-sequence")
     again[0].state = again[2].state = EARLIER
     again[1].state, again[1].result = "done", SceneResult("b", None, {"spleen": 200.0})
@@ -161,6 +174,31 @@ def test_the_table_keeps_what_an_earlier_run_found(scene):
         "b,liver-any-sequence,done,,200.0,,",
         "c,liver-any-sequence,done before,,,,",
     ]
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_table_that_a_spreadsheet_saved_again_is_still_ours(scene, tmp_path, mark):
+    rows = scene_jobs([named(scene, "a")], "liver-any-sequence")
+    rows[0].state, rows[0].result = "done", SceneResult("a", None, {"liver": 1500.0})
+    path = tmp_path / "volumes.csv"
+    path.write_bytes(b"\xef\xbb\xbf" + as_csv(rows).replace(",", mark).replace("\n", "\r\n").encode())
+    assert read_table(path)["a"]["liver mL"] == "1500.0"
+    set_aside_foreign_table(path)
+    assert path.exists()
+    path.write_text("volume,liver mL\na,1\n")  # a column was removed
+    again = scene_jobs([named(scene, "a")], "liver-any-sequence")
+    again[0].state = EARLIER
+    assert as_csv(again, read_table(path)).splitlines()[1] == "a,liver-any-sequence,done before,,"
+
+
+@pytest.mark.parametrize("content", [b"name,age\nx,3\n", b"\xff\xfe\x00"])
+def test_a_table_of_others_is_kept_aside(tmp_path, content):
+    path = tmp_path / "volumes.csv"
+    path.write_bytes(content)
+    assert read_table(path) == {}
+    set_aside_foreign_table(path)
+    assert not path.exists()
+    assert (tmp_path / "volumes_before.csv").read_bytes() == content
 
 
 @pytest.fixture

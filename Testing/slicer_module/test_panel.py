@@ -41,11 +41,14 @@ def scene(host):
 
 
 def stand_in(folder, monkeypatch, patch):
-    """A PythonSlicer on PATH that runs `patch` before the worker. To be made before the panel."""
+    """A PythonSlicer on PATH that runs `patch` before the worker. To be made before the panel.
+
+    As Slicer's own it starts the interpreter as a child and waits for it.
+    """
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(patch)
     script = folder / "PythonSlicer"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}:$PYTHONPATH" exec "{sys.executable}" "$@"\n')
+    script.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}:$PYTHONPATH" "{sys.executable}" "$@"\nexit $?\n')
     script.chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
 
@@ -62,6 +65,12 @@ def full_gpu(tmp_path, monkeypatch):
     stand_in(tmp_path / "bin", monkeypatch, FULL_GPU)
 
 
+@pytest.fixture
+def stuck_worker(tmp_path, monkeypatch):
+    """No tile ever ends, and no cancel is heard."""
+    stand_in(tmp_path / "bin", monkeypatch, SLOW.replace("0.5", "600"))
+
+
 SLOW = """
 import time
 import LiverMRISegLib.inference.engines.openvino_engine as engine
@@ -76,7 +85,6 @@ engine.OpenVinoEngine.predict = predict
 """
 
 FULL_GPU = """
-import LiverMRISegLib.inference.ladder as ladder
 import LiverMRISegLib.inference.segmenter as segmenter
 from LiverMRISegLib.errors import DeviceMemoryError
 
@@ -85,7 +93,8 @@ class FullGpu:
     def predict(self, batch):
         raise DeviceMemoryError("the memory of cuda:0 is full")
 
-segmenter.load_engine = lambda package, device="auto": FullGpu()
+on_cpu = segmenter.load_engine
+segmenter.load_engine = lambda package, device: on_cpu(package, "cpu") if device == "cpu" else FullGpu()
 """
 
 
@@ -236,6 +245,58 @@ def test_cancel_in_the_middle_takes_effect_within_a_second(host, slow_worker, pa
     assert len(segmentations(scene)) == 1
 
 
+def test_a_worker_that_hears_nothing_is_ended(host, stuck_worker, panel, scene, phantom):
+    segment(host, panel, phantom, wait=False)
+    assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
+    worker = panel.worker.process_id
+    assert "LiverMRISegLib.inference.worker" in Path(f"/proc/{worker}/cmdline").read_text()
+    assert str(Path(sys.executable)) in Path(f"/proc/{worker}/cmdline").read_text()
+    host.click(panel.ui.segmentButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert panel.ui.statusLabel.text.startswith("Cancelled")
+    assert host.wait(lambda: not Path(f"/proc/{worker}").exists() or _is_zombie(worker), 5)
+
+
+def test_a_batch_and_a_single_run_wait_for_each_other(host, slow_worker, panel, scene, phantom):
+    panel.ui.inputSelector.setCurrentNode(phantom)
+    panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
+    assert (panel.ui.segmentButton.text, panel.ui.segmentButton.enabled) == ("Segment", False)
+    panel.run._clicked()  # a shortcut that comes in spite of it
+    assert panel.batch.jobs[0].message != "cancelling"
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert [job.state for job in panel.batch.jobs] == ["cancelled"]
+    segment(host, panel, wait=False)
+    assert panel.ui.segmentButton.text == "Cancel"
+    assert (panel.ui.batchRunButton.text, panel.ui.batchRunButton.enabled) == ("Run batch", False)
+    host.click(panel.ui.segmentButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert panel.ui.batchRunButton.enabled
+
+
+def test_a_batch_takes_organs_and_device_as_they_are_when_it_runs(host, panel, scene):
+    import qt
+
+    panel.ui.inputSelector.setCurrentNode(add_random(scene, "T1WI"))
+    panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    items = [panel.ui.organList.item(n) for n in range(panel.ui.organList.count)]
+    for item in items:
+        item.setCheckState(qt.Qt.Unchecked)
+    host.click(panel.ui.batchRunButton)
+    assert not panel.queue.is_busy
+    assert panel.ui.statusLabel.text == "Check at least one organ."
+    items[0].setCheckState(qt.Qt.Checked)
+    panel.ui.deviceSelector.setCurrentIndex(panel.ui.deviceSelector.findData("cpu"))
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    job = panel.batch.jobs[0]
+    assert (job.device, list(job.result.volumes_ml)) == ("cpu", [items[0].text()])
+
+
 def test_a_worker_that_is_killed_is_named_and_the_next_click_works(host, slow_worker, panel, scene, phantom):
     segment(host, panel, phantom, wait=False)
     assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
@@ -245,6 +306,20 @@ def test_a_worker_that_is_killed_is_named_and_the_next_click_works(host, slow_wo
     assert not panel.ui.logCollapsibleButton.collapsed
     segment(host, panel)
     assert panel.ui.statusLabel.text.startswith("Done")
+
+
+def test_gpus_are_listed_once_the_driver_has_answered(host, module, scene, monkeypatch, tmp_path):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nsleep 1\necho '0, NVIDIA A100, 40960, 38000, 550.54, 8.0'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    selector = (widget := host.show_panel(module)).panel.ui.deviceSelector
+    assert selector.findData("cuda:0") == -1
+    assert selector.findData("cpu") > 0
+    assert host.wait(lambda: selector.findData("cuda:0") > 0, SECONDS)
+    widget.panel.picker.refresh()  # asks again, and goes before the answer
+    widget.cleanup()
+    widget.parent.close()
 
 
 def test_a_full_gpu_walks_down_the_ladder_and_says_so(host, full_gpu, panel, scene, phantom):
@@ -325,7 +400,9 @@ def test_a_batch_of_four_with_a_bad_one(host, panel, scene, monkeypatch, tmp_pat
     assert len(segmentations(scene)) == 4
 
 
-def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path):
+def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path, monkeypatch):
+    import qt
+
     from LiverMRISegLib.io import write_volume
 
     (tmp_path / "in").mkdir()
@@ -343,6 +420,10 @@ def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path):
     assert [job.state for job in panel.batch.jobs] == ["done before", "done before"]
     assert not panel.ui.batchRunButton.enabled
     first = list(csv.DictReader((results / "volumes.csv").open()))
+    assert [job.model for job in panel.batch.jobs] == [row["model"] for row in first]
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(results / "volumes.csv")))
+    host.click(panel.ui.batchExportButton)
+    assert list(csv.DictReader((results / "volumes.csv").open())) == first
     write_volume(make_volume(size=(40, 36, 24)), tmp_path / "in" / "p2_T1.nii.gz")
     host.click(panel.ui.batchListButton)
     host.click(panel.ui.batchRunButton)
@@ -350,6 +431,26 @@ def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path):
     rows = list(csv.DictReader((results / "volumes.csv").open()))
     assert [row["state"] for row in rows] == ["done"] * 3
     assert [row["liver mL"] for row in rows[:2]] == [row["liver mL"] for row in first]
+
+
+def test_no_name_of_a_folder_or_a_file_reaches_the_log(host, panel, tmp_path):
+    from LiverMRISegLib.io import write_volume
+
+    folder = tmp_path / "Mueller Anna" / "1970"
+    folder.mkdir(parents=True)
+    write_volume(make_volume(size=(40, 36, 24)), folder / "Anna_T1.nii.gz")
+    content = (folder / "Anna_T1.nii.gz").read_bytes()
+    (folder / "Anna_T1.nii.gz").write_bytes(content[: len(content) // 2])
+    panel.ui.batchCollapsibleButton.collapsed = False
+    panel.ui.batchSource.setCurrentIndex(2)
+    panel.ui.batchFolder.currentPath = str(folder)
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert [job.state for job in panel.batch.jobs] == ["failed"]
+    text = panel.ui.logText.toPlainText()
+    assert "truncated" in text
+    assert not any(name in text for name in ("Anna", "Mueller", "1970"))
 
 
 def test_closing_the_scene_in_the_middle(host, slow_worker, panel, scene, phantom):

@@ -1,0 +1,56 @@
+"""Which NVIDIA GPUs there are, asked without waiting: on some servers the driver takes seconds to answer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import qt
+
+from LiverMRISegLib.inference.devices import NVIDIA_ARGUMENTS, NVIDIA_PROGRAM, NVIDIA_SECONDS, Device, gpus_told
+
+
+class GpuQuery:
+    """Runs nvidia-smi by Qt and passes on what it tells.
+
+    Args:
+        found: called with the GPUs, in the main thread, once for each `ask` that is answered.
+    """
+
+    def __init__(self, found: Callable[[Sequence[Device]], None]) -> None:
+        self._found = found
+        self._process: Any = None
+
+    def ask(self) -> None:
+        """Ask, unless an answer is awaited already; nothing follows where there is no driver, or it fails."""
+        program = shutil.which(NVIDIA_PROGRAM)
+        if program is None or self._process is not None:
+            return
+        process = self._process = qt.QProcess()
+        process.connect("finished(int,QProcess::ExitStatus)", self._finished)
+        process.connect("errorOccurred(QProcess::ProcessError)", self._failed)
+        process.start(program, list(NVIDIA_ARGUMENTS))
+        qt.QTimer.singleShot(1000 * NVIDIA_SECONDS, lambda: process.kill() if process is self._process else None)
+
+    def close(self) -> None:
+        """Nothing is passed on any more."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.disconnect("finished(int,QProcess::ExitStatus)", self._finished)
+            process.disconnect("errorOccurred(QProcess::ProcessError)", self._failed)
+            process.kill()
+            process.waitForFinished(1000)
+            process.deleteLater()
+
+    def _finished(self, code: int, status: Any) -> None:
+        process, self._process = self._process, None
+        text = bytes(process.readAllStandardOutput().data()).decode("utf-8", errors="replace")
+        process.deleteLater()
+        if code == 0 and status == qt.QProcess.NormalExit:
+            self._found(gpus_told(text))
+
+    def _failed(self, error: Any) -> None:
+        if error == qt.QProcess.FailedToStart and self._process is not None:
+            self._process.deleteLater()
+            self._process = None
