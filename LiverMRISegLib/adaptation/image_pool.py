@@ -6,7 +6,10 @@ import torch
 
 
 class ImagePool:
-    """Keeps up to `size` slices; once full, half of the slices asked for are exchanged for earlier ones."""
+    """Keeps up to `size` slices; once full, half of the slices asked for are exchanged for earlier ones.
+
+    Of size 0 it keeps none, and every slice comes back as it is.
+    """
 
     def __init__(self, size: int = 50) -> None:
         self.size = size
@@ -19,7 +22,7 @@ class ImagePool:
             if len(self.kept) < self.size:
                 self.kept.append(one.clone())
                 out.append(one)
-            elif float(torch.rand((), generator=generator)) < 0.5:
+            elif self.size and float(torch.rand((), generator=generator)) < 0.5:
                 at = int(torch.randint(self.size, (), generator=generator))
                 out.append(self.kept[at])
                 self.kept[at] = one.clone()

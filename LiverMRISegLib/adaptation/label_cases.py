@@ -6,7 +6,6 @@ teach itself; and voxels that the votes are not sure of can be left open.
 
 from __future__ import annotations
 
-import csv
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +22,7 @@ from LiverMRISegLib.adaptation.case_lists import (
     write_case_lists,
 )
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, consistency
-from LiverMRISegLib.adaptation.resuming import claim_output
+from LiverMRISegLib.adaptation.resuming import claim_output, keep_rows, kept_rows
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Scan, case_name
 from LiverMRISegLib.data.pools import PoolConfig, choose_scans
@@ -38,7 +37,7 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.io import read_volume, write_volume
-from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.volume import Volume
@@ -75,7 +74,7 @@ class LabelCasesConfig:
 def run(config: LabelCasesConfig) -> list[RankedCase]:
     """Label every scan, rank by consistency within its sequence, write what is kept; all cases from best to worst.
 
-    Label maps made before by the same models are read again, so that a stopped run goes on.
+    Label maps made before by the same models of the same images are read again, so that a stopped run goes on.
 
     Raises:
         InputError, UsageError: scans that cannot be used, or fewer than two votes.
@@ -139,8 +138,9 @@ def _labelled_case(
     """Consistency per class; the label map and this are kept beside each other."""
     output = config.output
     path, kept = labelmap_of(scan, output), output / f"{case_name(scan)}.csv"
-    if path.exists() and kept.exists():
-        rows = csv.reader(kept.read_text(encoding="utf-8").splitlines())
+    image = hash_of(scan.image)
+    rows = kept_rows(kept, image)
+    if path.exists() and rows is not None:
         return {int(value): float(score) for value, score in rows}
     volume = read_volume(scan.image)
     votes, labelmap = fold_labels(volume, package, engines, config.gammas, config.certainty)
@@ -149,7 +149,7 @@ def _labelled_case(
     postprocess(labelmap, labels, package.spec.postprocessing, volume.geometry)
     found = consistency(votes, max(labels))
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
-    atomic_write_text(kept, "".join(f"{value},{score:.6f}\n" for value, score in found.items()))
+    keep_rows(kept, image, [(str(value), f"{score:.6f}") for value, score in found.items()])
     return found
 
 

@@ -70,8 +70,10 @@ def run(config: MatchDomainsConfig) -> list[Match]:
     left = sorted({scan.sequence for scan in listed.scans} - {*config.better, *config.worse})
     if left:
         logger.warning("%s: sequences that are neither better nor worse are left out: %s", config.datalist, left)
-    # A case's match depends on the volumes of all.
-    hashes = [f"{case_name(s)} {hash_of(s.labels) if s.labels else 'no labels'}" for s in (*better, *worse)]
+    # A case's match depends on the volumes of all, and its labels on the images that are registered.
+    hashes = [
+        f"{case_name(s)} {hash_of(s.image)} {hash_of(s.labels) if s.labels else 'no labels'}" for s in (*better, *worse)
+    ]
     claim_output(config.output, [config.metric, *hashes])
     found, matched = [], []
     for scan in tqdm(worse, "volumes", disable=None, dynamic_ncols=True):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -13,7 +15,7 @@ from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
 
 logger = logging.getLogger(__name__)
-_INPUTS = "inputs.txt"
+INPUTS = "inputs.txt"
 
 
 def hash_of_weights(network: torch.nn.Module) -> str:
@@ -31,7 +33,7 @@ def claim_output(folder: Path, inputs: Sequence[str]) -> None:
         OutputError: it cannot be written, or holds volumes or tables and no stage's output.
     """
     words = "".join(f"{word}\n" for word in inputs)
-    kept = folder / _INPUTS
+    kept = folder / INPUTS
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not kept.exists() or kept.read_text(encoding="utf-8") != words:
@@ -45,3 +47,18 @@ def claim_output(folder: Path, inputs: Sequence[str]) -> None:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
     atomic_write_text(kept, words)
+
+
+def keep_rows(table: Path, image: str, rows: Iterable[Sequence[str]] = ()) -> None:
+    """Write what was found for a case, after the hash of the image that it was found for; OutputError if it cannot."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("image", image), *rows])
+    atomic_write_text(table, text.getvalue())
+
+
+def kept_rows(table: Path, image: str) -> list[list[str]] | None:
+    """What `keep_rows` wrote for an image of this hash; None if nothing, or for another image of the same name."""
+    if not table.exists():
+        return None
+    rows = list(csv.reader(table.read_text(encoding="utf-8").splitlines()))
+    return rows[1:] if rows[:1] == [["image", image]] else None

@@ -16,7 +16,7 @@ from monai.networks.nets import BasicUNet
 from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.adaptation.slices import DomainConfig, SliceStream, load_domain
-from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
@@ -96,6 +96,8 @@ def run(config: SliceSegmenterConfig) -> RunResult:
     with fabric.rank_zero_first():
         cases = load_domain(config.source, config.cache, config.organs, config.spacing, orientation, config.space)
     torch.manual_seed(config.loop.seed)
+    if not 0 <= config.held_out < len(cases):
+        raise UsageError(f"held_out must leave some of the {len(cases)} volumes to train on, not be {config.held_out}")
     training, held_out = cases[: len(cases) - config.held_out], cases[len(cases) - config.held_out :]
     fixed = _slices(SliceStream(held_out, config.size, 32)) if held_out else {}
     method = _SliceSegmentation(_network(config), fixed, len(config.organs) + 1, fabric)

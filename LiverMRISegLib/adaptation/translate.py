@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from LiverMRISegLib.adaptation.case_lists import check_case_names
-from LiverMRISegLib.adaptation.resuming import claim_output, hash_of_weights
+from LiverMRISegLib.adaptation.resuming import claim_output, hash_of_weights, keep_rows, kept_rows
 from LiverMRISegLib.adaptation.slices import DomainConfig
 from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
@@ -21,6 +21,7 @@ from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.interpolation import resize_cubic
 from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.io import read_volume, write_volume
+from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import read_config
@@ -47,7 +48,10 @@ class TranslateConfig:
 
 
 def run(config: TranslateConfig) -> list[Path]:
-    """Translate every scan; those done before by the same translator are left alone. The paths of the translations.
+    """Translate every scan; those done before by the same translator are left alone, unless the scan was changed.
+
+    Returns:
+        The paths of the translations.
 
     Raises:
         InputError, UsageError: scans that cannot be used, or none.
@@ -63,13 +67,15 @@ def run(config: TranslateConfig) -> list[Path]:
     made = []
     for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
         path = config.output / f"{listed[1].patient}_{config.sequence}.nii.gz"
-        if not path.exists():
+        kept, image = path.with_name(path.name.replace(".nii.gz", ".csv")), hash_of(listed[1].image)
+        if not path.exists() or kept_rows(kept, image) is None:
             volume = read_volume(listed[1].image)
             translated = translate_volume(volume, generator, trained, config.device, config.batch)
             body = volume.array > np.percentile(volume.array, 50)
             jumps = slice_jump(translated.array, body), slice_jump(volume.array, body)
             logger.info("%s: slice-to-slice jump %.2f, of the CT %.2f", path.name, *jumps)
             write_volume(translated, path)
+            keep_rows(kept, image)
         made.append(path)
     write_datalist(_datalist(config, scans, made, trained.space), config.output / "datalist.json")
     return made

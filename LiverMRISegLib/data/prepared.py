@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -102,8 +102,7 @@ class PreparedCases:
         facts = [_VERSION, asdict(self.preparation), datalist.space, self.organs if labels else [], values]
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
         for path in (image, *([labels] if labels else [])):
-            for file in _files(path):
-                digest.update(f"{file.name}\0{hash_of(file)}".encode())
+            digest.update(f"{path.name}\0{hash_of(path)}".encode())
         return digest.hexdigest()[:32]
 
     def _make(self, datalist: Datalist, scan: Scan, labels: Path | None, folder: Path) -> None:
@@ -182,10 +181,3 @@ def _write_folder(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _files(path: Path) -> Iterator[Path]:
-    if path.is_dir():
-        yield from (p for p in sorted(path.iterdir()) if p.is_file())
-    else:
-        yield path

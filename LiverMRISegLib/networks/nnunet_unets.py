@@ -52,6 +52,7 @@ class NnUNet(nn.Module):
         check_nnunet(features, strides, blocks, kernels)
         try:
             from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
+            from dynamic_network_architectures.initialization.weight_init import init_last_bn_before_add_to_0
         except ImportError as error:
             raise UsageError("this network needs: pip install dynamic-network-architectures") from error
         levels = len(features) - 1
@@ -75,6 +76,7 @@ class NnUNet(nn.Module):
             deep_supervision=deep_supervision,
         )
         self._network.apply(_initialise)
+        self._network.apply(init_last_bn_before_add_to_0)  # residual blocks begin as their skip alone
 
     def forward(self, x: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, ...]:
         """Logits [B, out_channels, Z, Y, X]; with deep supervision a tuple, full resolution first."""

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training.amplitude_mixing import into_style
 from LiverMRISegLib.training.copy_paste import mix
 from LiverMRISegLib.training.method import Setup, StudentAndTeacher
@@ -56,6 +57,8 @@ class IntermediateDomains(StudentAndTeacher):
         generator = torch.Generator().manual_seed(batch["seed"])
         labelled, truth = self.to_device(batch["labelled"]["weak"]), self.to_device(batch["labelled"]["labels"]).long()
         weak, strong = (self.to_device(batch["unlabelled"][view]) for view in ("weak", "strong"))
+        if len(weak) != len(labelled):
+            raise UsageError("boxes are pasted both ways: labelled_batch and unlabelled_batch must be equal")
         boxes = torch.stack([unified_box(truth.shape[1:], self.domains.box, generator) for _ in truth])
         boxes = boxes.to(truth.device)
         guidance = self._guidance(labelled, weak, boxes)

@@ -67,6 +67,9 @@ class LoopConfig:
     def __post_init__(self) -> None:
         if self.schedule not in SCHEDULES:
             raise UsageError(f"unknown schedule '{self.schedule}'; known are: {', '.join(SCHEDULES)}")
+        for key in ("log_every", "validate_every", "checkpoint_every", "devices"):
+            if getattr(self, key) < 1:
+                raise UsageError(f"loop.{key} must be at least 1, not {getattr(self, key)}")
 
 
 class Method(Protocol):
@@ -210,21 +213,23 @@ class _Run:
         if not self.fabric.is_global_zero:
             yield
             return
-        with SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.step) as self._writer:
+        # What is written of later steps is hidden: it comes again. The step itself does not.
+        purge = self.step + 1 if self.step else 0
+        with SummaryWriter(str(self.folder / "tensorboard"), purge_step=purge) as self._writer:
             yield
 
     def resume(self) -> None:
         """Go on from the newest checkpoint, if there is one."""
         state = checkpoints.load_newest(self.folder / "checkpoints")
-        if state is None:
-            return
-        self.step, self.best = state["step"], state["best"]
-        self.method.load_state_dict(state["method"])
-        self.fabric.strategy.precision.load_state_dict(state["precision"])
-        torch.set_rng_state(state["rng"])
+        if state is not None:
+            self.step, self.best = state["step"], state["best"]
+            self.method.load_state_dict(state["method"])
+            if state["precision"]:  # float16's scaler has a state, the other precisions have none
+                self.fabric.strategy.precision.load_state_dict(state["precision"])
+            torch.set_rng_state(state["rng"])
+            logger.info("going on from step %d in %s", self.step, self.folder)
         if self.fabric.is_global_zero:
             _truncate_metrics(self.folder / "metrics.jsonl", self.step)
-        logger.info("going on from step %d in %s", self.step, self.folder)
 
     def state(self) -> dict[str, Any]:
         """All of a checkpoint."""

@@ -12,8 +12,9 @@ from LiverMRISegLib.errors import UsageError
 
 @dataclass(frozen=True)
 class PseudoTermConfig:
-    """`weight`: of the pseudo labels' loss at last, beside half of it for labels. `ramp`: the share of all steps over
-    which it grows from 0 (paper 002: p(t) = min(1, t / (0.3 T))).
+    """`weight`: of the pseudo labels' loss at last. In paper 002 it is that of the labels' loss, which the mean teacher
+    counts half and cross pseudo supervision whole. `ramp`: the share of all steps over which it grows from 0 (paper
+    002: p(t) = min(1, t / (0.3 T))).
     """
 
     weight: float = 0.5

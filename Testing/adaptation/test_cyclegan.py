@@ -167,6 +167,12 @@ def train(folder, steps: int, gan: CycleGan):
     return loop.train(gan, lambda start: (batch(s) for s in range(start, 6)), config, folder, gan.fabric)
 
 
+def test_an_empty_pool_gives_every_slice_back():
+    pool, slices = ImagePool(0), torch.rand(4, 1, 8, 8)
+    for _ in range(3):
+        assert torch.equal(pool.exchange(slices, torch.Generator().manual_seed(0)), slices)
+
+
 def test_a_stopped_training_ends_at_the_same_weights(tmp_path, monkeypatch):
     whole = made(pool=2)
     train(tmp_path / "whole", 6, whole)

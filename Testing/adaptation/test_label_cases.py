@@ -66,6 +66,15 @@ def test_a_stopped_run_goes_on_with_what_is_there(folds, datalist, tmp_path):
     assert changed == {"p2_T2WI.nii.gz"}
 
 
+def test_an_image_that_was_changed_is_labelled_anew(folds, datalist, tmp_path):
+    config = LabelCasesConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
+    run(config)
+    made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("p?_*.nii.gz")}
+    write_volume(make_volume(seed=77), tmp_path / "p3.nii.gz")
+    run(config)
+    assert {p.name for p, time in made.items() if p.stat().st_mtime_ns != time} == {"p3_T2WI.nii.gz"}
+
+
 def test_folds_that_agree_give_their_own_labels(folds):
     package = ModelPackage.load(folds[0])
     volume = make_volume(seed=5)

@@ -16,6 +16,7 @@ from LiverMRISegLib.adaptation.translate import TranslateConfig, load_generator,
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.volume import Geometry, Volume, reorient
 
@@ -78,6 +79,13 @@ def test_translations_keep_geometry_and_labels(trained, tmp_path):
         assert scan.image.name.endswith("_T2WI.nii.gz")
     times = [path.stat().st_mtime_ns for path in made]
     assert [path.stat().st_mtime_ns for path in translate.run(settings)] == times
+    changed = read_datalist(ct).scans[1].image
+    before = changed.read_bytes()
+    volume = read_volume(changed)
+    write_volume(replace(volume, array=volume.array + 1), changed)
+    again = [path.stat().st_mtime_ns for path in translate.run(settings)]
+    assert [now == old for now, old in zip(again, times, strict=True)] == [True, False, True]
+    changed.write_bytes(before)
 
 
 def test_datalists_that_number_organs_differently_are_not_mixed(trained, tmp_path):
@@ -160,6 +168,13 @@ def test_flicker_is_measured():
     mask = np.ones((10, 10, 10), bool)
     assert slice_jump(z + y, mask) == pytest.approx(1.0)
     assert slice_jump(z + y + 3 * (z % 2), mask) > 2
+
+
+@pytest.mark.parametrize("held_out", [3, -1])
+def test_some_volumes_must_be_left_to_train_on(trained, tmp_path, held_out):
+    config = read_config(SliceSegmenterConfig, trained[0].run_folder.parent / "segmenter/config.yaml")
+    with pytest.raises(UsageError, match="must leave some of the 3 volumes"):
+        slice_segmenter.run(replace(config, run_folder=tmp_path / "run", held_out=held_out))
 
 
 def test_an_untrained_translator_is_named(trained, tmp_path):

@@ -58,6 +58,15 @@ def test_every_tensor_is_there_once_and_goes_round(kind):
     assert torch.equal(first(x), second(x))
 
 
+def test_residual_blocks_begin_as_their_skip():
+    """As nnU-Net's own networks do."""
+    state = made().state_dict()
+    last = [name for name in state if name.endswith(("conv2.norm.weight", "conv2.norm.bias"))]
+    assert len(last) == 2 * sum(KWARGS["blocks"])
+    assert not any(state[name].any() for name in last)
+    assert all(tensor.any() for name, tensor in state.items() if name.endswith("conv1.norm.weight"))
+
+
 def test_states_of_others_are_refused():
     state = made().state_dict()
     with pytest.raises(RuntimeError, match="missing"):

@@ -36,11 +36,22 @@ def test_full_mixing_takes_all_amplitudes_and_keeps_the_phase():
     assert torch.allclose(turn.imag, torch.zeros_like(turn.imag), atol=1e-4)
 
 
-def test_style_stays_normalised():
+@pytest.mark.parametrize("shape", [(1, 16, 16, 16), (1, 24, 32, 40)])
+def test_style_comes_from_the_target_on_small_patches_too(shape):
     torch.manual_seed(0)
-    mixed = into_style(torch.randn(1, 16, 16, 16), torch.randn(1, 16, 16, 16) * 3 + 1, 0.7, 0.2)
-    assert mixed.mean().item() == pytest.approx(0, abs=1e-4)
-    assert mixed.std().item() == pytest.approx(1, abs=1e-4)
+    source, shaded = torch.randn(shape), torch.randn(shape) + torch.linspace(-5, 5, shape[-1])
+    plain, styled = into_style(source, torch.randn(shape), 0.7), into_style(source, shaded, 0.7)
+    assert (plain - styled).abs().max() > 0.2
+
+
+def test_style_keeps_the_scale_of_the_source():
+    torch.manual_seed(0)
+    source, target = torch.randn(1, 24, 24, 24), torch.randn(1, 24, 24, 24) * 300 + 1000
+    assert torch.allclose(into_style(source, target, 0.0), source, atol=1e-4)
+    styled = into_style(source, target, 1.0)
+    assert styled.std().item() == pytest.approx(1, abs=0.1)
+    part = into_style(source[:, :12], target[:, :12], 0.0)
+    assert torch.allclose(part, source[:, :12], atol=1e-4)  # no patch is normalised by itself
 
 
 def test_confident_dice_is_the_authors_with_and_without_the_bug():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training import loop
 from LiverMRISegLib.training.loop import LoopConfig, make_fabric
 
@@ -18,3 +19,10 @@ def test_slow_bfloat16_is_warned_of(precision, has_bfloat16, warns, caplog, monk
 
 def test_the_processor_is_asked():
     assert loop._has_bfloat16() in (True, False)
+
+
+@pytest.mark.parametrize("key", ["log_every", "validate_every", "checkpoint_every", "devices"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_counts_that_no_loop_can_keep_are_named(key, value):
+    with pytest.raises(UsageError, match=f"loop.{key} must be at least 1"):
+        LoopConfig(**{key: value})

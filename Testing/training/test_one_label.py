@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import random_weights, tiny_spec
+from conftest import random_weights, tiny_spec, write_dicom_series
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import InputError, UsageError
@@ -202,6 +202,37 @@ def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
     assert told[-1]["changed"]
     assert not told[0]["changed"]
     assert [each.number for each in run(replace(config, rounds=3, tolerance=9.0))] == [1, 2]
+
+
+def test_finished_rounds_are_not_taken_for_those_of_another_template(data, tmp_path):
+    listed, model, truth = data
+    scans = [replace(s, labels=truth[s.patient]) for s in read_datalist(listed).scans]
+    write_datalist(replace(read_datalist(listed), scans=scans), listed)
+    first = FirstLabelsConfig(
+        (listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache", output=tmp_path / "first"
+    )
+    config = read_config(OneLabelConfig, write_config(tmp_path, first_labels.run(first)))
+    config = replace(config, run_folder=tmp_path / "run", rounds=1, data=replace(config.data, organs=("liver",)))
+    config = replace(config, loop=replace(config.loop, steps=2), refinement=RefineConfig(neighbours=2))
+    run(config)
+    assert [each.number for each in run(replace(config, loop=replace(config.loop, learning_rate=1e-4)))] == [1]
+    first_labels.run(replace(first, template="p1"))
+    with pytest.raises(UsageError, match="began with other first labels"):
+        run(config)
+
+
+def test_a_dicom_folder_is_an_image_too(data, tmp_path):
+    pytest.importorskip("pydicom")
+    listed, model, _ = data
+    volume = read_volume(tmp_path / "p1_T1WI.nii.gz")
+    write_dicom_series(tmp_path / "p1", replace(volume, array=np.clip(volume.array, 0, None)))
+    scans = [replace(s, image=tmp_path / "p1") if s.patient == "p1" else s for s in read_datalist(listed).scans]
+    write_datalist(replace(read_datalist(listed), scans=scans), listed)
+    made = first_labels.run(
+        FirstLabelsConfig((listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache",
+                          output=tmp_path / "first")
+    )  # fmt: skip
+    assert len(read_datalist(made).scans) == 5
 
 
 def test_rounds_need_first_labels(data, tmp_path):

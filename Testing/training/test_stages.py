@@ -10,10 +10,12 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 
 from conftest import ROOT
 from LiverMRISegLib.anatomy import IGNORE
@@ -27,7 +29,7 @@ from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.finetune import FinetuneConfig
 from LiverMRISegLib.training.finetune import run as run_finetune
-from LiverMRISegLib.training.loop import TrainingError
+from LiverMRISegLib.training.loop import TrainingError, _Run
 from LiverMRISegLib.training.semi_supervised import (
     CopyPasteStageConfig,
     CrossPseudoStageConfig,
@@ -153,6 +155,36 @@ def test_a_killed_run_ends_at_the_same_weights(stage, datalist, tmp_path):
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert [line["step"] for line in logged(killed) if "loss" in line] == list(range(1, 13))
     assert (whole / "model/model.json").read_text() == (killed / "model/model.json").read_text()
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_leaves_no_lines(datalist, tmp_path):
+    config = config_of("finetune", tmp_path, datalist)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/metrics.jsonl").write_text('{"step": 1, "loss": 9.0}\n{"step": 2, "lo')
+    run_finetune(config)
+    assert [line["step"] for line in logged(tmp_path / "run") if "loss" in line] == list(range(1, 13))
+
+
+def test_a_precision_without_a_state_may_follow_one(datalist, tmp_path):
+    config = config_of("finetune", tmp_path, datalist)
+    run_finetune(replace(config, loop=replace(config.loop, steps=6)))
+    state = checkpoints.load_newest(tmp_path / "run/checkpoints")
+    assert state["precision"] == {}
+    scaled = MixedPrecision("16-mixed", "cuda", torch.amp.GradScaler("cpu"))
+    fabric = SimpleNamespace(strategy=SimpleNamespace(precision=scaled), is_global_zero=True)
+    gone_on = _Run(SimpleNamespace(load_state_dict=lambda _: None), config.loop, tmp_path / "run", fabric)
+    gone_on.resume()
+    assert gone_on.step == 6
+
+
+def test_boxes_need_as_many_unlabelled_patches(datalist, tmp_path):
+    config = config_of("intermediate_domains", tmp_path, datalist)
+    config = replace(config, data=replace(config.data, unlabelled_batch=1, labelled_batch=2))
+    with pytest.raises(UsageError, match="must be equal"):
+        run_intermediate_domains(config)
+    config = replace(config, run_folder=tmp_path / "other", data=replace(config.data, unlabelled_batch=0))
+    with pytest.raises(UsageError, match="unlabelled_batch must be at least 1"):
+        run_intermediate_domains(config)
 
 
 @pytest.mark.parametrize("stage", ["finetune", "cross_pseudo_supervision"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from LiverMRISegLib.adaptation.resuming import INPUTS
 from LiverMRISegLib.data.datalist import read_datalist
 from LiverMRISegLib.data.pools import PoolConfig
 from LiverMRISegLib.errors import UsageError
@@ -26,6 +27,7 @@ from LiverMRISegLib.training.one_label.first_labels import WHOLE
 from LiverMRISegLib.training.one_label.refine import RefineConfig, refine
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import copy_package
+from LiverMRISegLib.training.pseudo_term import PseudoTermConfig
 from LiverMRISegLib.training.semi_supervised import (
     CrossPseudoStageConfig,
     MeanTeacherStageConfig,
@@ -36,8 +38,11 @@ from LiverMRISegLib.training.stage import StageConfig
 
 logger = logging.getLogger(__name__)
 ROUNDS = "rounds.json"
-_FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.workers", "data.cache",
-              "loop.accelerator", "loop.devices")  # fmt: skip
+_FIRST = "first_labels.txt"
+# Whether a round that has begun may go on so, its own stage asks again.
+_FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.workers", "data.cache", "loop.accelerator",
+              "loop.devices", "loop.log_every", "loop.validate_every", "loop.checkpoint_every", "loop.learning_rate",
+              "loop.precision")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,15 +86,19 @@ def run(config: OneLabelConfig) -> list[Round]:
     train.
 
     Raises:
-        InputError, UsageError: no first labels, or data that cannot be used.
+        InputError, UsageError: no first labels, or others than the finished rounds had, or data that cannot be used.
         OutputError, TrainingError: as `run_stage`.
     """
     folder, first = config.run_folder, _first_labels(config)
     check_same_run(config, folder / "config.yaml", _FREE_KEYS)
+    made_of = (first / INPUTS).read_text(encoding="utf-8")
+    _check_first_labels(folder, made_of)
     fabric = loop.make_fabric(config.loop)
+    fabric.barrier()
     if fabric.is_global_zero:
         folder.mkdir(parents=True, exist_ok=True)
         write_config(config, folder / "config.yaml")
+        atomic_write_text(folder / _FIRST, made_of)
     while (number := _next_round(config)) is not None:
         labels = [first, *(_labels(folder, n) for n in range(1, number + 1))]
         _train(config, labels[-2] / "datalist.json", folder / f"round_{number}" / "training")
@@ -105,10 +114,20 @@ def run(config: OneLabelConfig) -> list[Round]:
 def _first_labels(config: OneLabelConfig) -> Path:
     """The folder of the first labels."""
     folder = config.data.datalists[0].parent if config.data.datalists else Path()
-    if len(config.data.datalists) != 1 or not (folder / WHOLE).exists():
+    if len(config.data.datalists) != 1 or not all((folder / name).exists() for name in (WHOLE, INPUTS)):
         found = ", ".join(map(str, config.data.datalists)) or "none"
         raise UsageError(f"data.datalists must be the one that first_labels.py wrote, beside {WHOLE}, not {found}")
     return folder
+
+
+def _check_first_labels(folder: Path, made_of: str) -> None:
+    """UsageError if rounds were finished with first labels of another template, image or setting."""
+    kept = folder / _FIRST
+    if _finished(folder) and kept.exists() and kept.read_text(encoding="utf-8") != made_of:
+        raise UsageError(
+            f"{folder}: its rounds began with other first labels than there are now; choose another --run-folder, or "
+            f"remove {ROUNDS} and the folders round_1, round_2, ... there"
+        )
 
 
 def _next_round(config: OneLabelConfig) -> int | None:
@@ -160,7 +179,9 @@ def _mean_teacher(shared: dict[str, Any], passes: int = 0) -> None:
 
 def _cross_pseudo(shared: dict[str, Any]) -> None:
     shared["branch"] = shared["branch"] or "first"
-    run_cross_pseudo_supervision(CrossPseudoStageConfig(**shared, cps=CrossPseudoConfig("dice")))
+    # Labels count whole in its loss, not half as the mean teacher's, and so do pseudo labels: as much as labels.
+    cps = CrossPseudoConfig("dice", pseudo=PseudoTermConfig(weight=1.0))
+    run_cross_pseudo_supervision(CrossPseudoStageConfig(**shared, cps=cps))
 
 
 SPECIALISTS: Mapping[str, Callable[[dict[str, Any]], None]] = MappingProxyType({
