@@ -32,6 +32,7 @@ class BatchView:
         self.ui, self._queue, self._picker = ui, queue, picker
         self._log, self._why_not = log, why_not
         self.jobs: list[Job] = []
+        self._listed = ""
         for text in (_("All volumes of the scene"), _("All volumes of the patient"), _("A folder of files")):
             ui.batchSource.addItem(text)
         ui.batchTable.setColumnCount(3)
@@ -132,6 +133,7 @@ class BatchView:
 
     def _found(self) -> list[Job]:
         offer = self._picker.offer
+        self._listed = offer.entry.name if offer is not None else ""
         if offer is None:
             return []
         source = self.ui.batchSource.currentIndex
@@ -149,8 +151,8 @@ class BatchView:
             if self._is_running:
                 self._queue.cancel()
             return
-        if self._picker.organs == []:
-            self.ui.statusLabel.setText(_("Check at least one organ."))
+        if why_not := self._not_as_listed():
+            self.ui.statusLabel.setText(why_not)
             return
         rest = [job for job in self.jobs if job.state not in (DONE, EARLIER)]
         if why_not := self._why_not([job.model for job in rest]):
@@ -163,6 +165,12 @@ class BatchView:
         self._log.add(_("Batch of {n} volumes").format(n=len(rest)))
         self._queue.start(rest)
         self.update()
+
+    def _not_as_listed(self) -> str:
+        offer = self._picker.offer
+        if offer is None or offer.entry.name != self._listed:
+            return _("The model was changed since: click List again.")
+        return _("Check at least one organ.") if self._picker.organs == [] else ""
 
     def _put(self, row: int, column: int, text: str) -> None:
         item = qt.QTableWidgetItem(text)

@@ -15,7 +15,7 @@ class GpuQuery:
     """Runs nvidia-smi by Qt and passes on what it tells.
 
     Args:
-        found: called with the GPUs, in the main thread, once for each `ask` that is answered.
+        found: called with the GPUs, in the main thread, once for each `ask`; with none where there is no driver.
     """
 
     def __init__(self, found: Callable[[Sequence[Device]], None]) -> None:
@@ -23,8 +23,10 @@ class GpuQuery:
         self._process: Any = None
 
     def ask(self) -> None:
-        """Ask, unless an answer is awaited already; nothing follows where there is no driver, or it fails."""
+        """Ask, unless an answer is awaited already."""
         program = shutil.which(NVIDIA_PROGRAM)
+        if program is None:
+            self._found(())
         if program is None or self._process is not None:
             return
         process = self._process = qt.QProcess()
@@ -47,10 +49,11 @@ class GpuQuery:
         process, self._process = self._process, None
         text = bytes(process.readAllStandardOutput().data()).decode("utf-8", errors="replace")
         process.deleteLater()
-        if code == 0 and status == qt.QProcess.NormalExit:
-            self._found(gpus_told(text))
+        is_told = code == 0 and status == qt.QProcess.NormalExit
+        self._found(gpus_told(text) if is_told else ())
 
     def _failed(self, error: Any) -> None:
         if error == qt.QProcess.FailedToStart and self._process is not None:
             self._process.deleteLater()
             self._process = None
+            self._found(())

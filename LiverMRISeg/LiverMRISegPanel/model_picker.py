@@ -23,7 +23,7 @@ class ModelPicker:
         self.ui, self._changed = ui, changed
         self._kind = VolumeKind()
         self._offers: list[ModelOffer] = []
-        self._gpus: Sequence[Device] = ()
+        self._gpus: Sequence[Device] | None = None
         self._query = GpuQuery(self._gpus_found)
         self._wanted = remembered("model", DEFAULT_MODEL)
         self._excluded = set(filter(None, remembered("excluded organs").split(",")))
@@ -110,9 +110,12 @@ class ModelPicker:
         selector.clear()
         selector.addItem(_("Automatic"), "auto")
         ids = ["auto"]
-        for device in list_devices(self._gpus):
+        for device in list_devices(self._gpus or ()):
             selector.addItem(device.title, device.id)
             ids.append(device.id)
+        if self._gpus is None and wanted.startswith("cuda"):  # believed until the driver has answered
+            selector.addItem(wanted, wanted)
+            ids.append(wanted)
         selector.setCurrentIndex(ids.index(wanted) if wanted in ids else 0)
 
     def _searched(self, _text: str) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from LiverMRISegScene.bases import tr as _
 
-# What begins with a slash or a drive and goes on to a blank or a mark: what is left of paths.
-_PATH = re.compile(r"(?:\b[A-Za-z]:)?[\\/][^\s:;,'\"()]*[\\/][^\s:;,'\"()]*")
+_END = r"[^\s:;,'\"()]*"
+# What begins with a slash or a drive and goes on to a blank or a mark, and what ends as a file of images.
+_PATH = re.compile(rf"(?:(?<![\w/\\])|\b[A-Za-z]:)[\\/]{_END}")
+_FILE = re.compile(rf"[^\s:;,'\"()/\\]+\.(?:nii|nrrd|nhdr|mha|mhd|hdr|img|raw|dcm|zip|csv)\b{_END}")
 
 
 def time_left(seconds: float | None) -> str:
@@ -22,10 +24,9 @@ def time_left(seconds: float | None) -> str:
 
 
 def hidden(text: str, paths: Iterable[Path] = (), name: str = "") -> str:
-    """A text without a volume's name and without paths, both of which may hold a patient's name."""
-    for path in paths:
-        for known in (str(path), str(path.parent), path.name):
-            text = text.replace(known, _("the file") if known != str(path.parent) else _("the folder"))
+    """A text without a volume's name, and without files and folders, any of which may hold a patient's name."""
+    for folder in sorted({path.parent for path in paths}, key=lambda p: -len(str(p))):
+        text = re.sub(rf"{re.escape(str(folder))}(?:[\\/]{_END})?", lambda _found: _("the file"), text)
     if name:
-        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?!\w)", _("the volume"), text)
-    return _PATH.sub(_("a path"), text)
+        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![^\W_])", lambda _found: _("the volume"), text)
+    return _FILE.sub(_("a file"), _PATH.sub(_("a path"), text))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -94,7 +95,8 @@ def read_table(path: Path) -> Rows:
 def set_aside_foreign_table(path: Path) -> None:
     """Rename a file that is no table of ours, so that nothing in it is lost where one is to be written."""
     if path.exists() and not _delimiter(_text(path)):
-        path.replace(path.with_name(f"{path.stem}_before{path.suffix}"))
+        names = (path.with_name(f"{path.stem}_before_{number}{path.suffix}") for number in itertools.count(1))
+        path.replace(next(name for name in names if not name.exists()))
 
 
 def _text(path: Path) -> str:

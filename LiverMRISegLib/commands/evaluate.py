@@ -36,9 +36,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def run(arguments: argparse.Namespace) -> int:
     """Compare, write the table, print the means; the exit status."""
     from LiverMRISegLib.evaluation.cohort import as_csv, evaluate_cohort, labels_named, pair_cases
+    from LiverMRISegLib.extras import require
     from LiverMRISegLib.io.atomic import atomic_write_text, check_writable
     from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 
+    require("evaluation", "evaluate", "torch", "monai")
     check_writable(arguments.output)
     predicted = labels_named(arguments.labels or DEFAULT_MODEL)
     referred = labels_named(arguments.reference_labels) if arguments.reference_labels else predicted

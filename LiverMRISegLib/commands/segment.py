@@ -72,7 +72,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder, where it holds several")
     parser.add_argument("--organs", type=names, metavar="A,B", help="only these organs, e.g. liver,right_kidney")
     add_model_options(parser)
-    parser.add_argument("--tta", action="store_true", help="average over mirrored copies: slower, a little better")
+    parser.add_argument(
+        "--tta", action="store_true", help="average over mirrored copies, if the model was trained on such: slower"
+    )
     parser.add_argument("--report", type=Path, metavar="HTML", help="write a report with pictures to this file")
     parser.add_argument("--skip-existing", action="store_true", help="leave cases alone whose output exists")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout instead of tables")
@@ -152,11 +154,9 @@ class Report:
 
 def require_report_libraries() -> None:
     """UsageError if the libraries of the `report` extra are not installed."""
-    from importlib.util import find_spec
+    from LiverMRISegLib.extras import require
 
-    missing = [name for name in ("matplotlib", "jinja2") if find_spec(name) is None]
-    if missing:
-        raise UsageError(f"a report needs {' and '.join(missing)}: pip install 'livermriseg[report]'")
+    require("a report", "report", "matplotlib", "jinja2")
 
 
 class _Cohort:

@@ -149,7 +149,8 @@ class Augmenter:
             RandScaleIntensityFixedMean(
                 c.contrast_probability, (c.contrast[0] - 1, c.contrast[1] - 1), preserve_range=True
             ),
-            RandSimulateLowResolution(c.low_resolution_probability),
+            # MONAI's own default takes corners for centres on the way down alone: images would move against labels.
+            RandSimulateLowResolution(c.low_resolution_probability, downsample_mode="nearest-exact"),
             RandAdjustContrast(c.inverted_gamma_probability, c.gamma, invert_image=True, retain_stats=True),
             RandAdjustContrast(c.gamma_probability, c.gamma, retain_stats=True),
         ]
@@ -157,13 +158,14 @@ class Augmenter:
 
 
 def _rotation(angles: Sequence[float]) -> np.ndarray:
-    """The product of the turns about the three axes."""
+    """The product of the turns about the three axes, in the senses that MONAI gives them."""
     matrix = np.eye(3)
     for axis, angle in enumerate(angles):
         first, second = (a for a in range(3) if a != axis)
         turn = np.eye(3)
         turn[first, first] = turn[second, second] = math.cos(angle)
-        turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
+        sine = math.sin(angle) if axis != 1 else -math.sin(angle)
+        turn[first, second], turn[second, first] = -sine, sine
         matrix = matrix @ turn
     return matrix
 

@@ -29,7 +29,8 @@ from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
-_VERSION = 2
+_VERSION = 3
+_TIE = 1e-4
 _FOREGROUND_VOXELS = 10_000  # kept per class, as nnU-Net does
 
 
@@ -117,12 +118,16 @@ class PreparedCases:
         _write_folder(folder, arrays)
 
     def _labels(self, datalist: Datalist, path: Path, volume: Volume, prepared: Prepared) -> np.ndarray:
-        """The label map on the prepared grid: each class interpolated linearly, the highest wins (as nnU-Net)."""
+        """The label map on the prepared grid: each class interpolated linearly, the highest wins (as nnU-Net).
+
+        Where organ and background have half a voxel each, as on grids twice as coarse, it is the organ's.
+        """
         turned = prepared.change.apply(labels_of(datalist, path, volume, self.organs))
         if turned.shape == prepared.image.shape:
             return np.ascontiguousarray(turned)
         values = np.array([*range(len(self.organs) + 1), *([IGNORE] if datalist.ignore else [])], np.uint8)
         shares = np.stack([turned == value for value in values]).astype(np.float32)
+        shares[0] -= _TIE
         shape = prepared.image.shape
         labels: np.ndarray = values[labels_on_grid(shares, (shape[0], shape[1], shape[2]))]
         return labels

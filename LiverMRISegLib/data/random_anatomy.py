@@ -37,13 +37,14 @@ _LEAST = 0.04
 class AnatomyConfig:
     """Probabilities of the additions (0: never) and how far they go, in mm and shares.
 
-    `ascites`: fluid around liver and spleen, of up to `ascites_depth`. `resection`: a part of the liver is gone,
-    `resected_share` of it. `growth`: the liver reaches up to `growth_reach` further in one direction. `borders`: each
-    large organ's border is moved in or out by up to `border_shift`. `nodular`: the liver's surface is uneven by up to
-    `nodule_depth`. `bowel_gas`: gas and content change places. `background`: shapes where a body without CT knows
-    nothing. `filling`: bowel and fat between the organs are those of another body. `outer_layers`: more fat, and
-    arms, around the body. `spine`: vertebral bodies, discs, canal. `chest`: heart, lungs and effusions above the dome.
-    `breath`: groups of slices are shifted in-plane by up to `breath_shift`, as in scans of several breath-holds.
+    `ascites`: fluid around liver and spleen, of about `ascites_depth` (3 voxels at most). `resection`: a part of the
+    liver is gone, `resected_share` of it. `growth`: the liver reaches up to `growth_reach` further in one direction.
+    `borders`: each large organ's border is moved in or out by up to `border_shift`. `nodular`: the liver's surface is
+    uneven by up to `nodule_depth`. `bowel_gas`: gas and content change places. `background`: shapes where a body
+    without CT knows nothing. `filling`: bowel and fat between the organs are those of another body. `outer_layers`:
+    more fat, and arms, around the body. `spine`: vertebral bodies, discs, canal. `chest`: heart, lungs and effusions
+    above the dome. `breath`: groups of slices are shifted in-plane by up to `breath_shift`, as in scans of several
+    breath-holds.
     """
 
     ascites: float = 0.0
@@ -241,7 +242,7 @@ def grown(structures: torch.Tensor, reach: float, random: Random) -> torch.Tenso
 def with_ascites(structures: torch.Tensor, depth: float, random: Random) -> torch.Tensor:
     """Fluid around liver and spleen: in the fat and bowel beside them, and where their surface yields to it.
 
-    `depth`, in voxels, is the most that lies on either side of the organ's old surface.
+    About `depth` voxels of it lie on either side of the organ's old surface, where much is drawn more: 3 at most.
     """
     organs = is_one_of(structures, (LIVER_VALUE, SPLEEN_VALUE))
     box = box_around(organs, _BAND)

@@ -74,7 +74,7 @@ def disturbed(image: torch.Tensor, spacing: float, config: ScannerConfig, random
 
 
 def with_fat_failure(image: torch.Tensor, structures: torch.Tensor, random: Random) -> torch.Tensor:
-    """Fat, and marrow by half, brightened to one level where a smooth field is high: mostly on one side."""
+    """Fat, and marrow by half, brought to one level where a smooth field is high: mostly on one side."""
     shape = image.shape
     field = random.field(shape, max(shape) / random.uniform(1.0, 3.0))[0]
     where = torch.sigmoid(random.uniform(2, 6) * (field - random.uniform(-0.3, 0.8)))
@@ -189,9 +189,9 @@ def wrapped(
 
 
 def gapped_slices(image: torch.Tensor, spacing: float, config: ScannerConfig, random: Random) -> torch.Tensor:
-    """Slices [z, y, x] with gaps between them along one axis: each a mean over its own thickness, no more.
+    """Slices [z, y, x] with gaps between them along one axis: each a mean over its own thickness alone.
 
-    `slice_distance` mm from slice to slice; a slice fills 0.3 to 1 of that.
+    `slice_distance` mm from slice to slice; a slice fills 0.3 to 1 of that, rounded to an odd number of voxels.
     """
     axis = int(random.numbers.choice(3, p=(0.7, 0.18, 0.12)))
     distance = random.uniform(*config.slice_distance)

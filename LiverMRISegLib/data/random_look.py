@@ -86,7 +86,7 @@ def change_look(
 
 
 def with_iron(means: np.ndarray, random: Random) -> np.ndarray:
-    """Iron: the liver darker than muscle, mostly the spleen and the marrow too, now and then the pancreas."""
+    """Iron: the liver darker than muscle, seldom as bright; mostly spleen and marrow too, now and then the pancreas."""
     dark = means.copy()
     muscle = float(means[0, Tissue.WALL_MUSCLE])
     level = max(0.02, muscle * random.uniform(0.3, 1.1))

@@ -47,7 +47,10 @@ class Random:
         return torch.randn(*shape, generator=self._torch)
 
     def field(self, shape: Sequence[int], cell: float, channels: int = 1) -> torch.Tensor:
-        """A smooth field [channels, Z, Y, X] of about unit variance whose features are `cell` voxels wide."""
+        """A smooth field [channels, Z, Y, X] whose features are `cell` voxels wide.
+
+        Its standard deviation is 1 at the nodes of its lattice and about 0.54 over all voxels.
+        """
         coarse = [max(2, round(n / cell) + 1) for n in shape]
         return resized(self.noise((channels, *coarse)), shape)
 

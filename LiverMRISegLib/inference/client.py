@@ -187,7 +187,7 @@ def end_tree(pid: int) -> None:
     with contextlib.suppress(ProcessLookupError):
         try:
             os.killpg(pid, signal.SIGKILL)
-        except ProcessLookupError:
+        except (ProcessLookupError, PermissionError):  # macOS refuses the group of a process that has just ended
             os.kill(pid, signal.SIGKILL)
 
 
@@ -219,7 +219,7 @@ def _ending(status: int | None) -> str:
 
 def _end(process: subprocess.Popen[str], leader: int) -> None:
     if process.poll() is None:
-        for pid in filter(None, (leader, process.pid)):
+        for pid in filter(None, dict.fromkeys((leader, process.pid))):
             end_tree(pid)
     process.wait()
 

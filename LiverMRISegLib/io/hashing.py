@@ -6,18 +6,23 @@ import hashlib
 from pathlib import Path
 
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.headers import data_file
 
 
 def hash_of(path: Path) -> str:
-    """sha256 of a file, or of the names and contents of a folder's files (a DICOM series), in hexadecimal digits.
+    """sha256 of a file, in hexadecimal digits.
+
+    Of several files that are one image, a header beside its voxels or a folder with a DICOM series, of their names and
+    contents.
 
     Raises:
         InputError: it cannot be read.
     """
-    if not path.is_dir():
+    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path, data_file(path) or path]
+    if set(files) == {path}:
         return _hash_of_file(path)
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.iterdir() if p.is_file()):
+    for file in files:
         digest.update(f"{file.name}\0{_hash_of_file(file)}".encode())
     return digest.hexdigest()
 

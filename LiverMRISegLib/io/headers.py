@@ -40,7 +40,7 @@ def read_header(path: Path) -> sitk.ImageFileReader:
         raise InputError(f"{path}: no such file; check the path")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty; export or copy it again")
-    _data_file(path)
+    data_file(path)
     nifti = read_nifti_header(path) if is_nifti(path) else None
     if nifti is not None:
         _check_nifti(path, nifti)
@@ -157,7 +157,7 @@ def _check_extent(path: Path, reader: sitk.ImageFileReader, nifti: NiftiHeader |
         voxel_bytes, start = nifti.voxel_bytes or voxel_bytes, nifti.voxels_at
     else:
         _check_metaimage(path)
-    needed, data = count * voxel_bytes, _data_file(path)
+    needed, data = count * voxel_bytes, data_file(path)
     if data is None:
         return
     present = data.stat().st_size
@@ -195,7 +195,7 @@ def _megabytes(count: int) -> str:
     return f"{count / 1e6:.0f} MB" if count >= 1e7 else f"{count / 1e6:.2g} MB"
 
 
-def _data_file(path: Path) -> Path | None:
+def data_file(path: Path) -> Path | None:
     """The file with the voxels: `path`, or the one that a detached header names; None where it names several.
 
     Raises:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.extras import require
 
 
 def read_foreign(source: Path) -> Any:
@@ -16,7 +17,9 @@ def read_foreign(source: Path) -> Any:
 
     Raises:
         ModelError: no such file, a damaged one, or one that holds more than tensors and numbers.
+        UsageError: torch is not installed.
     """
+    require("reading a checkpoint", "torch", "torch")
     import torch
 
     try:

@@ -105,5 +105,6 @@ def _split(bodies: Sequence[Body], held_out: Sequence[str]) -> tuple[list[Body],
 
 
 def _validation_patches(maker: SampleMaker, bodies: Sequence[Body], count: int) -> list[LabelledImage]:
-    samples = [maker.make(body, _VALIDATION_SEED + i) for body in bodies for i in range(count)]
+    seen = [body for body in bodies for _ in range(count)]
+    samples = [maker.make(body, _VALIDATION_SEED + number) for number, body in enumerate(seen)]
     return [LabelledImage(sample.image, sample.labels) for sample in samples]

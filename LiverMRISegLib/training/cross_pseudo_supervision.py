@@ -56,12 +56,12 @@ class CrossPseudoConfig:
     """`preset`: "paper", "original" (TorchSemiSeg), "ssl4mis" or "dice" (ours); a `weight` replaces the preset's.
 
     The paper does not give its weight; 1.5, TorchSemiSeg's, is ours for it. `pseudo`: how pseudo labels count that come
-    with the unlabelled volumes (paper 002).
+    with the unlabelled volumes (paper 002): as much as labels, which count whole here.
     """
 
     preset: str = "paper"
     weight: float = 0.0
-    pseudo: PseudoTermConfig = field(default_factory=PseudoTermConfig)
+    pseudo: PseudoTermConfig = field(default_factory=lambda: PseudoTermConfig(weight=1.0))
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:

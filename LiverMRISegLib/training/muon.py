@@ -86,5 +86,7 @@ def orthogonalised(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def _is_hidden(weight: torch.Tensor) -> bool:
-    """Whether it is a 3x3x3 convolution between features: not the first layer's, not a head's or a skip's 1x1x1."""
+    """Whether it is a convolution of some voxels between features: not a head's or a skip's 1x1x1, nor the first
+    layer's of a single image; one that enlarges feature maps is.
+    """
     return weight.dim() > 2 and weight.shape[1] > 1 and weight[0, 0].numel() > 1

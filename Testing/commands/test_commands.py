@@ -276,6 +276,23 @@ def test_a_computer_without_torch_segments(source, tmp_path, tiny_package):
     assert (tmp_path / "o.seg.nrrd").exists()
 
 
+def test_what_needs_more_libraries_names_them(tmp_path):
+    code = "import sys; sys.modules['monai'] = None; sys.modules['torch'] = None\n"
+    code += "from LiverMRISegLib.cli import main\nsys.exit(main(sys.argv[1:]))"
+    (tmp_path / "a.model").write_bytes(b"x")
+    for words, extra, arguments in (
+        ("evaluation needs torch and monai", "evaluate",
+         ("evaluate", "--predictions", tmp_path, "--references", tmp_path, "-o", tmp_path / "m.csv")),
+        ("reading a checkpoint needs torch", "torch", ("models", "import", "stunet", tmp_path / "a.model", "mine")),
+    ):  # fmt: skip
+        done = subprocess.run(
+            [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "LIVERMRISEG_MODELS": str(tmp_path / "models")},
+        )  # fmt: skip
+        fails(done, 2, words)
+        assert f"pip install 'livermriseg[{extra}]'" in done.stderr
+
+
 def test_help_imports_nothing_heavy():
     code = "import sys; sys.argv = ['x', '--help']\ntry:\n    from LiverMRISegLib.cli import main; main(['--help'])\nexcept SystemExit:\n    pass\nprint([m for m in ('numpy', 'torch', 'SimpleITK', 'openvino', 'scipy') if m in sys.modules])"  # noqa: E501
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from monai.transforms.utils import create_rotate
 
-from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter, Placement
+from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter, Placement, _rotation
 
 STILL = AugmentationConfig(
     rotation_probability=0, scale_probability=0, noise_probability=0, blur_probability=0, brightness_probability=0,
@@ -88,6 +89,22 @@ def test_every_augmentation_changes_something():
         changed = Augmenter(config, (12, 12, 12)).change_intensities(image, np.random.default_rng(0))
         assert not torch.allclose(changed, image, atol=1e-3), name
     assert torch.equal(Augmenter(STILL, (12, 12, 12)).change_intensities(image, np.random.default_rng(0)), image)
+
+
+def test_low_resolution_moves_nothing():
+    config = AugmentationConfig(**{**vars(STILL), "low_resolution_probability": 1.0})
+    z, y, x = np.meshgrid(*(np.arange(33) - 16.0,) * 3, indexing="ij")
+    lump = torch.from_numpy(np.exp(-(z**2 + y**2 + x**2) / 50).astype(np.float32))
+    shifts = []
+    for seed in range(12):
+        changed = Augmenter(config, (33, 33, 33)).change_intensities(lump, np.random.default_rng(seed)).numpy()
+        shifts.append([float((axis * changed).sum() / changed.sum()) for axis in (z, y, x)])
+    assert np.abs(np.mean(shifts, axis=0)).max() < 0.1
+
+
+@pytest.mark.parametrize("angles", [(0.5, 0.0, 0.0), (0.0, 0.5, 0.0), (0.0, 0.0, 0.5), (0.3, -0.5, 0.4)])
+def test_the_box_to_turn_is_chosen_by_the_turn_that_is_made(angles):
+    assert np.allclose(_rotation(angles), create_rotate(3, angles)[:3, :3])
 
 
 def test_inversion_turns_dark_into_bright():

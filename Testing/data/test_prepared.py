@@ -113,3 +113,17 @@ def test_labels_on_another_grid_are_refused(listed, tmp_path):
     sitk.WriteImage(labels, str(scan.labels))
     with pytest.raises(InputError, match="another grid"):
         PreparedCases(tmp_path / "cache", PREPARATION, ["liver"]).load(datalist, scan, labelled=True)
+
+
+@pytest.mark.parametrize("first", [5, 6])
+def test_half_a_voxel_of_an_organ_is_kept_where_the_grid_is_twice_as_coarse(tmp_path, first):
+    labels = np.zeros((24, 24, 24), np.uint8)
+    labels[first : first + 8, first : first + 8, first : first + 8] = 1
+    geometry = Geometry((24, 24, 24), (1.0, 1.0, 1.0))
+    write_volume(Volume(labels * 100.0 + np.arange(24), geometry), tmp_path / "image.nii.gz")
+    write_volume(Volume(labels, geometry), tmp_path / "labels.nii.gz")
+    scan = Scan("p1", "T2WI", tmp_path / "image.nii.gz", tmp_path / "labels.nii.gz")
+    listed = Datalist("tiny", "none", {1: "liver"}, [scan])
+    cases = PreparedCases(tmp_path / "cache", PreparationSpec((2.0, 2.0, 2.0)), ["liver"])
+    found = cases.load(listed, scan, labelled=True).labels
+    assert (found == 1).any(axis=(1, 2)).sum() == (4 if first % 2 == 0 else 5)

@@ -181,13 +181,17 @@ def test_no_room_even_for_the_network(models):
     assert ladder.package.spec.name == "large"
 
 
-def test_torch_running_out_of_memory_while_it_loads_is_named(tiny_package, monkeypatch):
+@pytest.mark.parametrize(("words", "kind"), [
+    ("CUDA error: out of memory", DeviceMemoryError), ("Tried to allocate 20 MiB", DeviceMemoryError),
+    ("CUDA error: no kernel image is available", RuntimeError),
+])  # fmt: skip
+def test_torch_running_out_of_memory_while_it_loads_is_named(tiny_package, monkeypatch, words, kind):
     torch = pytest.importorskip("torch")
     from LiverMRISegLib.inference.engines import torch_engine
 
     def full(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20 MiB")
+        raise (torch.OutOfMemoryError if words.startswith("Tried") else RuntimeError)(words)
 
     monkeypatch.setattr(torch_engine, "build_network", full)
-    with pytest.raises(DeviceMemoryError, match="memory of cpu is full"):
+    with pytest.raises(kind, match="memory of cpu is full" if kind is DeviceMemoryError else words):
         torch_engine.TorchEngine(ModelPackage.load(tiny_package), "cpu")

@@ -198,7 +198,10 @@ def test_a_table_of_others_is_kept_aside(tmp_path, content):
     assert read_table(path) == {}
     set_aside_foreign_table(path)
     assert not path.exists()
-    assert (tmp_path / "volumes_before.csv").read_bytes() == content
+    path.write_bytes(b"others")
+    set_aside_foreign_table(path)
+    assert (tmp_path / "volumes_before_1.csv").read_bytes() == content
+    assert (tmp_path / "volumes_before_2.csv").read_bytes() == b"others"
 
 
 @pytest.fixture

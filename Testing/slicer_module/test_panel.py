@@ -9,137 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from conftest import DATA, ROOT, make_volume
+from conftest import DATA
 
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from LiverMRISegLib.models import catalog
+from panel_fixtures import (
+    SECONDS,
+    full_gpu,
+    host,
+    is_zombie,
+    module,
+    panel,
+    phantom,
+    rows,
+    scene,
+    segment,
+    segmentations,
+    slow_worker,
+    stuck_worker,
+)
 from scene_tools import add_flat, add_random
-from slicer_host import start
 
-SECONDS = 90
 REAL = DATA / "mr_t2_liver_kidneys_spleen" / "mr_01.nii.gz"
-
-
-@pytest.fixture(scope="module")
-def host():
-    return start()
-
-
-@pytest.fixture(scope="module")
-def module(host):
-    return host.load_module(ROOT / "LiverMRISeg" / "LiverMRISeg.py")
-
-
-@pytest.fixture
-def scene(host):
-    import slicer
-
-    slicer.mrmlScene.Clear(0)
-    return slicer.mrmlScene
-
-
-def stand_in(folder, monkeypatch, patch):
-    """A PythonSlicer on PATH that runs `patch` before the worker. To be made before the panel.
-
-    As Slicer's own it starts the interpreter as a child and waits for it.
-    """
-    folder.mkdir()
-    (folder / "sitecustomize.py").write_text(patch)
-    script = folder / "PythonSlicer"
-    script.write_text(f'#!/bin/sh\nPYTHONPATH="{folder}:$PYTHONPATH" "{sys.executable}" "$@"\nexit $?\n')
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
-
-
-@pytest.fixture
-def slow_worker(tmp_path, monkeypatch):
-    """Every tile takes half a second longer, so that a run can be met in its middle on any machine."""
-    stand_in(tmp_path / "bin", monkeypatch, SLOW)
-
-
-@pytest.fixture
-def full_gpu(tmp_path, monkeypatch):
-    """A GPU with no memory left."""
-    stand_in(tmp_path / "bin", monkeypatch, FULL_GPU)
-
-
-@pytest.fixture
-def stuck_worker(tmp_path, monkeypatch):
-    """No tile ever ends, and no cancel is heard."""
-    stand_in(tmp_path / "bin", monkeypatch, SLOW.replace("0.5", "600"))
-
-
-SLOW = """
-import time
-import LiverMRISegLib.inference.engines.openvino_engine as engine
-
-quick = engine.OpenVinoEngine.predict
-
-def predict(self, batch):
-    time.sleep(0.5)
-    return quick(self, batch)
-
-engine.OpenVinoEngine.predict = predict
-"""
-
-FULL_GPU = """
-import LiverMRISegLib.inference.segmenter as segmenter
-from LiverMRISegLib.errors import DeviceMemoryError
-
-class FullGpu:
-    name, device, batch = "full gpu", "cuda:0", 4
-    def predict(self, batch):
-        raise DeviceMemoryError("the memory of cuda:0 is full")
-
-on_cpu = segmenter.load_engine
-segmenter.load_engine = lambda package, device: on_cpu(package, "cpu") if device == "cpu" else FullGpu()
-"""
-
-
-@pytest.fixture
-def panel(host, module, scene, monkeypatch, tmp_path):
-    import slicer
-
-    monkeypatch.setenv(catalog.FOLDER_VARIABLE, str(tmp_path / "models"))
-    slicer.app.settings().clear()
-    host.problems.clear()
-    widget = host.show_panel(module)
-    yield widget.panel
-    widget.cleanup()
-    widget.parent.close()
-    assert host.problems.slot_errors == []
-    assert host.problems.unknown_signals == []
-
-
-@pytest.fixture
-def phantom(scene):
-    from LiverMRISegScene.sample_data import add_sample
-
-    return add_sample(scene, "LiverMRISegPhantom-T1WI")[0]
-
-
-def segment(host, panel, node=None, wait=True):
-    if node is not None:
-        panel.ui.inputSelector.setCurrentNode(node)
-    host.click(panel.ui.segmentButton)
-    assert panel.queue.is_busy, panel.ui.statusLabel.text
-    if wait:
-        assert host.wait(lambda: not panel.queue.is_busy, SECONDS), panel.ui.statusLabel.text
-
-
-def segmentations(scene):
-    return [
-        scene.GetNthNodeByClass(n, "vtkMRMLSegmentationNode")
-        for n in range(scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode"))
-    ]
-
-
-def rows(table):
-    return {
-        table.item(r, 0).text(): [table.item(r, c) for c in range(table.columnCount)] for r in range(table.rowCount)
-    }
 
 
 def test_empty_panel_says_what_to_do(panel):
@@ -254,47 +146,7 @@ def test_a_worker_that_hears_nothing_is_ended(host, stuck_worker, panel, scene, 
     host.click(panel.ui.segmentButton)
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
     assert panel.ui.statusLabel.text.startswith("Cancelled")
-    assert host.wait(lambda: not Path(f"/proc/{worker}").exists() or _is_zombie(worker), 5)
-
-
-def test_a_batch_and_a_single_run_wait_for_each_other(host, slow_worker, panel, scene, phantom):
-    panel.ui.inputSelector.setCurrentNode(phantom)
-    panel.ui.batchCollapsibleButton.collapsed = False
-    host.click(panel.ui.batchListButton)
-    host.click(panel.ui.batchRunButton)
-    assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
-    assert (panel.ui.segmentButton.text, panel.ui.segmentButton.enabled) == ("Segment", False)
-    panel.run._clicked()  # a shortcut that comes in spite of it
-    assert panel.batch.jobs[0].message != "cancelling"
-    host.click(panel.ui.batchRunButton)
-    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
-    assert [job.state for job in panel.batch.jobs] == ["cancelled"]
-    segment(host, panel, wait=False)
-    assert panel.ui.segmentButton.text == "Cancel"
-    assert (panel.ui.batchRunButton.text, panel.ui.batchRunButton.enabled) == ("Run batch", False)
-    host.click(panel.ui.segmentButton)
-    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
-    assert panel.ui.batchRunButton.enabled
-
-
-def test_a_batch_takes_organs_and_device_as_they_are_when_it_runs(host, panel, scene):
-    import qt
-
-    panel.ui.inputSelector.setCurrentNode(add_random(scene, "T1WI"))
-    panel.ui.batchCollapsibleButton.collapsed = False
-    host.click(panel.ui.batchListButton)
-    items = [panel.ui.organList.item(n) for n in range(panel.ui.organList.count)]
-    for item in items:
-        item.setCheckState(qt.Qt.Unchecked)
-    host.click(panel.ui.batchRunButton)
-    assert not panel.queue.is_busy
-    assert panel.ui.statusLabel.text == "Check at least one organ."
-    items[0].setCheckState(qt.Qt.Checked)
-    panel.ui.deviceSelector.setCurrentIndex(panel.ui.deviceSelector.findData("cpu"))
-    host.click(panel.ui.batchRunButton)
-    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
-    job = panel.batch.jobs[0]
-    assert (job.device, list(job.result.volumes_ml)) == ("cpu", [items[0].text()])
+    assert host.wait(lambda: not Path(f"/proc/{worker}").exists() or is_zombie(worker), 5)
 
 
 def test_a_worker_that_is_killed_is_named_and_the_next_click_works(host, slow_worker, panel, scene, phantom):
@@ -310,13 +162,26 @@ def test_a_worker_that_is_killed_is_named_and_the_next_click_works(host, slow_wo
 
 def test_gpus_are_listed_once_the_driver_has_answered(host, module, scene, monkeypatch, tmp_path):
     program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\nsleep 1\necho '0, NVIDIA A100, 40960, 38000, 550.54, 8.0'\n")
+    answer = "echo '0, NVIDIA A100, 40960, 38000, 550.54, 8.0'"
+    program.write_text(f"#!/bin/sh\nwhile [ ! -e {tmp_path}/go ]; do sleep 0.1; done\n{answer}\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    import slicer
+
+    slicer.app.settings().clear()
     selector = (widget := host.show_panel(module)).panel.ui.deviceSelector
     assert selector.findData("cuda:0") == -1
     assert selector.findData("cpu") > 0
+    (tmp_path / "go").touch()
     assert host.wait(lambda: selector.findData("cuda:0") > 0, SECONDS)
+    selector.setCurrentIndex(selector.findData("cuda:0"))
+    widget.panel.picker._device_chosen(0)
+    (tmp_path / "go").unlink()
+    other = host.show_panel(module)  # the choice is kept while the driver has not answered yet
+    assert other.panel.picker.device == "cuda:0"
+    other.cleanup()
+    other.parent.close()
+    slicer.app.settings().clear()
     widget.panel.picker.refresh()  # asks again, and goes before the answer
     widget.cleanup()
     widget.parent.close()
@@ -370,96 +235,13 @@ def test_an_input_that_cannot_be_used_says_why(host, panel, scene):
     assert "Anna" not in panel.ui.logText.toPlainText()
 
 
-def test_a_batch_of_four_with_a_bad_one(host, panel, scene, monkeypatch, tmp_path):
-    import qt
-
-    nodes = [add_random(scene, name) for name in ("T1WI", "GED2", "T2WI")]
-    bad = add_flat(scene, "DWI")
-    panel.ui.inputSelector.setCurrentNode(nodes[0])
-    panel.ui.batchCollapsibleButton.collapsed = False
-    host.click(panel.ui.batchListButton)
-    assert panel.ui.batchTable.rowCount == 4
-    host.click(panel.ui.batchRunButton)
-    assert panel.ui.batchRunButton.text == "Cancel batch"
-    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
-    states = {job.name: job.state for job in panel.batch.jobs}
-    assert states == {"T1WI": "done", "GED2": "done", "T2WI": "done", "DWI": "failed"}
-    assert len(segmentations(scene)) == 3
-    assert panel.ui.statusLabel.text == "Batch: 3 done, 1 failed."
-    assert "nothing to segment" in panel.ui.batchTable.item(3, 2).text()
-    assert panel.ui.batchRunButton.text == "Run the rest"
-    target = tmp_path / "batch.csv"
-    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(target)))
-    host.click(panel.ui.batchExportButton)
-    assert [row["state"] for row in csv.DictReader(target.open())] == ["done", "done", "done", "failed"]
-    import slicer
-
-    slicer.util.updateVolumeFromArray(bad, make_volume(size=(40, 36, 24)).array)
-    host.click(panel.ui.batchRunButton)
-    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
-    assert len(segmentations(scene)) == 4
-
-
-def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path, monkeypatch):
-    import qt
-
-    from LiverMRISegLib.io import write_volume
-
-    (tmp_path / "in").mkdir()
-    for name in ("p1_T1", "p1_T2"):
-        write_volume(make_volume(size=(40, 36, 24)), tmp_path / "in" / f"{name}.nii.gz")
-    panel.ui.batchCollapsibleButton.collapsed = False
-    panel.ui.batchSource.setCurrentIndex(2)
-    panel.ui.batchFolder.currentPath = str(tmp_path / "in")
-    host.click(panel.ui.batchListButton)
-    host.click(panel.ui.batchRunButton)
-    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
-    results = tmp_path / "in" / "LiverMRISeg"
-    assert sorted(p.name for p in results.iterdir()) == ["p1_T1_seg.seg.nrrd", "p1_T2_seg.seg.nrrd", "volumes.csv"]
-    host.click(panel.ui.batchListButton)
-    assert [job.state for job in panel.batch.jobs] == ["done before", "done before"]
-    assert not panel.ui.batchRunButton.enabled
-    first = list(csv.DictReader((results / "volumes.csv").open()))
-    assert [job.model for job in panel.batch.jobs] == [row["model"] for row in first]
-    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(results / "volumes.csv")))
-    host.click(panel.ui.batchExportButton)
-    assert list(csv.DictReader((results / "volumes.csv").open())) == first
-    write_volume(make_volume(size=(40, 36, 24)), tmp_path / "in" / "p2_T1.nii.gz")
-    host.click(panel.ui.batchListButton)
-    host.click(panel.ui.batchRunButton)
-    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
-    rows = list(csv.DictReader((results / "volumes.csv").open()))
-    assert [row["state"] for row in rows] == ["done"] * 3
-    assert [row["liver mL"] for row in rows[:2]] == [row["liver mL"] for row in first]
-
-
-def test_no_name_of_a_folder_or_a_file_reaches_the_log(host, panel, tmp_path):
-    from LiverMRISegLib.io import write_volume
-
-    folder = tmp_path / "Mueller Anna" / "1970"
-    folder.mkdir(parents=True)
-    write_volume(make_volume(size=(40, 36, 24)), folder / "Anna_T1.nii.gz")
-    content = (folder / "Anna_T1.nii.gz").read_bytes()
-    (folder / "Anna_T1.nii.gz").write_bytes(content[: len(content) // 2])
-    panel.ui.batchCollapsibleButton.collapsed = False
-    panel.ui.batchSource.setCurrentIndex(2)
-    panel.ui.batchFolder.currentPath = str(folder)
-    host.click(panel.ui.batchListButton)
-    host.click(panel.ui.batchRunButton)
-    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
-    assert [job.state for job in panel.batch.jobs] == ["failed"]
-    text = panel.ui.logText.toPlainText()
-    assert "truncated" in text
-    assert not any(name in text for name in ("Anna", "Mueller", "1970"))
-
-
 def test_closing_the_scene_in_the_middle(host, slow_worker, panel, scene, phantom):
     segment(host, panel, phantom, wait=False)
     assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
     process = panel.worker.process_id
     scene.Clear(0)
     assert not panel.queue.is_busy
-    assert host.wait(lambda: not Path(f"/proc/{process}").exists() or _is_zombie(process), 5)
+    assert host.wait(lambda: not Path(f"/proc/{process}").exists() or is_zombie(process), 5)
     assert panel.ui.resultTable.rowCount == 0
     assert panel.ui.statusLabel.text == "Choose a volume."
     from LiverMRISegScene.sample_data import add_sample
@@ -475,11 +257,7 @@ def test_leaving_the_application_ends_the_worker(host, module, scene, phantom):
     assert process > 0
     widget.cleanup()
     widget.parent.close()
-    assert not Path(f"/proc/{process}").exists() or _is_zombie(process)
-
-
-def _is_zombie(process):
-    return ") Z" in Path(f"/proc/{process}/stat").read_text()
+    assert not Path(f"/proc/{process}").exists() or is_zombie(process)
 
 
 def test_models_that_do_not_fit_are_marked_and_search_finds(host, panel, scene):

@@ -215,7 +215,11 @@ def test_finished_rounds_are_not_taken_for_those_of_another_template(data, tmp_p
     config = replace(config, run_folder=tmp_path / "run", rounds=1, data=replace(config.data, organs=("liver",)))
     config = replace(config, loop=replace(config.loop, steps=2), refinement=RefineConfig(neighbours=2))
     run(config)
-    assert [each.number for each in run(replace(config, loop=replace(config.loop, learning_rate=1e-4)))] == [1]
+    slower = replace(config, tolerance=0.0, loop=replace(config.loop, learning_rate=1e-4))
+    with pytest.raises(UsageError, match=r"loop\.learning_rate"):
+        run(slower)
+    config = replace(slower, rounds=2)
+    assert [each.number for each in run(config)] == [1, 2]
     first_labels.run(replace(first, template="p1"))
     with pytest.raises(UsageError, match="began with other first labels"):
         run(config)

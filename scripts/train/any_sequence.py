@@ -1,4 +1,4 @@
-"""Train the default model from label maps: python scripts/train/any_sequence.py --config configs/any_sequence.yaml."""
+"""Train the default model from label maps: any_sequence.py --config scripts/train/configs/any_sequence.yaml."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from typing import Any
 
 
@@ -17,7 +18,9 @@ def import_openvino() -> Any:
     return openvino
 
 
-@functools.cache
+_ONE_AT_A_TIME = threading.Lock()
+
+
 def the_core() -> Any:
     """The process's one `openvino.Core`, kept to its end.
 
@@ -25,4 +28,10 @@ def the_core() -> Any:
     before. Of two cores the first to go unmaps the stack that the second then returns to, and the next signal that
     Python handles (Ctrl-C, a child's end) finds no stack and ends the process (seen with OpenVINO 2026.4).
     """
+    with _ONE_AT_A_TIME:
+        return _core()
+
+
+@functools.cache
+def _core() -> Any:
     return import_openvino().Core()

@@ -60,7 +60,9 @@ class TorchEngine:
     def _memory(self) -> Iterator[None]:
         try:
             yield
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:  # of torch's own kind, or as the driver tells it where not even a context fits
+            if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error):
+                raise
             raise DeviceMemoryError(f"the memory of {self.device} is full: {str(error).splitlines()[0]}") from error
 
 

@@ -27,7 +27,6 @@ from LiverMRISegLib.training.one_label.first_labels import WHOLE
 from LiverMRISegLib.training.one_label.refine import RefineConfig, refine
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import copy_package
-from LiverMRISegLib.training.pseudo_term import PseudoTermConfig
 from LiverMRISegLib.training.semi_supervised import (
     CrossPseudoStageConfig,
     MeanTeacherStageConfig,
@@ -39,10 +38,10 @@ from LiverMRISegLib.training.stage import StageConfig
 logger = logging.getLogger(__name__)
 ROUNDS = "rounds.json"
 _FIRST = "first_labels.txt"
-# Whether a round that has begun may go on so, its own stage asks again.
 _FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.workers", "data.cache", "loop.accelerator",
-              "loop.devices", "loop.log_every", "loop.validate_every", "loop.checkpoint_every", "loop.learning_rate",
-              "loop.precision")  # fmt: skip
+              "loop.devices", "loop.log_every", "loop.validate_every", "loop.checkpoint_every")  # fmt: skip
+# What an error of the loop advises to change; whether a round that has begun may go on so, its own stage asks again.
+_FREE_UNTIL_THE_END = ("loop.learning_rate", "loop.precision")
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,8 @@ def run(config: OneLabelConfig) -> list[Round]:
         OutputError, TrainingError: as `run_stage`.
     """
     folder, first = config.run_folder, _first_labels(config)
-    check_same_run(config, folder / "config.yaml", _FREE_KEYS)
+    until_the_end = _FREE_UNTIL_THE_END if _next_round(config) is not None else ()
+    check_same_run(config, folder / "config.yaml", (*_FREE_KEYS, *until_the_end))
     made_of = (first / INPUTS).read_text(encoding="utf-8")
     _check_first_labels(folder, made_of)
     fabric = loop.make_fabric(config.loop)
@@ -179,9 +179,7 @@ def _mean_teacher(shared: dict[str, Any], passes: int = 0) -> None:
 
 def _cross_pseudo(shared: dict[str, Any]) -> None:
     shared["branch"] = shared["branch"] or "first"
-    # Labels count whole in its loss, not half as the mean teacher's, and so do pseudo labels: as much as labels.
-    cps = CrossPseudoConfig("dice", pseudo=PseudoTermConfig(weight=1.0))
-    run_cross_pseudo_supervision(CrossPseudoStageConfig(**shared, cps=cps))
+    run_cross_pseudo_supervision(CrossPseudoStageConfig(**shared, cps=CrossPseudoConfig("dice")))
 
 
 SPECIALISTS: Mapping[str, Callable[[dict[str, Any]], None]] = MappingProxyType({

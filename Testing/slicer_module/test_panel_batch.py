@@ -1,0 +1,149 @@
+"""Batches in the panel, by real clicks: rows, tables, what waits for what, and what the log says."""
+
+import csv
+
+import pytest
+
+from conftest import make_volume
+
+pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+pytest.importorskip("slicer")
+
+from panel_fixtures import SECONDS, host, module, panel, phantom, scene, segment, segmentations, slow_worker
+from scene_tools import add_flat, add_random
+
+
+def test_a_batch_and_a_single_run_wait_for_each_other(host, slow_worker, panel, scene, phantom):
+    panel.ui.inputSelector.setCurrentNode(phantom)
+    panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
+    assert (panel.ui.segmentButton.text, panel.ui.segmentButton.enabled) == ("Segment", False)
+    panel.run._clicked()  # a shortcut that comes in spite of it
+    assert panel.batch.jobs[0].message != "cancelling"
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert [job.state for job in panel.batch.jobs] == ["cancelled"]
+    segment(host, panel, wait=False)
+    assert panel.ui.segmentButton.text == "Cancel"
+    assert (panel.ui.batchRunButton.text, panel.ui.batchRunButton.enabled) == ("Run batch", False)
+    host.click(panel.ui.segmentButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert panel.ui.batchRunButton.enabled
+
+
+def test_a_batch_takes_organs_and_device_as_they_are_when_it_runs(host, panel, scene):
+    import qt
+
+    panel.ui.inputSelector.setCurrentNode(add_random(scene, "T1WI"))
+    panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    items = [panel.ui.organList.item(n) for n in range(panel.ui.organList.count)]
+    for item in items:
+        item.setCheckState(qt.Qt.Unchecked)
+    host.click(panel.ui.batchRunButton)
+    assert not panel.queue.is_busy
+    assert panel.ui.statusLabel.text == "Check at least one organ."
+    items[0].setCheckState(qt.Qt.Checked)
+    panel.ui.deviceSelector.setCurrentIndex(panel.ui.deviceSelector.findData("cpu"))
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    job = panel.batch.jobs[0]
+    assert (job.device, list(job.result.volumes_ml)) == ("cpu", [items[0].text()])
+
+
+def test_a_batch_of_four_with_a_bad_one(host, panel, scene, monkeypatch, tmp_path):
+    import qt
+
+    nodes = [add_random(scene, name) for name in ("T1WI", "GED2", "T2WI")]
+    bad = add_flat(scene, "DWI")
+    panel.ui.inputSelector.setCurrentNode(nodes[0])
+    panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    assert panel.ui.batchTable.rowCount == 4
+    host.click(panel.ui.batchRunButton)
+    assert panel.ui.batchRunButton.text == "Cancel batch"
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    states = {job.name: job.state for job in panel.batch.jobs}
+    assert states == {"T1WI": "done", "GED2": "done", "T2WI": "done", "DWI": "failed"}
+    assert len(segmentations(scene)) == 3
+    assert panel.ui.statusLabel.text == "Batch: 3 done, 1 failed."
+    assert "nothing to segment" in panel.ui.batchTable.item(3, 2).text()
+    assert panel.ui.batchRunButton.text == "Run the rest"
+    target = tmp_path / "batch.csv"
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(target)))
+    host.click(panel.ui.batchExportButton)
+    assert [row["state"] for row in csv.DictReader(target.open())] == ["done", "done", "done", "failed"]
+    import slicer
+
+    slicer.util.updateVolumeFromArray(bad, make_volume(size=(40, 36, 24)).array)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert len(segmentations(scene)) == 4
+
+
+def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path, monkeypatch):
+    import qt
+
+    from LiverMRISegLib.io import write_volume
+
+    (tmp_path / "in").mkdir()
+    for name in ("p1_T1", "p1_T2"):
+        write_volume(make_volume(size=(40, 36, 24)), tmp_path / "in" / f"{name}.nii.gz")
+    panel.ui.batchCollapsibleButton.collapsed = False
+    panel.ui.batchSource.setCurrentIndex(2)
+    panel.ui.batchFolder.currentPath = str(tmp_path / "in")
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    results = tmp_path / "in" / "LiverMRISeg"
+    assert sorted(p.name for p in results.iterdir()) == ["p1_T1_seg.seg.nrrd", "p1_T2_seg.seg.nrrd", "volumes.csv"]
+    host.click(panel.ui.batchListButton)
+    assert [job.state for job in panel.batch.jobs] == ["done before", "done before"]
+    assert not panel.ui.batchRunButton.enabled
+    first = list(csv.DictReader((results / "volumes.csv").open()))
+    assert [job.model for job in panel.batch.jobs] == [row["model"] for row in first]
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(results / "volumes.csv")))
+    host.click(panel.ui.batchExportButton)
+    assert list(csv.DictReader((results / "volumes.csv").open())) == first
+    write_volume(make_volume(size=(40, 36, 24)), tmp_path / "in" / "p2_T1.nii.gz")
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    rows = list(csv.DictReader((results / "volumes.csv").open()))
+    assert [row["state"] for row in rows] == ["done"] * 3
+    assert [row["liver mL"] for row in rows[:2]] == [row["liver mL"] for row in first]
+
+
+def test_no_name_of_a_folder_or_a_file_reaches_the_log(host, panel, tmp_path):
+    from LiverMRISegLib.io import write_volume
+
+    folder = tmp_path / "Mueller Anna" / "1970"
+    folder.mkdir(parents=True)
+    write_volume(make_volume(size=(40, 36, 24)), folder / "Anna_T1.nii.gz")
+    content = (folder / "Anna_T1.nii.gz").read_bytes()
+    (folder / "Anna_T1.nii.gz").write_bytes(content[: len(content) // 2])
+    panel.ui.batchCollapsibleButton.collapsed = False
+    panel.ui.batchSource.setCurrentIndex(2)
+    panel.ui.batchFolder.currentPath = str(folder)
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert [job.state for job in panel.batch.jobs] == ["failed"]
+    text = panel.ui.logText.toPlainText()
+    assert "truncated" in text
+    assert not any(name in text for name in ("Anna", "Mueller", "1970"))
+
+
+def test_words_without_names(tmp_path):
+    from LiverMRISegPanel.words import hidden
+
+    folder = tmp_path / "Mueller Anna" / "1970"
+    for told in (
+        f"{folder}/Anna_0001.nii.gz: is damaged", "the first is Anna_0001.dcm;", "Anna: holds no voxels",
+        f"{folder}: cannot be read", "Anna_0001: lies elsewhere", "/data/Anna/x y", "see C:\\Anna\\t2",
+    ):  # fmt: skip
+        said = hidden(told, [folder / "Anna_0000.nii.gz"], "Anna")
+        assert not any(word in said for word in ("Anna", "Mueller", "1970")), said
+    assert hidden("12.1 s, about 3 and/or 4", name="1") == "12.1 s, about 3 and/or 4"
