@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import os
 import sys
 
 logger = logging.getLogger(__name__)
 # Of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-_HUGE_PAGES = "THP_MEM_ALLOC_ENABLE"
 
 
 def keep_freed_memory() -> None:
@@ -18,12 +16,10 @@ def keep_freed_memory() -> None:
 
     By default it asks the system for every feature map anew and gives it back, and the system fills each page with
     zeros at first touch: a third of a training step of a small network on the CPU (RESULTS.md). The process then holds
-    its peak memory to its end, and that is higher. Torch also asks for pages of 2 MB, of which there are fewer to find,
-    if this is called before its first tensor.
+    its peak memory to its end, and that is higher.
     """
     if not sys.platform.startswith("linux"):
         return
-    os.environ.setdefault(_HUGE_PAGES, "1")
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or not (mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1)):
         logger.info("freed memory goes back to the system: training on the CPU is slower")

@@ -118,8 +118,6 @@ def make_fabric(config: LoopConfig) -> Fabric:
         precision=config.precision,  # type: ignore[arg-type]
     )
     fabric.launch()
-    if fabric.device.type == "cpu":
-        keep_freed_memory()
     if fabric.device.type == "cpu" and config.precision.startswith("bf16") and not _has_bfloat16():
         logger.warning(
             "this processor has no instructions for bfloat16 and computes it several times slower than float32: "
@@ -147,6 +145,8 @@ def train(
     Raises:
         TrainingError: the loss is not finite.
     """
+    if fabric.device.type == "cpu":
+        keep_freed_memory()
     run = _Run(method, config, folder, fabric)
     run.resume()
     progress = tqdm(

@@ -1,11 +1,10 @@
 """Training steps on the CPU with freed memory given back to the system, as by default, and kept (`host_memory`).
 
-What is kept lies in small or in huge pages. Each way has a process of its own, since what is kept stays so.
+Each way has a process of its own, since what is kept stays so.
 """
 
 from __future__ import annotations
 
-import os
 import resource
 import statistics
 import subprocess
@@ -40,22 +39,20 @@ def measure() -> tuple[float, float]:
 
 def main() -> None:
     """Measure both ways and print; the last line holds the ratio."""
-    os.environ["THP_MEM_ALLOC_ENABLE"] = "1" if sys.argv[1:] == ["huge"] else "0"
-    if sys.argv[1:] in (["keep"], ["huge"]):
+    if sys.argv[1:] == ["keep"]:
         keep_freed_memory()
     if sys.argv[1:]:
         print(*measure())
         return
     found = {}
-    for way in ("give back", "keep", "huge"):
+    for way in ("give back", "keep"):
         done = subprocess.run([sys.executable, __file__, way], stdout=subprocess.PIPE, text=True, check=True)
         found[way] = [float(word) for word in done.stdout.split()]
-    (before, peak_before), (kept, peak_kept), (huge, peak_huge) = found.values()
-    print(f"peak memory: given back {peak_before:.1f} GB, kept {peak_kept:.1f} GB, in huge pages {peak_huge:.1f} GB")
+    (before, peak_before), (after, peak_after) = found["give back"], found["keep"]
+    print(f"peak memory: given back {peak_before:.1f} GB, kept {peak_after:.1f} GB")
     print(
-        f"RATIO host_memory: a step of {PATCH[0]} patches takes {huge:.2f} s with freed memory kept in huge pages, "
-        f"{kept:.2f} s in small ones, {before:.2f} s with it given back: {before / huge:.2f} times faster "
-        f"({torch.get_num_threads()} threads)"
+        f"RATIO host_memory: a step of {PATCH[0]} patches takes {after:.2f} s with freed memory kept, {before:.2f} s "
+        f"with it given back: {before / after:.2f} times faster ({torch.get_num_threads()} threads)"
     )
 
 
