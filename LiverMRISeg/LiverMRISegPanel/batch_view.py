@@ -169,7 +169,7 @@ class BatchView:
     def _not_as_listed(self) -> str:
         offer = self._picker.offer
         if offer is None or offer.entry.name != self._listed:
-            return _("The model was changed since: click List again.")
+            return _("The model was changed since: click List volumes again.")
         return _("Check at least one organ.") if self._picker.organs == [] else ""
 
     def _put(self, row: int, column: int, text: str) -> None:

@@ -116,6 +116,21 @@ def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path, monkeypatch):
     assert [row["liver mL"] for row in rows[:2]] == [row["liver mL"] for row in first]
 
 
+def test_a_batch_is_listed_again_for_another_model(host, panel, scene):
+    panel.ui.inputSelector.setCurrentNode(add_random(scene, "T1WI"))
+    panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    names = [panel.ui.modelSelector.itemText(n) for n in range(panel.ui.modelSelector.count)]
+    panel.ui.modelSelector.setCurrentIndex(names.index("liver-any-sequence-l"))
+    host.click(panel.ui.batchRunButton)
+    assert not panel.queue.is_busy
+    assert "click List volumes again" in panel.ui.statusLabel.text
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert panel.batch.jobs[0].result.provenance["model"] == "liver-any-sequence-l"
+
+
 def test_no_name_of_a_folder_or_a_file_reaches_the_log(host, panel, tmp_path):
     from LiverMRISegLib.io import write_volume
 
