@@ -67,8 +67,10 @@ class ModelPicker:
         self._query.close()
 
     def _gpus_found(self, gpus: Sequence[Device]) -> None:
+        is_news = self._gpus is None or list(gpus) != list(self._gpus)
         self._gpus = gpus
-        self._fill_devices()
+        if is_news:
+            self._fill_devices()
 
     def _fill_models(self) -> None:
         selector = self.ui.modelSelector

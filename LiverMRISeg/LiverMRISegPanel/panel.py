@@ -82,7 +82,8 @@ class Panel:
         if self.batch.owns(job):
             self.batch.changed(job)
         self.run.changed(job)
-        self._update()
+        if job.fraction == 0:  # it has just begun
+            self._update()
 
     def _jobs_finished(self, jobs: Sequence[Job]) -> None:
         if jobs and self.batch.owns(jobs[0]):

@@ -25,7 +25,8 @@ _POLL_SECONDS = 0.05
 CANCEL_SECONDS = 0.8
 WORKER_ARGUMENTS = ("-u", "-m", "LiverMRISegLib.inference.worker")
 _SHOWN_CHARACTERS = 2000
-_LAUNCHED = 128
+# How a launcher tells that its process was killed, as shells do.
+_KILLED_BEHIND_LAUNCHER = 128 + 9
 
 
 class WorkerClient:
@@ -209,7 +210,7 @@ def _as_raised(kind: str, message: str) -> LiverMRISegError:
 def _ending(status: int | None) -> str:
     if status is None:
         return "it was closed"
-    if status == _LAUNCHED + 9:  # how a launcher tells that its process was killed
+    if status == _KILLED_BEHIND_LAUNCHER:
         status = -9
     if status >= 0:
         return f"exit status {status}"

@@ -11,7 +11,8 @@ import numpy as np
 
 from LiverMRISegLib import __version__
 from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ
-from LiverMRISegLib.errors import InputError, OutputError, UsageError
+from LiverMRISegLib.errors import InputError, OutputError
+from LiverMRISegLib.extras import require
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -92,11 +93,10 @@ def read_dicom_seg(path: Path) -> Volume:
 
 
 def _libraries() -> tuple[Any, Any]:
-    try:
-        import highdicom
-        import pydicom
-    except ImportError as error:
-        raise UsageError("DICOM SEG needs highdicom: pip install 'livermriseg[dicom]'") from error
+    require("DICOM SEG", "dicom", "highdicom", "pydicom")
+    import highdicom
+    import pydicom
+
     return highdicom, pydicom
 
 

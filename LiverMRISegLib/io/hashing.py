@@ -18,7 +18,10 @@ def hash_of(path: Path) -> str:
     Raises:
         InputError: it cannot be read.
     """
-    files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path, data_file(path) or path]
+    try:
+        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path, data_file(path) or path]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     if set(files) == {path}:
         return _hash_of_file(path)
     digest = hashlib.sha256()

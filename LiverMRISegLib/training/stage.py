@@ -196,7 +196,7 @@ def _streams(config: StageConfig, pools: Pools, *, unlabelled: bool) -> tuple[di
         if not pools.unlabelled:
             raise UsageError(f"no unlabelled scan of split 'train' fits {data.unlabelled}; this method needs some")
         if data.unlabelled_batch < 1:
-            raise UsageError(f"data.unlabelled_batch must be at least 1, not {data.unlabelled_batch}: see the method")
+            raise UsageError(f"data.unlabelled_batch must be at least 1, not {data.unlabelled_batch}")
         bare = [scan for _, scan in pools.unlabelled if scan.labels is None]
         if data.pseudo_labels and bare:
             raise UsageError(f"{bare[0].image}: has no pseudo label; leave data.pseudo_labels away or label it")
