@@ -1,4 +1,4 @@
-"""`livermriseg models`: which models there are, what one is, whether it is whole; bringing some in and away."""
+"""`livermriseg models`: which models there are, what one is, whether it is whole; bringing some in, out and away."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `models` and its actions to the command line."""
-    parser = commands.add_parser("models", help="list, show, verify, import and remove models")
+    parser = commands.add_parser("models", help="list, show, verify, import, export and remove models")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
     listing = actions.add_parser("list", help="all models, shipped and imported")
     listing.add_argument("--json", action="store_true", help="print one JSON document")
@@ -52,10 +52,15 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     tune.add_argument("--least-dice", type=float, default=0.999, metavar="D", help="of every label (0.999)")
     tune.add_argument("--keep", action="store_true", help="run an imported model with the fastest of them from now on")
     tune.set_defaults(run=run_tune)
+    exporting = actions.add_parser("export", help="write a model in the format of other software")
+    exporting.add_argument("model", metavar="NAME|PATH")
+    exporting.add_argument("--format", required=True, choices=("monai-bundle",), help="what to write")
+    exporting.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    exporting.set_defaults(run=run_export)
     remove = actions.add_parser("remove", help="delete an imported model")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)
-    for action in (listing, show, verify, stunet, sam, nnunet, package, tune, remove):
+    for action in (listing, show, verify, stunet, sam, nnunet, package, tune, exporting, remove):
         add_common_options(action)
 
 
@@ -184,6 +189,19 @@ def run_tune(arguments: argparse.Namespace) -> int:
     if arguments.keep:
         tuning.keep(package, chosen, len(cases))
         say(f"{package.path} runs with {chosen.setting} from now on")
+    return 0
+
+
+def run_export(arguments: argparse.Namespace) -> int:
+    """Write a MONAI bundle, the only format there is so far."""
+    from LiverMRISegLib.extras import require
+    from LiverMRISegLib.models.catalog import load_model
+
+    require("writing a MONAI bundle", "torch", "torch")
+    from LiverMRISegLib.models.export_monai_bundle import export_monai_bundle
+
+    folder = export_monai_bundle(load_model(arguments.model), arguments.output)
+    say(f"{folder} written; {folder / 'docs' / 'README.md'} tells how to run it")
     return 0
 
 

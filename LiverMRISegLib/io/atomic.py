@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from LiverMRISegLib.errors import OutputError
@@ -51,6 +52,32 @@ def atomic_write_bytes(path: Path, content: bytes) -> None:
     """Write `content`, whole or not at all; OutputError as `atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+def atomic_write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
+    """Make the folder `path` of `files` ("name" or "folder/name"), whole or not at all; it must not exist or be empty.
+
+    Raises:
+        OutputError: it exists, or cannot be written.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path}: exists already; remove it or choose another name")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
+    try:
+        for name, content in files.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            atomic_write_bytes(temporary / name, content)
+        temporary.chmod(0o777 & ~_umask())
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return path
 
 
 def _reserve(path: Path) -> Path:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -13,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError
-from LiverMRISegLib.io.atomic import atomic_path, atomic_write_text
+from LiverMRISegLib.errors import LiverMRISegError, ModelError
+from LiverMRISegLib.io.atomic import atomic_path, atomic_write_folder, atomic_write_text
 from LiverMRISegLib.models import codec, storage
 from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec
 from LiverMRISegLib.networks.shapes import Shape, parameter_shapes
@@ -147,7 +145,7 @@ def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path)
     if path.suffix.lower() == ".zip":
         _write_zip(path, files)
     else:
-        _write_folder(path, files)
+        atomic_write_folder(path, files)
     return path
 
 
@@ -165,26 +163,6 @@ def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in files.items():
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
-
-
-def _write_folder(path: Path, files: Mapping[str, bytes]) -> None:
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path}: exists already; remove it or choose another name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-    try:
-        for name, content in files.items():
-            with atomic_path(temporary / name) as file:
-                file.write_bytes(content)
-        temporary.chmod(0o755)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _parsed(content: bytes, path: Path) -> tuple[ModelSpec, Mapping[str, str]]:

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from LiverMRISegLib.errors import DeviceMemoryError, UsageError
+from LiverMRISegLib.models.built import built_member
 from LiverMRISegLib.models.package import ModelPackage
-from LiverMRISegLib.networks.factory import build_network
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +37,7 @@ class TorchEngine:
         self.name = f"torch {device} {str(self._type).removeprefix('torch.')}"
 
     def _network(self, package: ModelPackage, member: int) -> torch.nn.Module:
-        spec = package.spec.network
-        network = build_network(spec.name, **dict(spec.kwargs))
-        network.load_state_dict({name: torch.from_numpy(a).float() for name, a in package.member(member).items()})
-        network.eval().requires_grad_(False)
+        network = built_member(package, member)
         moved: torch.nn.Module = network.to(self._device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         return moved
 
