@@ -98,7 +98,8 @@ class STUNet(nn.Module):
         """Logits [B, out_channels, Z, Y, X]; with deep supervision a tuple of five, full resolution first.
 
         Raises:
-            UsageError: the input's size is not divisible by the strides.
+            UsageError: the input's size is not divisible by the strides, or so small that one voxel is left, which has
+                no variance to be normalised by.
         """
         self._check(x.shape[2:])
         skips = []
@@ -113,6 +114,7 @@ class STUNet(nn.Module):
         return tuple(reversed(outputs)) if self.deep_supervision else outputs[0]
 
     def _check(self, shape: Sequence[int]) -> None:
+        left = 1
         for axis, size in enumerate(shape):
             divisor = 1
             for stride in self.strides:
@@ -121,6 +123,11 @@ class STUNet(nn.Module):
                 raise UsageError(
                     f"an input of {tuple(shape)} voxels does not fit: axis {axis} must divide by {divisor}"
                 )
+            left *= size // divisor
+        if left == 1:
+            raise UsageError(
+                f"an input of {tuple(shape)} voxels is too small: one is left after all strides; enlarge it"
+            )
 
 
 def _stage(in_channels: int, out_channels: int, blocks: int, stride: Sequence[int] = (1, 1, 1)) -> nn.Sequential:

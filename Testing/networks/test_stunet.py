@@ -114,3 +114,10 @@ def test_wrong_arguments(name, kwargs, words):
 def test_wrong_input_size():
     with pytest.raises(UsageError, match="axis 2 must divide by 4"):
         build_network("stunet", **TINY_KWARGS)(torch.zeros(1, 1, 8, 8, 10))
+
+
+def test_an_input_that_leaves_one_voxel():
+    network = build_network("stunet", **TINY_KWARGS)
+    strides = np.prod(TINY_KWARGS["strides"], axis=0)
+    with pytest.raises(UsageError, match="too small"):
+        network(torch.zeros(1, 1, *strides.tolist()))
