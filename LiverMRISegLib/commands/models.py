@@ -121,8 +121,9 @@ def run_import_foreign(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.models.catalog import user_folder
     from LiverMRISegLib.models.import_sam_med3d import import_sam_med3d
     from LiverMRISegLib.models.import_stunet import import_stunet
+    from LiverMRISegLib.models.library import check_new_name
 
-    _check_name(arguments.name)
+    check_new_name(arguments.name)
     convert = import_stunet if arguments.kind == "stunet" else import_sam_med3d
     path = convert(arguments.source, arguments.name, user_folder())
     say(f"{path} written; use it as --{'model' if convert is import_stunet else 'encoder'} {arguments.name}")
@@ -133,9 +134,10 @@ def run_import_nnunet(arguments: argparse.Namespace) -> int:
     """Convert a folder of nnU-Net into the user's models folder."""
     from LiverMRISegLib.models.catalog import user_folder
     from LiverMRISegLib.models.import_nnunet import CHECKPOINT, import_nnunet
+    from LiverMRISegLib.models.library import check_new_name
     from LiverMRISegLib.models.package import load_spec
 
-    _check_name(arguments.name)
+    check_new_name(arguments.name)
     path = import_nnunet(
         arguments.source,
         arguments.name,
@@ -147,14 +149,6 @@ def run_import_nnunet(arguments: argparse.Namespace) -> int:
     for line in _images(load_spec(path)):
         say(line)
     return 0
-
-
-def _check_name(name: str) -> None:
-    from LiverMRISegLib.errors import UsageError
-    from LiverMRISegLib.models.library import is_model_name
-
-    if not is_model_name(name):
-        raise UsageError(f"'{name}' is no name for a model; use letters, digits, - and _")
 
 
 def run_import_package(arguments: argparse.Namespace) -> int:

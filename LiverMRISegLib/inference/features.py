@@ -134,10 +134,10 @@ class SamMed3DFeatures(_PackageFeatures):
         self.fingerprint = package.fingerprint
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """As `FeatureEncoder.__call__`; what lies beyond the volume is 0, the mean."""
+        """As `FeatureEncoder.__call__`; what lies beyond the volume is as dark as its darkest voxel."""
         fitted = resize_linear(image, _multiple(image.shape, (self.patch,) * 3)).transpose(2, 1, 0)
         room = [max(0, self.network.size - n) for n in fitted.shape]
-        padded = np.pad(fitted, [(0, r) for r in room])
+        padded = np.pad(fitted, [(0, r) for r in room], constant_values=float(fitted.min()))
         cells = [n // self.patch for n in padded.shape]
         total, weight = np.zeros((self.network.channels, *cells), np.float32), np.zeros(cells, np.float32)
         for box in self._cubes(padded.shape):

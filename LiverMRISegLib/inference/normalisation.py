@@ -25,8 +25,7 @@ def normalise(array: np.ndarray, preparation: PreparationSpec | ChannelSpec) -> 
         return image
     if preparation.normalisation == "percentile-z-score":
         np.minimum(image, bright_limit(image), out=image)
-    known = image[image != 0] if preparation.normalisation == "z-score-nonzero" else image
-    known = known if known.size else image
+    known = _known(image, preparation.normalisation)
     mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
     outside = image == 0 if preparation.normalisation == "z-score-nonzero" else None
     image -= mean
@@ -34,6 +33,14 @@ def normalise(array: np.ndarray, preparation: PreparationSpec | ChannelSpec) -> 
     if outside is not None:
         image[outside] = 0
     return image
+
+
+def _known(image: np.ndarray, normalisation: str) -> np.ndarray:
+    """The voxels whose mean and deviation count; all where there are no others."""
+    if normalisation not in ("z-score-nonzero", "z-score-positive"):
+        return image
+    known = image[image != 0] if normalisation == "z-score-nonzero" else image[image > 0]
+    return known if known.size else image
 
 
 def brighter_than_air(image: np.ndarray) -> np.ndarray:

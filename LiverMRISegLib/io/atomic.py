@@ -60,6 +60,9 @@ def atomic_write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
     Raises:
         OutputError: it exists, or cannot be written.
     """
+    path = Path(path).resolve()
+    if path == Path.cwd():  # to be replaced whole, it would vanish under the user's feet
+        raise OutputError(f"{path}: is the folder you are in; name a new one")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise OutputError(f"{path}: exists already; remove it or choose another name")
     try:
@@ -72,6 +75,8 @@ def atomic_write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             atomic_write_bytes(temporary / name, content)
         temporary.chmod(0o777 & ~_umask())
+        if path.is_dir():  # Windows replaces no folder, not even an empty one
+            path.rmdir()
         temporary.replace(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error

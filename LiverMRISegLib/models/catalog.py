@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.errors import LiverMRISegError, ModelError
 from LiverMRISegLib.models.package import ModelPackage, load_spec
 from LiverMRISegLib.models.specification import NNUNET, ModelSpec
 from LiverMRISegLib.models.storage import SPECIFICATION
@@ -94,16 +94,15 @@ def smaller_model(spec: ModelSpec) -> ModelPackage | None:
     if spec.preparation.scheme == NNUNET:
         return None
     size = _parameters(spec)
-    others = _loadable_specs()
     fitting = [
-        (_parameters(other), path)
-        for other, path in others
+        (parameters, path)
+        for other, parameters, path in _usable_specs()
         if other.modality == spec.modality
         and set(other.sequences) >= set(spec.sequences)
         and len(other.preparation.images) == len(spec.preparation.images)
         and set(other.labels.organs) >= set(spec.labels.organs)
         and set(other.inference.mirror_axes) >= set(spec.inference.mirror_axes)
-        and _parameters(other) < size
+        and parameters < size
     ]
     for _, path in sorted(fitting, reverse=True):
         try:
@@ -113,13 +112,15 @@ def smaller_model(spec: ModelSpec) -> ModelPackage | None:
     return None
 
 
-def _loadable_specs() -> list[tuple[ModelSpec, Path]]:
+def _usable_specs() -> list[tuple[ModelSpec, int, Path]]:
+    """Of all models whose network can be built here: a package may come from a newer version."""
     found = []
     for entry in list_models():
         try:
-            found.append((load_spec(entry.path), entry.path))
-        except ModelError as error:
-            logger.warning("%s", error)
+            spec = load_spec(entry.path)
+            found.append((spec, _parameters(spec), entry.path))
+        except (LiverMRISegError, KeyError, TypeError, ValueError) as error:
+            logger.warning("%s: cannot be used (%s)", entry.path, error)
     return found
 
 

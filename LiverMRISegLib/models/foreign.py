@@ -28,6 +28,8 @@ def read_foreign(source: Path) -> Any:
     except FileNotFoundError as error:
         raise ModelError(f"{source}: no such file; check the path") from error
     except pickle.UnpicklingError as error:
+        if "Unsupported operand" in str(error):  # no pickle at all: a web page that says why there was no download
+            raise ModelError(f"{source}: is damaged or no checkpoint; download it again") from error
         raise ModelError(
             f"{source}: holds more than tensors and numbers and was not read, for it could run code; "
             "get the checkpoint from its authors"

@@ -19,8 +19,8 @@ _CHANNELS = 384
 def import_sam_med3d(source: Path, name: str, folder: Path) -> Path:
     """Convert a checkpoint into the package `folder / name`; prompt encoder and mask decoder are left out.
 
-    The preparation is that of the authors' inference: axes to the right, front and head, 1.5 mm, z-score of voxels
-    that are not 0.
+    The preparation is that of the authors' inference: axes to the right, front and head, 1.5 mm, mean and deviation of
+    voxels above 0 (torchio's ZNormalization with a mask, which normalises the voxels beside the mask too).
 
     Raises:
         ModelError: not such a checkpoint, or it holds what may not be read.
@@ -41,7 +41,7 @@ def import_sam_med3d(source: Path, name: str, folder: Path) -> Path:
         sequences=(),
         labels=LabelSet("none", {}),
         network=NetworkSpec(SAM_MED3D, {"in_channels": 1, "out_channels": _CHANNELS}),
-        preparation=PreparationSpec((1.5, 1.5, 1.5), "RAS", "z-score-nonzero"),
+        preparation=PreparationSpec((1.5, 1.5, 1.5), "RAS", "z-score-positive"),
         inference=InferenceSpec((128, 128, 128)),
         provenance=({"stage": "import_sam_med3d", "file": Path(source).name, "project": "uni-medical/SAM-Med3D"},),
         weights_license="Apache-2.0 (uni-medical/SAM-Med3D)",

@@ -32,11 +32,9 @@ def import_package(source: Path, name: str | None = None, *, replace: bool = Fal
     if name is None and not is_model_name(package.spec.name):
         raise ModelError(f"{source}: its name '{package.spec.name}' cannot be a folder's; give it another one")
     name = package.spec.name if name is None else name
-    if not is_model_name(name):
-        raise UsageError(f"'{name}' is no name for a model; use letters, digits, - and _")
-    old = next((entry.path for entry in list_models() if entry.name == name and not entry.is_shipped), None)
-    if old is not None and not replace:
-        raise UsageError(f"a model '{name}' was imported before; remove it first or give this one another name")
+    old = _imported(name) if replace and is_model_name(name) else None
+    if old is None:
+        check_new_name(name)
     target = user_folder() / name
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,8 +50,24 @@ def import_package(source: Path, name: str | None = None, *, replace: bool = Fal
 
 
 def is_model_name(name: str) -> bool:
-    """Whether a folder can have this name on every system, without leading out of its parent."""
-    return _NAME.fullmatch(name) is not None
+    """Whether a folder can have this name on every system, without leading out of its parent or looking like a .zip."""
+    return _NAME.fullmatch(name) is not None and not name.lower().endswith(".zip")
+
+
+def check_new_name(name: str) -> None:
+    """Ask whether a model can be brought in by this name.
+
+    Raises:
+        UsageError: it is none for a folder, or a model of that name was imported before.
+    """
+    if not is_model_name(name):
+        raise UsageError(f"'{name}' is no name for a model; use letters, digits, - and _")
+    if _imported(name) is not None:
+        raise UsageError(f"a model '{name}' was imported before; remove it first or give this one another name")
+
+
+def _imported(name: str) -> Path | None:
+    return next((entry.path for entry in list_models() if entry.name == name and not entry.is_shipped), None)
 
 
 def _copy(source: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""What MONAI's own transforms cannot do of how this library prepares images.
+"""What MONAI's own transforms cannot do of how this library prepares images and cleans masks.
 
 A copy of this file goes into every bundle (`export_monai_bundle`), so it imports nothing of this library.
 """
@@ -6,6 +6,7 @@ A copy of this file goes into every bundle (`export_monai_bundle`), so it import
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,25 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform, Resize, SpatialPad
+from scipy.ndimage import binary_fill_holes
 
 Data = dict[Hashable, Any]
+
+
+def nifti_files(folder: str) -> list[str]:
+    """The images of a folder.
+
+    Raises:
+        ValueError: it has none, or two whose masks would have one name.
+    """
+    files = sorted(path for path in Path(folder).glob("*") if path.name.endswith((".nii", ".nii.gz")))
+    if not files:
+        raise ValueError(f"{folder}: holds no .nii or .nii.gz; check --dataset_dir")
+    stems = [path.name.removesuffix(".gz") for path in files]
+    double = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if double:
+        raise ValueError(f"{folder}: {double[0]} is there twice, with and without .gz; take one away")
+    return [str(path) for path in files]
 
 
 class ResizeToSpacingd(MapTransform, InvertibleTransform):
@@ -40,6 +58,11 @@ class ResizeToSpacingd(MapTransform, InvertibleTransform):
         """Back to the size it had."""
         result = dict(data)
         for key in self.key_iterator(result):
+            how = result[key].applied_operations[-1]["extra_info"]
+            if (
+                how["mode"] == "nearest"
+            ):  # which takes voxels half a one too early; Invertd writes it for nearest_interp
+                how["mode"] = "nearest-exact"
             result[key] = self.resize.inverse(result[key])
         return result
 
@@ -71,8 +94,7 @@ class PadWithAird(MapTransform, InvertibleTransform):
         """Pad every image [C, ...]."""
         result = dict(data)
         for key in self.key_iterator(result):
-            self.pad.kwargs["value"] = float(result[key].min())
-            result[key] = self.pad(result[key])
+            result[key] = self.pad(result[key], value=float(result[key].min()))
         return result
 
     def inverse(self, data: Mapping[Hashable, Any]) -> Data:
@@ -80,4 +102,23 @@ class PadWithAird(MapTransform, InvertibleTransform):
         result = dict(data)
         for key in self.key_iterator(result):
             result[key] = self.pad.inverse(result[key])
+        return result
+
+
+class FillBackgroundHolesd(MapTransform):
+    """Give holes in `labels` their label where nothing else is; MONAI's FillHoles also takes enclosed organs away."""
+
+    def __init__(self, keys: KeysCollection, labels: Sequence[int]) -> None:
+        super().__init__(keys)
+        self.labels = labels
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> Data:
+        """Fill every label map [1, ...]."""
+        result = dict(data)
+        for key in self.key_iterator(result):
+            labels: torch.Tensor = result[key].clone()
+            for value in self.labels:
+                filled = binary_fill_holes(np.asarray(labels[0] == value))
+                labels[0][torch.from_numpy(filled).to(labels.device) & (labels[0] == 0)] = value
+            result[key] = labels
         return result

@@ -16,7 +16,7 @@ SCHEMA_VERSION = 1
 MOST_MEMBERS = 100
 ANY_MODALITY = "any"
 SPACES = ("intensity", "anatomy")
-NORMALISATIONS = ("z-score", "z-score-nonzero", "percentile-z-score", "ct", "none", "unit-range")
+NORMALISATIONS = ("z-score", "z-score-nonzero", "z-score-positive", "percentile-z-score", "ct", "none", "unit-range")
 OWN, NNUNET = "own", "nnunet"
 BODY = "body"
 SCHEMES = (OWN, NNUNET)
@@ -67,7 +67,8 @@ class PreparationSpec:
 
     `orientation`: code as in `volume.py` ("LPS"), or None to keep the file's own array orientation (nnU-Net).
     `spacing`: target in mm, [Z, Y, X] of the oriented array. `normalisation`, applied after resampling:
-    "z-score" over all voxels; "z-score-nonzero" over voxels that are not 0; "percentile-z-score" clips at
+    "z-score" over all voxels; "z-score-nonzero" over voxels that are not 0, which stay 0;
+    "z-score-positive" by mean and deviation of voxels above 0, of all voxels; "percentile-z-score" clips at
     the 99.5 percentile of the voxels brighter than air, then z-score of the whole; "ct" clips to
     `intensity` (low, high) and then applies (mean, std); "none"; "unit-range" from 0 to 1.
     `image_order`: 1 linear or 3 cubic for the image. `antialias`: along axes that become coarser, voxels hold the mean

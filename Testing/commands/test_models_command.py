@@ -63,9 +63,16 @@ def test_wrong_usage(livermriseg, arguments):
     assert livermriseg("models", *arguments)[0] == 2
 
 
-@pytest.mark.parametrize("name", ["..", ".hidden", "a/b"])
+@pytest.mark.parametrize("name", ["..", ".hidden", "a/b", "mine.zip"])
 def test_a_name_stays_inside_the_models_folder(livermriseg, source, name):
     for kind in (("package", source, "--name", name), ("stunet", source, name)):
         status, _, err = livermriseg("models", "import", *kind)
         assert status == 2
         assert "is no name for a model" in err
+
+
+@pytest.mark.parametrize("kind", ["stunet", "sam-med3d", "nnunet"])
+def test_a_conversion_takes_no_name_that_is_taken(livermriseg, source, kind):
+    assert livermriseg("models", "import", "package", source)[0] == 0
+    status, _, err = livermriseg("models", "import", kind, source, "tiny")
+    assert (status, "imported before" in err) == (2, True)

@@ -162,6 +162,16 @@ def test_a_smaller_model_whose_weights_are_damaged_is_passed_over(models):
     assert result.provenance["model"] == "small"
 
 
+def test_a_model_of_a_network_that_is_not_known_here_is_passed_over(models):
+    large = saved(models, "large", widths=[8] * 6)
+    saved(models, "newer", widths=[6] * 6)
+    file = models / "newer" / "model.json"
+    file.write_text(file.read_text().replace('"name": "stunet"', '"name": "stunet-of-tomorrow"'))
+    saved(models, "small")
+    result = segmenter(large, holds=0, small=1).segment(make_volume())
+    assert result.provenance["model"] == "small"
+
+
 def test_no_room_even_for_the_network(models):
     package = saved(models, "tiny")
 

@@ -124,6 +124,8 @@ def test_other_normalisations():
     array = np.array([[[0.0, 0.0, 4.0, 6.0]]])
     kept = normalise(array, PreparationSpec((1.0, 1.0, 1.0), normalisation="z-score-nonzero"))
     assert kept.tolist() == [[[0.0, 0.0, -1.0, 1.0]]]
+    dark = normalise(array, PreparationSpec((1.0, 1.0, 1.0), normalisation="z-score-positive"))
+    assert dark.tolist() == [[[-5.0, -5.0, -1.0, 1.0]]]
     window = {"low": 1.0, "high": 5.0, "mean": 3.0, "std": 2.0}
     ct = normalise(array, PreparationSpec((1.0, 1.0, 1.0), normalisation="ct", intensity=window))
     assert ct.tolist() == [[[-1.0, -1.0, 0.5, 1.0]]]

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from conftest import ROOT, make_volume, write_dicom_series
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume
-from LiverMRISegLib.io.atomic import atomic_path, atomic_write_bytes, atomic_write_text
+from LiverMRISegLib.io.atomic import atomic_path, atomic_write_bytes, atomic_write_folder, atomic_write_text
 
 KINDS = ("nii.gz", "nii", "nrrd", "mha", "seg.nrrd")
 
@@ -141,3 +142,18 @@ def test_large_labels_are_not_wrapped(tmp_path, value, kind):
     back = read_labelmap(tmp_path / "m.nii.gz").array
     assert back.dtype == kind
     assert np.array_equal(back, labels)
+
+
+def test_a_folder_is_written_into_an_empty_one_but_not_the_working_one(tmp_path, monkeypatch):
+    files = {"a.txt": b"1", "deep/b.txt": b"2"}
+    for name in ("new", "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        atomic_write_folder(tmp_path / name, files)
+        assert (tmp_path / name / "deep" / "b.txt").read_bytes() == b"2"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(OutputError, match="the folder you are in"):
+        atomic_write_folder(Path(), files)
+    with pytest.raises(OutputError, match="exists already"):
+        atomic_write_folder(tmp_path / "new", files)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "here", "new"]

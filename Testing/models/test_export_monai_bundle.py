@@ -10,6 +10,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 from monai.bundle import ConfigParser
+from monai.data import MetaTensor
+from monai.transforms import Compose, Invertd
 
 from conftest import as_rows, random_weights, tiny_spec
 from LiverMRISegLib import Segmenter, cli, read_volume
@@ -18,12 +20,14 @@ from LiverMRISegLib.data.phantom import make_study
 from LiverMRISegLib.errors import ModelError, OutputError
 from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
 from LiverMRISegLib.inference.normalisation import normalise
+from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.inference.tiling import pad_to
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.models.export_monai_bundle import export_monai_bundle
 from LiverMRISegLib.models.monai_config import inference_config
+from LiverMRISegLib.models.monai_transforms import FillBackgroundHolesd, PadWithAird, ResizeToSpacingd, nifti_files
 from LiverMRISegLib.models.package import ModelPackage, save_package
 from LiverMRISegLib.models.specification import NetworkSpec, OrganRule, PreparationSpec
 from LiverMRISegLib.training.packaging import write_package
@@ -180,6 +184,41 @@ def test_every_normalisation_is_the_librarys(tiny_package, tmp_path, normalisati
     np.testing.assert_allclose(np.asarray(theirs)[0], normalise(image[0], preparation), atol=1e-3)
 
 
+def test_holes_are_filled_where_nothing_else_is():
+    labels = np.zeros((9, 9, 9), np.uint8)
+    labels[1:8, 1:8, 1:8] = 1
+    labels[3, 3, 3], labels[5, 5, 5] = 0, 4
+    theirs = FillBackgroundHolesd("pred", [1])({"pred": torch.from_numpy(labels)[None].float()})["pred"].numpy()[0]
+    grid = Geometry((9, 9, 9), (1.0, 1.0, 1.0))
+    postprocess(labels, tiny_spec().labels, {"liver": OrganRule(fill_holes=True)}, grid)
+    assert np.array_equal(theirs, labels)
+    assert (theirs[3, 3, 3], theirs[5, 5, 5]) == (1, 4)
+
+
+@pytest.mark.parametrize("nearest", [False, True])
+def test_the_way_back_shifts_nothing(nearest):
+    # 28 voxels to 20 and back: no fine voxel lies in the middle of two coarse ones.
+    there = Compose([ResizeToSpacingd("image", [2.8, 2.8, 2.8], False), PadWithAird("image", [24, 24, 24])])
+    ramp = np.indices((28, 28, 28)).sum(0).astype(np.float32)[None]
+    image = MetaTensor(torch.from_numpy(ramp), affine=torch.diag(torch.tensor([2.0, 2.0, 2.0, 1.0])))
+    data = there({"image": image})
+    data["pred"] = data["image"]
+    back = Invertd("pred", there, orig_keys="image", nearest_interp=nearest)(data)["pred"]
+    assert back.shape == ramp.shape
+    assert float((back - image)[0, 7:-7, 7:-7, 7:-7].mean()) == pytest.approx(0, abs=0.05)
+
+
+def test_what_the_bundle_does_not_segment(tmp_path):
+    with pytest.raises(ValueError, match="holds no"):
+        nifti_files(str(tmp_path))
+    for name in ("a.nii", "b.nii.gz", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [file.rpartition("/")[2] for file in nifti_files(str(tmp_path))] == ["a.nii", "b.nii.gz"]
+    (tmp_path / "a.nii.gz").touch()
+    with pytest.raises(ValueError, match=r"a\.nii is there twice"):
+        nifti_files(str(tmp_path))
+
+
 def test_channels_that_are_no_organ_become_background(tmp_path):
     spec = replace(tiny_spec(), labels=LabelSet("some", {v: o for v, o in tiny_spec().labels.items() if v != 2}))
     package = ModelPackage.load(save_package(spec, random_weights(spec), tmp_path / "some"))
@@ -192,6 +231,7 @@ def test_channels_that_are_no_organ_become_background(tmp_path):
     ("preparation", "words"),
     [(PreparationSpec((6.0, 6.0, 6.0), scheme="nnunet"), "scheme 'nnunet'"),
      (PreparationSpec((6.0, 6.0, 6.0), space="anatomy"), "anatomy space"),
+     (PreparationSpec((6.0, 6.0, 6.0), normalisation="z-score-positive"), "normalisation"),
      (PreparationSpec((6.0, 6.0, 6.0), orientation=None), "own orientation")],
 )  # fmt: skip
 def test_what_monai_cannot_prepare_is_refused(tmp_path, preparation, words):
