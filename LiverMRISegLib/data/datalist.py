@@ -88,11 +88,16 @@ class Datalist:
         vendors: Collection[str] | None = None,
         labelled: bool | None = None,
     ) -> list[Scan]:
-        """The scans of a split, of some sequences and vendors (all by default), with or without labels."""
+        """The scans of a split, of some sequences and vendors (all by default), with or without labels.
+
+        Of split "train" those are left out whose patient has a scan in another one.
+        """
+        held_out = {scan.patient for scan in self.scans if scan.split != "train"} if split == "train" else set()
         return [
             scan
             for scan in self.scans
             if scan.split == split
+            and scan.patient not in held_out
             and (sequences is None or scan.sequence in sequences)
             and (vendors is None or scan.vendor in vendors)
             and (labelled is None or (scan.labels is not None) == labelled)

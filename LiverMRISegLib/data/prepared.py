@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,7 @@ from LiverMRISegLib.volume import Volume
 logger = logging.getLogger(__name__)
 _VERSION = 3
 _TIE = 1e-4
+_SPARE_FILES = 512
 _FOREGROUND_VOXELS = 10_000  # kept per class, as nnU-Net does
 
 
@@ -65,6 +67,7 @@ class PreparedCases:
             InputError: naming every volume that cannot be used.
             OutputError: the cache cannot be written, e.g. because the disk is full.
         """
+        _allow_open_files(2 * len(scans))
         cases, problems = [], []
         for datalist, scan in tqdm(scans, "volumes", disable=None, leave=False, dynamic_ncols=True):
             try:
@@ -160,6 +163,19 @@ def _translation(datalist: Datalist, organs: Sequence[str], highest: int) -> np.
     if datalist.ignore:
         table[datalist.ignore] = IGNORE
     return table
+
+
+def _allow_open_files(more: int) -> None:
+    """Raise this process's own limit, often 1,024: every array that is mapped from disk holds its file open."""
+    if os.name == "nt":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = more + sum(1 for _ in Path("/dev/fd").iterdir()) + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _some_voxels(mask: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.data.pools import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, score_case, summarise
-from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure
+from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure, visible_gpu
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
@@ -33,8 +33,9 @@ class ChallengeConfig:
     """Config of `scripts/evaluate_challenge.py`.
 
     `split`: of the datalists; all its labelled scans in `pool` are judged. `parity`: drop the last slice of the long
-    organs as FLARE's own script does. `gpu`: number of the GPU whose memory is polled. `output`: gets the label maps,
-    scores.csv, efficiency.csv and summary.csv.
+    organs as FLARE's own script does. `gpu`: number, of those that this process may use, of the one that computes and
+    whose memory is polled. `output`: gets the label maps, scores.csv, efficiency.csv and summary.csv, which grow with
+    every case.
     """
 
     model: str = DEFAULT_MODEL
@@ -58,21 +59,30 @@ class JudgedCase:
 def run(config: ChallengeConfig) -> list[JudgedCase]:
     """Judge every case, one after another; one that fails keeps its error and the others go on.
 
+    What was judged is judged again by another run: its time has to be measured in one piece.
+
     Raises:
-        InputError, UsageError: a datalist that cannot be used, or no labelled scan.
+        InputError, UsageError: a datalist that cannot be used, no labelled scan, or a GPU that is not there.
         ModelError: no such model.
         OutputError: the output cannot be written.
     """
     labels = load_model(config.model).spec.labels
     scans = choose_scans(config.datalists, config.pool, needs_labels=True, split=config.split)
     config.output.mkdir(parents=True, exist_ok=True)
-    read_mb = gpu_memory_reader(config.gpu) if config.device != "cpu" else None
+    if config.device.startswith("cuda:"):
+        raise UsageError(f"device '{config.device}': give cuda, and the number as gpu")
+    gpu = visible_gpu(config.gpu) if config.device != "cpu" else ""
+    read_mb = gpu_memory_reader(gpu) if gpu else None
+    # CUDA numbers GPUs by their speed otherwise, NVML by their place: another one would be polled.
+    only = {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": gpu} if read_mb else {}
     named = zip(_names([scan for _, scan in scans]), scans, strict=True)
     shown = tqdm(named, "volumes", total=len(scans), dynamic_ncols=True)
-    judged = [_judge(name, listed, labels, config, read_mb) for name, listed in shown]
-    atomic_write_text(config.output / "scores.csv", as_csv([each.case for each in judged]))
-    atomic_write_text(config.output / "efficiency.csv", _costs(judged))
-    atomic_write_text(config.output / "summary.csv", summary(judged))
+    judged: list[JudgedCase] = []
+    for name, listed in shown:
+        judged.append(_judge(name, listed, labels, config, lambda words: measure(words, read_mb, only)))
+        atomic_write_text(config.output / "scores.csv", as_csv([each.case for each in judged]))
+        atomic_write_text(config.output / "efficiency.csv", _costs(judged))
+        atomic_write_text(config.output / "summary.csv", summary(judged))
     return judged
 
 
@@ -108,13 +118,13 @@ def _names(scans: Sequence[Scan]) -> list[str]:
 
 
 def _judge(
-    name: str, listed: Listed, labels: LabelSet, config: ChallengeConfig, read_mb: Callable[[], float] | None
+    name: str, listed: Listed, labels: LabelSet, config: ChallengeConfig, measured: Callable[[list[str]], Cost]
 ) -> JudgedCase:
     datalist, scan = listed
     made = config.output / f"{name}.nii.gz"
     made.unlink(missing_ok=True)
     words = [sys.executable, "-m", "LiverMRISegLib", "segment", str(scan.image.absolute()), "-o", str(made.absolute())]
-    cost = measure([*words, "--model", config.model, "--device", config.device], read_mb)
+    cost = measured([*words, "--model", config.model, "--device", config.device])
     if cost.status:
         last = cost.messages.strip().splitlines()[-1:] or ["no message"]
         return JudgedCase(CaseScores(name, error=f"{scan.image.name}: {last[0]}"), cost)
@@ -122,8 +132,10 @@ def _judge(
         reference, meaning = _reference(datalist, scan)
         scores = score_case(name, read_labelmap(made), reference, labels, meaning, flare_parity=config.parity)
         return JudgedCase(scores, cost)
-    except LiverMRISegError as error:
-        return JudgedCase(CaseScores(name, error=str(error)), cost)
+    except Exception as error:  # of any library; the other cases may still succeed
+        logger.info("%s failed", name, exc_info=True)
+        told = str(error) if isinstance(error, LiverMRISegError) else f"{type(error).__name__}: {error}"
+        return JudgedCase(CaseScores(name, error=told), cost)
 
 
 def _reference(datalist: Datalist, scan: Scan) -> tuple[Volume, LabelSet]:

@@ -7,11 +7,14 @@ readings are summed (methods.md 11); FLARE's tables call this sum MB.
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+
+from LiverMRISegLib.errors import UsageError
 
 logger = logging.getLogger(__name__)
 INTERVAL_S = 0.1
@@ -29,8 +32,27 @@ class Cost:
     messages: str
 
 
-def gpu_memory_reader(index: int = 0) -> Callable[[], float] | None:
-    """Reads the memory in use on GPU `index`, in MB, by everyone; None where there is no NVIDIA driver or nvidia-ml-py.
+def visible_gpu(index: int = 0) -> str:
+    """What NVML and CUDA call GPU `index` of those that this process may use: a number in the bus's order, or a UUID.
+
+    Empty where CUDA_VISIBLE_DEVICES hides all.
+
+    Raises:
+        UsageError: CUDA_VISIBLE_DEVICES names fewer.
+    """
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        return str(index)
+    names = [name.strip() for name in named.split(",") if name.strip() not in ("", "-1")]
+    if not names:
+        return ""
+    if index >= len(names):
+        raise UsageError(f"gpu {index}: CUDA_VISIBLE_DEVICES is '{named}'")
+    return names[index]
+
+
+def gpu_memory_reader(gpu: str = "0") -> Callable[[], float] | None:
+    """Reads the memory in use on `gpu` (`visible_gpu`), in MB, by everyone; None without NVIDIA driver or nvidia-ml-py.
 
     The caller's process holds NVML until it ends.
     """
@@ -40,20 +62,28 @@ def gpu_memory_reader(index: int = 0) -> Callable[[], float] | None:
         return None
     try:
         pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+        by_number = pynvml.nvmlDeviceGetHandleByIndex
+        handle = by_number(int(gpu)) if gpu.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(gpu)
     except pynvml.NVMLError as error:
         logger.info("no GPU memory is measured (%s)", error)
         return None
     return lambda: float(pynvml.nvmlDeviceGetMemoryInfo(handle).used) / _MB
 
 
-def measure(command: Sequence[str], read_mb: Callable[[], float] | None) -> Cost:
-    """Run `command` to its end while `read_mb` is called every 0.1 s. Raises OSError if it cannot be started."""
+def measure(
+    command: Sequence[str], read_mb: Callable[[], float] | None, environment: Mapping[str, str] | None = None
+) -> Cost:
+    """Run `command` to its end while `read_mb` is called every 0.1 s. Raises OSError if it cannot be started.
+
+    `environment`: variables beside those of this process.
+    """
     readings: list[float] = []
     over = threading.Event()
     poll = threading.Thread(target=_poll, args=(read_mb, readings, over), daemon=True)
     started = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})}
+    )
     poll.start()
     try:
         messages = process.communicate()[1]
@@ -71,6 +101,11 @@ def measure(command: Sequence[str], read_mb: Callable[[], float] | None) -> Cost
 
 def _poll(read_mb: Callable[[], float] | None, readings: list[float], over: threading.Event) -> None:
     while read_mb is not None:
-        readings.append(read_mb())
+        try:
+            readings.append(read_mb())
+        except Exception as error:  # NVML's own kind, which is not known here: half a sum would pass for a whole one
+            readings.clear()
+            logger.warning("the GPU's memory cannot be read (%s): it is not measured", error)
+            return
         if over.wait(INTERVAL_S):
             return

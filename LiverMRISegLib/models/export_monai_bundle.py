@@ -70,8 +70,9 @@ def _torchscript(networks: Sequence[nn.Module], spec: ModelSpec) -> bytes:
     """The networks as one TorchScript module, for batches of any size."""
     whole = networks[0] if len(networks) == 1 else _Mean(networks)
     for module in whole.modules():
-        if isinstance(module, InstanceNorm3d):  # ours takes a batch apart, which a trace would keep for one of its size
-            module.__class__ = nn.InstanceNorm3d
+        # Ours takes a batch apart, which a trace would keep for one of its size.
+        if isinstance(module, InstanceNorm3d):
+            module.__class__ = nn.InstanceNorm3d  # type: ignore[assignment]
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=torch.jit.TracerWarning)  # checks of the input's size

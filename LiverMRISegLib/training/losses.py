@@ -27,7 +27,7 @@ class DiceCrossEntropy(torch.nn.Module):
         known = (labels != IGNORE)[:, None]
         # One softmax for both parts, and no one-hot of 64-bit integers: half the time on a CPU.
         log_shares = logits.log_softmax(1)
-        cross_entropy = F.nll_loss(log_shares, labels, ignore_index=IGNORE)
+        cross_entropy = _mean_of_known(F.nll_loss(log_shares, labels, ignore_index=IGNORE, reduction="sum"), labels)
         classes = torch.arange(logits.shape[1], device=labels.device).reshape(1, -1, *[1] * (labels.dim() - 1))
         shares = log_shares.exp()
         if not known.all():
@@ -70,7 +70,13 @@ class CrossEntropy(torch.nn.Module):
 
     def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Logits [B, C, Z, Y, X] and integer labels [B, Z, Y, X] to a scalar."""
-        return F.cross_entropy(logits.float(), labels.long(), ignore_index=IGNORE)
+        labels = labels.long()
+        return _mean_of_known(F.cross_entropy(logits.float(), labels, ignore_index=IGNORE, reduction="sum"), labels)
+
+
+def _mean_of_known(total: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """0, not NaN, where no voxel of a patch is known."""
+    return total / (labels != IGNORE).sum().clamp(min=1)
 
 
 class SquaredDiceCrossEntropy(torch.nn.Module):

@@ -201,7 +201,7 @@ def _streams(config: StageConfig, pools: Pools, *, unlabelled: bool) -> tuple[di
         if data.pseudo_labels and bare:
             raise UsageError(f"{bare[0].image}: has no pseudo label; leave data.pseudo_labels away or label it")
         others = cache.load_all(pools.unlabelled, labelled=data.pseudo_labels)
-        streams["unlabelled"] = CaseStream(others, augmenter, data.unlabelled_batch)
+        streams["unlabelled"] = CaseStream(others, augmenter, data.unlabelled_batch, data.foreground)
     held_out = cache.load_all(pools.validation, labelled=True)
     return streams, [_image(case) for case in held_out]
 

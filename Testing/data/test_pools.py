@@ -63,6 +63,18 @@ def test_no_scan_of_a_patient_to_validate_on_is_trained_on(datalist):
     assert names(pools.unlabelled) == [f"p{n} T2WI" for n in range(1, 5)]
 
 
+def test_a_patient_who_is_tested_on_with_one_scan_is_not_trained_on_with_another(datalist):
+    document = json.loads(datalist.read_text())
+    for scan in document["scans"]:
+        if (scan["patient"], scan["sequence"]) == ("p1", "GED4"):
+            scan["split"] = "test"
+    datalist.write_text(json.dumps(document))
+    pools = choose_pools([datalist], PoolConfig(), PoolConfig())
+    assert not any(name.startswith("p1") for name in names(pools.labelled) + names(pools.unlabelled))
+    tested = choose_scans([datalist], PoolConfig(), needs_labels=True, split="test")
+    assert names(tested) == ["p1 GED4", "p6 GED4"]
+
+
 def test_what_is_validated_on_is_what_is_trained_on(datalist):
     document = json.loads(datalist.read_text())
     for scan in document["scans"]:

@@ -12,7 +12,7 @@ from conftest import make_volume, random_weights, tiny_spec
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig, run
-from LiverMRISegLib.evaluation.efficiency import gpu_memory_reader, measure
+from LiverMRISegLib.evaluation.efficiency import gpu_memory_reader, measure, visible_gpu
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models.package import save_package
 from LiverMRISegLib.volume import Volume
@@ -38,6 +38,35 @@ def test_without_a_gpu_time_alone_is_known():
 def test_the_driver_is_asked_where_there_is_one():
     read = gpu_memory_reader()
     assert read is None or read() >= 0
+
+
+def test_half_a_sum_of_readings_is_none():
+    readings = iter((100.0, 101.0))
+    cost = measure(NAP, lambda: next(readings))
+    assert (cost.status, cost.area_mb, cost.peak_mb) == (0, None, None)
+
+
+def test_the_command_gets_variables_beside_ours():
+    cost = measure([sys.executable, "-c", "import os, sys; sys.exit(os.environ['ONLY'])"], None, {"ONLY": "this"})
+    assert "this" in cost.messages
+
+
+@pytest.mark.parametrize(
+    ("named", "expected"), [(None, "1"), ("3,5", "5"), ("", ""), ("-1", ""), ("GPU-a,GPU-b", "GPU-b")]
+)
+def test_which_gpu_is_meant(monkeypatch, named, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if named is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", named)
+    assert visible_gpu(1) == expected
+
+
+def test_a_gpu_that_is_not_there(monkeypatch, cases, tmp_path):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
+    datalist, model = cases
+    for options in ({"gpu": 1}, {"device": "cuda:0"}):
+        with pytest.raises(UsageError, match="gpu"):
+            run(ChallengeConfig(str(model), (datalist,), output=tmp_path / "out", **options))
 
 
 def test_a_command_that_fails_is_told_with_its_words():

@@ -7,7 +7,7 @@ import torch
 
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.training.ema import AveragedModel
-from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy, deep_supervision_weights
+from LiverMRISegLib.training.losses import CrossEntropy, DeepSupervision, DiceCrossEntropy, deep_supervision_weights
 
 
 def test_deep_supervision_weights_are_nnunets():
@@ -31,6 +31,17 @@ def test_unknown_voxels_change_nothing():
     changed[:, :, 0] = torch.randn(1, 3, 4, 4) * 50
     loss = DiceCrossEntropy()
     assert loss(changed, labels).item() == pytest.approx(loss(logits, labels).item(), abs=1e-6)
+
+
+def test_a_patch_of_which_nothing_is_known_costs_no_nan():
+    logits = torch.randn(1, 3, 4, 4, 4, requires_grad=True)
+    labels = torch.full((1, 4, 4, 4), IGNORE)
+    for loss in (DiceCrossEntropy(), CrossEntropy()):
+        logits.grad = None
+        value = loss(logits, labels)
+        value.backward()
+        assert torch.isfinite(value)
+        assert torch.isfinite(logits.grad).all()
 
 
 def test_a_perfect_prediction_costs_nothing_at_any_scale():

@@ -225,6 +225,21 @@ def test_finished_rounds_are_not_taken_for_those_of_another_template(data, tmp_p
         run(config)
 
 
+def test_rounds_are_of_the_first_labels_organs(data, tmp_path):
+    listed, model, truth = data
+    scans = [replace(s, labels=truth[s.patient]) for s in read_datalist(listed).scans]
+    write_datalist(replace(read_datalist(listed), scans=scans), listed)
+    first = first_labels.run(
+        FirstLabelsConfig((listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache",
+                          organs=("liver", "spleen"), output=tmp_path / "first")
+    )  # fmt: skip
+    config = replace(read_config(OneLabelConfig, write_config(tmp_path, first)), run_folder=tmp_path / "run")
+    for organs in (("spleen",), ("spleen", "liver")):
+        with pytest.raises(UsageError, match=r"the first labels are of liver, spleen, data\.organs are spleen"):
+            run(replace(config, data=replace(config.data, organs=organs)))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_dicom_folder_is_an_image_too(data, tmp_path):
     pytest.importorskip("pydicom")
     listed, model, _ = data

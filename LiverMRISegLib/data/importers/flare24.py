@@ -33,7 +33,10 @@ def import_flare24(source: Path, _output: Path) -> Datalist:
     if ct is None:
         raise InputError(f"{source}: holds no Training/{_CT[0]}; give the folder that FLARE24-Task3-CT and -MR lie in")
     amos, lld = _first(training, (_AMOS,)), _first(training, (_LLD,))
-    mr = [*(_amos(amos) if amos else []), *(flat_scans(lld) if lld else [])]
+    of_lld = list(flat_scans(lld)) if lld else []
+    if lld and not of_lld:
+        raise InputError(f"{lld}: holds no volume; unpack it, or take it away")
+    mr = [*(_amos(amos) if amos else []), *of_lld]
     if not mr:
         raise InputError(f"{source}: holds neither MR of Training/{_AMOS} nor of Training/{_LLD}")
     values = {value: organ.name for value, organ in anatomy.FLARE.items()}

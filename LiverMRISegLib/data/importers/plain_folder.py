@@ -8,10 +8,8 @@ from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.read import is_volume_file
+from LiverMRISegLib.io.read import VOLUME_ENDINGS, is_volume_file, name_of
 from LiverMRISegLib.sequence_names import guess_sequence
-
-_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
 def import_folder(source: Path, _output: Path) -> Datalist:
@@ -24,11 +22,9 @@ def import_folder(source: Path, _output: Path) -> Datalist:
     Raises:
         InputError: no volume, or one whose sequence no name tells.
     """
-    files = sorted(
-        p for p in folder(source, "your volumes").rglob("*") if p.name.endswith(_ENDINGS) and is_volume_file(p)
-    )
+    files = sorted(p for p in folder(source, "your volumes").rglob("*") if is_volume_file(p))
     if not files:
-        raise InputError(f"{source}: holds no volume ({', '.join(_ENDINGS)})")
+        raise InputError(f"{source}: holds no volume ({', '.join(VOLUME_ENDINGS)})")
     return Datalist(source.name, "of the cohort's owner", {}, [_scan(file, source) for file in files])
 
 
@@ -40,5 +36,4 @@ def _scan(file: Path, source: Path) -> Scan:
     if found is None:
         known = ", ".join(sequence.value for sequence in Sequence)
         raise InputError(f"{file}: no name tells its sequence; put it into a folder called as one of {known}")
-    ending = next(ending for ending in _ENDINGS if file.name.endswith(ending))
-    return Scan("_".join(inside.parts).removesuffix(ending), found.value, file)
+    return Scan("_".join((*inside.parts[:-1], name_of(file))), found.value, file)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.adaptation.resuming import INPUTS
+from LiverMRISegLib.anatomy import organ_named
 from LiverMRISegLib.data.datalist import read_datalist
 from LiverMRISegLib.data.pools import PoolConfig
 from LiverMRISegLib.errors import UsageError
@@ -93,6 +94,7 @@ def run(config: OneLabelConfig) -> list[Round]:
     check_same_run(config, folder / "config.yaml", (*_FREE_KEYS, *until_the_end))
     made_of = (first / INPUTS).read_text(encoding="utf-8")
     _check_first_labels(folder, made_of)
+    _check_organs(config)
     fabric = loop.make_fabric(config.loop)
     fabric.barrier()
     if fabric.is_global_zero:
@@ -118,6 +120,18 @@ def _first_labels(config: OneLabelConfig) -> Path:
         found = ", ".join(map(str, config.data.datalists)) or "none"
         raise UsageError(f"data.datalists must be the one that first_labels.py wrote, beside {WHOLE}, not {found}")
     return folder
+
+
+def _check_organs(config: OneLabelConfig) -> None:
+    """UsageError unless the first labels are of the organs that are trained, with the values that these get."""
+    listed = read_datalist(config.data.datalists[0])
+    first = [organ_named(listed.values[value]).name for value in sorted(listed.values)]
+    trained = [organ_named(organ).name for organ in config.data.organs]
+    if first != trained:
+        raise UsageError(
+            f"the first labels are of {', '.join(first)}, data.organs are {', '.join(trained)}: give the same in the "
+            "same order"
+        )
 
 
 def _check_first_labels(folder: Path, made_of: str) -> None:

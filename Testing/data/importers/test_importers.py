@@ -134,6 +134,10 @@ def test_flare24_task_3(tmp_path, parts):
         ("flare-0001", "CT", True), ("amos-0507", "T1WI", False), ("MR-1", "C+pre", False),
     ]  # fmt: skip
     assert found.values[13] == "left kidney"
+    (mr / "LLD-MMRI-3984/MR-1_1_C-pre_0000.nii.gz").unlink()
+    with pytest.raises(InputError, match="LLD-MMRI-3984: holds no volume"):
+        import_flare24(tmp_path, tmp_path)
+    volumes(mr, "LLD-MMRI-3984/MR-1_1_C-pre_0000.nii.gz")
     (labelled / "labels/FLARE22_Tr_0001.nii.gz").unlink()
     with pytest.raises(InputError, match="has no labels/FLARE22_Tr_0001"):
         import_flare24(tmp_path, tmp_path)
@@ -238,6 +242,11 @@ def test_a_plain_folder_of_unlabelled_volumes(tmp_path):
     assert [(scan.patient, scan.sequence, scan.labels) for scan in listed.scans] == [
         ("T2WI_case_01", "T2WI", None), ("T2WI_deep_case_02", "T2WI", None), ("case_03_t1_vibe", "T1WI", None),
     ]  # fmt: skip
+    shouted = tmp_path / "shouted" / "T2WI"
+    shouted.mkdir(parents=True)
+    for name in ("A.NII.GZ", "b.mhd"):
+        (shouted / name).write_bytes(b"")
+    assert [scan.patient for scan in import_folder(tmp_path / "shouted", tmp_path).scans] == ["T2WI_A", "T2WI_b"]
     misleading = tmp_path / "told" / "t2wi" / "B01_post_op.nii.gz"
     misleading.parent.mkdir(parents=True)
     misleading.write_bytes(b"")
