@@ -202,6 +202,6 @@ def test_torch_running_out_of_memory_while_it_loads_is_named(tiny_package, monke
     def full(*_, **__):
         raise (torch.OutOfMemoryError if words.startswith("Tried") else RuntimeError)(words)
 
-    monkeypatch.setattr(torch_engine, "build_network", full)
+    monkeypatch.setattr(torch_engine, "built_member", full)
     with pytest.raises(kind, match="memory of cpu is full" if kind is DeviceMemoryError else words):
         torch_engine.TorchEngine(ModelPackage.load(tiny_package), "cpu")

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 from monai.bundle import ConfigParser
-from monai.data import MetaTensor
+from monai.data import MetaTensor, get_track_meta, set_track_meta
 from monai.transforms import Compose, Invertd
 
 from conftest import as_rows, random_weights, tiny_spec
@@ -34,6 +34,15 @@ from LiverMRISegLib.training.packaging import write_package
 from LiverMRISegLib.volume import Geometry, Volume, reorient
 
 OWN = "LiverMRISegLib.models.monai_transforms"
+
+
+@pytest.fixture(autouse=True)
+def tracked():
+    """MONAI as whoever runs a bundle has it; our augmentation turns this off in its own process."""
+    before = get_track_meta()
+    set_track_meta(True)
+    yield
+    set_track_meta(before)
 
 
 def logits_of(bundle, image):

@@ -347,7 +347,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     assert "mine has: liver, right kidney, Weird thing" in capsys.readouterr().err
     assert cli.main(["models", "import", "nnunet", str(folder), "../mine"]) == 2
     assert cli.main(["models", "import", "nnunet", str(folder), "mine"]) == 2
-    assert "exists already" in capsys.readouterr().err
+    assert "imported before" in capsys.readouterr().err
     assert cli.main(["models", "import", "nnunet", str(tmp_path), "other"]) == 4
 
 
