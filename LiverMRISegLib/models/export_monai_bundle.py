@@ -87,7 +87,7 @@ def _versions() -> dict[str, str]:
     found = {}
     for name, least in _NEEDED.items():
         try:
-            found[name] = version(name)
+            found[name] = version(name).partition("+")[0]
         except PackageNotFoundError:
             found[name] = least
     return found

@@ -161,6 +161,7 @@ def test_what_the_bundle_says(tiny_package, tmp_path, capsys):
     assert cli.main(["models", "export", str(tiny_package), "--format", "monai-bundle", "-o", str(folder)]) == 0
     assert "written" in capsys.readouterr().out
     metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+    assert all(metadata[f"{name}_version"].replace(".", "").isdigit() for name in ("monai", "pytorch", "numpy"))
     outputs = metadata["network_data_format"]["outputs"]["pred"]
     assert outputs["num_channels"] == 5
     assert outputs["channel_def"] == {
