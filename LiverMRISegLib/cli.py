@@ -13,13 +13,13 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from LiverMRISegLib import __version__
 from LiverMRISegLib.commands import demo, evaluate, models, segment
-from LiverMRISegLib.errors import CancelledError, LiverMRISegError
+from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.inference.progress import CancelToken
 
 INTERRUPTED = 130
@@ -29,6 +29,14 @@ exit status: 0 done; 1 unexpected error; 2 wrong usage; 3 an input cannot be use
              5 some cases of a cohort failed; 130 stopped with Ctrl-C
 example:     livermriseg segment t2.nii.gz -o t2_organs.seg.nrrd --report t2.html
 For research use only; not a medical device."""
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C or a termination signal.
+
+    Not KeyboardInterrupt itself: Python remembers one that passes a library's `exec` even when it is caught later,
+    and then `python -m` dies of the signal instead of leaving with our status.
+    """
 
 
 class Parser(argparse.ArgumentParser):
@@ -58,48 +66,64 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (default: the process's own arguments) and return the exit status."""
     arguments = build_parser().parse_args(argv)
     _set_up_messages(arguments.verbose)
-    arguments.stop = CancelToken()
-    previous = signal.signal(signal.SIGTERM, _terminated_by(arguments.stop))
+    arguments.stop = stop = _Stop()
+    previous = _heed_signals(stop)
     try:
         status: int = arguments.run(arguments)
         sys.stdout.flush()
         return status
-    except CancelledError:  # only a termination signal cancels here
-        return TERMINATED
-    except LiverMRISegError as error:
-        return _fail(str(error), error.exit_status, arguments.verbose)
     except KeyboardInterrupt:
-        return _fail("stopped; nothing half-written was left behind", INTERRUPTED, verbose=False)
+        return _stopped(stop)
     except BrokenPipeError:
         # The reader of our output (head, less) has gone: not an error, but Python must not flush into the void.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except MemoryError:
-        return _fail("not enough memory; close other programs or use a smaller volume", 1, arguments.verbose)
     except Exception as error:
-        text = f"unexpected {type(error).__name__}: {error} (--verbose shows where)"
-        return _fail(text, 1, arguments.verbose)
+        # A library may swallow the stop, or turn it into an error of its own: one whose import it interrupts does.
+        return _stopped(stop) if stop.status else _failed(error, arguments.verbose)
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
-def _fail(message: str, status: int, verbose: bool) -> int:
+def _stopped(stop: _Stop) -> int:
+    sys.stderr.write("livermriseg: error: stopped; nothing half-written was left behind\n")
+    return stop.status or INTERRUPTED
+
+
+def _failed(error: Exception, verbose: bool) -> int:
+    if isinstance(error, LiverMRISegError):
+        message, status = str(error), error.exit_status
+    elif isinstance(error, MemoryError):
+        message, status = "not enough memory; close other programs or use a smaller volume", 1
+    else:
+        message, status = f"unexpected {type(error).__name__}: {error} (--verbose shows where)", 1
     if verbose:
         traceback.print_exc(file=sys.stderr)
     sys.stderr.write(f"livermriseg: error: {' '.join(message.split())}\n")
     return status
 
 
-def _terminated_by(stop: CancelToken) -> Callable[[int, FrameType | None], NoReturn]:
-    def terminated(_signal: int, _frame: FrameType | None) -> NoReturn:
-        """Unwind as for Ctrl-C, so that temporary files are removed.
+class _Stop(CancelToken):
+    """Cancels the work at its next tile; `status` is the exit status, 0 as long as nothing stopped it."""
 
-        Should this exit be lost in a library's bare `except`, the work stops at its next tile.
-        """
+    status = 0
+
+
+def _heed_signals(stop: _Stop) -> dict[int, Any]:
+    """Unwind on Ctrl-C and on a termination signal, so that temporary files are removed; returns the handlers before.
+
+    Should the exception be lost in a library's bare `except`, the work stops at its next tile.
+    """
+
+    def stopped(number: int, _frame: FrameType | None) -> NoReturn:
+        stop.status = INTERRUPTED if number == signal.SIGINT else TERMINATED
         stop.cancel()
-        sys.exit(TERMINATED)
+        raise Stopped
 
-    return terminated
+    # A shell lets its background jobs ignore Ctrl-C; so do we then.
+    heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
+    return {number: signal.signal(number, stopped) for number in heeded}
 
 
 def _set_up_messages(verbose: bool) -> None:

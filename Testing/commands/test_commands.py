@@ -203,6 +203,43 @@ def test_a_termination_that_a_library_swallows_still_stops_the_work(source, tmp_
     assert names(tmp_path) == ["v.nii.gz"]
 
 
+INTERRUPTED = """
+import os, signal, sys
+from LiverMRISegLib.cli import main
+from LiverMRISegLib.inference.segmenter import Segmenter
+def wait():
+    os.kill(os.getpid(), signal.SIGINT)
+    signal.pause()
+def interrupted(*arguments, **options):
+{body}
+Segmenter.load = interrupted
+sys.exit(main(sys.argv[1:]))
+"""
+WITHIN_AN_EXEC = """
+    exec("wait()")
+"""
+WITHIN_AN_IMPORT = """
+    try:
+        wait()
+    except BaseException:
+        raise ImportError("initialization failed") from None
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("body", [WITHIN_AN_EXEC, WITHIN_AN_IMPORT], ids=["exec", "import"])
+def test_ctrl_c_leaves_with_our_status(source, tmp_path, tiny_package, body):
+    """Python remembers that it passed an exec, and `python -m` would die of it; imports make it their own error."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED.format(body=body))
+    arguments = ["segment", source, "-o", tmp_path / "out/o.nii.gz", "--model", tiny_package, "--device", "cpu"]
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted", *map(str, arguments)], cwd=tmp_path, check=False, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=_heed_signals, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == "livermriseg: error: stopped; nothing half-written was left behind\n"
+
+
 def test_models(tmp_path, tiny_package):
     shown = json.loads(run("models", "show", tiny_package, "--json").stdout)
     assert shown["labels"][0]["organ"] == "liver"
