@@ -6,6 +6,10 @@ PYTEST_OPTIONS ?= -q
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# What MONAI needs to run an exported bundle lies beside the environment: within it, every import of MONAI imports it
+# too, which takes each training process more than two seconds longer to start.
+BUNDLE := $(VENV)/monai-bundle
+RUNS_BUNDLES := pytorch-ignite scikit-image imageio lazy-loader tifffile
 # nnU-Net in an environment of its own: the benchmarks against it run it there, nothing of ours needs it.
 NNUNET := .venv-nnunet
 NNUNET_STAMP := $(NNUNET)/.installed-2.8.1-torch-2.13.0
@@ -30,6 +34,8 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	  { rm -rf $(VENV); echo "python3 -m venv failed; on Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV) (some minutes the first time) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt --no-deps --upgrade \
+	  --target $(BUNDLE) $(RUNS_BUNDLES)
 	@$(MAKE) --no-print-directory system
 	@touch $@
 	@echo "Ready: $(BIN)/livermriseg --help"

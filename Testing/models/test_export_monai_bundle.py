@@ -1,9 +1,12 @@
 """A bundle is run by MONAI in a process of its own, and gives what this library gives."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -33,6 +36,8 @@ from LiverMRISegLib.models.specification import NetworkSpec, OrganRule, Preparat
 from LiverMRISegLib.training.packaging import write_package
 from LiverMRISegLib.volume import Geometry, Volume, reorient
 
+# Where `make setup` puts what MONAI needs to run a bundle, and nothing else does.
+BUNDLE_LIBRARIES = Path(sys.prefix) / "monai-bundle"
 OWN = "LiverMRISegLib.models.monai_transforms"
 
 
@@ -90,7 +95,7 @@ def images(tmp_path_factory):
         "axial": scan,
         "permuted": reorient(scan, "SAR"),
         "flipped_oblique": turned(reorient(scan, "RAI"), 17.0),
-        "slab": slab(scan, slice(middle - 8, middle + 8)),
+        "slab": reorient(slab(scan, slice(middle - 8, middle + 8)), "PIR"),
     }
     folder = tmp_path_factory.mktemp("images")
     for name, volume in given.items():
@@ -117,15 +122,21 @@ def test_monai_prepares_as_this_library(plain_package, images):
         assert np.abs(theirs - ours).max() < 0.02, file.name
 
 
+@pytest.mark.skipif(not BUNDLE_LIBRARIES.is_dir() and find_spec("ignite") is None, reason="make setup installs ignite")
 def test_monai_segments_as_this_library(plain_package, images, tmp_path):
     masks = tmp_path / "masks"
     bundle = export_monai_bundle(plain_package, tmp_path / "bundle")
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
-    options = ["--dataset_dir", str(images), "--output_dir", str(masks)]
-    done = subprocess.run([*command, *options], cwd=bundle, capture_output=True, text=True)
+    chosen = [images / "flipped_oblique.nii.gz", images / "slab.nii.gz"]  # all of them take minutes
+    (tmp_path / "chosen").mkdir()
+    for file in chosen:
+        (tmp_path / "chosen" / file.name).symlink_to(file)
+    options = ["--dataset_dir", str(tmp_path / "chosen"), "--output_dir", str(masks)]
+    environment = {**os.environ, "PYTHONPATH": str(BUNDLE_LIBRARIES)}
+    done = subprocess.run([*command, *options], cwd=bundle, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     segmenter = Segmenter(plain_package, TorchEngine(plain_package, "cpu"))
-    for file in sorted(images.iterdir()):
+    for file in chosen:
         image = read_volume(file)
         ours = segmenter.segment(image).labelmap
         theirs = read_labelmap(masks / f"{file.name.removesuffix('.nii.gz')}_seg.nii.gz")
