@@ -28,6 +28,11 @@ TINY_KWARGS = {
 }
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole pipelines first: at the end one process would wait for them."""
+    items.sort(key=lambda item: "_workflow" not in item.path.name)
+
+
 def all_directions() -> list[np.ndarray]:
     """The 48 directions whose axes are parallel to the patient's."""
     turned = []

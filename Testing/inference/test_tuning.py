@@ -45,7 +45,7 @@ def test_the_fastest_is_taken_whose_labels_stay():
 
 
 def test_measured_on_a_volume(package):
-    volume = make_volume(size=(70, 60, 50), spacing=(5.0, 5.0, 5.0))
+    volume = make_volume(size=(70, 36, 30), spacing=(5.0, 5.0, 5.0))
     found = measure(package, [[volume], [volume]])
     assert found[0].setting == Setting("auto", 0.5)
     assert (found[0].mean_dice, found[0].lowest_dice) == (1.0, 1.0)
@@ -79,7 +79,7 @@ def test_a_zip_is_not_changed(tmp_path):
 
 def test_the_command(package, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv(catalog.FOLDER_VARIABLE, str(tmp_path / "models"))
-    write_volume(make_volume(size=(70, 60, 50), spacing=(5.0, 5.0, 5.0)), tmp_path / "a.nii.gz")
+    write_volume(make_volume(size=(70, 36, 30), spacing=(5.0, 5.0, 5.0)), tmp_path / "a.nii.gz")
     assert cli.main(["models", "tune", "tiny", str(tmp_path / "a.nii.gz"), "--keep", "--least-dice", "0"]) == 0
     out = capsys.readouterr().out
     assert "fastest allowed" in out

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from conftest import ROOT
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
@@ -80,3 +82,11 @@ def snakemake(workflow: str, folder: Path, *more: str) -> subprocess.CompletedPr
          "--configfile", str(folder / "settings.yaml"), "-d", str(folder), "--cores", "1", *more],
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
     )  # fmt: skip
+
+
+def status_of_script_here(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run a command `python script ...` in this process, which has imported already what takes a new one seconds."""
+    monkeypatch.setattr(sys, "argv", arguments[1:])
+    with pytest.raises(SystemExit) as left:
+        runpy.run_path(arguments[1], run_name="__main__")
+    return left.value.code
