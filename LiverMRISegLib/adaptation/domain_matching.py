@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.anatomy import IGNORE
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -40,11 +40,23 @@ def register_affine(
     ours and does not.
 
     Raises:
+        InputError: the images cannot be registered (volumes of fewer than four slices, say).
         UsageError: unknown metric.
     """
     if metric not in METRICS:
         raise UsageError(f"unknown metric '{metric}'; known are: {', '.join(METRICS)}")
-    target, source = _scaled(fixed), _scaled(moving)
+    try:
+        found, value = _registered(_scaled(moving), _scaled(fixed), metric, iterations, samples)
+    except RuntimeError as error:
+        reason = str(error).strip().rpartition("\n")[2]
+        raise InputError(f"{moving.name} and {fixed.name}: cannot be registered ({reason})") from error
+    logger.info("registered %s to %s: metric %.4f", moving.name, fixed.name, value)
+    return found
+
+
+def _registered(
+    source: sitk.Image, target: sitk.Image, metric: str, iterations: int, samples: float
+) -> tuple[sitk.Transform, float]:
     centred = sitk.CenteredTransformInitializer(
         target, source, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
     )
@@ -58,9 +70,7 @@ def register_affine(
     start.SetCenter(rigid.GetCenter())
     fine = _method(metric, iterations, (2, 1), (1.0, samples))
     fine.SetInitialTransform(start, inPlace=False)
-    found = fine.Execute(target, source)
-    logger.info("registered %s to %s: metric %.4f", moving.name, fixed.name, fine.GetMetricValue())
-    return found
+    return fine.Execute(target, source), fine.GetMetricValue()
 
 
 def _method(

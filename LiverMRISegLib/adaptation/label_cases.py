@@ -6,6 +6,7 @@ teach itself; and voxels that the votes are not sure of can be left open.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.models.codec import to_json
 from LiverMRISegLib.models.package import ModelPackage
 from LiverMRISegLib.volume import Volume
 
@@ -81,12 +83,14 @@ def run(config: LabelCasesConfig) -> list[RankedCase]:
         ModelError: a model that cannot be used, or models that do not fit together.
         OutputError: the output cannot be written.
     """
-    packages = _fitting(config.models, len(config.gammas))
+    packages = _fitting(config.models, config.gammas)
     engines = [load_engine(package, config.device) for package in packages]
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
     check_case_names([scan for _, scan in scans])
     settings = [f"gammas {config.gammas}, certainty {config.certainty}"]
-    claim_output(config.output, [*(package.fingerprint for package in packages), *settings])
+    # Labels depend on what model.json says as well, not on the weights alone.
+    models = [hashlib.sha256(to_json(package.spec, package.hashes).encode()).hexdigest() for package in packages]
+    claim_output(config.output, [*models, *settings], [scan.image for _, scan in scans])
     labels = packages[0].spec.labels
     figures, scores = {}, {}
     for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
@@ -146,20 +150,28 @@ def _labelled_case(
     votes, labelmap = fold_labels(volume, package, engines, config.gammas, config.certainty)
     labels = package.spec.labels
     labelmap = np.where(np.isin(labelmap, [*labels, IGNORE]), labelmap, 0).astype(np.uint8)
+    sure = labelmap > 0
     postprocess(labelmap, labels, package.spec.postprocessing, volume.geometry)
+    if config.certainty:
+        # A part of an organ that unsure voxels cut off is no background that anybody is sure of.
+        labelmap[sure & (labelmap == 0)] = IGNORE
     found = consistency(votes, max(labels))
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
     keep_rows(kept, image, [(str(value), f"{score:.6f}") for value, score in found.items()])
     return found
 
 
-def _fitting(names: Sequence[str], views: int) -> list[ModelPackage]:
-    if not names or len(names) * views < 2:
+def _fitting(names: Sequence[str], gammas: Sequence[float]) -> list[ModelPackage]:
+    if not names or len(names) * len(gammas) < 2:
         raise UsageError("consistency needs the models of at least two folds, or one model and several gammas")
     packages = [load_model(name) for name in names]
     first = packages[0].spec
     if first.preparation.channels:
         raise ModelError(f"{packages[0].path}: takes several images a case; cases are labelled by models of one")
+    if first.preparation.scheme == "nnunet" and tuple(gammas) != (1.0,):
+        raise ModelError(
+            f"{packages[0].path}: crops to what is not 0, which differs between gammas; take several folds"
+        )
     for package in packages[1:]:
         if (package.spec.labels, package.spec.preparation) != (first.labels, first.preparation):
             raise ModelError(

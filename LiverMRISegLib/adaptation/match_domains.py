@@ -16,7 +16,7 @@ from LiverMRISegLib.adaptation.case_lists import check_case_names, labelmap_of
 from LiverMRISegLib.adaptation.domain_matching import foreground_ml, nearest_case, register_affine, warp_labels
 from LiverMRISegLib.adaptation.resuming import claim_output
 from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist, write_datalist
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.hashing import hash_of
@@ -31,8 +31,8 @@ class MatchDomainsConfig:
 
     `datalist`: pseudo labels, of `pseudo_label`. `better` and `worse`: sequences whose pseudo labels are good (for CT
     as the source: those like T1) and those that get warped ones. A worse case without a pseudo label of its own is
-    matched by the mean volume of the others of its sequence. `metric`: as of `register_affine`. `output`: label maps,
-    datalist.json, matches.csv.
+    matched by the mean volume of the others of its sequence; one that cannot be registered gets no labels. `metric`:
+    as of `register_affine`. `output`: label maps, datalist.json, matches.csv.
     """
 
     datalist: Path = Path("runs/pseudo_labels/datalist.json")
@@ -72,9 +72,12 @@ def run(config: MatchDomainsConfig) -> list[Match]:
         logger.warning("%s: sequences that are neither better nor worse are left out: %s", config.datalist, left)
     # A case's match depends on the volumes of all, and its labels on the images that are registered.
     hashes = [
-        f"{case_name(s)} {hash_of(s.image)} {hash_of(s.labels) if s.labels else 'no labels'}" for s in (*better, *worse)
+        f"{role} {case_name(s)} {hash_of(s.image)} {hash_of(s.labels) if s.labels else 'no labels'}"
+        for role, scans in (("better", better), ("worse", worse))
+        for s in scans
     ]
-    claim_output(config.output, [config.metric, *hashes])
+    sources = [path for s in (*better, *worse) for path in (s.image, s.labels)]
+    claim_output(config.output, [config.metric, *hashes], [config.datalist, *sources])
     found, matched = [], []
     for scan in tqdm(worse, "volumes", disable=None, dynamic_ncols=True):
         size = volumes[case_name(scan)] or _typical(scan, worse, volumes)
@@ -82,13 +85,22 @@ def run(config: MatchDomainsConfig) -> list[Match]:
         own = {case_name(b): volumes[case_name(b)] for b in better if b.patient == scan.patient}
         chosen = nearest_case(size, own or {case_name(b): volumes[case_name(b)] for b in better})
         source = next(b for b in better if case_name(b) == chosen)
-        matched.append(replace(scan, labels=_warped(source, scan, config), image=scan.image.absolute()))
+        matched.append(replace(scan, labels=_warped_or_none(source, scan, config), image=scan.image.absolute()))
         found.append(Match(case_name(scan), chosen, size, volumes[chosen]))
     kept = [replace(s, image=s.image.absolute(), labels=s.labels and s.labels.absolute()) for s in better]
     document = replace(listed, name=f"{listed.name}, matched", scans=[*kept, *matched])
     write_datalist(document, config.output / "datalist.json")
     atomic_write_text(config.output / "matches.csv", _table(found))
     return found
+
+
+def _warped_or_none(source: Scan, scan: Scan, config: MatchDomainsConfig) -> Path | None:
+    """One case that cannot be registered stays without labels; the others go on."""
+    try:
+        return _warped(source, scan, config)
+    except InputError as error:
+        logger.warning("%s gets no labels: %s", case_name(scan), error)
+        return None
 
 
 def _warped(source: Scan, scan: Scan, config: MatchDomainsConfig) -> Path:

@@ -16,6 +16,7 @@ from LiverMRISegLib.io.atomic import atomic_write_text
 
 logger = logging.getLogger(__name__)
 INPUTS = "inputs.txt"
+_SUMMARIES = ("datalist.json", "cases.png")
 
 
 def hash_of_weights(network: torch.nn.Module) -> str:
@@ -26,12 +27,14 @@ def hash_of_weights(network: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def claim_output(folder: Path, inputs: Sequence[str]) -> None:
-    """Make `folder`, and clear it of volumes and tables that were made from other `inputs` (hashes, settings).
+def claim_output(folder: Path, inputs: Sequence[str], sources: Iterable[Path | None] = ()) -> None:
+    """Make `folder`, and clear it of what was made from other `inputs` (hashes, settings).
 
     Raises:
-        OutputError: it cannot be written, or holds volumes or tables and no stage's output.
+        OutputError: it cannot be written, or holds volumes or tables and no stage's output, or one of the `sources`
+            that the output is made from.
     """
+    keep_apart(folder, sources)
     words = "".join(f"{word}\n" for word in inputs)
     kept = folder / INPUTS
     try:
@@ -42,11 +45,18 @@ def claim_output(folder: Path, inputs: Sequence[str]) -> None:
                 raise OutputError(f"{folder}: holds {old[0].name}, which is no output of a stage; choose a new folder")
             if old:
                 logger.info("%s: %d files of other inputs are made anew", folder, len(old))
-            for path in old:
-                path.unlink()
+            for path in (*old, *(folder / name for name in _SUMMARIES)):
+                path.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
     atomic_write_text(kept, words)
+
+
+def keep_apart(folder: Path, sources: Iterable[Path | None]) -> None:
+    """OutputError if one of the files `sources` lies in `folder`: the output would replace what it is made from."""
+    for source in sources:
+        if source is not None and source.resolve().parent == folder.resolve():
+            raise OutputError(f"{folder}: holds {source.name}, which the output is made from; choose another folder")
 
 
 def keep_rows(table: Path, image: str, rows: Iterable[Sequence[str]] = ()) -> None:

@@ -16,6 +16,7 @@ from monai.networks.nets import BasicUNet
 from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.adaptation.slices import DomainConfig, SliceStream, load_domain
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import read_config
@@ -95,6 +96,10 @@ def run(config: SliceSegmenterConfig) -> RunResult:
     orientation = config.orientation or None
     with fabric.rank_zero_first():
         cases = load_domain(config.source, config.cache, config.organs, config.spacing, orientation, config.space)
+    if any(case.labels is not None and IGNORE in case.labels for case in cases):
+        raise UsageError(
+            "the slice segmenter needs labels without open voxels; label with certainty 0, or leave them out"
+        )
     torch.manual_seed(config.loop.seed)
     if not 0 <= config.held_out < len(cases):
         raise UsageError(f"held_out must leave some of the {len(cases)} volumes to train on, not be {config.held_out}")

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from LiverMRISegLib.adaptation.case_lists import labelmap_of, rank_by_sequence, write_case_lists
 from LiverMRISegLib.adaptation.pseudo_labels import RankedCase, instability, union
+from LiverMRISegLib.adaptation.resuming import keep_apart
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist
 from LiverMRISegLib.errors import InputError, UsageError
@@ -47,6 +48,7 @@ def run(config: StableCasesConfig) -> list[RankedCase]:
     """
     if len(config.iterations) < 2:
         raise UsageError("stability needs the labels of at least two iterations")
+    keep_apart(config.output, [folder / "datalist.json" for folder in config.iterations])
     lists = [read_datalist(folder / "datalist.json") for folder in config.iterations]
     last = lists[-1]
     if any((dict(each.values), each.ignore) != (dict(last.values), last.ignore) for each in lists):

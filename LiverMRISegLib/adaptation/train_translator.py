@@ -11,10 +11,11 @@ import torch
 
 from LiverMRISegLib.adaptation.cyclegan import CycleGan, CycleGanConfig
 from LiverMRISegLib.adaptation.resuming import hash_of_weights
-from LiverMRISegLib.adaptation.slice_segmenter import load_slice_segmenter
+from LiverMRISegLib.adaptation.slice_segmenter import SliceSegmenterConfig, load_slice_segmenter
 from LiverMRISegLib.adaptation.slices import DomainConfig, SliceStream, fitted, load_domain
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.running import claim_run_folder, train_on
 
@@ -55,8 +56,22 @@ class TranslatorConfig:
             raise UsageError(f"size must divide by 4, not {list(self.size)}")
 
 
+def _check_segmenter(config: TranslatorConfig) -> None:
+    """UsageError if the segmenter was trained on slices that look otherwise: it would attend to nothing."""
+    trained = read_config(SliceSegmenterConfig, Path(config.segmenter) / "config.yaml")
+    for name in ("spacing", "orientation", "space"):
+        own, its = getattr(config, name), getattr(trained, name)
+        if own != its:
+            raise UsageError(f"{config.segmenter}: was trained with {name} {its}, the translator has {own}")
+    if config.source.window != trained.source.window:
+        words = f"was trained with source.window {trained.source.window}, the translator has {config.source.window}"
+        raise UsageError(f"{config.segmenter}: {words}")
+
+
 def run(config: TranslatorConfig) -> RunResult:
     """Train, or go on with, the run in `config.run_folder`; errors as `training.stage.run_stage`."""
+    if config.segmenter:
+        _check_segmenter(config)
     fabric = loop.make_fabric(config.loop)
     claim_run_folder(config, config.run_folder, fabric, ("cache", "workers"))
     common = (config.spacing, config.orientation or None, config.space)

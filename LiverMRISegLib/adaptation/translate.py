@@ -17,7 +17,7 @@ from LiverMRISegLib.adaptation.slices import DomainConfig
 from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.data.pools import Listed, choose_scans
-from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.inference.interpolation import resize_cubic
 from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.io import read_volume, write_volume
@@ -63,7 +63,8 @@ def run(config: TranslateConfig) -> list[Path]:
     scans = choose_scans(config.source.datalists, config.source.pool, needs_labels=config.source.labelled)
     check_case_names([replace(scan, sequence=config.sequence) for _, scan in scans])
     _check_meaning([datalist for datalist, _ in scans])
-    claim_output(config.output, [hash_of_weights(generator)])
+    _check_output(config)
+    claim_output(config.output, [hash_of_weights(generator)], [scan.image for _, scan in scans])
     made = []
     for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
         path = config.output / f"{listed[1].patient}_{config.sequence}.nii.gz"
@@ -79,6 +80,12 @@ def run(config: TranslateConfig) -> list[Path]:
         made.append(path)
     write_datalist(_datalist(config, scans, made, trained.space), config.output / "datalist.json")
     return made
+
+
+def _check_output(config: TranslateConfig) -> None:
+    for path in config.output.glob("*.nii.gz"):
+        if not path.name.endswith(f"_{config.sequence}.nii.gz"):
+            raise OutputError(f"{config.output}: holds {path.name}, of another sequence; choose a folder for each")
 
 
 def _check_meaning(datalists: Sequence[Datalist]) -> None:

@@ -28,11 +28,29 @@ from LiverMRISegLib.training.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules, write_package
 from LiverMRISegLib.training.running import claim_run_folder, train_on
-from LiverMRISegLib.training.starts import SAME_AS_START, content_of, licence_of, load_start, network_of, title_of
+from LiverMRISegLib.training.starts import (
+    SAME_AS_START,
+    content_of,
+    licence_of,
+    load_start,
+    network_of,
+    title_of,
+    warn_of_other_images,
+)
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
-_FREE_KEYS = ("branch", "name", "version", "resample", "image_refinement", "data.workers", "data.cache")
+_FREE_KEYS = (
+    "branch",
+    "name",
+    "version",
+    "resample",
+    "image_refinement",
+    "region",
+    "region_margin",
+    "data.workers",
+    "data.cache",
+)
 
 
 @dataclass(frozen=True)
@@ -56,8 +74,8 @@ class DataConfig:
     "anatomy" trains on gradient magnitudes (paper 004), at the spacing of the translator. `labelled_batch` and
     `unlabelled_batch`: patches per step over all processes; where `labelled_batch` is 0 only `painted` images teach.
     `foreground`: share of patches centred on an organ. `pseudo_labels`: unlabelled volumes come with their label maps,
-    for methods that trust these a little. `workers`: as of `train_on`. `cache`: folder of prepared volumes, shared by
-    runs.
+    for methods that trust these a little. `antialias`: as of `PreparationSpec`. `workers`: as of `train_on`.
+    `cache`: folder of prepared volumes, shared by runs.
     """
 
     datalists: tuple[Path, ...] = ()
@@ -69,6 +87,7 @@ class DataConfig:
     spacing: tuple[float, float, float] = (3.0, 1.5, 1.5)
     orientation: str = "LPS"
     normalisation: str = "z-score"
+    antialias: bool = False
     space: str = "intensity"
     patch: tuple[int, int, int] = (64, 128, 128)
     labelled_batch: int = 2
@@ -93,7 +112,9 @@ class DataConfig:
     @property
     def preparation(self) -> PreparationSpec:
         """The preparation in training and, by the model package, in inference."""
-        return PreparationSpec(self.spacing, self.orientation or None, self.normalisation, space=self.space)
+        return PreparationSpec(
+            self.spacing, self.orientation or None, self.normalisation, antialias=self.antialias, space=self.space
+        )
 
 
 @dataclass(frozen=True)
@@ -105,7 +126,7 @@ class StageConfig:
     same as that of the start, whatever stands in these three. `start`: a model package or STU-Net checkpoint to begin
     from, empty for random weights; its heads are replaced unless `keep_heads`.
     `branch`: which network is validated and exported. `name` and `version`: of the package `run_folder`/model, and
-    `resample` and `image_refinement` its way back to a volume's grid (`InferenceSpec`).
+    `resample` and `image_refinement` its way back to a volume's grid, `region` where it looks (`InferenceSpec`).
     """
 
     run_folder: Path = Path("runs/training")
@@ -123,6 +144,8 @@ class StageConfig:
     version: str = "1.0"
     resample: str = "logits"
     image_refinement: bool = False
+    region: str = ""
+    region_margin: float = 30.0
 
     def network_spec(self, members: int = 1) -> NetworkSpec:
         """The network as the model package holds it: all arguments but deep supervision."""
@@ -180,6 +203,8 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
     method = make(Setup(config.optimizer, validation, fabric, config.branch, config.loop.steps))
     if not images:
         logger.warning("no scan of split 'validation': the last weights are taken, not the best")
+    if config.start and config.keep_heads:
+        warn_of_other_images(config.start, data.preparation)
     facts = [content_of(config.start)]
     result = train_on(streams, method, config.loop, config.run_folder, fabric, data.workers, facts)
     if fabric.is_global_zero:
@@ -261,6 +286,8 @@ def _specification(config: StageConfig, pools: Pools, state: dict[str, Any], mem
             mirror_axes=config.data.augmentation.mirror_axes,
             resample=config.resample,
             image_refinement=config.image_refinement,
+            region=config.region,
+            region_margin=config.region_margin,
         ),
         postprocessing=organ_rules(names),
         provenance=(

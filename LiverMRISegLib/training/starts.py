@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.import_stunet import read_checkpoint
-from LiverMRISegLib.models.specification import NetworkSpec
+from LiverMRISegLib.models.specification import NetworkSpec, PreparationSpec
 from LiverMRISegLib.networks.stunet import STUNet
 from LiverMRISegLib.training.widening import widened
 
@@ -86,6 +87,16 @@ def content_of(start: str) -> str:
     if not start:
         return ""
     return hash_of(Path(start)) if Path(start).suffix in _CHECKPOINT_ENDINGS else load_model(start).fingerprint
+
+
+def warn_of_other_images(start: str, preparation: PreparationSpec) -> None:
+    """Log a warning if `start` is a package whose images are prepared otherwise: its weights know no such images."""
+    if Path(start).suffix in _CHECKPOINT_ENDINGS:
+        return
+    own = load_model(start).spec.preparation
+    other = [f.name for f in fields(own) if getattr(own, f.name) != getattr(preparation, f.name)]
+    if other:
+        logger.warning("%s prepares images otherwise than this training (%s)", start, ", ".join(other))
 
 
 def licence_of(start: str) -> str:

@@ -7,14 +7,15 @@ import numpy as np
 import pytest
 
 from conftest import make_volume, oblique_directions, random_weights, tiny_spec
+from LiverMRISegLib.adaptation import label_cases
 from LiverMRISegLib.adaptation.label_cases import LabelCasesConfig, fold_labels, run
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
-from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
-from LiverMRISegLib.models.package import ModelPackage, save_package
+from LiverMRISegLib.models.package import ModelPackage, rewrite, save_package
 from LiverMRISegLib.models.specification import PreparationSpec
 
 
@@ -150,3 +151,42 @@ def test_models_must_fit_together(folds, datalist, tmp_path):
         run(LabelCasesConfig((folds[0], str(path)), (datalist,), output=tmp_path / "out"))
     with pytest.raises(UsageError, match="at least two folds"):
         run(LabelCasesConfig((folds[0],), (datalist,), output=tmp_path / "out"))
+
+
+def test_what_unsure_voxels_cut_off_is_left_open_not_called_background(folds, datalist, tmp_path, monkeypatch):
+    def in_two_parts(volume, *_):
+        labels = np.zeros(volume.array.shape, np.uint8)
+        labels[2:8, 4:12, 4:8], labels[2:8, 4:12, 8:10], labels[2:8, 4:12, 10:12] = 1, IGNORE, 1
+        return [labels, labels], labels
+
+    monkeypatch.setattr(label_cases, "fold_labels", in_two_parts)
+    for certainty, expected in ((0.8, IGNORE), (0.0, 0)):
+        output = tmp_path / f"{certainty}"
+        run(LabelCasesConfig(tuple(folds[:2]), (datalist,), certainty=certainty, output=output, device="cpu"))
+        found = read_labelmap(output / "p0_T1WI.nii.gz").array
+        assert (found[2:8, 4:12, 4:8] == 1).all()
+        assert (found[2:8, 4:12, 10:12] == expected).all()
+        assert (found[9:] == 0).all()
+
+
+def test_models_that_clean_up_otherwise_label_anew(folds, datalist, tmp_path):
+    config = LabelCasesConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
+    run(config)
+    made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("p?_*.nii.gz")}
+    for fold in folds:
+        package = ModelPackage.load(fold)
+        rewrite(package, replace(package.spec, postprocessing={}))
+    run(config)
+    assert all(p.stat().st_mtime_ns != time for p, time in made.items())
+
+
+def test_images_are_never_replaced_by_labels(folds, datalist):
+    with pytest.raises(OutputError, match="which the output is made from"):
+        run(LabelCasesConfig(tuple(folds), (datalist,), output=datalist.parent, device="cpu"))
+
+
+def test_a_model_that_crops_to_what_is_not_0_sees_one_gamma(datalist, tmp_path):
+    spec = replace(tiny_spec(), preparation=PreparationSpec((6.0, 6.0, 6.0), scheme="nnunet"))
+    path = str(save_package(spec, random_weights(spec), tmp_path / "nnunet"))
+    with pytest.raises(ModelError, match="differs between gammas"):
+        run(LabelCasesConfig((path,), (datalist,), gammas=(0.6, 1.0), output=tmp_path / "out", device="cpu"))

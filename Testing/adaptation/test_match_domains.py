@@ -1,6 +1,7 @@
 """Matching on phantoms of two sequences: bad pseudo labels of the worse one become those of the better, in place."""
 
 import csv
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,9 @@ from LiverMRISegLib.adaptation.match_domains import MatchDomainsConfig, run
 from LiverMRISegLib.anatomy import LIVER, Sequence
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.data.phantom import LABELS, make_study
-from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.io import read_labelmap, write_volume
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.errors import OutputError, UsageError
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.volume import Geometry, Volume
 
 
 @pytest.fixture(scope="module")
@@ -83,3 +84,41 @@ def test_other_labels_of_a_worse_case_match_it_anew(study, tmp_path, caplog):
 def test_without_better_cases_there_is_nothing_to_match(study, tmp_path):
     with pytest.raises(UsageError, match="needs labelled scans"):
         run(MatchDomainsConfig(study[0], ("DWI",), ("T2WI",), tmp_path / "out"))
+
+
+def test_a_sequence_that_becomes_better_is_matched_with(study, tmp_path):
+    listed = read_datalist(study[0])
+    own = [s for s in listed.scans if s.patient == "p1"]
+    shutil.copy(own[1].image, tmp_path / "p1_DWI.nii.gz")
+    scans = [*own, replace(own[1], sequence="DWI", image=tmp_path / "p1_DWI.nii.gz")]
+    config = MatchDomainsConfig(tmp_path / "d.json", ("GED4",), ("T2WI", "DWI"), tmp_path / "out")
+    write_datalist(replace(listed, scans=scans), config.datalist)
+    run(config)
+    first = read_labelmap(tmp_path / "out/p1_DWI.nii.gz").array
+    (match,) = run(replace(config, better=("GED4", "T2WI"), worse=("DWI",)))
+    second = read_labelmap(tmp_path / "out/p1_DWI.nii.gz").array
+    assert np.array_equal(first, second) == (match.better == "p1_GED4")
+    assert match.better == "p1_T2WI"
+
+
+def test_a_case_that_cannot_be_registered_gets_no_labels_and_the_others_go_on(study, tmp_path, caplog):
+    listed = read_datalist(study[0])
+    thin = next(s for s in listed.scans if s.sequence == "T2WI")
+    volume = read_volume(thin.image)
+    part = Geometry((*volume.geometry.size[:2], 2), volume.geometry.spacing)
+    write_volume(Volume(volume.array[:2], part), tmp_path / "thin.nii.gz")
+    scans = [*listed.scans, replace(thin, patient="p9", image=tmp_path / "thin.nii.gz", labels=None)]
+    write_datalist(replace(listed, scans=scans), tmp_path / "d.json")
+    matches = run(MatchDomainsConfig(tmp_path / "d.json", ("GED4",), ("T2WI",), tmp_path / "out"))
+    assert len(matches) == 3
+    after = {s.patient: s.labels for s in read_datalist(tmp_path / "out/datalist.json").scans if s.sequence == "T2WI"}
+    assert after.pop("p9") is None
+    assert all(labels.exists() for labels in after.values())
+    assert "p9_T2WI gets no labels" in caplog.text
+    assert "cannot be registered" in caplog.text
+
+
+def test_labels_that_are_matched_are_never_replaced(study):
+    with pytest.raises(OutputError, match="which the output is made from"):
+        run(MatchDomainsConfig(study[0], ("GED4",), ("T2WI",), study[0].parent))
+    assert all(scan.labels.exists() for scan in read_datalist(study[0]).scans)

@@ -116,3 +116,8 @@ def test_files_of_other_inputs_are_made_anew(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
         claim_output(tmp_path / "file" / "out", [])
+
+
+def test_an_iteration_is_never_replaced(iterations):
+    with pytest.raises(OutputError, match="which the output is made from"):
+        run(StableCasesConfig(iterations, output=iterations[2]))

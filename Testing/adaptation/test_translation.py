@@ -13,8 +13,9 @@ from LiverMRISegLib.adaptation.slice_segmenter import SliceSegmenterConfig
 from LiverMRISegLib.adaptation.slices import DomainConfig, fitted
 from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
 from LiverMRISegLib.adaptation.translate import TranslateConfig, load_generator, slice_jump, translate_volume
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
-from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig
@@ -180,3 +181,33 @@ def test_some_volumes_must_be_left_to_train_on(trained, tmp_path, held_out):
 def test_an_untrained_translator_is_named(trained, tmp_path):
     with pytest.raises(ModelError, match="no trained translator"):
         load_generator(tmp_path, trained[0])
+
+
+def test_every_sequence_has_a_folder_of_its_own(trained, tmp_path):
+    (tmp_path / "p0_DWI.nii.gz").touch()
+    settings = TranslateConfig(trained[0].run_folder, DomainConfig((trained[1],), labelled=True), "T2WI", tmp_path)
+    with pytest.raises(OutputError, match="choose a folder for each"):
+        translate.run(settings)
+    assert (tmp_path / "p0_DWI.nii.gz").exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"spacing": (5.0, 9.0, 9.0)}, {"space": "anatomy"}, {"source": DomainConfig(window=(0.0, 1.0))}]
+)
+def test_a_segmenter_of_other_slices_is_refused(trained, tmp_path, changes):
+    config = replace(trained[0], run_folder=tmp_path, **changes)
+    with pytest.raises(UsageError, match="was trained with"):
+        train_translator.run(config)
+
+
+def test_open_voxels_are_no_labels_of_slices(trained, tmp_path):
+    listed = read_datalist(trained[1])
+    first = read_labelmap(listed.scans[0].labels)
+    first.array[2, 4:8, 4:8] = IGNORE
+    write_volume(first, tmp_path / "open.nii.gz")
+    scans = [replace(listed.scans[0], labels=tmp_path / "open.nii.gz"), *listed.scans[1:]]
+    write_datalist(replace(listed, scans=scans, ignore=IGNORE), tmp_path / "ct.json")
+    config = read_config(SliceSegmenterConfig, Path(trained[0].segmenter) / "config.yaml")
+    source = replace(config.source, datalists=(tmp_path / "ct.json",))
+    with pytest.raises(UsageError, match="without open voxels"):
+        slice_segmenter.run(replace(config, source=source, run_folder=tmp_path / "run"))

@@ -177,8 +177,13 @@ def test_patches_of_shipped_configs_fit_their_networks(name):
 def test_the_shipped_model_is_a_start_of_its_recipe():
     config = read_config(FinetuneConfig, CONFIGS / "self_training.yaml")
     network = config.new_network(0, deep_supervision=True)
-    weights = load_model(DEFAULT_MODEL).weights
+    package = load_model(DEFAULT_MODEL)
+    weights, inference = package.weights, package.spec.inference
     assert all(np.allclose(t.numpy(), weights[n]) for n, t in network.state_dict().items())
+    assert config.data.preparation == package.spec.preparation
+    assert config.data.patch == inference.patch
+    for name in ("image_refinement", "region", "region_margin", "resample"):
+        assert getattr(config, name) == getattr(inference, name), name
 
 
 def test_the_two_sides_of_paper_004_share_a_grid():

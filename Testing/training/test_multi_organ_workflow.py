@@ -95,7 +95,7 @@ def run(folder: Path, *more: str) -> str:
         ([], {"train_slice_segmenter": 1, "train_translator": 8, "train_segmenter": 10, "distill": 1}, "match_domains"),
         (
             ["--configfile", str(WORKFLOWS / "multi_organ_paper_004.yaml")],
-            {"train_translator": 8, "train_segmenter": 15, "match_domains": 2, "stable_cases": 1, "distill": 1},
+            {"train_translator": 8, "train_segmenter": 20, "match_domains": 1, "stable_cases": 1, "distill": 1},
             "train_slice_segmenter",
         ),
     ],
@@ -108,6 +108,13 @@ def test_the_graph_of_the_whole(data, settings, rules, absent):
               and line.split()[1].isdigit()}  # fmt: skip
     assert rules.items() <= counts.items()
     assert absent not in counts
+
+
+def test_stability_needs_rounds_to_compare(data):
+    lists = ["--config", f"ct={data / 'data.json'}", f"mr={data / 'data.json'}", "selection=stability", "rounds=0"]
+    done = subprocess.run(command(data, "--dry-run", *lists), env=environment(), capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "rounds must be at least 1" in done.stdout + done.stderr
 
 
 def test_a_run_killed_in_the_middle_goes_on(data):

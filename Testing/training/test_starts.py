@@ -12,7 +12,7 @@ from LiverMRISegLib.models.package import ModelPackage, member_prefix, save_pack
 from LiverMRISegLib.models.specification import NetworkSpec
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training.stage import DataConfig, StageConfig
-from LiverMRISegLib.training.starts import load_start, title_of
+from LiverMRISegLib.training.starts import load_start, title_of, warn_of_other_images
 
 
 def tiny(**changes):
@@ -116,6 +116,15 @@ def test_what_a_package_tells_of_its_start(tiny_package):
     assert title_of(str(tiny_package)) == f"{spec.name} {spec.version}"
     assert title_of("folder/small_ep4k.model") == "small_ep4k.model"
     assert title_of("") == "random weights"
+
+
+def test_images_that_the_start_does_not_know_are_told(tiny_package, caplog):
+    own = ModelPackage.load(tiny_package).spec.preparation
+    warn_of_other_images(str(tiny_package), own)
+    warn_of_other_images("stunet.model", own)
+    assert not caplog.records
+    warn_of_other_images(str(tiny_package), replace(own, antialias=True, spacing=(3.0, 3.0, 3.0)))
+    assert "prepares images otherwise than this training (spacing, antialias)" in caplog.text
 
 
 def test_packages_of_several_networks_are_no_start(tmp_path):

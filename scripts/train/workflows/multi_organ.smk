@@ -18,6 +18,10 @@ FOLDS = range(int(config["folds"]))
 STABLE = config["selection"] == "stability"
 MATCH = config["match"]
 HAS_ATTENTION = config["translator"] == "translator_organ_attention"
+if STABLE and not ROUNDS:
+    raise WorkflowError("selection: stability compares rounds; rounds must be at least 1")
+# Worse sequences' own labels from before they were matched are none that later ones should be compared or joined with.
+FIRST_STABLE = 1 if MATCH and ROUNDS > 1 else 0
 # Stability ranks the cases after the last round; until then all of them are trained on.
 KEPT_IN_A_ROUND = 10**6 if STABLE else config["keep"]
 TRANSLATED = expand(OUTPUT / "translated" / "{sequence}" / "datalist.json", sequence=SEQUENCES)
@@ -31,7 +35,7 @@ wildcard_constraints:
 
 def labels_of(number):
     """The datalist that is trained on after round `number`."""
-    stage = "matched" if MATCH else "labels"
+    stage = "matched" if MATCH and number == 0 else "labels"
     return OUTPUT / f"round_{number}" / stage / "datalist.json"
 
 
@@ -177,7 +181,7 @@ rule match_domains:
 
 rule stable_cases:
     input:
-        [OUTPUT / f"round_{number}" / "labels" / "datalist.json" for number in range(ROUNDS + 1)],
+        [OUTPUT / f"round_{number}" / "labels" / "datalist.json" for number in range(FIRST_STABLE, ROUNDS + 1)],
     output:
         OUTPUT / "stable" / "datalist.json",
     params:
