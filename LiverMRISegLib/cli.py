@@ -117,6 +117,7 @@ def _heed_signals(stop: _Stop) -> dict[int, Any]:
     """
 
     def stopped(number: int, _frame: FrameType | None) -> NoReturn:
+        """Remember which signal it was, for a `Stopped` that gets lost."""
         stop.status = INTERRUPTED if number == signal.SIGINT else TERMINATED
         stop.cancel()
         raise Stopped

@@ -85,8 +85,10 @@ def run(config: MatchDomainsConfig) -> list[Match]:
         own = {case_name(b): volumes[case_name(b)] for b in better if b.patient == scan.patient}
         chosen = nearest_case(size, own or {case_name(b): volumes[case_name(b)] for b in better})
         source = next(b for b in better if case_name(b) == chosen)
-        matched.append(replace(scan, labels=_warped_or_none(source, scan, config), image=scan.image.absolute()))
-        found.append(Match(case_name(scan), chosen, size, volumes[chosen]))
+        labels = _warped_or_none(source, scan, config)
+        matched.append(replace(scan, labels=labels, image=scan.image.absolute()))
+        if labels is not None:
+            found.append(Match(case_name(scan), chosen, size, volumes[chosen]))
     kept = [replace(s, image=s.image.absolute(), labels=s.labels and s.labels.absolute()) for s in better]
     document = replace(listed, name=f"{listed.name}, matched", scans=[*kept, *matched])
     write_datalist(document, config.output / "datalist.json")

@@ -126,7 +126,8 @@ class StageConfig:
     same as that of the start, whatever stands in these three. `start`: a model package or STU-Net checkpoint to begin
     from, empty for random weights; its heads are replaced unless `keep_heads`.
     `branch`: which network is validated and exported. `name` and `version`: of the package `run_folder`/model, and
-    `resample` and `image_refinement` its way back to a volume's grid, `region` where it looks (`InferenceSpec`).
+    `resample` and `image_refinement` its way back to a volume's grid, `region` and `region_margin` where it looks
+    (`InferenceSpec`).
     """
 
     run_folder: Path = Path("runs/training")

@@ -20,7 +20,8 @@ MATCH = config["match"]
 HAS_ATTENTION = config["translator"] == "translator_organ_attention"
 if STABLE and not ROUNDS:
     raise WorkflowError("selection: stability compares rounds; rounds must be at least 1")
-# Worse sequences' own labels from before they were matched are none that later ones should be compared or joined with.
+# Worse sequences' own labels from before they were matched are none that later ones should be compared or joined with;
+# after a single round there are no others.
 FIRST_STABLE = 1 if MATCH and ROUNDS > 1 else 0
 # Stability ranks the cases after the last round; until then all of them are trained on.
 KEPT_IN_A_ROUND = 10**6 if STABLE else config["keep"]
