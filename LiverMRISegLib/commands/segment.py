@@ -187,6 +187,7 @@ class _Cohort:
                 try:
                     result = self._result(case, following, reader, progress)
                 except Exception as error:
+                    self.arguments.stop.check()  # an import that Ctrl-C interrupts, for one, fails in its own words
                     if not self.plan.is_cohort or not _concerns_one_case(error):
                         raise
                     logger.info("%s failed", case.name, exc_info=True)

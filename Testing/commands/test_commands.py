@@ -227,11 +227,16 @@ WITHIN_AN_IMPORT = """
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("body", [WITHIN_AN_EXEC, WITHIN_AN_IMPORT], ids=["exec", "import"])
-def test_ctrl_c_leaves_with_our_status(source, tmp_path, tiny_package, body):
+@pytest.mark.parametrize(
+    ("body", "is_cohort"),
+    [(WITHIN_AN_EXEC, False), (WITHIN_AN_IMPORT, False), (WITHIN_AN_IMPORT, True)],
+    ids=["exec", "import", "import in a cohort"],
+)
+def test_ctrl_c_leaves_with_our_status(source, tmp_path, tiny_package, body, is_cohort):
     """Python remembers that it passed an exec, and `python -m` would die of it; imports make it their own error."""
     (tmp_path / "interrupted.py").write_text(INTERRUPTED.format(body=body))
-    arguments = ["segment", source, "-o", tmp_path / "out/o.nii.gz", "--model", tiny_package, "--device", "cpu"]
+    what = [source.parent, "-o", tmp_path / "out"] if is_cohort else [source, "-o", tmp_path / "out/o.nii.gz"]
+    arguments = ["segment", *what, "--model", tiny_package, "--device", "cpu"]
     done = subprocess.run(
         [sys.executable, "-m", "interrupted", *map(str, arguments)], cwd=tmp_path, check=False, timeout=120,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=_heed_signals, capture_output=True, text=True,

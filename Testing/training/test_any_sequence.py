@@ -107,13 +107,13 @@ def test_a_killed_run_ends_at_the_same_weights(config, tmp_path):
     assert list((killed / "tensorboard").iterdir())
 
 
-def test_a_damaged_checkpoint_is_passed_over(config, tmp_path):
+def test_a_damaged_checkpoint_is_passed_over(config, tmp_path, monkeypatch):
     run = tmp_path / "run"
-    train(config, run)
+    assert status_of_script_here(command(config, run), monkeypatch) == 0
     newest = sorted((run / "checkpoints").glob("step_*.pt"))[-1]
     before = final_weights(run)
     newest.write_bytes(newest.read_bytes()[:1000])
-    train(config, run)
+    assert status_of_script_here(command(config, run), monkeypatch) == 0
     after = final_weights(run)
     assert all(torch.equal(before[name], after[name]) for name in before)
 

@@ -118,7 +118,7 @@ def test_stability_needs_rounds_to_compare(data):
 
 
 def test_a_run_killed_in_the_middle_goes_on(data):
-    settings = write_settings(data, sequences="[T2WI]")
+    settings = write_settings(data, "rounds: 0\n", sequences="[T2WI]")
     process = subprocess.Popen(
         command(data, *settings),
         env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -138,7 +138,8 @@ def test_a_run_killed_in_the_middle_goes_on(data):
     assert "train_translator" not in words
     assert {path: path.stat().st_mtime_ns for path in translators} == translators
     check_the_small_network(data, {"T2WI"})
-    listed = read_datalist(data / "out/round_1/labels/datalist.json")
+    check_the_figures(data)
+    listed = read_datalist(data / "out/round_0/labels/datalist.json")
     assert sum(scan.labels is not None for scan in listed.scans) <= 4
     assert "Nothing to be done" in run(data, *settings)
 
@@ -149,6 +150,9 @@ def check_the_small_network(data: Path, sequences: set[str]) -> None:
     assert set(package.spec.sequences) == sequences
     volume = read_volume(data / "mr2_T2WI.nii.gz")
     assert Segmenter.load(data / "out/small/model", "cpu").segment(volume).labelmap.shape == volume.array.shape
+
+
+def check_the_figures(data: Path) -> None:
     rows = {row[0]: row[1] for row in csv.reader((data / "out/evaluation/summary.csv").open())}
     assert rows["failed cases"] == "0"
     assert float(rows["seconds per case"]) > 0
@@ -159,7 +163,7 @@ def test_anatomy_space_matching_and_stability(data):
         "translator: translator_anatomy_space\nselection: stability\nmatch: {better: [C+V], worse: [T2WI]}\n"
         "segmenter: multi_organ_anatomy_space\n"
     )
-    run(data, *write_settings(data, more, flags="--data.space, anatomy, "))
+    run(data, *write_settings(data, more, flags="--data.space, anatomy, "), "--config", "test=")
     check_the_small_network(data, {"C+V", "T2WI"})
     assert ModelPackage.load(data / "out/small/model").spec.preparation.space == "anatomy"
     listed = read_datalist(data / "out/stable/datalist.json")

@@ -1,0 +1,32 @@
+"""What the scripts of the stages share; those that train nothing do not wait for what only training needs."""
+
+import subprocess
+import sys
+
+import pytest
+
+from conftest import ROOT
+
+WHAT_IT_IMPORTED = """
+import runpy, sys
+sys.argv = [sys.argv[1], "--help"]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+finally:
+    print("imported:", [name for name in ("torch", "monai", "lightning_fabric") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize(
+    "script", ["train/match_domains.py", "train/stable_cases.py", "train/pseudo_label.py", "evaluate_challenge.py"]
+)
+def test_what_trains_nothing_starts_without_torch(script):
+    done = subprocess.run(
+        [sys.executable, "-c", WHAT_IT_IMPORTED, str(ROOT / "scripts" / script)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "usage:" in done.stdout
+    assert done.stdout.splitlines()[-1] == "imported: []"
