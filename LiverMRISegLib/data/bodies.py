@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 import SimpleITK as sitk
 
-from LiverMRISegLib.anatomy import ORGANS, LabelSet
+from LiverMRISegLib.anatomy import LIVER, ORGANS, LabelSet
 from LiverMRISegLib.volume import Geometry, Volume, reorient, resample
 
 logger = logging.getLogger(__name__)
@@ -117,6 +117,8 @@ def _translated(labelmap: Volume, labels: LabelSet, tissues: Mapping[int, Tissue
 
 def _surroundings_from_ct(organs: np.ndarray, ct: np.ndarray, bands: CtBands, spacing: float) -> np.ndarray:
     body = _body_mask(ct > bands.air)
+    # Lungs that open to the outside where a thin wall is missed, or the map ends, are not holes.
+    body |= _hull(body) & _is_chest(organs, spacing)
     trunk = body & _closed((ct > bands.fat) & body, 24.0, spacing)
     depth = _distance_inside(trunk, spacing)
     inside = body & (organs == 0)
@@ -133,8 +135,24 @@ def _surroundings_from_ct(organs: np.ndarray, ct: np.ndarray, bands: CtBands, sp
     structures[bright & (skeleton | (depth < 25.0))] = Tissue.SKELETON
     hollow = inside & (ct <= bands.air)
     structures[hollow] = Tissue.GAS
-    structures[hollow & _large_components(hollow, 3e5 / spacing**3)] = Tissue.LUNG
+    structures[hollow & (_large_components(hollow, 3e5 / spacing**3) | _is_chest(organs, spacing))] = Tissue.LUNG
     return structures
+
+
+def _is_chest(organs: np.ndarray, spacing: float) -> np.ndarray:
+    """[Z, 1, 1]: from 45 mm below the liver's dome upwards, where what is hollow and no organ is lung."""
+    liver = np.flatnonzero((organs == ORGAN_VALUES.value_of(LIVER)).any((1, 2)))
+    lowest = liver[-1] - 45.0 / spacing if len(liver) else organs.shape[0]
+    return (np.arange(organs.shape[0]) > lowest)[:, None, None]
+
+
+def _hull(mask: np.ndarray) -> np.ndarray:
+    """What has `mask` on both sides, within its slice, along x and along y too."""
+    inside = np.ones_like(mask)
+    for axis in (1, 2):
+        before = np.maximum.accumulate(mask, axis)
+        inside &= before & np.flip(np.maximum.accumulate(np.flip(mask, axis), axis), axis)
+    return inside
 
 
 def _procedural_surroundings(organs: np.ndarray, spacing: float) -> np.ndarray:

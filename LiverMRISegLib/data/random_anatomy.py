@@ -19,7 +19,7 @@ from LiverMRISegLib.anatomy import GALLBLADDER, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, STRUCTURES, Tissue
 from LiverMRISegLib.data.random_chest import with_chest, with_spine
 from LiverMRISegLib.data.random_surroundings import put, with_background, with_bowel_gas, with_outer_layers
-from LiverMRISegLib.data.randomness import Random, box_around, box_mean
+from LiverMRISegLib.data.randomness import Random, box_around, box_mean, is_one_of
 
 LIVER_VALUE, SPLEEN_VALUE = ORGAN_VALUES.value_of(LIVER), ORGAN_VALUES.value_of(SPLEEN)
 _GALLBLADDER_VALUE = ORGAN_VALUES.value_of(GALLBLADDER)
@@ -145,7 +145,7 @@ def moved_border(structures: torch.Tensor, value: int, shift: float, unevenness:
     """The border of the organ `value` moved outwards by `shift` voxels, more or less by a smooth field.
 
     The organ's smoothed mask falls from 1 to 0 over `_BAND` voxels across a flat border, so a threshold of it is a
-    border moved by up to half of that; thin parts are left alone where the border does not move inwards. What the
+    border moved by up to half of that; thin parts lose nothing, or they would be gone. What the
     organ leaves is taken by the tissue beside it; it grows into soft tissue, fat, gas and lung only.
     """
     box = box_around(structures == value, _BAND)
@@ -158,10 +158,16 @@ def moved_border(structures: torch.Tensor, value: int, shift: float, unevenness:
     offset = (moved / _BAND).clamp_(-0.45, 0.45)
     border = _level_of_border(smooth, organ)
     grown = ~organ & (smooth > (border - offset).clamp(min=_LEAST)) & (offset > 0) & is_one_of(part, _YIELDING)
-    lost = organ & (smooth < border - offset) & (offset < -0.05)
+    lost = organ & (smooth < border - offset) & (offset < -0.05) & _thick(organ)
     result = structures.clone()
     result[box] = torch.where(grown, torch.tensor(value, dtype=torch.uint8), filled_from_beside(part, lost))
     return result
+
+
+def _thick(mask: torch.Tensor) -> torch.Tensor:
+    """What of a bool mask lies in a cube of 5 voxels within it."""
+    cubes = -F.max_pool3d(-mask[None, None].float(), 5, 1, 2)
+    return F.max_pool3d(cubes, 5, 1, 2)[0, 0] > 0.5
 
 
 def _level_of_border(smooth: torch.Tensor, organ: torch.Tensor) -> float:
@@ -181,13 +187,6 @@ def filled_from_beside(structures: torch.Tensor, lost: torch.Tensor) -> torch.Te
         spreads &= beside != Tissue.UNCERTAIN
         result = torch.where(spreads, beside, result)
     return put(result, result == 255, Tissue.VISCERAL_FAT)
-
-
-def is_one_of(structures: torch.Tensor, values: tuple[int, ...]) -> torch.Tensor:
-    """Bool mask of the voxels whose structure is among `values`; a table is faster than torch.isin."""
-    table = torch.zeros(STRUCTURES, dtype=torch.bool)
-    table[[int(v) for v in values]] = True
-    return table[structures.int()]
 
 
 def resected(structures: torch.Tensor, share: tuple[float, float], random: Random) -> torch.Tensor:
@@ -255,7 +254,7 @@ def with_ascites(structures: torch.Tensor, depth: float, random: Random) -> torc
     border = _level_of_border(smooth, organs)
     beside = is_one_of(part, _CAVITY) & (smooth > (border - reach).clamp(min=_LEAST))
     # The surface yields by less than half as much: the organ floats, it is not eaten up.
-    yields = organs & (smooth < border + (0.4 * reach).clamp(max=0.2)) & (reach > 0.1)
+    yields = organs & (smooth < border + (0.4 * reach).clamp(max=0.2)) & (reach > 0.1) & _thick(organs)
     result = structures.clone()
     result[box] = put(part, beside | yields, Tissue.FLUID)
     return result

@@ -33,7 +33,8 @@ class ScannerConfig:
     `nearest_return`: such an image comes back to the training grid without interpolation. `oblique`: slices tilted
     about one axis by up to `oblique_angle` degrees on top of the common rotation. `coil_end`: slices above the liver's
     dome, or below its tip, lie beyond the coil and are dark. `heavy_noise`: more noise than `noise`, up to
-    `heaviest_noise`.
+    `heaviest_noise`. `clean`: as most archives hold images, air is nothing and noise little, `clean_noise` at most.
+    `margins`: the patch is normalised as part of a volume of which up to `margin_share` is air beside the patch.
     """
 
     fat_failure: float = 0.0
@@ -56,6 +57,10 @@ class ScannerConfig:
     coil_end: float = 0.0
     heavy_noise: float = 0.0
     heaviest_noise: float = 0.2
+    clean: float = 0.0
+    clean_noise: float = 0.012
+    margins: float = 0.0
+    margin_share: float = 0.5
 
 
 def disturbed(image: torch.Tensor, spacing: float, config: ScannerConfig, random: Random) -> torch.Tensor:
@@ -126,7 +131,7 @@ def with_motion(image: torch.Tensor, shift: float, random: Random) -> torch.Tens
     comes from, so the moved share stays below a half.
     """
     axis = 0 if random.chance(0.4) else 1
-    far = random.uniform(1, max(1.0, shift))
+    far = random.uniform(1, max(1.0, shift)) * (1 if random.chance(0.5) else -1)
     moves = [far] if random.chance(0.5) else [-far, -0.5 * far, 0.5 * far, far]
     share = random.uniform(0.15, 0.45)
     still = torch.linspace(1, random.uniform(0, 0.6), image.shape[1])[:, None]

@@ -10,10 +10,12 @@ import torch
 
 from LiverMRISegLib.data.bodies import STRUCTURES, Tissue
 from LiverMRISegLib.data.random_surroundings import put
-from LiverMRISegLib.data.randomness import Random, box_mean, coarse_box_mean
+from LiverMRISegLib.data.randomness import Random, box_mean, coarse_box_mean, is_one_of
 
 _SPINE_TISSUES = (Tissue.SKELETON, Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.VISCERAL_FAT, Tissue.WALL_MUSCLE)
 _FEWEST_SLICES = 8
+_CHEST_WALL = 25.0  # mm of tissue in front of a heart
+_HEART_REACH = 90.0  # mm to either side of the middle
 
 
 def with_chest(structures: torch.Tensor, spacing: float, random: Random) -> torch.Tensor:
@@ -29,7 +31,13 @@ def with_chest(structures: torch.Tensor, spacing: float, random: Random) -> torc
     used = (structures != Tissue.AIR).any(2).any(0).nonzero()[:, 0]
     front, back = float(used[0]), float(used[-1])
     anterior = (rows < front + 0.6 * (back - front))[:, None]
-    lump = (structures == Tissue.INNER_SOFT) & anterior & chest[:, None, None]
+    # Soft tissue within 15 mm of a lung is named wall muscle, so most of a heart is; contrast medium is bright content.
+    soft = is_one_of(structures, (Tissue.INNER_SOFT, Tissue.WALL_MUSCLE, Tissue.BRIGHT_CONTENT))
+    behind_the_wall = (structures != Tissue.AIR).int().cumsum(1) > _CHEST_WALL / spacing
+    columns = torch.arange(structures.shape[2]).float()
+    middle = float((structures != Tissue.AIR).any(0).any(0).nonzero()[:, 0].float().mean())
+    central = (columns - middle).abs() < _HEART_REACH / spacing
+    lump = soft & behind_the_wall & central & anterior & chest[:, None, None]
     heart = lump & (coarse_box_mean(lump, 5) > 0.6)
     wall = random.field(structures.shape, random.uniform(15, 35) / spacing)[0].abs() < random.uniform(0.2, 0.6)
     result = put(put(structures, heart, Tissue.HEART), heart & wall, Tissue.WALL_MUSCLE)

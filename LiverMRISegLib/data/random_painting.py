@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, STRUCTURES, Tissue
@@ -34,7 +35,7 @@ def paint(
     means = torch.from_numpy(contrasts).float()
     image = means[parcels, index] if parcels is not None else means[0][index]
     if texture is not None:
-        image = image + _ct_texture(structures, texture, config, random)
+        image = image + _ct_texture(structures, texture, config, random) * (0.2 + 1.6 * image)
     spread = torch.from_numpy(random.numbers.uniform(0, 0.08, STRUCTURES)).float()
     grain = random.field(shape, random.uniform(2, 5))[0] + 0.7 * random.field(shape, random.uniform(6, 16))[0]
     image = image + spread[index] * grain
@@ -67,6 +68,7 @@ def _contrasts(random: Random, config: RandomizationConfig) -> np.ndarray:
     else:
         means[0] = _any_contrast(means[0], random)
     means[1:] = means[0] * 0.6 + means[1:] * 0.4
+    means[1:, Tissue.WALL_MUSCLE] = means[0, Tissue.WALL_MUSCLE] * n.uniform(0.7, 1.4, len(means) - 1)
     means[:, Tissue.AIR] = n.uniform(0, 0.05)
     means[:, [Tissue.GAS, Tissue.LUNG]] = n.uniform(0, 0.15, 2)
     fat = means[0, Tissue.VISCERAL_FAT]
@@ -94,21 +96,31 @@ def _any_contrast(common: np.ndarray, random: Random) -> np.ndarray:
 def _ct_texture(
     structures: torch.Tensor, texture: torch.Tensor, config: RandomizationConfig, random: Random
 ) -> torch.Tensor:
-    """What varies inside each structure in the CT (vessels, bowel walls, renal cortex), by a random gain and sign."""
+    """What varies inside each structure in the CT (vessels, bowel walls, renal cortex), by a random gain and sign.
+
+    Nothing where structures meet: there the CT shows how much of a voxel each fills, and a random sign would make a
+    seam of it that follows the labels, as no scanner draws it.
+    """
     flat = structures.flatten().long()
     count = torch.bincount(flat, minlength=STRUCTURES).clamp(min=1)
     mean = torch.bincount(flat, weights=texture.flatten(), minlength=STRUCTURES).float() / count
     gain = torch.from_numpy(random.numbers.normal(0, config.texture, STRUCTURES)).float()
     gain[int(Tissue.AIR)] = 0
     index = structures.int()
-    return ((texture - mean[index]) / 85.0).clamp_(-1, 1) * gain[index]
+    return ((texture - mean[index]) / 85.0).clamp_(-1, 1) * gain[index] * _is_inside(structures)
+
+
+def _is_inside(structures: torch.Tensor) -> torch.Tensor:
+    """Where all of a voxel's 26 neighbours are of its own structure."""
+    values = structures[None, None].float()
+    return (F.max_pool3d(values, 3, 1, 1) == -F.max_pool3d(-values, 3, 1, 1))[0, 0]
 
 
 def _with_vessels(image: torch.Tensor, organs: torch.Tensor, random: Random) -> torch.Tensor:
     """Thin curved tubes, where two smooth fields are both near zero, brighter or darker than the organ."""
     fields = random.field(image.shape, random.uniform(4, 10), channels=2)
     tube = (fields.square().sum(0) < random.uniform(0.005, 0.05)) & organs
-    return torch.where(tube, image + random.uniform(-0.5, 0.6), image)
+    return torch.where(tube, image * (1 + random.uniform(-0.9, 1.4)), image)
 
 
 def _with_lesions(

@@ -52,14 +52,21 @@ def acquire(image: torch.Tensor, config: RandomizationConfig, random: Random) ->
     if config.slice_gain > 0 and random.chance(0.4):
         # Slices scanned one by one, in different breaths: each is a little brighter or darker than its neighbours.
         image = image * torch.exp(random.uniform(0, config.slice_gain) * random.noise((1, 1, image.shape[2], 1, 1)))
-    level = random.uniform(0, config.noise)
-    apart = random.addition("heavy noise", config.scanner.heavy_noise)
-    if apart is not None:
-        level = apart.uniform(config.noise, config.scanner.heaviest_noise)
+    level = _noise_level(config, random)
     noisy = (image + level * random.noise(image.shape)).square() + (level * random.noise(image.shape)).square()
     if random.addition("nearest return", config.scanner.nearest_return):
         return F.interpolate(noisy.sqrt(), size=tuple(shape), mode="nearest-exact")[0, 0]
     return F.interpolate(noisy.sqrt(), size=tuple(shape), mode="trilinear", align_corners=False)[0, 0]
+
+
+def _noise_level(config: RandomizationConfig, random: Random) -> float:
+    """The standard deviation of the noise of either channel."""
+    level = random.uniform(0, config.noise)
+    apart = random.addition("clean", config.scanner.clean)
+    if apart is not None:
+        return apart.uniform(0, config.scanner.clean_noise)
+    apart = random.addition("heavy noise", config.scanner.heavy_noise)
+    return level if apart is None else apart.uniform(config.noise, config.scanner.heaviest_noise)
 
 
 def _sliced(image: torch.Tensor, config: RandomizationConfig, random: Random) -> torch.Tensor:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from LiverMRISegLib.data.bodies import STRUCTURES
+
 
 class Random:
     """A seeded source of numbers and smooth fields; the same seed gives the same ones."""
@@ -73,6 +75,13 @@ def coarse_box_mean(mask: torch.Tensor, width: int) -> torch.Tensor:
     """About `box_mean` of a bool mask over the whole patch, by way of half the resolution, where speed matters more."""
     half = F.avg_pool3d(mask[None, None].float(), 2, 2, ceil_mode=True, count_include_pad=False)[0, 0]
     return resized(box_mean(half, 2 * (width // 4) + 1)[None], mask.shape)[0]
+
+
+def is_one_of(structures: torch.Tensor, values: tuple[int, ...]) -> torch.Tensor:
+    """Bool mask of the voxels whose structure is among `values`; a table is faster than torch.isin."""
+    table = torch.zeros(STRUCTURES, dtype=torch.bool)
+    table[[int(v) for v in values]] = True
+    return table[structures.int()]
 
 
 def one_of(mask: torch.Tensor, random: Random) -> tuple[int, int, int] | None:

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER, RIGHT_KIDNEY
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, Body, Tissue, make_body
@@ -11,6 +12,7 @@ from LiverMRISegLib.data.domain_randomization import RandomizationConfig, Sample
 from LiverMRISegLib.data.random_anatomy import AnatomyConfig
 from LiverMRISegLib.data.random_artefacts import ScannerConfig
 from LiverMRISegLib.data.random_look import LookConfig
+from LiverMRISegLib.data.random_painting import _ct_texture
 from LiverMRISegLib.data.randomness import Random
 from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
@@ -56,6 +58,33 @@ def test_ct_bands_name_the_tissue_around_the_organs():
     assert structures[5, 28, 25] == Tissue.SKELETON
     assert structures[5, 20, 25 + 20] == Tissue.SUBCUTANEOUS_FAT
     assert structures[5, 0, 0] == Tissue.AIR
+
+
+def test_lungs_open_to_the_outside_are_lungs_and_small_ones_too():
+    """A wall with a hole in it, and a pocket of air too small for a whole lung: at the dome and above both are lung."""
+    organs = label_map()
+    z, y, x = np.indices(organs.array.shape)
+    radius = np.hypot((y - 20) / 18.0, (x - 25) / 23.0)
+    hounsfield = np.where(radius < 0.95, 40.0, -1000.0)
+    hounsfield[(z > 22) & (np.hypot(y - 20, x - 15) < 6)] = -900.0
+    hounsfield[(z > 22) & (np.abs(y - 20) < 2) & (x < 15)] = -900.0
+    hounsfield[(z > 22) & (np.hypot(y - 20, x - 35) < 3)] = -900.0
+    hounsfield[(z < 4) & (np.hypot(y - 20, x - 35) < 3)] = -900.0
+    image = Volume(hounsfield.astype(np.float32), organs.geometry)
+    structures = make_body("b", organs, CHAOS, image, spacing=6.0).structures
+    assert structures[26, 17, 15] == structures[26, 20, 35] == Tissue.LUNG
+    assert structures[2, 20, 35] == Tissue.GAS
+    assert structures[26, 1, 1] == Tissue.AIR
+
+
+def test_the_texture_of_a_ct_draws_no_seam_where_structures_meet():
+    structures = torch.zeros((8, 8, 8), dtype=torch.uint8)
+    structures[:, :, :4], structures[:, :, 4:] = 1, 4
+    texture = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (8, 8, 8))).float()
+    drawn = _ct_texture(structures, texture, CONFIG, Random(0))
+    assert (drawn[:, :, 3:5] == 0).all()
+    assert (drawn[:, :, :3] != 0).any()
+    assert (drawn[:, :, 5:] != 0).any()
 
 
 def test_same_seed_same_sample_and_other_seed_another():
@@ -105,7 +134,7 @@ def test_edges_in_the_image_lie_where_the_labels_change(seed):
 ROOMS = {"anatomy": AnatomyConfig, "look": LookConfig, "scanner": ScannerConfig}
 ADDITIONS = [(r, f.name) for r, kind in ROOMS.items() for f in dataclasses.fields(kind) if f.default == 0.0]
 PAINTED_ONLY = {"fat_failure", "coil", "motion", "ghosting", "truncation", "slice_gaps", "nearest_return"}
-PAINTED_ONLY |= {"coil_end", "heavy_noise"}
+PAINTED_ONLY |= {"coil_end", "heavy_noise", "clean", "margins"}
 
 
 def made_with(room, name, probability, seed=7, *, with_texture=True):
@@ -118,17 +147,32 @@ def made_with(room, name, probability, seed=7, *, with_texture=True):
 
 @pytest.mark.parametrize(("room", "name"), ADDITIONS)
 def test_an_addition_is_repeatable_and_off_at_zero(room, name):
-    differs = []
-    for seed in (7, 8):  # some additions choose among tissues, of which a body need not have the chosen one
+    for seed in range(7, 12):  # some change nothing: the body need not have the tissue they choose, nor slices be thick
         without, on, again = (
             made_with(room, name, p, seed, with_texture=name != "background") for p in (0.0, 1.0, 1.0)
         )
         assert np.array_equal(on.image, again.image)
         assert np.array_equal(on.labels, again.labels)
-        differs.append(not np.array_equal(on.image, without.image))
         if room == "look" or name in PAINTED_ONLY:
             assert np.array_equal(on.labels, without.labels)
-    assert any(differs)
+        if not np.array_equal(on.image, without.image):
+            return
+    pytest.fail(f"{name} changes no image")
+
+
+def test_clean_air_is_nothing_and_tissue_smooth():
+    def share_of_nothing(probability):
+        images = [made_with("scanner", "clean", probability, seed).image for seed in range(7, 11)]
+        return np.mean([image < image.min() + 0.003 * np.ptp(image) for image in images])
+
+    assert share_of_nothing(1.0) > 2 * share_of_nothing(0.0)
+
+
+def test_with_margins_the_patch_is_normalised_as_part_of_a_volume_with_air():
+    """More air brings the mean down to it: the darkest is nearer to 0, and contrast is the same."""
+    alone, within = (made_with("scanner", "margins", probability, seed=9).image for probability in (0.0, 1.0))
+    assert within.min() > alone.min()
+    assert np.corrcoef(alone.ravel(), within.ravel())[0, 1] > 0.999
 
 
 def test_filling_is_of_one_of_the_others():
