@@ -116,9 +116,9 @@ def _translated(labelmap: Volume, labels: LabelSet, tissues: Mapping[int, Tissue
 
 
 def _surroundings_from_ct(organs: np.ndarray, ct: np.ndarray, bands: CtBands, spacing: float) -> np.ndarray:
-    body = _body_mask(ct > bands.air)
+    body, chest = _body_mask(ct > bands.air), _is_chest(organs, spacing)
     # Lungs that open to the outside where a thin wall is missed, or the map ends, are not holes.
-    body |= _hull(body) & _is_chest(organs, spacing)
+    body |= _hull(body) & chest
     trunk = body & _closed((ct > bands.fat) & body, 24.0, spacing)
     depth = _distance_inside(trunk, spacing)
     inside = body & (organs == 0)
@@ -135,7 +135,7 @@ def _surroundings_from_ct(organs: np.ndarray, ct: np.ndarray, bands: CtBands, sp
     structures[bright & (skeleton | (depth < 25.0))] = Tissue.SKELETON
     hollow = inside & (ct <= bands.air)
     structures[hollow] = Tissue.GAS
-    structures[hollow & (_large_components(hollow, 3e5 / spacing**3) | _is_chest(organs, spacing))] = Tissue.LUNG
+    structures[hollow & (_large_components(hollow, 3e5 / spacing**3) | chest)] = Tissue.LUNG
     return structures
 
 

@@ -136,6 +136,7 @@ class SampleMaker:
         self, image: torch.Tensor, structures: torch.Tensor, random: Random
     ) -> tuple[torch.Tensor, tuple[slice, slice, slice]]:
         """What the scanner sees of the patch, and the box it lies in."""
+        # Asked again for the noise (`random_scanner`): an addition of one sample is on everywhere or nowhere.
         if random.addition("clean", self.config.scanner.clean) is not None:
             image = torch.where(structures == Tissue.AIR, torch.zeros(()), image)
         apart = random.addition("fat failure", self.config.scanner.fat_failure)

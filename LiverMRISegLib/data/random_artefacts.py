@@ -33,8 +33,8 @@ class ScannerConfig:
     `nearest_return`: such an image comes back to the training grid without interpolation. `oblique`: slices tilted
     about one axis by up to `oblique_angle` degrees on top of the common rotation. `coil_end`: slices above the liver's
     dome, or below its tip, lie beyond the coil and are dark. `heavy_noise`: more noise than `noise`, up to
-    `heaviest_noise`. `clean`: as most archives hold images, air is nothing and noise little, `clean_noise` at most.
-    `margins`: the patch is normalised as part of a volume of which up to `margin_share` is air beside the patch.
+    `heaviest_noise`. `clean`: as most archives hold images, air is nothing and noise little, `clean_noise` at most and
+    never heavy. `margins`: the patch is normalised as part of a volume of which up to `margin_share` is air beside it.
     """
 
     fat_failure: float = 0.0

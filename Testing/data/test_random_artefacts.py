@@ -81,6 +81,14 @@ def test_motion_blurs_but_the_most_of_the_signal_stays(seed):
     assert after[image == 0].max() < 0.5
 
 
+def test_a_body_moves_either_way():
+    places = torch.arange(SHAPE[0])[:, None, None] + torch.arange(SHAPE[1])[:, None]
+    image = square()
+    moves = [((with_motion(image, 3.0, Random(seed)) - image) * places).sum() for seed in range(12)]
+    assert min(moves) < -1
+    assert max(moves) > 1
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_ghosts_lie_along_one_axis_beside_the_body(seed):
     image = square()

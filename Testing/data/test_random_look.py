@@ -178,3 +178,10 @@ def test_every_addition_repeats_itself_and_is_off_at_zero(name):
     assert not torch.equal(looks[0], image) or not np.array_equal(contrasts[0], means)
     assert change_look(image, structures, SPACING, LookConfig(), Random(5)) is image
     assert change_contrast(means, LookConfig(), Random(5)) is means
+
+
+def test_vessels_stand_out_alike_from_dark_and_bright_livers():
+    dark, bright = (torch.full(torso().shape, level) for level in (0.1, 0.4))
+    drawn_dark, drawn_bright = (with_vessel_trees(i, torso(), SPACING, Random(2)) for i in (dark, bright))
+    assert not torch.equal(drawn_dark, dark)
+    assert torch.allclose(drawn_dark * 4, drawn_bright, atol=1e-5)
