@@ -10,6 +10,7 @@ turns them on, each by its own probability; whether one is on changes nothing in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -153,12 +154,24 @@ class SampleMaker:
 def sample_space(body: Body, config: RandomizationConfig, random: Random) -> StructuresAndTexture:
     """A patch of the body, turned, scaled, sheared and bent: structures (uint8) and CT texture (float, 0 to 255)."""
     grid = _coordinates(body, config, random)
+    if random.addition("taller", config.anatomy.taller):
+        grid[..., 2].clamp_(max=_highest(body.structures))
     structures = torch.from_numpy(body.structures)[None, None].float()
     sampled = F.grid_sample(structures, grid, mode="nearest", align_corners=True)[0, 0].to(torch.uint8)
     if body.texture is None:
         return sampled, None
     texture = torch.from_numpy(body.texture)[None, None].float()
     return sampled, F.grid_sample(texture, grid, mode="bilinear", align_corners=True)[0, 0]
+
+
+def _highest(structures: np.ndarray) -> float:
+    """Where, from -1 to 1 along z, the body ends and its last slice may be seen again; infinite if organs reach there.
+
+    Most CT ends few centimetres above the dome, with half of the heart.
+    """
+    top = int(np.flatnonzero(structures.any(axis=(1, 2)))[-1])
+    organs = np.isin(structures[top], LARGE_ORGANS).any()
+    return math.inf if organs else 2 * top / (len(structures) - 1) - 1
 
 
 def _coordinates(body: Body, config: RandomizationConfig, random: Random) -> torch.Tensor:

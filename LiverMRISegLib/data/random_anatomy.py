@@ -43,8 +43,8 @@ class AnatomyConfig:
     uneven by up to `nodule_depth`. `bowel_gas`: gas and content change places. `background`: shapes where a body
     without CT knows nothing. `filling`: bowel and fat between the organs are those of another body. `outer_layers`:
     more fat, and arms, around the body. `spine`: vertebral bodies, discs, canal. `chest`: heart, lungs and effusions
-    above the dome. `breath`: groups of slices are shifted in-plane by up to `breath_shift`, as in scans of several
-    breath-holds.
+    above the dome. `taller`: a body whose map ends above its organs goes on there as its last slice. `breath`: groups
+    of slices are shifted in-plane by up to `breath_shift`, as in scans of several breath-holds.
     """
 
     ascites: float = 0.0
@@ -63,6 +63,7 @@ class AnatomyConfig:
     outer_layers: float = 0.0
     spine: float = 0.0
     chest: float = 0.0
+    taller: float = 0.0
     breath: float = 0.0
     breath_shift: float = 5.0
 
@@ -73,7 +74,7 @@ StructuresAndTexture = tuple[torch.Tensor, torch.Tensor | None]
 def change_anatomy(
     structures: torch.Tensor, texture: torch.Tensor | None, spacing: float, config: AnatomyConfig, random: Random
 ) -> StructuresAndTexture:
-    """All additions in turn but `filling`, which takes two bodies.
+    """All additions in turn but `filling`, which takes two bodies, and `taller`, which takes the whole body.
 
     Where structures changed, the CT's `texture` is levelled: it showed what was there.
     """

@@ -35,6 +35,7 @@ class ScannerConfig:
     dome, or below its tip, lie beyond the coil and are dark. `heavy_noise`: more noise than `noise`, up to
     `heaviest_noise`. `clean`: as most archives hold images, air is nothing and noise little, `clean_noise` at most and
     never heavy. `margins`: the patch is normalised as part of a volume of which up to `margin_share` is air beside it.
+    `soft`: edges are wider than one mean over neighbours makes them.
     """
 
     fat_failure: float = 0.0
@@ -61,6 +62,7 @@ class ScannerConfig:
     clean_noise: float = 0.012
     margins: float = 0.0
     margin_share: float = 0.5
+    soft: float = 0.0
 
 
 def disturbed(image: torch.Tensor, spacing: float, config: ScannerConfig, random: Random) -> torch.Tensor:

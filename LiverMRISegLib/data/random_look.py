@@ -27,6 +27,8 @@ _LIVER_LIKE = (
     (_STOMACH, 0.4),
     (_SPLEEN, 0.25),
 )
+# Tissues of many kinds, or of which a map knows no more: painted in parcels of differing contrast.
+PARCELLED = (Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.VISCERAL_FAT)
 _KIDNEYS = tuple(ORGAN_VALUES.value_of(o) for o in (RIGHT_KIDNEY, LEFT_KIDNEY))
 
 
@@ -36,6 +38,7 @@ class LookConfig:
 
     `iron`: a very dark liver, often spleen and marrow too. `isointense`: the liver as bright as muscle or fat.
     `liver_like`: what lies beside the liver (bowel, its fat, stomach, heart, spleen) nearly as bright as it.
+    `calm_bowel`: bowel, its content and fat stray from their means by a factor and stay dark in dark sequences.
     `vessel_trees`: branching vessels and bile ducts in the liver. `focal_lesions`: with rim, clustered or large.
     `organ_texture`: fine and coarse patterns within organs, of up to `texture_strength` (fat, cirrhosis).
     `kidney_pattern`: cortex, medulla and pelvis. `stomach_level`: gas above a level of content. `lung_vessels`.
@@ -44,6 +47,7 @@ class LookConfig:
     iron: float = 0.0
     isointense: float = 0.0
     liver_like: float = 0.0
+    calm_bowel: float = 0.0
     vessel_trees: float = 0.0
     focal_lesions: float = 0.0
     organ_texture: float = 0.0
@@ -54,7 +58,10 @@ class LookConfig:
 
 
 def change_contrast(means: np.ndarray, config: LookConfig, random: Random) -> np.ndarray:
-    """The mean intensities [parcel, structure] with iron or little contrast at the liver; a new array if changed."""
+    """The mean intensities [parcel, structure], of bowel, with iron, with little contrast; a new array if changed."""
+    apart = random.addition("calm bowel", config.calm_bowel)
+    if apart is not None:
+        means = with_calm_bowel(means, apart)
     apart = random.addition("iron", config.iron)
     if apart is not None:
         means = with_iron(means, apart)
@@ -83,6 +90,14 @@ def change_look(
         if apart is not None:
             image = change(image, apart)
     return image
+
+
+def with_calm_bowel(means: np.ndarray, random: Random) -> np.ndarray:
+    """Every parcel of bowel, content and fat a factor away from its tissue's mean, mostly within a third of it."""
+    calm = means.copy()
+    factors = np.exp(random.numbers.normal(0, 0.3, (len(means) - 1, len(PARCELLED))))
+    calm[1:, list(PARCELLED)] = np.clip(means[0, list(PARCELLED)] * factors, 0.02, 1)
+    return calm
 
 
 def with_iron(means: np.ndarray, random: Random) -> np.ndarray:

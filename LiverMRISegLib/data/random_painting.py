@@ -14,14 +14,13 @@ import torch.nn.functional as F
 from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN
 from LiverMRISegLib.data.bodies import ORGAN_VALUES, STRUCTURES, Tissue
 from LiverMRISegLib.data.contrast_priors import draw_contrast
-from LiverMRISegLib.data.random_look import change_contrast, change_look
+from LiverMRISegLib.data.random_look import PARCELLED, change_contrast, change_look
 from LiverMRISegLib.data.randomness import Random
 
 if TYPE_CHECKING:
     from LiverMRISegLib.data.domain_randomization import RandomizationConfig
 
 LARGE_ORGANS = tuple(ORGAN_VALUES.value_of(o) for o in (LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN))
-_PARCELLED = (Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.VISCERAL_FAT)
 
 
 def paint(
@@ -51,7 +50,7 @@ def _parcels(structures: torch.Tensor, random: Random) -> torch.Tensor:
     """Split bowel, mesentery and other unlabelled tissue into patches of differing contrast; 0 elsewhere."""
     fields = random.field(structures.shape, random.uniform(5, 14), channels=2)
     patches = 1 + (fields[0] > 0).int() + 2 * (fields[1] > 0).int() + 4 * ((fields[0] * fields[1]).abs() > 0.4).int()
-    split = [t for t in _PARCELLED if random.chance(0.3 if t == Tissue.VISCERAL_FAT else 0.85)]
+    split = [t for t in PARCELLED if random.chance(0.3 if t == Tissue.VISCERAL_FAT else 0.85)]
     if random.chance(0.3):
         split.append(Tissue.WALL_MUSCLE)
     table = torch.zeros(STRUCTURES, dtype=torch.int32)

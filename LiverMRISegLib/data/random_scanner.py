@@ -48,6 +48,8 @@ def acquire(image: torch.Tensor, config: RandomizationConfig, random: Random) ->
     shading = random.field(shape, max(shape) / random.uniform(1.5, 4.0))[0]
     image = image * torch.exp(random.uniform(0, config.bias) * shading)
     image = _blurred(disturbed(image, config.spacing, config.scanner, random), random)
+    if random.addition("soft", config.scanner.soft):
+        image = _mean_of_neighbours(image)
     image = _sliced(image, config, random)
     if config.slice_gain > 0 and random.chance(0.4):
         # Slices scanned one by one, in different breaths: each is a little brighter or darker than its neighbours.
@@ -80,9 +82,12 @@ def _sliced(image: torch.Tensor, config: RandomizationConfig, random: Random) ->
 
 def _blurred(image: torch.Tensor, random: Random) -> torch.Tensor:
     """Mix with a 3 x 3 x 3 mean: edges at this resolution are partial volumes of finer ones."""
-    smooth = F.avg_pool3d(image[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
     share = random.uniform(0, 1)
-    return share * smooth + (1 - share) * image
+    return share * _mean_of_neighbours(image) + (1 - share) * image
+
+
+def _mean_of_neighbours(image: torch.Tensor) -> torch.Tensor:
+    return F.avg_pool3d(image[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
 
 
 def _scanned_shape(shape: Sequence[int], config: RandomizationConfig, random: Random) -> tuple[int, ...]:

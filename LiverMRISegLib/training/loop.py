@@ -7,6 +7,7 @@ that was killed and started again sees the same batches and, on the CPU, ends at
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import logging
@@ -118,6 +119,8 @@ def make_fabric(config: LoopConfig) -> Fabric:
         precision=config.precision,  # type: ignore[arg-type]
     )
     fabric.launch()
+    if fabric.world_size > 1:
+        atexit.register(_leave_group)
     if fabric.device.type == "cpu" and config.precision.startswith("bf16") and not _has_bfloat16():
         logger.warning(
             "this processor has no instructions for bfloat16 and computes it several times slower than float32: "
@@ -128,6 +131,12 @@ def make_fabric(config: LoopConfig) -> Fabric:
 
 def _has_bfloat16() -> bool:
     return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _leave_group() -> None:
+    """End the threads of distributed training: one that outlives the interpreter may abort the process at its exit."""
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def train(

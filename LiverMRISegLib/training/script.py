@@ -33,8 +33,6 @@ def run_script(config: type[T], run: Callable[[T], R], tell: Callable[[T, R], st
     except KeyboardInterrupt:
         logger.error("stopped; the same command goes on")
         return 130
-    finally:
-        _leave_group()
     logger.info("%s", tell(settings, result))
     return 0
 
@@ -42,10 +40,3 @@ def run_script(config: type[T], run: Callable[[T], R], tell: Callable[[T, R], st
 def run_training(config: type[T], run: Callable[[T], RunResult]) -> int:
     """`run_script` of a stage that trains."""
     return run_script(config, run, lambda _, r: f"step {r.step}, best score {r.best_score:.4f}, in {r.folder}")
-
-
-def _leave_group() -> None:
-    """End the threads of distributed training: one that outlives the interpreter aborts the process at its exit."""
-    torch = sys.modules.get("torch")
-    if torch and torch.distributed.is_available() and torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()

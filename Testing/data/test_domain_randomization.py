@@ -134,7 +134,7 @@ def test_edges_in_the_image_lie_where_the_labels_change(seed):
 ROOMS = {"anatomy": AnatomyConfig, "look": LookConfig, "scanner": ScannerConfig}
 ADDITIONS = [(r, f.name) for r, kind in ROOMS.items() for f in dataclasses.fields(kind) if f.default == 0.0]
 PAINTED_ONLY = {"fat_failure", "coil", "motion", "ghosting", "truncation", "slice_gaps", "nearest_return"}
-PAINTED_ONLY |= {"coil_end", "heavy_noise", "clean", "margins"}
+PAINTED_ONLY |= {"coil_end", "heavy_noise", "clean", "margins", "soft"}
 
 
 def made_with(room, name, probability, seed=7, *, with_texture=True):
@@ -192,6 +192,30 @@ def test_heavy_noise_is_heavier():
         return np.abs(np.diff(image, axis=2)).mean() / image.std()
 
     assert roughness(1.0) > 1.3 * roughness(0.0)
+
+
+def test_soft_edges_are_softer():
+    def steepness(probability):
+        image = made_with("scanner", "soft", probability, with_texture=False).image
+        return np.abs(np.diff(image, axis=2)).mean() / image.std()
+
+    assert steepness(1.0) < 0.9 * steepness(0.0)
+
+
+@pytest.mark.parametrize(("cut", "goes_on"), [(34, True), (23, False)])
+def test_a_taller_body_goes_on_above_its_organs_and_never_through_them(cut, goes_on):
+    """The torso's liver and spleen reach up to slice 29, its lungs begin at 27; two slices of air end a map."""
+    ended = np.concatenate([torso_body().structures[:cut], np.zeros((2, 44, 56), np.uint8)])
+    config = dataclasses.replace(CONFIG, patch=(60, 44, 56), rotation=0.0, shear=0.0, deformation=0.0)
+    taller = dataclasses.replace(config, anatomy=AnatomyConfig(taller=1.0))
+    cut_body = Body("cut", ended, None, CONFIG.spacing)
+    for seed in range(3):
+        before, after = (sample_space(cut_body, c, Random(seed))[0] for c in (config, taller))
+        assert not before[-5:].any()
+        assert goes_on == (after[-1] == Tissue.LUNG).any()
+        assert torch.equal(before[:20], after[:20])
+        organs = (after > 0) & (after < Tissue.SUBCUTANEOUS_FAT)
+        assert torch.equal(organs, (before > 0) & (before < Tissue.SUBCUTANEOUS_FAT))
 
 
 def test_most_patches_show_the_dome_also_of_a_body_with_long_legs():

@@ -9,10 +9,12 @@ import torch
 from LiverMRISegLib.data.bodies import STRUCTURES, Tissue
 from LiverMRISegLib.data.random_lesions import paint_lesion, with_focal_lesions
 from LiverMRISegLib.data.random_look import (
+    PARCELLED,
     LookConfig,
     change_contrast,
     change_look,
     isointense,
+    with_calm_bowel,
     with_iron,
     with_kidney_pattern,
     with_liver_like_neighbours,
@@ -62,6 +64,17 @@ def test_neighbours_become_nearly_as_bright_as_the_liver_which_stays_as_it_is():
         changed |= own
     assert {int(Tissue.INNER_SOFT), int(Tissue.HEART), STOMACH_VALUE} <= changed
     assert not changed & {LIVER_VALUE, RIGHT_VALUE, LEFT_VALUE, int(Tissue.WALL_MUSCLE)}
+
+
+def test_calm_bowel_stays_dark_in_a_dark_sequence_and_its_parcels_differ():
+    means = np.random.default_rng(0).uniform(0.2, 1, (9, STRUCTURES))
+    means[0, list(PARCELLED)] = 0.1
+    calm = with_calm_bowel(means, Random(0))
+    assert calm[1:, list(PARCELLED)].max() < 0.35
+    assert np.ptp(calm[1:, Tissue.INNER_SOFT]) > 0.02
+    others = [i for i in range(STRUCTURES) if i not in PARCELLED]
+    assert np.array_equal(calm[:, others], means[:, others])
+    assert np.array_equal(calm[0], means[0])
 
 
 def test_kidneys_get_the_same_pattern_and_nothing_else_does():
