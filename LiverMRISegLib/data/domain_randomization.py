@@ -24,7 +24,7 @@ from LiverMRISegLib.data.random_anatomy import AnatomyConfig, StructuresAndTextu
 from LiverMRISegLib.data.random_artefacts import ScannerConfig, with_coil_end, with_fat_failure, wrapped
 from LiverMRISegLib.data.random_look import LookConfig
 from LiverMRISegLib.data.random_painting import LARGE_ORGANS, paint
-from LiverMRISegLib.data.random_scanner import acquire, field_of_view
+from LiverMRISegLib.data.random_scanner import acquire, field_of_view, jumped
 from LiverMRISegLib.data.randomness import Random, resized
 from LiverMRISegLib.inference.normalisation import normalise
 from LiverMRISegLib.models.specification import PreparationSpec
@@ -108,11 +108,12 @@ class SampleMaker:
         structures, texture = change_anatomy(structures, texture, self.config.spacing, self.config.anatomy, random)
         image = paint(structures, texture, self.config, random)
         part, box = self._scanned_part(image, structures, random)
+        part, seen = jumped(part, structures[box], self.config, random)
         scanned = self._normalised(acquire(part, self.config, random).numpy(), random)
         padded = np.full(image.shape, scanned.min(), np.float32)
         padded[box] = scanned
         labels = np.zeros(image.shape, np.uint8)
-        labels[box] = self._targets[structures.numpy()[box]]
+        labels[box] = self._targets[seen.numpy()]
         return Sample(padded, labels)
 
     def _normalised(self, image: np.ndarray, random: Random) -> np.ndarray:

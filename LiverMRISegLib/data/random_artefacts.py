@@ -35,7 +35,8 @@ class ScannerConfig:
     dome, or below its tip, lie beyond the coil and are dark. `heavy_noise`: more noise than `noise`, up to
     `heaviest_noise`. `clean`: as most archives hold images, air is nothing and noise little, `clean_noise` at most and
     never heavy. `margins`: the patch is normalised as part of a volume of which up to `margin_share` is air beside it.
-    `soft`: edges are wider than one mean over neighbours makes them.
+    `soft`: edges are wider than one mean over neighbours makes them. `jumps`: axial slices of `jump_thickness` mm, each
+    taken in a breath of its own, up or down by a standard deviation of up to `jump` mm.
     """
 
     fat_failure: float = 0.0
@@ -63,6 +64,9 @@ class ScannerConfig:
     margins: float = 0.0
     margin_share: float = 0.5
     soft: float = 0.0
+    jumps: float = 0.0
+    jump: float = 5.0
+    jump_thickness: tuple[float, float] = (5.0, 10.0)
 
 
 def disturbed(image: torch.Tensor, spacing: float, config: ScannerConfig, random: Random) -> torch.Tensor:
@@ -193,6 +197,20 @@ def wrapped(
     part.narrow(axis, length - before, before).add_(row.narrow(axis, start - before, before), alpha=fade)
     part.narrow(axis, 0, after).add_(row.narrow(axis, start + length, after), alpha=fade)
     return part, (narrow[0], narrow[1], narrow[2])
+
+
+def slice_jumps(depth: int, spacing: float, config: ScannerConfig, random: Random) -> tuple[int, torch.Tensor]:
+    """How many slices are scanned, and where along z each of `depth` planes really was: float32 [depth], in planes.
+
+    In half of the cases the scan is interleaved: every second slice belongs to another breath.
+    """
+    count = min(depth, max(2, round(depth * spacing / random.uniform(*config.jump_thickness))))
+    far = random.uniform(0.2, 1.0) * config.jump / spacing
+    jumps = random.noise((count,)) * far
+    if random.chance(0.5):
+        jumps[1::2] = 0.5 * jumps[1::2] + far
+    planes = torch.arange(depth)
+    return count, (planes + jumps[planes * count // depth]).clamp_(0, depth - 1)
 
 
 def gapped_slices(image: torch.Tensor, spacing: float, config: ScannerConfig, random: Random) -> torch.Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from LiverMRISegLib.data.random_artefacts import disturbed, gapped_slices
+from LiverMRISegLib.data.random_artefacts import disturbed, gapped_slices, slice_jumps
 from LiverMRISegLib.data.randomness import Random
 
 if TYPE_CHECKING:
@@ -39,6 +39,20 @@ def field_of_view(structures: torch.Tensor, config: RandomizationConfig, random:
 
 def _crop_probabilities(config: RandomizationConfig) -> tuple[float, float, float]:
     return (config.crop_probability, config.in_plane_crop_probability, config.in_plane_crop_probability)
+
+
+def jumped(
+    image: torch.Tensor, structures: torch.Tensor, config: RandomizationConfig, random: Random
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """What was scanned and its structures with every slice moved up or down, if the sample is one of `jumps`."""
+    apart = random.addition("jumps", config.scanner.jumps)
+    if apart is None:
+        return image, structures
+    _, place = slice_jumps(image.shape[0], config.spacing, config.scanner, apart)
+    lower = place.floor().long()
+    upper = (lower + 1).clamp_(max=image.shape[0] - 1)
+    share = (place - lower)[:, None, None]
+    return image[lower] * (1 - share) + image[upper] * share, structures[place.round().long()]
 
 
 def acquire(image: torch.Tensor, config: RandomizationConfig, random: Random) -> torch.Tensor:
@@ -74,6 +88,10 @@ def _noise_level(config: RandomizationConfig, random: Random) -> float:
 def _sliced(image: torch.Tensor, config: RandomizationConfig, random: Random) -> torch.Tensor:
     """The image [1, 1, z, y, x] at the scanned resolution: slices that touch, or slices with gaps between them."""
     scanned = _scanned_shape(image.shape, config, random)
+    apart = random.addition("jumps", config.scanner.jumps)
+    if apart is not None:  # the same slices again that `jumped` moved
+        count, _ = slice_jumps(image.shape[0], config.spacing, config.scanner, apart)
+        return F.interpolate(image[None, None], size=(count, *image.shape[1:]), mode="area")
     apart = random.addition("slice gaps", config.scanner.slice_gaps)
     if apart is not None:
         return gapped_slices(image, config.spacing, config.scanner, apart)[None, None]

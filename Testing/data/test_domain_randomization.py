@@ -13,6 +13,7 @@ from LiverMRISegLib.data.random_anatomy import AnatomyConfig
 from LiverMRISegLib.data.random_artefacts import ScannerConfig
 from LiverMRISegLib.data.random_look import LookConfig
 from LiverMRISegLib.data.random_painting import _ct_texture
+from LiverMRISegLib.data.random_scanner import jumped
 from LiverMRISegLib.data.randomness import Random
 from LiverMRISegLib.models.specification import PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
@@ -184,6 +185,32 @@ def test_filling_is_of_one_of_the_others():
     alone, filled = (SampleMaker(organs, config, PREPARATION, others).make(torso_body(), 7) for others in ((), (gas,)))
     assert np.array_equal(alone.labels, filled.labels)
     assert not np.array_equal(alone.image, filled.image)
+
+
+def test_jumping_slices_take_their_labels_along():
+    config = dataclasses.replace(CONFIG, patch=(40, 44, 56), crop_probability=0.0, in_plane_crop_probability=0.0)
+    jumping = dataclasses.replace(config, scanner=ScannerConfig(jumps=1.0, jump=12.0, jump_thickness=(12.0, 12.0)))
+
+    def unevenness(made_as):
+        changes = []
+        for seed in range(6):
+            labels = SampleMaker(("liver",), made_as, PREPARATION).make(torso_body(), seed).labels
+            area = (labels == 1).sum((1, 2))[::2].astype(float)
+            changes.append(np.abs(np.diff(area, 2)).sum() / area.sum())
+        return np.mean(changes)
+
+    assert unevenness(jumping) > 1.5 * unevenness(config)
+
+
+def test_jumped_slices_and_structures_stay_together():
+    """An image of the liver alone is still one of the liver alone."""
+    structures = torch.from_numpy(torso_body().structures)
+    config = dataclasses.replace(CONFIG, scanner=ScannerConfig(jumps=1.0, jump=20.0))
+    image = (structures == ORGAN_VALUES.value_of(LIVER)).float()
+    for seed in range(4):
+        moved, seen = jumped(image, structures, config, Random(seed))
+        assert not torch.equal(seen, structures)
+        assert torch.equal(moved > 0.5, seen == ORGAN_VALUES.value_of(LIVER))
 
 
 def test_heavy_noise_is_heavier():
