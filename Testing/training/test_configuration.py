@@ -131,6 +131,8 @@ SHIPPED = {
     "any_sequence_12": AnySequenceConfig,
     "any_sequence_13": AnySequenceConfig,
     "any_sequence_14": AnySequenceConfig,
+    "any_sequence_15": AnySequenceConfig,
+    "any_sequence_16": AnySequenceConfig,
     "any_sequence_large": AnySequenceConfig,
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,
