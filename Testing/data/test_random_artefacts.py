@@ -168,5 +168,5 @@ def test_every_disturbance_repeats_itself_and_is_off_at_zero(name):
 def test_probabilities_are_zero_by_default():
     names = {f.name for f in dataclasses.fields(ScannerConfig) if f.default == 0.0}
     others = {"fat_failure", "wrap", "slab", "slice_gaps", "nearest_return", "oblique", "coil_end"}
-    others |= {"heavy_noise", "clean", "margins"}
+    others |= {"heavy_noise", "clean", "margins", "soft", "jumps"}
     assert names == {*DISTURBANCES, *others}
