@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from LiverMRISegLib.version import __version__
+
 if TYPE_CHECKING:
     from LiverMRISegLib.inference.segmenter import Segmentation, Segmenter
     from LiverMRISegLib.io import read_volume
 
-__version__ = "0.1.0"
 __all__ = ["Segmentation", "Segmenter", "__version__", "read_volume"]
 _HOMES = {
     "Segmenter": "LiverMRISegLib.inference.segmenter",

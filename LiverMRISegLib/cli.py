@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-from LiverMRISegLib import __version__
 from LiverMRISegLib.commands import demo, evaluate, models, segment
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.inference.progress import CancelToken
+from LiverMRISegLib.version import __version__
 
 INTERRUPTED = 130
 TERMINATED = 143

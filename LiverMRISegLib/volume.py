@@ -216,3 +216,6 @@ def resample(volume: Volume, target: Geometry, *, nearest: bool = False, fill: f
         image, list(target.size), sitk.Transform(), interpolator, target.origin, target.spacing, direction, fill
     )
     return replace(volume, array=sitk.GetArrayFromImage(moved), geometry=target)
+
+
+Box = tuple[slice, slice, slice]

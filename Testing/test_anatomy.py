@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from conftest import DATA
+from helpers.places import DATA
 from LiverMRISegLib.anatomy import (
     AMOS,
     ANATOMICAL_STRUCTURE,

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 from packaging.requirements import Requirement
 
-from conftest import ROOT
+from helpers.places import ROOT
 
 tomllib = pytest.importorskip("tomllib", reason="pyproject.toml is read by Python 3.11 and newer")
 LINK = re.compile(r"\]\(([^)#:]+)\)")

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from conftest import DATA, ROOT
+from helpers.places import DATA, ROOT
 from LiverMRISegLib import Segmenter, read_volume
 from LiverMRISegLib.anatomy import CHAOS, Sequence
-from LiverMRISegLib.data.phantom import LABELS, make_study
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models, load_model
+from LiverMRISegLib.phantom.study import LABELS, make_study
 
 MOST_MB = {DEFAULT_MODEL: 12, "liver-any-sequence-l": 30}
 REAL = DATA / "mr_t2_liver_kidneys_spleen"

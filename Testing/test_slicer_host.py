@@ -223,7 +223,7 @@ def test_base_classes_of_another_checkout(tmp_path):
     import subprocess
     import sys
 
-    from conftest import ROOT
+    from helpers.places import ROOT
 
     (tmp_path / "ScriptedLoadableModule.py").write_text(BASES)
     code = (

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from conftest import all_directions, as_rows, make_volume, oblique_directions
+from helpers.volumes import all_directions, as_rows, make_volume, oblique_directions
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.volume import AxisChange, Geometry, Volume, reorient, resample
 

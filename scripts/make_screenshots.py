@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 from LiverMRISegLib.anatomy import Sequence
-from LiverMRISegLib.data.phantom import make_study
-from LiverMRISegLib.evaluation.pictures import three_planes_png
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io.atomic import atomic_write_bytes
+from LiverMRISegLib.phantom.study import make_study
+from LiverMRISegLib.pictures import three_planes_png
 
 FOLDER = Path(__file__).resolve().parents[1] / "Resources" / "Screenshots"
 SEQUENCES = (Sequence.T2WI, Sequence.T1WI, Sequence.GED4)

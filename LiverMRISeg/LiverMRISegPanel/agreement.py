@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import slicer
 
 from LiverMRISegLib.models.catalog import find_model
-from LiverMRISegLib.models.package import load_spec
+from LiverMRISegLib.models.package.model_package import load_spec
 from LiverMRISegPanel.settings import remember, remembered
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import needs_agreement

@@ -8,7 +8,7 @@ from typing import Any
 
 import qt
 
-from LiverMRISegLib.inference.devices import NVIDIA_ARGUMENTS, NVIDIA_PROGRAM, NVIDIA_SECONDS, Device, gpus_told
+from LiverMRISegLib.inference.engines.devices import NVIDIA_ARGUMENTS, NVIDIA_PROGRAM, NVIDIA_SECONDS, Device, gpus_told
 
 
 class GpuQuery:

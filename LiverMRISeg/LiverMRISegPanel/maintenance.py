@@ -10,8 +10,7 @@ import qt
 import slicer
 
 from LiverMRISegLib.errors import LiverMRISegError
-from LiverMRISegLib.models.catalog import list_models, load_model
-from LiverMRISegLib.models.library import import_package, remove_model, size_mb
+from LiverMRISegLib.models.catalog import import_package, list_models, load_model, remove_model, size_mb
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.installation import (
     as_text,

@@ -7,9 +7,8 @@ from typing import Any
 
 import qt
 
-from LiverMRISegLib.inference.devices import Device, list_devices
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL
-from LiverMRISegLib.models.library import size_mb
+from LiverMRISegLib.inference.engines.devices import Device, list_devices
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, size_mb
 from LiverMRISegPanel.gpu_query import GpuQuery
 from LiverMRISegPanel.settings import remember, remembered
 from LiverMRISegScene.bases import tr as _

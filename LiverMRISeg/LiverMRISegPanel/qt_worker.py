@@ -8,8 +8,8 @@ from typing import Any
 
 import qt
 
-from LiverMRISegLib.inference.client import CANCEL_SECONDS, WORKER_ARGUMENTS, end_tree, python_path, why_it_ended
-from LiverMRISegLib.inference.worker import STARTED
+from LiverMRISegLib.inference.worker.client import CANCEL_SECONDS, WORKER_ARGUMENTS, end_tree, python_path, why_it_ended
+from LiverMRISegLib.inference.worker.server import STARTED
 
 Reply = dict[str, Any]
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LiverMRISegLib.errors import LiverMRISegError
-from LiverMRISegLib.inference.devices import list_devices, support_of
+from LiverMRISegLib.inference.engines.devices import list_devices, support_of
 from LiverMRISegLib.models.catalog import user_folder
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.interpreter import worker_python

@@ -15,8 +15,8 @@ from typing import Any
 
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
-from LiverMRISegLib.inference.client import WorkerClient
 from LiverMRISegLib.inference.progress import CancelToken
+from LiverMRISegLib.inference.worker.client import WorkerClient
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegScene.model_choice import check_takes_one_image, kind_of

@@ -9,8 +9,8 @@ from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.io.channels import what_to_give
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, CatalogEntry, find_model, list_models
-from LiverMRISegLib.models.package import load_spec
-from LiverMRISegLib.models.specification import ANY_MODALITY, ModelSpec
+from LiverMRISegLib.models.package.model_package import load_spec
+from LiverMRISegLib.models.package.specification import ANY_MODALITY, ModelSpec
 from LiverMRISegLib.sequence_names import guess_sequence
 from LiverMRISegScene.bases import tr as _
 

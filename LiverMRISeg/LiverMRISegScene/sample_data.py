@@ -30,7 +30,7 @@ def register(module_folder: Path) -> None:
 
 def add_sample(scene: Any, name: str) -> tuple[Any, Any]:
     """A drawn volume as a new node, and the `PhantomScan` it was made from (with its true label map)."""
-    from LiverMRISegLib.data.phantom import make_study
+    from LiverMRISegLib.phantom.study import make_study
 
     sequence = SAMPLES[name]
     scan = make_study([sequence], seed=_SEED)[sequence]

@@ -20,7 +20,7 @@ def check_phantom(logic: Any, scene: Any) -> str:
     """
     import slicer
 
-    from LiverMRISegLib.data.phantom import LABELS
+    from LiverMRISegLib.phantom.study import LABELS
 
     node, scan = add_sample(scene, next(iter(SAMPLES)))
     segmentation = logic.segment(node)

@@ -11,8 +11,8 @@ from LiverMRISegLib.commands.segment import add_model_options
 from LiverMRISegLib.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from LiverMRISegLib.data.phantom import PhantomScan
     from LiverMRISegLib.inference.segmenter import Segmentation, Segmenter
+    from LiverMRISegLib.phantom.study import PhantomScan
 
 SEQUENCES = ("T2WI", "T1WI", "GED4")
 
@@ -68,8 +68,8 @@ def _made(folder: Path) -> Path:
 
 def _segmented(name: str, segmenter: Segmenter, folder: Path) -> tuple[PhantomScan, Segmentation]:
     from LiverMRISegLib.anatomy import Sequence
-    from LiverMRISegLib.data.phantom import make_study
     from LiverMRISegLib.io import read_volume, write_volume
+    from LiverMRISegLib.phantom.study import make_study
 
     sequence = Sequence(name)
     scan = make_study([sequence], seed=1)[sequence]
@@ -83,7 +83,7 @@ def _segmented(name: str, segmenter: Segmenter, folder: Path) -> tuple[PhantomSc
 
 def _dice(scan: PhantomScan, result: Segmentation) -> dict[str, float]:
     """Dice against what was drawn, for the organs that the model has and the phantom too."""
-    from LiverMRISegLib.data.phantom import LABELS
+    from LiverMRISegLib.phantom.study import LABELS
 
     found = {}
     for value, organ in result.labels.items():

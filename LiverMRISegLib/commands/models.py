@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from LiverMRISegLib.commands.console import Progress, add_common_options, names, say, say_json, table
 
 if TYPE_CHECKING:
-    from LiverMRISegLib.models.package import ModelPackage
-    from LiverMRISegLib.models.specification import ModelSpec
+    from LiverMRISegLib.models.package.model_package import ModelPackage
+    from LiverMRISegLib.models.package.specification import ModelSpec
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -68,7 +68,7 @@ def run_list(arguments: argparse.Namespace) -> int:
     """Print a line per model; a damaged one is listed with what is wrong."""
     from LiverMRISegLib.errors import ModelError
     from LiverMRISegLib.models.catalog import list_models
-    from LiverMRISegLib.models.package import ModelPackage
+    from LiverMRISegLib.models.package.model_package import ModelPackage
 
     rows: list[tuple[str, ...]] = []
     documents: list[dict[str, Any]] = []
@@ -96,7 +96,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 def run_show(arguments: argparse.Namespace) -> int:
     """Print what a model is."""
     from LiverMRISegLib.models.catalog import load_model
-    from LiverMRISegLib.models.codec import to_json
+    from LiverMRISegLib.models.package.codec import to_json
 
     package = load_model(arguments.model)
     if arguments.json:
@@ -118,10 +118,9 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 def run_import_foreign(arguments: argparse.Namespace) -> int:
     """Convert a foreign checkpoint into the user's models folder."""
-    from LiverMRISegLib.models.catalog import user_folder
-    from LiverMRISegLib.models.import_sam_med3d import import_sam_med3d
-    from LiverMRISegLib.models.import_stunet import import_stunet
-    from LiverMRISegLib.models.library import check_new_name
+    from LiverMRISegLib.models.catalog import check_new_name, user_folder
+    from LiverMRISegLib.models.importers.import_sam_med3d import import_sam_med3d
+    from LiverMRISegLib.models.importers.import_stunet import import_stunet
 
     check_new_name(arguments.name)
     convert = import_stunet if arguments.kind == "stunet" else import_sam_med3d
@@ -132,10 +131,9 @@ def run_import_foreign(arguments: argparse.Namespace) -> int:
 
 def run_import_nnunet(arguments: argparse.Namespace) -> int:
     """Convert a folder of nnU-Net into the user's models folder."""
-    from LiverMRISegLib.models.catalog import user_folder
-    from LiverMRISegLib.models.import_nnunet import CHECKPOINT, import_nnunet
-    from LiverMRISegLib.models.library import check_new_name
-    from LiverMRISegLib.models.package import load_spec
+    from LiverMRISegLib.models.catalog import check_new_name, user_folder
+    from LiverMRISegLib.models.importers.import_nnunet import CHECKPOINT, import_nnunet
+    from LiverMRISegLib.models.package.model_package import load_spec
 
     check_new_name(arguments.name)
     path = import_nnunet(
@@ -153,7 +151,7 @@ def run_import_nnunet(arguments: argparse.Namespace) -> int:
 
 def run_import_package(arguments: argparse.Namespace) -> int:
     """Copy a package into the user's models folder."""
-    from LiverMRISegLib.models.library import import_package
+    from LiverMRISegLib.models.catalog import import_package
 
     entry = import_package(arguments.source, arguments.name, replace=arguments.replace)
     say(f"{entry.path} written; use it as --model {entry.name}")
@@ -192,7 +190,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.models.catalog import load_model
 
     require("writing a MONAI bundle", "torch", "torch")
-    from LiverMRISegLib.models.export_monai_bundle import export_monai_bundle
+    from LiverMRISegLib.models.monai_bundle.export_monai_bundle import export_monai_bundle
 
     folder = export_monai_bundle(load_model(arguments.model), arguments.output)
     say(f"{folder} written; {folder / 'docs' / 'README.md'} tells how to run it")
@@ -201,7 +199,7 @@ def run_export(arguments: argparse.Namespace) -> int:
 
 def run_remove(arguments: argparse.Namespace) -> int:
     """Delete an imported model."""
-    from LiverMRISegLib.models.library import remove_model
+    from LiverMRISegLib.models.catalog import remove_model
 
     remove_model(arguments.name)
     say(f"{arguments.name} removed")

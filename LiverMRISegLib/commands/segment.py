@@ -91,7 +91,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Segment every input; returns the exit status. A single volume's error is raised."""
     from LiverMRISegLib.models.catalog import find_model
-    from LiverMRISegLib.models.package import load_spec
+    from LiverMRISegLib.models.package.model_package import load_spec
 
     spec = load_spec(find_model(arguments.model))
     images = [image.name for image in spec.preparation.images]

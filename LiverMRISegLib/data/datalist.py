@@ -19,7 +19,7 @@ from typing import Any
 from LiverMRISegLib import anatomy
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.atomic import atomic_write_text
-from LiverMRISegLib.models.specification import SPACES
+from LiverMRISegLib.models.package.specification import SPACES
 
 SPLITS = ("train", "validation", "test")
 

@@ -15,8 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
-from LiverMRISegLib.data.pools import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, score_case, summarise
 from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure, visible_gpu

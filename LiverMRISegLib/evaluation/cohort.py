@@ -14,11 +14,10 @@ from pathlib import Path
 
 from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
-from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case
-from LiverMRISegLib.evaluation.sides import wrong_side_shares
-from LiverMRISegLib.evaluation.tables import markdown_table
+from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case, wrong_side_shares
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.headers import VOLUME_ENDINGS
+from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.volume import Volume
 

@@ -14,6 +14,7 @@ from functools import partial
 import numpy as np
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.preparation.intensity import _floated, with_gamma
 from LiverMRISegLib.volume import Geometry, Volume
 
 Pair = tuple[Volume, Volume]
@@ -115,12 +116,6 @@ def inverted(image: Volume, share: float) -> Volume:
     return replace(image, array=np.where(tissue, mixed, array).astype(np.float32))
 
 
-def with_gamma(image: Volume, gamma: float) -> Volume:
-    """Intensities raised to the power `gamma` where 0 is the darkest and 1 the 99th percentile."""
-    array, level = _floated(image)
-    return replace(image, array=(level * (array / level) ** gamma).astype(np.float32))
-
-
 def thicker(volume: Volume, thickness: float, *, nearest: bool = False) -> Volume:
     """Slices of about `thickness` mm over the same extent along z, on a grid of their own.
 
@@ -169,10 +164,3 @@ def _slices(volume: Volume, start: int, count: int) -> Volume:
     size = volume.geometry.size
     geometry: Geometry = volume.geometry.cropped((0, 0, start), (size[0], size[1], count))
     return Volume(volume.array[start : start + count], geometry, volume.name)
-
-
-def _floated(image: Volume) -> tuple[np.ndarray, float]:
-    """The image from 0 on as float32, and its 99th percentile, above 0 always."""
-    array = image.array.astype(np.float32)
-    array = array - array.min()
-    return array, max(float(np.percentile(array, 99)), 1e-6)

@@ -15,8 +15,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, Organ
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.inference.tiling import Box
-from LiverMRISegLib.volume import Volume, reorient
+from LiverMRISegLib.volume import Box, Volume, reorient
 
 # FLARE24's tolerances in mm; organs that it does not grade get that of organs of their size, other structures 3 mm.
 TOLERANCE_MM: dict[str, float] = {
@@ -134,3 +133,25 @@ def _joint_box(first: np.ndarray, second: np.ndarray) -> Box:
         used = np.flatnonzero(union.any(axis=tuple(a for a in range(3) if a != axis)))
         ranges.append(slice(max(0, int(used[0]) - 2), int(used[-1]) + 3))
     return (ranges[0], ranges[1], ranges[2])
+
+
+def wrong_side_shares(
+    prediction: Volume, reference: Volume, predicted_labels: LabelSet, reference_labels: LabelSet
+) -> dict[str, float]:
+    """Per paired organ of the reference, the share (0 to 1) of its voxels that the prediction calls the other side's.
+
+    Both label maps lie on one grid (`metrics.evaluate_case` checks that). Organs that the reference does not show, or
+    whose other side the prediction has no label for, are left out.
+    """
+    shares = {}
+    for organ in reference_labels.organs:
+        others = [other for other in predicted_labels.organs if _is_other_side(organ, other)]
+        mask = reference.array == reference_labels.value_of(organ)
+        if others and mask.any():
+            called = np.isin(prediction.array[mask], [predicted_labels.value_of(other) for other in others])
+            shares[organ.name] = float(called.mean())
+    return shares
+
+
+def _is_other_side(organ: Organ, other: Organ) -> bool:
+    return organ.is_paired and other.is_paired and organ.type_code == other.type_code and organ.side != other.side

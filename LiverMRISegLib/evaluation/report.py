@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.evaluation.pictures import three_planes_png
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.pictures import three_planes_png
 from LiverMRISegLib.volume import Volume
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.evaluation.corruption import CLEAN, corruptions, strongest
-from LiverMRISegLib.evaluation.tables import markdown_table
+from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.volume import Volume, reorient
 
 # A volume to a label map on the same grid.

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import SimpleITK as sitk
 
-from LiverMRISegLib.inference.tiling import Box
+from LiverMRISegLib.volume import Box
 
 _SURE = 0.8
 _FEWEST_SURE = 100

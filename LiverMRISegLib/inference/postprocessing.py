@@ -8,9 +8,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.anatomy import LabelSet, organ_named
-from LiverMRISegLib.inference.tiling import Box
-from LiverMRISegLib.models.specification import OrganRule
-from LiverMRISegLib.volume import Geometry
+from LiverMRISegLib.models.package.specification import OrganRule
+from LiverMRISegLib.volume import Box, Geometry
 
 _COUNTED_AT_ONCE = 1 << 22
 

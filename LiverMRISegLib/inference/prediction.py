@@ -10,10 +10,11 @@ import numpy as np
 from LiverMRISegLib.inference import tiling
 from LiverMRISegLib.inference.assembly import Canvas
 from LiverMRISegLib.inference.engines.engine import Engine
-from LiverMRISegLib.inference.normalisation import brighter_than_air
 from LiverMRISegLib.inference.progress import CancelToken, Progress
-from LiverMRISegLib.inference.tiling import Box, importance, pad_to
-from LiverMRISegLib.models.specification import NNUNET, InferenceSpec
+from LiverMRISegLib.inference.tiling import importance, pad_to
+from LiverMRISegLib.models.package.specification import NNUNET, InferenceSpec
+from LiverMRISegLib.preparation.normalisation import brighter_than_air
+from LiverMRISegLib.volume import Box
 
 # The smallest number of 16 bits, of weights that are 10 at most.
 _NNUNET_LEAST = 6e-9

@@ -8,7 +8,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.inference.postprocessing import bounding_boxes, component_sizes, voxel_counts
-from LiverMRISegLib.models.specification import ANY_MODALITY, ModelSpec
+from LiverMRISegLib.models.package.specification import ANY_MODALITY, ModelSpec
 from LiverMRISegLib.volume import Volume
 
 _NOTABLE_PART = 0.02

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from LiverMRISegLib.inference.normalisation import brighter_than_air
-from LiverMRISegLib.inference.tiling import Box
+from LiverMRISegLib.preparation.normalisation import brighter_than_air
+from LiverMRISegLib.volume import Box
 
 # Planes across the image that hold less of the body are its skin, or noise.
 _LEAST_BODY_SHARE = 0.01

@@ -11,26 +11,26 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib import __version__
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import DeviceMemoryError, InputError, ModelError, UsageError
 from LiverMRISegLib.inference import quality
-from LiverMRISegLib.inference.assembly import labels_of_slabs, nearest_labels_on_grid
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.image_refinement import refined
-from LiverMRISegLib.inference.ladder import MemoryLadder
-from LiverMRISegLib.inference.nnunet_preparation import NnUNetPrepared, prepare_by_scheme
+from LiverMRISegLib.inference.memory_fallback import MemoryLadder
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_slabs
-from LiverMRISegLib.inference.preparation import Prepared
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.region import body_of, is_cut, region_of
-from LiverMRISegLib.inference.tiling import Box
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
-from LiverMRISegLib.models.package import ModelPackage
-from LiverMRISegLib.models.specification import BODY
-from LiverMRISegLib.volume import Geometry, Volume
+from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.models.package.specification import BODY
+from LiverMRISegLib.preparation.label_grid import labels_of_slabs, nearest_labels_on_grid
+from LiverMRISegLib.preparation.nnunet_scheme import NnUNetPrepared
+from LiverMRISegLib.preparation.own_scheme import Prepared
+from LiverMRISegLib.preparation.scheme import prepare_by_scheme
+from LiverMRISegLib.version import __version__
+from LiverMRISegLib.volume import Box, Geometry, Volume
 
 # How the progress of the whole divides among its parts.
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-Box = tuple[slice, slice, slice]
+from LiverMRISegLib.volume import Box
 
 
 def tile_starts(size: int, patch: int, overlap: float) -> list[int]:

@@ -20,8 +20,8 @@ from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
-from LiverMRISegLib.models.package import ModelPackage, rewrite
-from LiverMRISegLib.models.specification import BODY, InferenceSpec
+from LiverMRISegLib.models.package.model_package import ModelPackage, rewrite
+from LiverMRISegLib.models.package.specification import BODY, InferenceSpec
 from LiverMRISegLib.resources import resource_folder
 from LiverMRISegLib.volume import Volume
 

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.io import dicom
+from LiverMRISegLib.io.dicom import series as series_reader
 from LiverMRISegLib.io.headers import VOLUME_ENDINGS, is_dicom_file, quietly, read_header
 from LiverMRISegLib.io.nifti import is_nifti, not_finite, read_nifti_header
 from LiverMRISegLib.volume import Volume
@@ -40,11 +40,11 @@ def read_volume(path: str | Path, *, series: str | None = None, may_be_mask: boo
     """
     path = Path(path)
     if path.is_dir():
-        volume = dicom.read_series(path, series)
+        volume = series_reader.read_series(path, series)
     elif series is not None:
         raise UsageError(f"{path}: is a file; a series can only be chosen in a DICOM folder")
     elif path.is_file() and is_dicom_file(path):
-        volume = dicom.read_file(path)
+        volume = series_reader.read_file(path)
     else:
         volume = Volume.from_sitk(_pixels(path), name_of(path))
     array, metadata = _narrowed(volume.array), volume.metadata
@@ -77,7 +77,7 @@ def read_labelmap(path: str | Path) -> Volume:
 
         return read_seg_nrrd(path)
     if path.is_file() and is_dicom_file(path):
-        from LiverMRISegLib.io.dicom_seg import read_dicom_seg
+        from LiverMRISegLib.io.dicom.seg import read_dicom_seg
 
         return read_dicom_seg(path)
     volume = Volume.from_sitk(_pixels(path), name_of(path))
@@ -103,7 +103,7 @@ def find_volumes(folder: Path) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if is_volume_file(path) or dicom.is_dicom_folder(path):
+        if is_volume_file(path) or series_reader.is_dicom_folder(path):
             found.append(path)
     return found
 

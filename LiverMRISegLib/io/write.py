@@ -54,7 +54,7 @@ def write_segmentation(
     kind = _format_of(path, SEGMENTATION_FORMATS)
     labelmap = _whole_labels(labelmap, path)
     if kind == "dcm":
-        from LiverMRISegLib.io.dicom_seg import write_dicom_seg
+        from LiverMRISegLib.io.dicom.seg import write_dicom_seg
 
         write_dicom_seg(path, labelmap, labels, source)
         return
@@ -68,7 +68,7 @@ def check_segmentation_target(path: str | Path, source: Volume | None) -> None:
     """Ask, before long work, whether `write_segmentation` could write a result of `source` there; errors as its."""
     path = Path(path)
     if _format_of(path, SEGMENTATION_FORMATS) == "dcm":
-        from LiverMRISegLib.io.dicom_seg import check_dicom_seg
+        from LiverMRISegLib.io.dicom.seg import check_dicom_seg
 
         check_dicom_seg(path, source)
 

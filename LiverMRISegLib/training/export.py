@@ -12,14 +12,14 @@ import numpy as np
 from LiverMRISegLib.anatomy import LabelSet, Organ, organ_named
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.models.package import save_package
-from LiverMRISegLib.models.specification import BODY, InferenceSpec, ModelSpec, NetworkSpec
+from LiverMRISegLib.models.package.model_package import save_package
+from LiverMRISegLib.models.package.specification import BODY, InferenceSpec, ModelSpec, NetworkSpec
 from LiverMRISegLib.networks.factory import build_network
 from LiverMRISegLib.training import checkpoints
-from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import to_plain
+from LiverMRISegLib.training.initial_weights import load_start, title_of
 from LiverMRISegLib.training.packaging import branch_weights, organ_rules
-from LiverMRISegLib.training.starts import load_start, title_of
+from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
 
 _HEAD_BIAS = "seg_outputs.4.bias"
 _BODY_MARGIN = 6.0  # mm: two voxels beyond the skin

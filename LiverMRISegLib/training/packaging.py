@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.errors import ModelError, OutputError
-from LiverMRISegLib.models.package import member_prefix, save_package
-from LiverMRISegLib.models.specification import ModelSpec, OrganRule
+from LiverMRISegLib.models.package.model_package import member_prefix, save_package
+from LiverMRISegLib.models.package.specification import ModelSpec, OrganRule
 
 # Volumes of adult organs outside which a person should look twice, in mL: wide on purpose.
 _PLAUSIBLE_ML: Mapping[str, tuple[float, float]] = {

@@ -14,7 +14,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
-from LiverMRISegLib.models.specification import InferenceSpec
+from LiverMRISegLib.models.package.specification import InferenceSpec
 
 _SHOWN = 4
 

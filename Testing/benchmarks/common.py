@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from LiverMRISegLib.anatomy import ORGANS, LabelSet, Sequence
-from LiverMRISegLib.models.package import save_package
-from LiverMRISegLib.models.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
+from LiverMRISegLib.models.package.model_package import save_package
+from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
 from LiverMRISegLib.networks.shapes import parameter_shapes
 
 if TYPE_CHECKING:

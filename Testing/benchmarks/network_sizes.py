@@ -9,7 +9,7 @@ import numpy as np
 
 from common import best_seconds, random_package
 from LiverMRISegLib.inference.engines.select import load_engine
-from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.package.model_package import ModelPackage
 
 PATCH = (96, 96, 96)
 

@@ -25,13 +25,13 @@ import torch
 
 from LiverMRISegLib.anatomy import LIVER, RIGHT_KIDNEY, SPLEEN
 from LiverMRISegLib.anatomy import Sequence as MrSequence
-from LiverMRISegLib.data.phantom import LABELS, make_study
-from LiverMRISegLib.inference.nnunet_preparation import prepare_as_nnunet
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_channels, read_labelmap, write_volume
-from LiverMRISegLib.models.import_nnunet import import_nnunet
-from LiverMRISegLib.models.nnunet_plans import preparation_of
-from LiverMRISegLib.models.specification import PreparationSpec
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.importers.nnunet_plans import preparation_of
+from LiverMRISegLib.models.package.specification import PreparationSpec
+from LiverMRISegLib.phantom.study import LABELS, make_study
+from LiverMRISegLib.preparation.nnunet_scheme import prepare_as_nnunet
 from LiverMRISegLib.volume import Geometry, Volume, reorient, resample
 from nnunet_folder import Design, checkpoint, configuration, dataset, plans, write_folder
 

@@ -28,11 +28,11 @@ import numpy as np
 import psutil
 
 from common import machine
-from LiverMRISegLib.inference.interpolation import resize_linear
 from LiverMRISegLib.inference.tuning import Setting, settings_of
 from LiverMRISegLib.io import read_labelmap, write_volume
-from LiverMRISegLib.models.import_nnunet import import_nnunet
-from LiverMRISegLib.models.package import ModelPackage, rewrite
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.package.model_package import ModelPackage, rewrite
+from LiverMRISegLib.preparation.interpolation import resize_linear
 from LiverMRISegLib.volume import Geometry, Volume
 from nnunet_folder import Design, checkpoint, configuration, dataset, plans, write_folder
 

@@ -12,7 +12,7 @@ import torch
 from common import best_seconds, random_package
 from LiverMRISegLib.inference.engines.openvino_engine import OpenVinoEngine
 from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
-from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.package.model_package import ModelPackage
 
 PATCH = (128, 128, 128)
 AIM_RATIO, AIM_DICE = 3.0, 0.999
@@ -76,9 +76,9 @@ def main() -> None:
 def shipped_dice(precision: str) -> float:
     """Agreement of the precisions where it matters: the trained model on an image of an abdomen."""
     from LiverMRISegLib.anatomy import Sequence
-    from LiverMRISegLib.data.phantom import make_study
     from LiverMRISegLib.inference.segmenter import Segmenter
     from LiverMRISegLib.models.catalog import load_model
+    from LiverMRISegLib.phantom.study import make_study
 
     package = load_model("liver-any-sequence")
     bare = replace(package, spec=replace(package.spec, postprocessing={}))

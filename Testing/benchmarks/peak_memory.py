@@ -21,7 +21,7 @@ AIM_GB = 3.0
 
 def volume() -> object:
     """A body of soft blobs in air, int16 as scanners write it, 0.8 x 0.8 x 1 mm."""
-    from LiverMRISegLib.inference.interpolation import resize_linear
+    from LiverMRISegLib.preparation.interpolation import resize_linear
     from LiverMRISegLib.volume import Geometry, Volume
 
     coarse = np.abs(np.random.default_rng(0).normal(size=(20, 24, 24))).astype(np.float32)
@@ -42,7 +42,7 @@ def ours(package: Path) -> None:
 def full_stack(package: Path) -> None:
     """The same network, then every class interpolated to the full resolution at once, then the argmax."""
     from LiverMRISegLib.inference import segmenter
-    from LiverMRISegLib.inference.interpolation import resize_linear
+    from LiverMRISegLib.preparation.interpolation import resize_linear
 
     def stacked(slabs: Iterable[np.ndarray], _: object, shape: tuple[int, int, int], __: object) -> np.ndarray:
         logits = np.concatenate(list(slabs), axis=1)

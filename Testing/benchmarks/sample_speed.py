@@ -8,15 +8,16 @@ import time
 import torch
 
 from LiverMRISegLib.anatomy import Sequence
-from LiverMRISegLib.data.bodies import make_body
-from LiverMRISegLib.data.domain_randomization import RandomizationConfig, SampleMaker
-from LiverMRISegLib.data.phantom import LABELS, make_study
-from LiverMRISegLib.models.specification import InferenceSpec, PreparationSpec
+from LiverMRISegLib.models.package.specification import InferenceSpec, PreparationSpec
 from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.phantom.study import LABELS, make_study
+from LiverMRISegLib.synthesis.config import RandomizationConfig
+from LiverMRISegLib.synthesis.generator import SampleMaker
+from LiverMRISegLib.synthesis.structure_maps import make_body
 from LiverMRISegLib.training import loop
-from LiverMRISegLib.training.method import Setup
+from LiverMRISegLib.training.methods.method import Setup
+from LiverMRISegLib.training.methods.supervised import Supervised
 from LiverMRISegLib.training.optimizers import OptimizerConfig
-from LiverMRISegLib.training.supervised import Supervised
 from LiverMRISegLib.training.validation import Validation
 
 BATCH, REPEATS = 2, 6

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from LiverMRISegLib.anatomy import Sequence
-from LiverMRISegLib.data.phantom import make_study
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models
+from LiverMRISegLib.phantom.study import make_study
 from LiverMRISegLib.volume import Geometry, Volume, resample
 
 REPEATS = 5

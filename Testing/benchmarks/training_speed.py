@@ -15,17 +15,17 @@ import torch
 
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter
+from LiverMRISegLib.data.batches import CaseStream, StepBatches, feed
+from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
 from LiverMRISegLib.data.datalist import Datalist, Scan
-from LiverMRISegLib.data.phantom import LABELS, make_study
-from LiverMRISegLib.data.prepared import PreparedCase, PreparedCases
-from LiverMRISegLib.data.streams import CaseStream, StepBatches, feed
 from LiverMRISegLib.io import write_volume
-from LiverMRISegLib.models.specification import InferenceSpec, PreparationSpec
+from LiverMRISegLib.models.package.specification import InferenceSpec, PreparationSpec
 from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.phantom.study import LABELS, make_study
 from LiverMRISegLib.training import loop
-from LiverMRISegLib.training.method import Setup
+from LiverMRISegLib.training.methods.method import Setup
+from LiverMRISegLib.training.methods.supervised import Supervised
 from LiverMRISegLib.training.optimizers import OptimizerConfig
-from LiverMRISegLib.training.supervised import Supervised
 from LiverMRISegLib.training.validation import Validation
 
 PATCH, BATCH, WARM, STEPS = (64, 96, 96), 2, 4, 40

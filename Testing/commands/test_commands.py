@@ -12,10 +12,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import ROOT, make_volume, random_weights, tiny_spec, write_dicom_series
+from helpers.dicom_series import write_dicom_series
+from helpers.packages import random_weights, tiny_spec
+from helpers.places import ROOT
+from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS, LIVER, LabelSet, structure_named
 from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume
-from LiverMRISegLib.models.package import save_package
+from LiverMRISegLib.models.package.model_package import save_package
 
 
 def command(*arguments):

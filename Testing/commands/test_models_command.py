@@ -2,10 +2,10 @@
 
 import pytest
 
-from conftest import random_weights, tiny_spec
+from helpers.packages import random_weights, tiny_spec
 from LiverMRISegLib import cli
 from LiverMRISegLib.models import catalog
-from LiverMRISegLib.models.package import save_package
+from LiverMRISegLib.models.package.model_package import save_package
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import nnunet_folder as made
-from conftest import ROOT, make_volume
+from helpers.places import ROOT
+from helpers.volumes import make_volume
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.inference.client import WorkerClient
 from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.inference.worker.client import WorkerClient
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
-from LiverMRISegLib.models.import_nnunet import import_nnunet
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
 from LiverMRISegLib.volume import reorient
 
 # None in sys.modules is what an import that fails looks like.

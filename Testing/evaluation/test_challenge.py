@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import make_volume, random_weights, tiny_spec
+from helpers.packages import random_weights, tiny_spec
+from helpers.volumes import make_volume
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig, run
 from LiverMRISegLib.evaluation.efficiency import gpu_memory_reader, measure, visible_gpu
 from LiverMRISegLib.io import write_volume
-from LiverMRISegLib.models.package import save_package
+from LiverMRISegLib.models.package.model_package import save_package
 from LiverMRISegLib.volume import Volume
 
 NAP = [sys.executable, "-c", "import time; time.sleep(0.5)"]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from conftest import all_directions, as_rows
+from helpers.volumes import all_directions, as_rows
 from LiverMRISegLib.anatomy import AORTA, LIVER, SPLEEN, LabelSet, structure_named
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.evaluation.metrics import TOLERANCE_MM, evaluate_case

@@ -9,7 +9,8 @@ import sys
 import numpy as np
 import pytest
 
-from conftest import ROOT, make_volume
+from helpers.places import ROOT
+from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS, LIVER, TOTAL_MR
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.volume import Volume

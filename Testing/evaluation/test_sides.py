@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from conftest import all_directions, as_rows
+from helpers.volumes import all_directions, as_rows
 from LiverMRISegLib.anatomy import CHAOS, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, LabelSet
-from LiverMRISegLib.evaluation.sides import wrong_side_shares
+from LiverMRISegLib.evaluation.metrics import wrong_side_shares
 from LiverMRISegLib.volume import Geometry, Volume
 
 OWN = LabelSet("own", {1: LIVER, 2: RIGHT_KIDNEY, 3: LEFT_KIDNEY})

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from LiverMRISegLib.inference import assembly
-from LiverMRISegLib.inference.assembly import Canvas, labels_of_slabs, labels_on_grid, nearest_labels_on_grid
-from LiverMRISegLib.inference.interpolation import (
+from LiverMRISegLib.inference.assembly import Canvas
+from LiverMRISegLib.preparation.interpolation import (
     linear_weights,
     mean_weights,
     resize_cubic,
     resize_linear,
     resize_mean,
 )
+from LiverMRISegLib.preparation.label_grid import labels_of_slabs, labels_on_grid, nearest_labels_on_grid
 
 
 def smooth_logits(classes: int, shape: tuple[int, int, int], seed: int) -> np.ndarray:

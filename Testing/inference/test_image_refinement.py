@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import as_rows, oblique_directions, random_weights, tiny_spec
+from helpers.packages import random_weights, tiny_spec
+from helpers.volumes import as_rows, oblique_directions
 from LiverMRISegLib.inference.image_refinement import _links, refined
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.package import ModelPackage, save_package
+from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.volume import Geometry, Volume, reorient
 
 SHAPE = (30, 40, 44)

@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import make_volume
+from helpers.volumes import make_volume
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.inference.nnunet_preparation import prepare_as_nnunet, prepare_by_scheme
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
-from LiverMRISegLib.models.specification import NNUNET, ChannelSpec, InferenceSpec, PreparationSpec
+from LiverMRISegLib.models.package.specification import NNUNET, ChannelSpec, InferenceSpec, PreparationSpec
+from LiverMRISegLib.preparation.nnunet_scheme import prepare_as_nnunet
+from LiverMRISegLib.preparation.scheme import prepare_by_scheme
 from LiverMRISegLib.volume import Geometry, Volume
 from nnunet_folder import INTENSITY, SECOND_INTENSITY
 

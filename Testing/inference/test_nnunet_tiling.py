@@ -5,7 +5,7 @@ import pytest
 
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
-from LiverMRISegLib.models.specification import NNUNET, InferenceSpec
+from LiverMRISegLib.models.package.specification import NNUNET, InferenceSpec
 
 # Per class: mean, deviation and four values of the logits, without and with mirroring along axes 0 and 2, by
 # nnUNetPredictor.predict_sliding_window_return_logits with the network of `Network`.

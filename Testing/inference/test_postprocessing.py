@@ -5,13 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import make_volume, tiny_spec
+from helpers.packages import tiny_spec
+from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS
-from LiverMRISegLib.inference.normalisation import normalise
 from LiverMRISegLib.inference.postprocessing import bounding_boxes, component_sizes, postprocess
-from LiverMRISegLib.inference.preparation import prepare
 from LiverMRISegLib.inference.quality import flags, volumes_ml
-from LiverMRISegLib.models.specification import OrganRule, PreparationSpec
+from LiverMRISegLib.models.package.specification import OrganRule, PreparationSpec
+from LiverMRISegLib.preparation.normalisation import normalise
+from LiverMRISegLib.preparation.own_scheme import prepare
 from LiverMRISegLib.training.packaging import organ_rules
 from LiverMRISegLib.volume import Geometry, Volume
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from conftest import all_directions, as_rows, oblique_directions
+from helpers.volumes import all_directions, as_rows, oblique_directions
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.prediction import predict_logits, predict_slabs
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.region import body_of, is_cut, region_of
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.specification import BODY, NNUNET, InferenceSpec, PreparationSpec
+from LiverMRISegLib.models.package.specification import BODY, NNUNET, InferenceSpec, PreparationSpec
 from LiverMRISegLib.volume import Geometry, Volume
 
 MIDDLE = np.array([20.0, -30.0, 40.0])

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from conftest import all_directions, as_rows, make_volume, oblique_directions
+from helpers.volumes import all_directions, as_rows, make_volume, oblique_directions
 from LiverMRISegLib.errors import CancelledError, UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.volume import Geometry, Volume
 
 

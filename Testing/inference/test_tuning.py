@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from conftest import make_volume, random_weights, tiny_spec
+from helpers.packages import random_weights, tiny_spec
+from helpers.volumes import make_volume
 from LiverMRISegLib import cli
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference import tuning
 from LiverMRISegLib.inference.tuning import Measured, Setting, fastest, keep, measure, settings_of
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models import catalog
-from LiverMRISegLib.models.package import ModelPackage, save_package
-from LiverMRISegLib.models.specification import InferenceSpec
+from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
+from LiverMRISegLib.models.package.specification import InferenceSpec
 
 pytest.importorskip("openvino")
 

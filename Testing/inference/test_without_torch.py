@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from conftest import make_volume, random_weights, tiny_spec
+from helpers.packages import random_weights, tiny_spec
+from helpers.volumes import make_volume
 from LiverMRISegLib.io import read_labelmap, write_volume
-from LiverMRISegLib.models.package import save_package
-from LiverMRISegLib.models.specification import NetworkSpec
+from LiverMRISegLib.models.package.model_package import save_package
+from LiverMRISegLib.models.package.specification import NetworkSpec
 
 pytest.importorskip("openvino")
 # None in sys.modules is what an import that fails looks like.

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import make_volume
+from helpers.volumes import make_volume
 from LiverMRISegLib.errors import ModelError, UsageError
-from LiverMRISegLib.inference.features import SamMed3DFeatures, encode, load_encoder
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.import_sam_med3d import import_sam_med3d
-from LiverMRISegLib.models.package import ModelPackage, save_package
-from LiverMRISegLib.models.specification import NetworkSpec
+from LiverMRISegLib.models.importers.import_sam_med3d import import_sam_med3d
+from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
+from LiverMRISegLib.models.package.specification import NetworkSpec
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.networks.sam_med3d import _Attention, _in_windows
 from LiverMRISegLib.networks.shapes import parameter_shapes
+from LiverMRISegLib.one_label.features import SamMed3DFeatures, encode, load_encoder
 from LiverMRISegLib.volume import reorient
 
 SMALL = {"in_channels": 1, "out_channels": 6, "size": 16, "patch": 4, "width": 8, "depth": 3, "heads": 2, "window": 3,

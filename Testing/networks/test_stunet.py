@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import TINY_KWARGS
+from helpers.packages import TINY_KWARGS
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.engines.quiet_openvino import the_core
 from LiverMRISegLib.networks import build_network

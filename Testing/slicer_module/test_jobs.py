@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 slicer = pytest.importorskip("slicer")
+from helpers.scene_tools import WaitingWorker, add_flat, add_random  # noqa: E402
 from LiverMRISegLib.errors import LiverMRISegError  # noqa: E402
 from LiverMRISegScene import jobs  # noqa: E402
 from LiverMRISegScene.jobs import Job, JobQueue  # noqa: E402
-from scene_tools import WaitingWorker, add_flat, add_random  # noqa: E402
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_a_volume_that_was_removed_meanwhile(scene, worker, tiny_package):
 
 
 def test_files_go_to_files(scene, worker, tiny_package, tmp_path):
-    from conftest import make_volume
+    from helpers.volumes import make_volume
     from LiverMRISegLib.io import read_labelmap, write_volume
 
     write_volume(make_volume(size=(40, 36, 24)), tmp_path / "t1.nrrd")

@@ -4,15 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from conftest import TINY_KWARGS, make_volume, random_weights, tiny_spec
+from helpers.packages import TINY_KWARGS, random_weights, tiny_spec
+from helpers.volumes import make_volume
 
 slicer = pytest.importorskip("slicer")
+from helpers.scene_tools import add_random  # noqa: E402
 from LiverMRISegLib.anatomy import Sequence  # noqa: E402
 from LiverMRISegLib.errors import InputError, ModelError  # noqa: E402
 from LiverMRISegLib.io import write_volume  # noqa: E402
 from LiverMRISegLib.models import catalog  # noqa: E402
-from LiverMRISegLib.models.package import save_package  # noqa: E402
-from LiverMRISegLib.models.specification import NNUNET, ChannelSpec, NetworkSpec, PreparationSpec  # noqa: E402
+from LiverMRISegLib.models.package.model_package import save_package  # noqa: E402
+from LiverMRISegLib.models.package.specification import NNUNET, ChannelSpec, NetworkSpec, PreparationSpec  # noqa: E402
 from LiverMRISegScene.batch import (  # noqa: E402
     as_csv,
     folder_jobs,
@@ -25,7 +27,6 @@ from LiverMRISegScene.batch import (  # noqa: E402
 from LiverMRISegScene.jobs import EARLIER, WAITING  # noqa: E402
 from LiverMRISegScene.logic import SceneLogic, SceneResult  # noqa: E402
 from LiverMRISegScene.model_choice import details, kind_of, model_for, offers  # noqa: E402
-from scene_tools import add_random  # noqa: E402
 
 CONTRAST = ("GED1", "GED2", "GED3", "GED4", "C+A", "C+V", "C+Delay")
 NON_CONTRAST = ("T1WI", "T2WI", "DWI")
@@ -129,7 +130,7 @@ def test_volumes_of_scene_and_patient(scene):
 
 
 def test_a_folder_goes_on_where_it_stopped(tmp_path):
-    from conftest import make_volume
+    from helpers.volumes import make_volume
     from LiverMRISegLib.io import write_volume
 
     for name in ("p1_T1", "p1_GED1"):

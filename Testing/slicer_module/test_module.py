@@ -8,7 +8,7 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from conftest import ROOT
+from helpers.places import ROOT
 
 MODULE = ROOT / "LiverMRISeg"
 FOREIGN = ("torch", "openvino", "SimpleITK", "safetensors", "tqdm", "matplotlib", "monai", "qt", "ctk")

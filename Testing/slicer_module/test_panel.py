@@ -9,27 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from conftest import DATA
+from helpers.places import DATA
 
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from panel_fixtures import (
-    SECONDS,
-    full_gpu,
-    host,
-    is_zombie,
-    module,
-    panel,
-    phantom,
-    rows,
-    scene,
-    segment,
-    segmentations,
-    slow_worker,
-    stuck_worker,
-)
-from scene_tools import add_flat, add_random
+from helpers.panel import SECONDS, is_zombie, rows, segment, segmentations
+from helpers.scene_tools import add_flat, add_random
 
 REAL = DATA / "mr_t2_liver_kidneys_spleen" / "mr_01.nii.gz"
 
@@ -141,7 +127,7 @@ def test_a_worker_that_hears_nothing_is_ended(host, stuck_worker, panel, scene, 
     segment(host, panel, phantom, wait=False)
     assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)
     worker = panel.worker.process_id
-    assert "LiverMRISegLib.inference.worker" in Path(f"/proc/{worker}/cmdline").read_text()
+    assert "LiverMRISegLib.inference.worker.server" in Path(f"/proc/{worker}/cmdline").read_text()
     assert str(Path(sys.executable)) in Path(f"/proc/{worker}/cmdline").read_text()
     host.click(panel.ui.segmentButton)
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
@@ -293,8 +279,8 @@ def test_only_the_checked_organs_and_they_are_remembered(host, module, panel, sc
 def test_check_installation_and_models(host, panel, monkeypatch, tmp_path):
     import qt
 
-    from conftest import random_weights, tiny_spec
-    from LiverMRISegLib.models.package import save_package
+    from helpers.packages import random_weights, tiny_spec
+    from LiverMRISegLib.models.package.model_package import save_package
 
     panel.ui.maintenanceCollapsibleButton.collapsed = False
     shipped = panel.ui.modelTable.rowCount

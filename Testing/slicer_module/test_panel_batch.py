@@ -4,13 +4,13 @@ import csv
 
 import pytest
 
-from conftest import make_volume
+from helpers.volumes import make_volume
 
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from panel_fixtures import SECONDS, host, module, panel, phantom, scene, segment, segmentations, slow_worker
-from scene_tools import add_flat, add_random
+from helpers.panel import SECONDS, segment, segmentations
+from helpers.scene_tools import add_flat, add_random
 
 
 def test_a_batch_and_a_single_run_wait_for_each_other(host, slow_worker, panel, scene, phantom):

@@ -5,10 +5,10 @@ import types
 
 import pytest
 
-from conftest import ROOT
+from helpers.places import ROOT
 
 slicer = pytest.importorskip("slicer")
-from LiverMRISegLib.data.phantom import make_study  # noqa: E402
+from LiverMRISegLib.phantom.study import make_study  # noqa: E402
 from LiverMRISegScene.sample_data import SAMPLES, register  # noqa: E402
 from LiverMRISegScene.volumes import volume_of  # noqa: E402
 

@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from conftest import ROOT, all_directions, make_volume, oblique_directions
+from helpers.places import ROOT
+from helpers.volumes import all_directions, make_volume, oblique_directions
 
 slicer = pytest.importorskip("slicer")
 vtk = pytest.importorskip("vtk")

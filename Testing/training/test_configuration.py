@@ -7,29 +7,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conftest import ROOT
-from LiverMRISegLib.adaptation.label_cases import LabelCasesConfig
-from LiverMRISegLib.adaptation.match_domains import MatchDomainsConfig
-from LiverMRISegLib.adaptation.slice_segmenter import SliceSegmenterConfig
-from LiverMRISegLib.adaptation.stable_cases import StableCasesConfig
-from LiverMRISegLib.adaptation.train_translator import TranslatorConfig
-from LiverMRISegLib.adaptation.translate import TranslateConfig
+from helpers.places import ROOT
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.networks.shapes import parameter_shapes
-from LiverMRISegLib.training.any_sequence import AnySequenceConfig
+from LiverMRISegLib.one_label.first_labels import FirstLabelsConfig
+from LiverMRISegLib.one_label.rounds import OneLabelConfig
+from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
+from LiverMRISegLib.pseudo_labels.match_domains import MatchDomainsConfig
+from LiverMRISegLib.pseudo_labels.stable_cases import StableCasesConfig
 from LiverMRISegLib.training.configuration import config_from_arguments, read_config, write_config
-from LiverMRISegLib.training.finetune import FinetuneConfig
-from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig
-from LiverMRISegLib.training.one_label.rounds import OneLabelConfig
-from LiverMRISegLib.training.semi_supervised import (
+from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
+from LiverMRISegLib.training.stages.semi_supervised import (
     CopyPasteStageConfig,
     CrossPseudoStageConfig,
     IntermediateDomainsStageConfig,
     MeanTeacherStageConfig,
 )
-from LiverMRISegLib.training.stage import StageConfig
+from LiverMRISegLib.training.stages.stage import StageConfig
+from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
+from LiverMRISegLib.translation.train_translator import TranslatorConfig
+from LiverMRISegLib.translation.translate import TranslateConfig
 
 CONFIGS = ROOT / "scripts/train/configs"
 

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from LiverMRISegLib.errors import ModelError, UsageError
-from LiverMRISegLib.models.package import ModelPackage
-from LiverMRISegLib.models.specification import BODY
+from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.models.package.specification import BODY
 from LiverMRISegLib.networks import build_network
-from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.export import export
+from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
 
 
 @pytest.fixture

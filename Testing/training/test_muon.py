@@ -5,11 +5,10 @@ import copy
 import pytest
 import torch
 
-from conftest import TINY_KWARGS
+from helpers.packages import TINY_KWARGS
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.networks import build_network
-from LiverMRISegLib.training.muon import Muon, orthogonalised
-from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.optimizers import Muon, OptimizerConfig, orthogonalised
 
 
 @pytest.mark.parametrize("shape", [(16, 432), (48, 27), (20, 20)])

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from conftest import ROOT
+from helpers.places import ROOT
 
 WHAT_IT_IMPORTED = """
 import runpy, sys

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.training.any_sequence import AnySequenceConfig, run
 from LiverMRISegLib.training.script import run_training
+from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig, run
 
 if __name__ == "__main__":
     sys.exit(run_training(AnySequenceConfig, run))

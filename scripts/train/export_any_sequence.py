@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 
 from LiverMRISegLib.errors import LiverMRISegError, ModelError
-from LiverMRISegLib.training.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.export import export
+from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
 
 logger = logging.getLogger(__name__)
 

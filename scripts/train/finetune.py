@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.training.finetune import FinetuneConfig, run
 from LiverMRISegLib.training.script import run_training
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig, run
 
 if __name__ == "__main__":
     sys.exit(run_training(FinetuneConfig, run))

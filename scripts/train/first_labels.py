@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.training.one_label.first_labels import FirstLabelsConfig, run
+from LiverMRISegLib.one_label.first_labels import FirstLabelsConfig, run
 from LiverMRISegLib.training.script import run_script
 
 if __name__ == "__main__":

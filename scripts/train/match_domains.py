@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.adaptation.match_domains import MatchDomainsConfig, run
+from LiverMRISegLib.pseudo_labels.match_domains import MatchDomainsConfig, run
 from LiverMRISegLib.training.script import run_script
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.adaptation.case_lists import summary
-from LiverMRISegLib.adaptation.label_cases import LabelCasesConfig, run
+from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig, run
+from LiverMRISegLib.pseudo_labels.outputs import summary
 from LiverMRISegLib.training.script import run_script
 
 if __name__ == "__main__":

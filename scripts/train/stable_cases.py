@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.adaptation.case_lists import summary
-from LiverMRISegLib.adaptation.stable_cases import StableCasesConfig, run
+from LiverMRISegLib.pseudo_labels.outputs import summary
+from LiverMRISegLib.pseudo_labels.stable_cases import StableCasesConfig, run
 from LiverMRISegLib.training.script import run_script
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.adaptation.slice_segmenter import SliceSegmenterConfig, run
 from LiverMRISegLib.training.script import run_training
+from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig, run
 
 if __name__ == "__main__":
     sys.exit(run_training(SliceSegmenterConfig, run))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.adaptation.train_translator import TranslatorConfig, run
 from LiverMRISegLib.training.script import run_training
+from LiverMRISegLib.translation.train_translator import TranslatorConfig, run
 
 if __name__ == "__main__":
     sys.exit(run_training(TranslatorConfig, run))

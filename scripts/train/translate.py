@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.adaptation.translate import TranslateConfig, run
 from LiverMRISegLib.training.script import run_script
+from LiverMRISegLib.translation.translate import TranslateConfig, run
 
 if __name__ == "__main__":
     sys.exit(run_script(TranslateConfig, run, lambda config, made: f"{len(made)} volumes in {config.output}"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.inference.engines.quiet_openvino import the_core
-from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.networks.nnunet_openvino import nnunet_graph
 from LiverMRISegLib.networks.sizes import NNUNETS
 from LiverMRISegLib.networks.stunet_openvino import openvino_graph

@@ -10,7 +10,7 @@ import sys
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.engines.engine import Engine
-from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.networks.sizes import GENERIC, NNUNETS, STUNET_SIZES
 
 logger = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from LiverMRISegLib.errors import DeviceMemoryError, UsageError
-from LiverMRISegLib.models.built import built_member
-from LiverMRISegLib.models.package import ModelPackage
+from LiverMRISegLib.models.package.built import built_member
+from LiverMRISegLib.models.package.model_package import ModelPackage
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from conftest import ROOT, make_volume, oblique_directions, write_dicom_series
+from helpers.dicom_series import write_dicom_series
+from helpers.places import ROOT
+from helpers.volumes import make_volume, oblique_directions
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.data.importers import (
     import_amos,

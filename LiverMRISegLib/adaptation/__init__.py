@@ -1,1 +1,0 @@
-"""From labelled CT to MR: translation, pseudo labels, matching of domains."""

@@ -1,0 +1,180 @@
+"""The batches of a training: item number i is the whole batch of step i, made from (seed, i) alone.
+
+So there are no epochs and no state: labelled and unlabelled cases come in endless streams of their own, a resumed
+run sees the batches it would have seen, and several processes share one batch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from LiverMRISegLib.data.augmentation import Augmenter
+from LiverMRISegLib.data.case_cache import PreparedCase
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.synthesis.generator import SampleMaker
+from LiverMRISegLib.synthesis.structure_maps import Body
+
+Sample = dict[str, torch.Tensor]
+Batch = dict[str, Any]
+_PREFETCH = 8
+
+
+class Stream(Protocol):
+    """An endless series of samples; `batch` of them are used at each step, over all processes."""
+
+    @property
+    def inputs(self) -> list[str]:
+        """What the samples are made of, by its content, in order."""
+
+    @property
+    def batch(self) -> int:
+        """Samples per step."""
+
+    def sample(self, index: int, seed: Sequence[int]) -> Sample:
+        """Sample number `index`; everything random in it is drawn from `seed`."""
+
+
+@dataclass(frozen=True)
+class CaseStream:
+    """Patches of prepared cases, each case once before any comes again.
+
+    Samples hold "weak" and "strong" (float32 [1, Z, Y, X]: only moved; intensities changed too) and, where the cases
+    have labels, "labels" (uint8 [Z, Y, X]). The last round(batch * foreground) samples of a batch are centred on
+    a voxel of a class drawn evenly among those of the case (nnU-Net); of a batch of 1, this share of all batches is.
+    """
+
+    cases: Sequence[PreparedCase]
+    augmenter: Augmenter
+    batch: int
+    foreground: float = 0.33
+
+    @property
+    def inputs(self) -> list[str]:
+        """As `Stream.inputs`."""
+        return [case.key for case in self.cases]
+
+    def sample(self, index: int, seed: Sequence[int]) -> Sample:
+        """As `Stream.sample`."""
+        random = np.random.default_rng(seed)
+        case = self.cases[_shuffled(index, len(self.cases), seed)]
+        place = self.augmenter.place(self._centre(case, index, random), random)
+        weak = self.augmenter.cut(case.image, place)
+        sample = {"weak": weak[None], "strong": self.augmenter.change_intensities(weak, random)[None]}
+        if case.labels is not None:
+            sample["labels"] = self.augmenter.cut(case.labels, place, is_labels=True)
+        return sample
+
+    def _centre(self, case: PreparedCase, index: int, random: np.random.Generator) -> Sequence[int]:
+        if case.foreground and self._wants_foreground(index, random):
+            voxels = case.foreground[int(random.choice(sorted(case.foreground)))]
+            return [int(v) for v in voxels[int(random.integers(len(voxels)))]]
+        return [_anywhere(n, p, random) for n, p in zip(case.image.shape, self.augmenter.patch, strict=True)]
+
+    def _wants_foreground(self, index: int, random: np.random.Generator) -> bool:
+        if self.batch == 1:
+            return bool(random.random() < self.foreground)
+        return index % self.batch >= self.batch - round(self.batch * self.foreground)
+
+
+@dataclass(frozen=True)
+class JoinedStream:
+    """Two streams whose samples stand behind each other in every batch."""
+
+    first: Stream
+    second: Stream
+
+    @property
+    def inputs(self) -> list[str]:
+        """As `Stream.inputs`."""
+        return self.first.inputs + self.second.inputs
+
+    @property
+    def batch(self) -> int:
+        """As `Stream.batch`."""
+        return self.first.batch + self.second.batch
+
+    def sample(self, index: int, seed: Sequence[int]) -> Sample:
+        """As `Stream.sample`."""
+        step, place = divmod(index, self.batch)
+        if place < self.first.batch:
+            return self.first.sample(step * self.first.batch + place, seed)
+        return self.second.sample(step * self.second.batch + place - self.first.batch, seed)
+
+
+@dataclass(frozen=True)
+class PaintedStream:
+    """Images painted from label maps by domain randomisation (`SampleMaker`); samples as of `CaseStream`."""
+
+    bodies: Sequence[Body]
+    maker: SampleMaker
+    batch: int
+
+    @property
+    def inputs(self) -> list[str]:
+        """As `Stream.inputs`."""
+        parts = ((body.structures, body.texture) for body in self.bodies)
+        return [hashlib.sha256(b"".join(p.tobytes() for p in pair if p is not None)).hexdigest() for pair in parts]
+
+    def sample(self, index: int, seed: Sequence[int]) -> Sample:
+        """As `Stream.sample`."""
+        random = np.random.default_rng(seed)
+        body = self.bodies[int(random.integers(len(self.bodies)))]
+        made = self.maker.make(body, int(random.integers(2**62)))
+        image = torch.from_numpy(made.image)[None]
+        return {"weak": image, "strong": image, "labels": torch.from_numpy(made.labels)}
+
+
+def _anywhere(size: int, patch: int, random: np.random.Generator) -> int:
+    """A centre from which the patch stays inside the image, where it fits."""
+    if size <= patch:
+        return size // 2
+    return patch // 2 + int(random.integers(size - patch + 1))
+
+
+def _shuffled(index: int, count: int, seed: Sequence[int]) -> int:
+    """Item number `index` of endless shuffles of `count` things; `seed` begins with the stream's own number."""
+    turn, place = divmod(index, count)
+    return int(np.random.default_rng((*seed[:2], turn)).permutation(count)[place])
+
+
+class StepBatches(Dataset[Batch]):
+    """The batches of all steps: for each stream its stacked samples, and "seed", the step's own number.
+
+    With several processes each takes every `world`-th sample of a batch, beginning with its `rank`.
+    """
+
+    def __init__(self, streams: Mapping[str, Stream], steps: int, seed: int, rank: int = 0, world: int = 1) -> None:
+        for name, stream in streams.items():
+            if stream.batch % world:
+                raise UsageError(f"a batch of {stream.batch} {name} samples cannot be shared by {world} processes")
+        self.streams, self.steps, self.seed, self.rank, self.world = streams, steps, seed, rank, world
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> Batch:
+        batch: Batch = {"seed": (self.seed * 1_000_003 + step) * self.world + self.rank}
+        for number, (name, stream) in enumerate(self.streams.items()):
+            indices = range(step * stream.batch + self.rank, (step + 1) * stream.batch, self.world)
+            samples = [stream.sample(index, (self.seed, number, index)) for index in indices]
+            batch[name] = {key: torch.stack([sample[key] for sample in samples]) for key in samples[0]}
+        return batch
+
+
+def feed(batches: StepBatches, workers: int) -> Callable[[int], Iterator[Batch]]:
+    """What `loop.train` takes: the batches from a step on, made by `workers` processes (0: by the caller's own)."""
+
+    def from_step(step: int) -> Iterator[Batch]:
+        """The batches from `step` to the last."""
+        remaining = range(step, len(batches))
+        ahead = _PREFETCH if workers else None
+        return iter(DataLoader(batches, None, sampler=remaining, num_workers=workers, prefetch_factor=ahead))
+
+    return from_step

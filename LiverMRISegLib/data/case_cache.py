@@ -1,0 +1,204 @@
+"""Volumes prepared once for training and kept on disk, keyed by their content.
+
+A prepared case is what inference makes of a volume (`inference.preparation`), with its label map on the same grid.
+Its key is the hash of the files, the preparation and the organs, so that a changed file or setting is another case.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from LiverMRISegLib.anatomy import IGNORE, organ_named
+from LiverMRISegLib.data.datalist import Datalist, Scan
+from LiverMRISegLib.errors import InputError, OutputError, UsageError
+from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.hashing import hash_of
+from LiverMRISegLib.models.package.specification import PreparationSpec
+from LiverMRISegLib.preparation.label_grid import labels_on_grid
+from LiverMRISegLib.preparation.own_scheme import Prepared, prepare
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+_VERSION = 3
+_TIE = 1e-4
+_SPARE_FILES = 512
+_FOREGROUND_VOXELS = 10_000  # kept per class, as nnU-Net does
+
+
+@dataclass(frozen=True)
+class PreparedCase:
+    """`image` float32 and `labels` uint8 (or None) [Z, Y, X] on the prepared grid, mapped from disk.
+
+    `foreground` maps each class present to some of its voxels, int [N, 3]. `key` is of its content.
+    """
+
+    name: str
+    image: np.ndarray
+    labels: np.ndarray | None
+    foreground: Mapping[int, np.ndarray]
+    key: str = ""
+
+
+class PreparedCases:
+    """The cache: a folder below which every case is a folder of .npy files.
+
+    `organs` get the values 1, 2, ... ; values of a label map that are none of them are background.
+    """
+
+    def __init__(self, folder: Path, preparation: PreparationSpec, organs: Sequence[str]) -> None:
+        self.folder, self.preparation = folder, preparation
+        self.organs = [organ_named(organ).name for organ in organs]
+
+    def load_all(self, scans: Sequence[tuple[Datalist, Scan]], *, labelled: bool) -> list[PreparedCase]:
+        """All of `scans`, prepared where they are not yet; with a progress bar where there is work.
+
+        Raises:
+            InputError: naming every volume that cannot be used.
+            OutputError: the cache cannot be written, e.g. because the disk is full.
+        """
+        _allow_open_files(2 * len(scans))
+        cases, problems = [], []
+        for datalist, scan in tqdm(scans, "volumes", disable=None, leave=False, dynamic_ncols=True):
+            try:
+                cases.append(self.load(datalist, scan, labelled=labelled))
+            except InputError as error:
+                problems.append(str(error))
+        if problems:
+            listed = "\n  ".join(problems)
+            raise InputError(
+                f"{len(problems)} of {len(scans)} volumes cannot be used; mend them or take them out of "
+                f"the datalist:\n  {listed}"
+            )
+        return cases
+
+    def load(self, datalist: Datalist, scan: Scan, *, labelled: bool) -> PreparedCase:
+        """One case; its labels only if `labelled`. Errors as `load_all`."""
+        labels = scan.labels if labelled else None
+        folder = self.folder / self._key(datalist, scan.image, labels)
+        if not folder.is_dir():
+            self._make(datalist, scan, labels, folder)
+        name = f"{scan.patient} {scan.sequence}"
+        try:
+            image = np.load(folder / "image.npy", mmap_mode="r")
+            if labels is None:
+                return PreparedCase(name, image, None, {}, folder.name)
+            foreground = {int(p.stem[6:]): np.load(p) for p in sorted(folder.glob("class_*.npy"))}
+            labelmap = np.load(folder / "labels.npy", mmap_mode="r")
+            return PreparedCase(name, image, labelmap, foreground, folder.name)
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{folder}: the cache is damaged ({error}); remove this folder") from error
+
+    def _key(self, datalist: Datalist, image: Path, labels: Path | None) -> str:
+        values = {str(v): o for v, o in datalist.values.items()} if labels else {}
+        if labels and datalist.ignore:
+            values[str(datalist.ignore)] = "ignore"
+        facts = [_VERSION, asdict(self.preparation), datalist.space, self.organs if labels else [], values]
+        digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode())
+        for path in (image, *([labels] if labels else [])):
+            digest.update(f"{path.name}\0{hash_of(path)}".encode())
+        return digest.hexdigest()[:32]
+
+    def _make(self, datalist: Datalist, scan: Scan, labels: Path | None, folder: Path) -> None:
+        volume = read_volume(scan.image)
+        prepared = prepare(volume, self.preparation, datalist.space)
+        arrays = {"image": prepared.image}
+        if labels is not None:
+            found = self._labels(datalist, labels, volume, prepared)
+            arrays["labels"] = found
+            present = [c for c in np.unique(found) if c not in (0, IGNORE)]
+            arrays.update({f"class_{c}": _some_voxels(found == c) for c in present})
+        _write_folder(folder, arrays)
+
+    def _labels(self, datalist: Datalist, path: Path, volume: Volume, prepared: Prepared) -> np.ndarray:
+        """The label map on the prepared grid: each class interpolated linearly, the highest wins (as nnU-Net).
+
+        Where organ and background have half a voxel each, as on grids twice as coarse, it is the organ's.
+        """
+        turned = prepared.change.apply(labels_of(datalist, path, volume, self.organs))
+        if turned.shape == prepared.image.shape:
+            return np.ascontiguousarray(turned)
+        values = np.array([*range(len(self.organs) + 1), *([IGNORE] if datalist.ignore else [])], np.uint8)
+        shares = np.stack([turned == value for value in values]).astype(np.float32)
+        shares[0] -= _TIE
+        shape = prepared.image.shape
+        labels: np.ndarray = values[labels_on_grid(shares, (shape[0], shape[1], shape[2]))]
+        return labels
+
+
+def labels_of(datalist: Datalist, path: Path, volume: Volume, organs: Sequence[str]) -> np.ndarray:
+    """A label map of `datalist` on its volume's own grid: 1, 2, ... for `organs`, IGNORE where it is not known; uint8.
+
+    Raises:
+        InputError: it lies on another grid.
+        UsageError: the datalist has no labels of one of the organs.
+    """
+    labelmap = read_labelmap(path)
+    if not labelmap.geometry.is_close(volume.geometry, 0.05):
+        raise InputError(f"{path}: lies on another grid than its image {volume.name}; resample it to the image")
+    translated: np.ndarray = _translation(datalist, organs, int(labelmap.array.max()))[labelmap.array]
+    return translated
+
+
+def _translation(datalist: Datalist, organs: Sequence[str], highest: int) -> np.ndarray:
+    """Table from the datalist's values, and all others up to `highest`, to ours."""
+    known = {organ_named(name).name for name in datalist.values.values()}
+    for organ in organs:
+        if organ not in known:
+            raise UsageError(f"datalist {datalist.name} has no labels of '{organ}'; it has: {', '.join(sorted(known))}")
+    table = np.zeros(max(highest, datalist.ignore, *datalist.values) + 1, np.uint8)
+    for value, name in datalist.values.items():
+        if organ_named(name).name in organs:
+            table[value] = 1 + organs.index(organ_named(name).name)
+    if datalist.ignore:
+        table[datalist.ignore] = IGNORE
+    return table
+
+
+def _allow_open_files(more: int) -> None:
+    """Raise this process's own limit, often 1,024: every array that is mapped from disk holds its file open."""
+    if os.name == "nt":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = more + sum(1 for _ in Path("/dev/fd").iterdir()) + _SPARE_FILES
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def _some_voxels(mask: np.ndarray) -> np.ndarray:
+    voxels = np.argwhere(mask).astype(np.int16)
+    if len(voxels) > _FOREGROUND_VOXELS:
+        voxels = np.random.default_rng(0).choice(voxels, _FOREGROUND_VOXELS, replace=False)
+    return voxels
+
+
+def _write_folder(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Whole or not at all; two processes may make the same case at once, and either's is kept."""
+    temporary: Path | None = None
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".making_", dir=folder.parent))
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array)
+        if not folder.is_dir():
+            temporary.replace(folder)
+    except OSError as error:
+        if folder.is_dir():
+            return
+        raise OutputError(f"{folder.parent}: the cache cannot be written ({error.strerror})") from error
+    finally:
+        if temporary is not None:
+            shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""The worker process: its server and its client."""

@@ -1,0 +1,165 @@
+"""DICOM SEG: the segmentation as a DICOM object that refers to the images it was made from (highdicom)."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ
+from LiverMRISegLib.errors import InputError, OutputError
+from LiverMRISegLib.extras import require
+from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.version import __version__
+from LiverMRISegLib.volume import Geometry, Volume
+
+_MAY_BE_EMPTY = (
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+    "AccessionNumber",
+)  # fmt: skip
+# What an error quotes may be the patient's name or birthday.
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: Volume | None) -> None:
+    """Write `labelmap` [Z, Y, X] as a DICOM SEG with a segment for every organ that occurs.
+
+    Raises:
+        UsageError: highdicom is not installed.
+        OutputError: the source was not read from DICOM or lacks what the standard asks for, the label map is empty, or
+            it cannot be written there.
+    """
+    files = check_dicom_seg(path, source)
+    present = [(value, organ) for value, organ in labels.items() if np.any(labelmap == value)]
+    if not present:
+        raise OutputError(f"{path}: nothing was segmented, and a DICOM SEG cannot be empty; write .nii.gz instead")
+    highdicom, _ = _libraries()
+    numbered = np.zeros_like(labelmap, dtype=np.uint8)
+    for number, (value, _) in enumerate(present, start=1):
+        numbered[labelmap == value] = number
+    order = source.metadata.get("frame_order") if source is not None else None
+    if order is not None:  # slices were put in order; the file's frames have their own
+        numbered[order] = numbered.copy()
+    descriptions = [_description(highdicom, n, organ) for n, (_, organ) in enumerate(present, start=1)]
+    segmentation = _made(path, files, numbered, descriptions)
+    with atomic_path(path) as temporary:
+        segmentation.save_as(str(temporary))
+
+
+def check_dicom_seg(path: Path, source: Volume | None) -> list[str]:
+    """The DICOM files that a DICOM SEG at `path` of this image would refer to.
+
+    Raises:
+        OutputError: there are no such files.
+        UsageError: highdicom is not installed.
+    """
+    files = source.metadata.get("dicom_files") if source is not None else None
+    if not files:
+        raise OutputError(
+            f"{path}: a DICOM SEG refers to DICOM images, but the input was none; write .seg.nrrd instead"
+        )
+    _libraries()
+    return list(files)
+
+
+def read_dicom_seg(path: Path) -> Volume:
+    """The label map of a DICOM SEG, values as its segments are numbered; `metadata["segments"]` maps value to name.
+
+    Raises:
+        InputError: it is no DICOM SEG, or its segments overlap.
+        UsageError: highdicom is not installed.
+    """
+    highdicom, _ = _libraries()
+    try:
+        segmentation = highdicom.seg.segread(path)
+        volume = segmentation.get_volume(combine_segments=True)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: is no DICOM SEG that can be read as a label map ({reason})") from error
+    slices, rows, columns = volume.spatial_shape
+    # highdicom's index axes are ours, [Z, Y, X], and its world is DICOM's, LPS; ITK's order is x, y, z.
+    direction = np.array(volume.direction)[:, ::-1]
+    geometry = Geometry(
+        (columns, rows, slices),
+        tuple(float(s) for s in volume.spacing[::-1]),  # type: ignore[arg-type]
+        tuple(float(p) for p in volume.position),  # type: ignore[arg-type]
+        tuple(tuple(float(v) for v in row) for row in direction),  # type: ignore[arg-type]
+    )
+    names = {int(n): segmentation.get_segment_description(n).segment_label for n in segmentation.segment_numbers}
+    return Volume(np.asarray(volume.array), geometry, path.name.removesuffix(".dcm"), {"segments": names})
+
+
+def _libraries() -> tuple[Any, Any]:
+    require("DICOM SEG", "dicom", "highdicom", "pydicom")
+    import highdicom
+    import pydicom
+
+    return highdicom, pydicom
+
+
+def _complete(dataset: Any, path: Path) -> None:
+    """Give attributes that may be empty, and that tools which hide names delete, an empty value."""
+    for keyword in _MAY_BE_EMPTY:
+        if keyword not in dataset:
+            setattr(dataset, keyword, "")
+    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+        if not dataset.get(keyword):
+            raise OutputError(f"{path}: the DICOM images have no {keyword}, a DICOM SEG needs it; write .seg.nrrd")
+
+
+def _made(path: Path, files: list[str], numbered: np.ndarray, descriptions: list[Any]) -> Any:
+    """The DICOM SEG of the files' images. Neither warnings nor errors quote what the files hold."""
+    highdicom, pydicom = _libraries()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        datasets = [pydicom.dcmread(file) for file in files]
+        for dataset in datasets:
+            _complete(dataset, path)
+        try:
+            return _segmentation(highdicom, datasets, numbered, descriptions)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            reason = _QUOTED.sub("'...'", " ".join(str(error).split()))
+            message = f"{path}: the DICOM images do not allow a DICOM SEG ({reason}); write .seg.nrrd"
+            raise OutputError(message) from None
+
+
+def _segmentation(highdicom: Any, datasets: list[Any], numbered: np.ndarray, descriptions: list[Any]) -> Any:
+    return highdicom.seg.Segmentation(
+        source_images=datasets,
+        pixel_array=numbered,
+        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+        segment_descriptions=descriptions,
+        series_instance_uid=highdicom.UID(),
+        series_number=int(datasets[0].get("SeriesNumber") or 0) + 1000,
+        sop_instance_uid=highdicom.UID(),
+        instance_number=1,
+        manufacturer="LiverMRISeg",
+        manufacturer_model_name="livermriseg",
+        software_versions=__version__,
+        device_serial_number="0",
+        series_description="LiverMRISeg segmentation, for research use only",
+    )
+
+
+def _description(highdicom: Any, number: int, organ: Organ) -> Any:
+    codes = highdicom.sr.CodedConcept
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name="LiverMRISeg", version=__version__, family=codes("123110", "DCM", "Artificial Intelligence")
+    )
+    description = highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=organ.title,
+        segmented_property_category=codes(
+            ANATOMICAL_STRUCTURE.value, ANATOMICAL_STRUCTURE.scheme, ANATOMICAL_STRUCTURE.meaning
+        ),
+        segmented_property_type=codes(organ.type_code.value, organ.type_code.scheme, organ.type_code.meaning),
+        algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=algorithm,
+    )
+    if organ.side is not None:
+        side = codes(organ.side.value, organ.side.scheme, organ.side.meaning)
+        description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [side]
+    return description

@@ -1,0 +1,1 @@
+"""Checkpoints of others, converted once into model packages."""

@@ -1,0 +1,55 @@
+"""The image encoder of a SAM-Med3D checkpoint (`sam_med3d_turbo.pth`) as a package that makes features (paper 002)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.models.importers.foreign import read_foreign
+from LiverMRISegLib.models.package.model_package import save_package
+from LiverMRISegLib.models.package.specification import (
+    ANY_MODALITY,
+    InferenceSpec,
+    ModelSpec,
+    NetworkSpec,
+    PreparationSpec,
+)
+from LiverMRISegLib.networks.sizes import SAM_MED3D
+
+_KEY, _PREFIX = "model_state_dict", "image_encoder."
+_CHANNELS = 384
+
+
+def import_sam_med3d(source: Path, name: str, folder: Path) -> Path:
+    """Convert a checkpoint into the package `folder / name`; prompt encoder and mask decoder are left out.
+
+    The preparation is that of the authors' inference: axes to the right, front and head, 1.5 mm, mean and deviation of
+    voxels above 0 (torchio's ZNormalization with a mask, which normalises the voxels beside the mask too).
+
+    Raises:
+        ModelError: not such a checkpoint, or it holds what may not be read.
+        OutputError: the package exists already or cannot be written.
+    """
+    document = read_foreign(Path(source))
+    state = document.get(_KEY) if isinstance(document, Mapping) else None
+    if not isinstance(state, Mapping):
+        raise ModelError(f"{source}: holds no '{_KEY}'; is it a checkpoint of SAM-Med3D?")
+    encoder = {k.removeprefix(_PREFIX): t.float().numpy() for k, t in state.items() if k.startswith(_PREFIX)}
+    if not encoder:
+        raise ModelError(f"{source}: holds no tensors of an image encoder")
+    spec = ModelSpec(
+        name=name,
+        version="1.0",
+        task="features for one-label training; segments nothing by itself",
+        modality=ANY_MODALITY,
+        sequences=(),
+        labels=LabelSet("none", {}),
+        network=NetworkSpec(SAM_MED3D, {"in_channels": 1, "out_channels": _CHANNELS}),
+        preparation=PreparationSpec((1.5, 1.5, 1.5), "RAS", "z-score-positive"),
+        inference=InferenceSpec((128, 128, 128)),
+        provenance=({"stage": "import_sam_med3d", "file": Path(source).name, "project": "uni-medical/SAM-Med3D"},),
+        weights_license="Apache-2.0 (uni-medical/SAM-Med3D)",
+    )
+    return save_package(spec, encoder, folder / name)

@@ -1,0 +1,77 @@
+"""The authors' STU-Net checkpoints (105 classes of CT) as model packages.
+
+A checkpoint is read once, by `foreign.read_foreign`. Facts of the released plan: methods.md 1.3 and 1.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import STUNET_105
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.models.importers.foreign import read_foreign
+from LiverMRISegLib.models.package.model_package import save_package
+from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
+from LiverMRISegLib.networks.sizes import STUNET_SIZES
+
+RELEASED_STRIDES = [[2, 2, 2], [2, 2, 2], [2, 2, 2], [2, 2, 2], [1, 1, 2]]
+_KEYS = {".model": "state_dict", ".pth": "network_weights"}
+_FIRST, _LAST = "conv_blocks_context.0.0.conv1.weight", "seg_outputs.4.weight"
+_RELEASED_CLASSES = 105
+
+
+def import_stunet(source: Path, name: str, folder: Path) -> Path:
+    """Convert an official `.model` or `.pth` file into the package `folder / name`.
+
+    Raises:
+        ModelError: not such a checkpoint, or it holds what may not be read.
+        OutputError: the package exists already or cannot be written.
+    """
+    state = read_checkpoint(Path(source))
+    size = _size_of(state, source)
+    classes = int(state[_LAST].shape[0])
+    if classes != _RELEASED_CLASSES:
+        raise ModelError(
+            f"{source}: has {classes} classes, the released checkpoints have {_RELEASED_CLASSES}; "
+            "fine-tuned networks are exported by the training stage"
+        )
+    kwargs = {"in_channels": int(state[_FIRST].shape[1]), "out_channels": classes, "strides": RELEASED_STRIDES}
+    spec = ModelSpec(
+        name=name,
+        version="1.0",
+        task="organs of the abdomen among the 104 classes of TotalSegmentator's CT, for fine-tuning on MR",
+        modality="CT",
+        sequences=(),
+        labels=STUNET_105,
+        network=NetworkSpec(size, kwargs),
+        preparation=PreparationSpec((1.5, 1.5, 1.5), None, "z-score", 3),
+        inference=InferenceSpec((128, 128, 128), mirror_axes=(0, 1, 2)),
+        provenance=({"stage": "import_stunet", "file": Path(source).name, "project": "uni-medical/STU-Net"},),
+        weights_license="Apache-2.0 (uni-medical/STU-Net)",
+    )
+    return save_package(spec, state, folder / name)
+
+
+def read_checkpoint(source: Path) -> dict[str, np.ndarray]:
+    """The tensors of a checkpoint by name, float32, without "module." in front; ModelError if it cannot be read."""
+    if source.suffix not in _KEYS:
+        raise ModelError(f"{source}: a STU-Net checkpoint ends with .model (nnU-Net v1) or .pth (v2)")
+    document = read_foreign(source)
+    weights = document.get(_KEYS[source.suffix]) if isinstance(document, Mapping) else None
+    if not isinstance(weights, Mapping):
+        raise ModelError(f"{source}: holds no '{_KEYS[source.suffix]}'; is it a STU-Net checkpoint?")
+    return {key.removeprefix("module."): tensor.float().numpy() for key, tensor in weights.items()}
+
+
+def _size_of(state: Mapping[str, np.ndarray], source: Path) -> str:
+    """Which size it is, by its widths and blocks; the package then checks every tensor."""
+    if _FIRST not in state or _LAST not in state:
+        raise ModelError(f"{source}: holds no tensors of a STU-Net")
+    widths = tuple(int(state[f"conv_blocks_context.{s}.0.conv1.weight"].shape[0]) for s in range(6))
+    for name, size in STUNET_SIZES.items():
+        if size.widths == widths:
+            return name
+    raise ModelError(f"{source}: widths {widths} are those of no known STU-Net; known: {', '.join(STUNET_SIZES)}")

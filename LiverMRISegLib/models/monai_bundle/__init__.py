@@ -1,0 +1,1 @@
+"""A model package written as a MONAI bundle."""

@@ -1,0 +1,1 @@
+"""The model package: the one thing that training exports and inference loads."""

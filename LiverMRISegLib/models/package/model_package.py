@@ -1,0 +1,212 @@
+"""The model package: model.json and *.safetensors in a folder or a zip; what training exports and inference loads."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from LiverMRISegLib.errors import LiverMRISegError, ModelError
+from LiverMRISegLib.io.atomic import atomic_path, atomic_write_folder, atomic_write_text
+from LiverMRISegLib.models.package import codec, storage
+from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec, NetworkSpec
+from LiverMRISegLib.networks.shapes import Shape, parameter_shapes
+
+WEIGHTS = "weights.safetensors"
+_FLOATS = (np.float16, np.float32)
+
+
+@dataclass(frozen=True)
+class ModelPackage:
+    """A package that was found whole: the hashes agree. Weights are read when they are asked for, and not kept.
+
+    `path` is where it lies, `hashes` the sha256 of every file of weights, `stamp` tells whether it was changed since.
+    """
+
+    spec: ModelSpec
+    path: Path
+    hashes: Mapping[str, str]
+    stamp: storage.Stamp
+
+    @classmethod
+    def load(cls, path: Path) -> ModelPackage:
+        """Read a folder or a .zip.
+
+        Raises:
+            ModelError: not a package, or a file that is not the one model.json speaks of.
+        """
+        path = Path(path)
+        stamp = storage.stamp(path)
+        spec, expected = _parsed(storage.read_specification(path), path)
+        hashes = storage.hashes(path)
+        _check_hashes(hashes, expected, path)
+        return cls(spec, path, hashes, stamp)
+
+    @property
+    def fingerprint(self) -> str:
+        """A short name of exactly these weights."""
+        digests = [self.hashes[name] for name in sorted(self.hashes)]
+        return (digests[0] if len(digests) == 1 else _sha256("".join(digests).encode()))[:16]
+
+    @property
+    def size_mb(self) -> float:
+        """Size of the weights in megabytes."""
+        return sum(size for name, size, _ in self.stamp if name in self.hashes) / 1e6
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """All tensors by name, as stored (float16 or float32); read anew every time.
+
+        Raises:
+            ModelError: they are not what the network has, or the package was changed since it was loaded.
+        """
+        return self._read("")
+
+    def member(self, number: int) -> dict[str, np.ndarray]:
+        """The tensors of one of the package's networks (0, 1, ...) by the network's own names; as `weights`."""
+        prefix = "" if self.spec.network.members == 1 else member_prefix(number)
+        return {name.removeprefix(prefix): array for name, array in self._read(prefix).items()}
+
+    @contextmanager
+    def mapped_member(self, number: int) -> Iterator[dict[str, np.ndarray]]:
+        """As `member`, but where the package is a folder the tensors are views of its files (`storage.mapped_tensors`).
+
+        For whoever makes something else of them: they take no memory once the context is left.
+        """
+        self._check_unchanged()
+        prefix = "" if self.spec.network.members == 1 else member_prefix(number)
+        with ExitStack() as stack:
+            tensors: dict[str, np.ndarray] = {}
+            for name in self.hashes:
+                tensors.update(stack.enter_context(storage.mapped_tensors(self.path, name, prefix)))
+            _check_tensors(tensors, self.spec, self.path, prefix)
+            yield {name.removeprefix(prefix): array for name, array in tensors.items()}
+
+    def _check_unchanged(self) -> None:
+        if storage.stamp(self.path) != self.stamp:
+            raise ModelError(f"{self.path}: was changed since it was loaded; start again")
+
+    def _read(self, prefix: str) -> dict[str, np.ndarray]:
+        self._check_unchanged()
+        tensors: dict[str, np.ndarray] = {}
+        for name in self.hashes:
+            tensors.update(storage.read_tensors(self.path, name, prefix))
+        _check_tensors(tensors, self.spec, self.path, prefix)
+        return tensors
+
+    def run_by(self, inference: InferenceSpec) -> ModelPackage:
+        """The same package to be run by other tiles, precision or region; nothing is written."""
+        return replace(self, spec=replace(self.spec, inference=inference))
+
+    def verify(self) -> int:
+        """Check everything that `load` leaves for later: names, shapes and values of all tensors; ModelError if not.
+
+        Returns how many there are.
+        """
+        weights = self.weights
+        for name, array in weights.items():
+            if not np.isfinite(array).all():
+                raise ModelError(f"{self.path}: tensor '{name}' holds NaN or Inf; get the model again")
+        return len(weights)
+
+
+def member_prefix(number: int) -> str:
+    """What stands before the names of a member's tensors, in a package of several."""
+    return f"members.{number}."
+
+
+def load_spec(path: Path) -> ModelSpec:
+    """What a package says of itself, without reading its weights; ModelError if it is no package.
+
+    Whether the weights are whole is left to `ModelPackage.load`.
+    """
+    return _parsed(storage.read_specification(Path(path)), Path(path))[0]
+
+
+def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path) -> Path:
+    """Write a package: a .zip if `path` ends so, else a folder that must not exist or be empty. Whole or not at all.
+
+    Raises:
+        ModelError: the weights are not those of the network the spec names.
+        OutputError: it cannot be written there.
+    """
+    from safetensors.numpy import save
+
+    path = Path(path)
+    _check_tensors(weights, spec, path)
+    content = save({name: np.ascontiguousarray(array) for name, array in weights.items()})
+    text = codec.to_json(spec, {WEIGHTS: _sha256(content)})
+    files = {storage.SPECIFICATION: text.encode("utf-8"), WEIGHTS: content}
+    if path.suffix.lower() == ".zip":
+        _write_zip(path, files)
+    else:
+        atomic_write_folder(path, files)
+    return path
+
+
+def rewrite(package: ModelPackage, spec: ModelSpec) -> ModelPackage:
+    """Give a package in a folder another specification; its weights stay. Returns it as it is then.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    atomic_write_text(package.path / storage.SPECIFICATION, codec.to_json(spec, package.hashes))
+    return ModelPackage.load(package.path)
+
+
+def _write_zip(path: Path, files: Mapping[str, bytes]) -> None:
+    with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
+
+
+def _parsed(content: bytes, path: Path) -> tuple[ModelSpec, Mapping[str, str]]:
+    """Specification and hashes of the files of weights."""
+    where = f"{path}/{storage.SPECIFICATION}"
+    try:
+        return codec.from_json(content.decode("utf-8"), where)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{where}: is not UTF-8 text; get the model again") from error
+
+
+def _check_hashes(found: Mapping[str, str], expected: Mapping[str, str], path: Path) -> None:
+    for name in sorted(set(expected) - set(found)):
+        raise ModelError(f"{path}: '{name}' is missing; get the model again")
+    for name in sorted(set(found) - set(expected)):
+        raise ModelError(f"{path}: '{name}' is not named in {storage.SPECIFICATION}; get the model again")
+    for name, digest in expected.items():
+        if found[name] != digest.lower():
+            raise ModelError(f"{path}: '{name}' has a wrong sha256, it was damaged or changed; get the model again")
+
+
+def _check_tensors(tensors: Mapping[str, np.ndarray], spec: ModelSpec, path: Path, prefix: str = "") -> None:
+    """That `tensors` are just those of the network's whose names begin with `prefix`."""
+    try:
+        expected = {n: shape for n, shape in _expected_shapes(spec.network).items() if n.startswith(prefix)}
+    except (LiverMRISegError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: the network in {storage.SPECIFICATION} cannot be built ({error})") from error
+    for name in sorted(set(expected) - set(tensors)):
+        raise ModelError(f"{path}: tensor '{name}' of {spec.network.name} is missing; get the model again")
+    for name, array in tensors.items():
+        if name not in expected:
+            raise ModelError(f"{path}: tensor '{name}' does not belong to {spec.network.name}; get the model again")
+        if array.shape != expected[name]:
+            raise ModelError(f"{path}: tensor '{name}' has shape {array.shape} instead of {expected[name]}")
+        if array.dtype.type not in _FLOATS:
+            raise ModelError(f"{path}: tensor '{name}' is {array.dtype}, float16 or float32 was expected")
+
+
+def _expected_shapes(network: NetworkSpec) -> dict[str, Shape]:
+    shapes = parameter_shapes(network.name, network.kwargs)
+    if network.members == 1:
+        return shapes
+    return {member_prefix(m) + name: shape for m in range(network.members) for name, shape in shapes.items()}
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

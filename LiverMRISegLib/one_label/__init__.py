@@ -1,0 +1,1 @@
+"""Training from one labelled volume (paper 002, SemiSAM-O1)."""

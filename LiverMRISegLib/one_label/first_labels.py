@@ -1,0 +1,201 @@
+"""The first stage of SemiSAM-O1 (paper 002): features of all volumes once, and labels by likeness to one template."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
+from LiverMRISegLib.data.case_cache import labels_of
+from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
+from LiverMRISegLib.data.datalist import Scan, case_name
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io import read_volume, write_volume
+from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.io.hashing import hash_of
+from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.one_label.features import LEVELS, FeatureEncoder, Features, encode, load_encoder
+from LiverMRISegLib.one_label.prototypes import (
+    Calibration,
+    calibrate,
+    class_prototypes,
+    margin,
+    nearest_on,
+    similarity,
+)
+from LiverMRISegLib.preparation.interpolation import resize_linear
+from LiverMRISegLib.preparation.label_grid import labels_on_grid
+from LiverMRISegLib.preparation.own_scheme import prepare
+from LiverMRISegLib.pseudo_labels.output_folder import claim_output
+from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of, organ_figures, write_case_lists
+from LiverMRISegLib.pseudo_labels.ranking import RankedCase
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+WHOLE = "features.npz"
+
+
+@dataclass(frozen=True)
+class FirstLabelsConfig:
+    """Config of `scripts/train/first_labels.py`.
+
+    `template`: the patient whose first labelled scan teaches; no other labels are ever read. `encoder`: a package of a
+    STU-Net (by default the shipped model's) or of SAM-Med3D, and of a STU-Net the `levels` of resolution (0 is the
+    finest). `smooth`: likeness is interpolated between the features; the paper repeats the nearest. `calibrate`: scores
+    are shifted so that the template's organs come out best, and `certainty`: labels less certain than this on the
+    template are left open; the paper has neither (false and 0). `cache`: folder of features, shared by runs. `output`:
+    gets the label maps, datalist.json, cases.csv, cases.png and features.npz.
+    """
+
+    datalists: tuple[Path, ...] = ()
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    template: str = ""
+    organs: tuple[str, ...] = ("liver",)
+    encoder: str = DEFAULT_MODEL
+    levels: tuple[int, ...] = LEVELS
+    smooth: bool = True
+    calibrate: bool = True
+    certainty: float = 0.95
+    device: str = "cpu"
+    cache: Path = Path("runs/cache")
+    output: Path = Path("runs/first_labels")
+
+
+def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Path:
+    """Label all scans by the template's prototypes, unless the output holds these labels already.
+
+    Returns:
+        Their datalist; its first scan is the template with its true labels.
+
+    Args:
+        config: of the stage.
+        encoder: used instead of `config.encoder`: any callable of that form.
+
+    Raises:
+        InputError, UsageError: scans that cannot be used, or no template among them.
+        ModelError: no such encoder.
+        OutputError: output or cache cannot be written.
+    """
+    encoder = encoder or load_encoder(load_model(config.encoder), config.device, config.levels)
+    scans = choose_scans(config.datalists, config.pool, needs_labels=False)
+    check_case_names([scan for _, scan in scans])
+    template = _template(scans, config)
+    scans.sort(key=lambda each: each is not template)
+    settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate} {config.certainty}", *config.organs]
+    images = [f"{case_name(scan)} {hash_of(scan.image)}" for _, scan in scans]
+    truth = _truth(template, config.organs)
+    claim_output(config.output, [encoder.fingerprint, hashlib.sha256(truth.tobytes()).hexdigest(), *settings, *images])
+    made = config.output / "datalist.json"
+    if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png", made.name)):
+        logger.info("%s holds these labels already", config.output)
+        return made
+    store = _Store(encoder, config.cache)
+    likeness = _learn(template[1], truth, store.features_of(template[1]), config)
+    organs = LabelSet.of("one label", [organ_named(organ) for organ in config.organs])
+    cases: list[RankedCase] = []
+    figures, whole = {}, {}
+    for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
+        scan, features = listed[1], store.features_of(listed[1])
+        labels, score = likeness.label(features)
+        labels = truth if listed is template else labels
+        geometry = read_volume(scan.image).geometry
+        write_volume(Volume(labels, geometry, scan.patient), labelmap_of(scan, config.output))
+        cases.append(RankedCase(case_name(scan), score, is_kept=True))
+        figures[case_name(scan)] = {"likeness": score, **organ_figures(labels, organs, geometry)}
+        whole[case_name(scan)] = features.whole
+    logger.info("features of %d volumes were made in %.1f s", store.made, store.seconds)
+    with atomic_path(config.output / WHOLE) as path, path.open("wb") as file:
+        np.savez(file, **whole)  # type: ignore[arg-type]
+    cases.sort(key=lambda case: -case.score)
+    write_case_lists(scans, cases, figures, organs, config.output, IGNORE)
+    return made
+
+
+def _template(scans: Sequence[Listed], config: FirstLabelsConfig) -> Listed:
+    for listed in scans:
+        if listed[1].patient == config.template and listed[1].labels is not None:
+            return listed
+    where = ", ".join(map(str, config.datalists))
+    raise UsageError(f"template '{config.template}' is no patient with labels in {where}")
+
+
+@dataclass(frozen=True)
+class _Likeness:
+    """What the template teaches: prototypes [classes, C], and how scores become labels."""
+
+    prototypes: np.ndarray
+    calibration: Calibration
+    smooth: bool
+
+    def scores(self, features: Features) -> np.ndarray:
+        """float32 [classes, z, y, x]."""
+        offsets = self.calibration.offsets[:, None, None, None]
+        scores: np.ndarray = similarity(features.array, self.prototypes) + offsets
+        return scores
+
+    def label(self, features: Features) -> tuple[np.ndarray, float]:
+        """Labels uint8 on the volume's own grid, and how much the volume is like the classes in the mean."""
+        scores, shape = self.scores(features), features.prepared.oriented.shape
+        if self.smooth:
+            labels = labels_on_grid(scores, shape)
+        else:
+            labels = nearest_on(scores.argmax(axis=0).astype(np.uint8), shape)
+        for value in np.flatnonzero(self.calibration.above - self.calibration.below).tolist():
+            fine = resize_linear(margin(scores, value), shape)
+            labels[(labels == value) & (fine < self.calibration.above[value])] = IGNORE
+            labels[(labels == 0) & (fine > self.calibration.below[value])] = IGNORE
+        return features.prepared.restore(labels), float(scores.max(axis=0).mean())
+
+
+def _learn(scan: Scan, truth: np.ndarray, features: Features, config: FirstLabelsConfig) -> _Likeness:
+    labels = features.prepared.change.apply(truth)
+    prototypes = class_prototypes(features.array, nearest_on(labels, features.array.shape[1:]), len(config.organs))
+    for organ, row in zip(config.organs, prototypes[1:], strict=True):
+        if not np.isfinite(row).all():
+            logger.warning("%s is too small in the template for the features' grid and is not found", organ)
+    if not np.isfinite(prototypes[1:]).any():
+        wanted = ", ".join(config.organs)
+        raise UsageError(f"the template {scan.patient} shows none of {wanted} on the features' grid")
+    nothing = Calibration(*np.zeros((3, len(prototypes)), np.float32))
+    likeness = _Likeness(prototypes, nothing, config.smooth)
+    if not config.calibrate:
+        return likeness
+    fine = np.stack([resize_linear(channel, labels.shape) for channel in likeness.scores(features)])
+    return replace(likeness, calibration=calibrate(fine, labels, config.certainty))
+
+
+def _truth(listed: Listed, organs: Sequence[str]) -> np.ndarray:
+    """The template's own labels as 1, 2, ... on its own grid."""
+    datalist, scan = listed
+    if scan.labels is None:
+        raise InputError(f"{scan.image}: has no labels")
+    return labels_of(datalist, scan.labels, read_volume(scan.image), [organ_named(o).name for o in organs])
+
+
+class _Store:
+    """Features on disk by encoder and image, so that no volume is encoded twice; `made` and `seconds` of this run."""
+
+    def __init__(self, encoder: FeatureEncoder, cache: Path) -> None:
+        self.encoder, self.folder = encoder, cache / "features" / encoder.fingerprint
+        self.made, self.seconds = 0, 0.0
+
+    def features_of(self, scan: Scan) -> Features:
+        """Of its image, rounded to 16 bits as on disk."""
+        path = self.folder / f"{hash_of(scan.image)[:32]}.npy"
+        volume = read_volume(scan.image)
+        if not path.exists():
+            started = time.perf_counter()
+            array = encode(volume, self.encoder).array.astype(np.float16)
+            self.seconds += time.perf_counter() - started
+            self.made += 1
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with atomic_path(path) as temporary, temporary.open("wb") as file:
+                np.save(file, array)
+        return Features(np.load(path).astype(np.float32), prepare(volume, self.encoder.preparation))

@@ -1,0 +1,244 @@
+"""The refinement between two rounds of SemiSAM-O1 (paper 002): new labels, and a vote where the network is unsure."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from scipy.special import entr, softmax
+from tqdm import tqdm
+
+from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
+from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, read_datalist
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.inference.engines.engine import Engine
+from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.postprocessing import postprocess
+from LiverMRISegLib.inference.prediction import predict_logits
+from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.one_label.prototypes import nearest_on
+from LiverMRISegLib.preparation.interpolation import resize_linear
+from LiverMRISegLib.preparation.label_grid import labels_on_grid
+from LiverMRISegLib.preparation.own_scheme import prepare
+from LiverMRISegLib.pseudo_labels.output_folder import claim_output
+from LiverMRISegLib.pseudo_labels.outputs import labelmap_of, organ_figures, write_case_lists
+from LiverMRISegLib.pseudo_labels.ranking import RankedCase
+from LiverMRISegLib.pseudo_labels.registration import register_affine, warp_labels
+from LiverMRISegLib.volume import AxisChange, Geometry, Volume
+
+logger = logging.getLogger(__name__)
+MODES = ("ignore", "case", "voxel", "none")
+_OWN = "predicted"
+
+
+@dataclass(frozen=True)
+class RefineConfig:
+    """How uncertain labels are mended.
+
+    `mode`: "case" replaces the labels of the cases whose mean entropy is above the `quantile` (the authors' code),
+    "voxel" only their voxels above that quantile of the case's own entropy, in every case (the paper's text), "ignore"
+    (ours) leaves those voxels open, "none" leaves all as they are. `neighbours`: how many of the most similar confident
+    cases vote. `register`: warp their labels to the case by an affine registration first (ours); otherwise they are
+    stretched to its grid.
+    """
+
+    mode: str = "ignore"
+    neighbours: int = 5
+    quantile: float = 0.9
+    register: bool = False
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES:
+            raise UsageError(f"unknown refinement '{self.mode}'; known are: {', '.join(MODES)}")
+        if not 0 < self.quantile < 1 or self.neighbours < 1:
+            raise UsageError(f"quantile must lie between 0 and 1 and neighbours be positive, not {self}")
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What a network says of a case: a file of labels on the volume's grid, and entropy on the network's (float16).
+
+    A cohort's label maps would not fit into memory. `change` and `shape` lead from the network's grid to the volume's,
+    which is `geometry`.
+    """
+
+    labels: Path
+    entropy: np.ndarray
+    change: AxisChange
+    shape: tuple[int, int, int]
+    geometry: Geometry
+
+    def read_labels(self) -> np.ndarray:
+        """uint8 [Z, Y, X]."""
+        return read_labelmap(self.labels).array.astype(np.uint8)
+
+    def fine_entropy(self) -> np.ndarray:
+        """float32 [Z, Y, X] on the volume's grid."""
+        return self.change.inverse.apply(resize_linear(self.entropy.astype(np.float32), self.shape))
+
+    @property
+    def mean(self) -> float:
+        """Of the entropy over the volume."""
+        return float(self.entropy.mean(dtype=np.float64))
+
+
+def refine(
+    model: Path, before: Path, whole: Mapping[str, np.ndarray], config: RefineConfig, output: Path,
+    device: str = "auto",
+) -> float:  # fmt: skip
+    """Label the scans of datalist `before` by `model`, mend what is uncertain, write the next datalist to `output`.
+
+    Args:
+        model: the package that a round trained.
+        before: the datalist of the round before; the labels of its first scan, the template, are true and stay.
+        whole: the feature of every case as a whole, by `case_name`.
+        config: the refinement.
+        output: gets label maps, datalist.json, cases.csv, cases.png.
+        device: of the network.
+
+    Returns:
+        The share of the foreground that changed against `before` (either's foreground), averaged over the cases.
+
+    Raises:
+        InputError: a case without feature.
+    """
+    listed = read_datalist(before)
+    scans = list(listed.scans)
+    missing = [case_name(scan) for scan in scans if case_name(scan) not in whole]
+    if missing:
+        raise InputError(f"{before}: no features of {missing[0]}; make the first labels of these scans")
+    package = load_model(str(model))
+    claim_output(output, [package.fingerprint, str(config)])
+    organs = [organ.name for organ in package.spec.labels.organs]
+    engine = load_engine(package, device)
+    if scans[0].labels is None:
+        raise UsageError(f"{before}: the first scan, the template, has no labels")
+    (output / _OWN).mkdir(exist_ok=True)
+    found = [
+        _predict(scan, package, engine, labelmap_of(scan, output / _OWN))
+        for scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True)
+    ]
+    found[0] = replace(found[0], labels=scans[0].labels, entropy=np.zeros_like(found[0].entropy))
+    vectors = np.stack([whole[case_name(scan)] for scan in scans])
+    mend = Mending(scans, found, vectors, config, len(organs))
+    return _write(mend, LabelSet.of(listed.name, [organ_named(o) for o in organs]), listed, output)
+
+
+def _predict(scan: Scan, package: ModelPackage, engine: Engine, path: Path) -> Predicted:
+    """The labels go to `path`."""
+    spec, volume = package.spec, read_volume(scan.image)
+    prepared = prepare(volume, spec.preparation)
+    classes = int(spec.network.kwargs["out_channels"])
+    logits = predict_logits(prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken())
+    shape = prepared.oriented.shape
+    labelmap = prepared.restore(labels_on_grid(logits, shape))
+    postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
+    write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
+    entropy = entr(softmax(logits, axis=0)).sum(axis=0).astype(np.float16)
+    return Predicted(path, entropy, prepared.change, shape, volume.geometry)
+
+
+class Mending:
+    """Gives the mended labels of one case after another; who votes is read from disk."""
+
+    def __init__(
+        self, scans: Sequence[Scan], found: Sequence[Predicted], whole: np.ndarray, config: RefineConfig, classes: int
+    ) -> None:
+        self.scans, self.found, self.whole, self.config, self.classes = scans, found, whole, config, classes
+        self.uncertain, threshold = uncertain_cases(np.array([p.mean for p in found]), 1, config.quantile)
+        enough = (~self.uncertain).sum() >= config.neighbours
+        chosen = {"case": np.flatnonzero(self.uncertain), "voxel": np.arange(1, len(scans))}
+        self.voted = set(chosen[config.mode].tolist()) if enough and config.mode in chosen else set()
+        logger.info("%d uncertain cases, mean entropy from %.4f on", int(self.uncertain.sum()), threshold)
+
+    def labels_of(self, case: int) -> np.ndarray:
+        """uint8 [Z, Y, X]."""
+        own = self.found[case].read_labels()
+        if self.config.mode == "ignore" and case:
+            return refined(own, np.full_like(own, IGNORE), self.found[case].fine_entropy(), self.config.quantile)
+        if case not in self.voted:
+            return own
+        near, weights = nearest_certain(self.whole, case, self.uncertain, self.config.neighbours)
+        theirs = [self._brought(int(neighbour), case) for neighbour in near]
+        voted = vote(theirs, weights, own.shape, self.classes)
+        if self.config.mode == "case":
+            return voted
+        return refined(own, voted, self.found[case].fine_entropy(), self.config.quantile)
+
+    def _brought(self, neighbour: int, case: int) -> np.ndarray:
+        """A neighbour's labels in the case's orientation, or registered on its grid."""
+        labels, (own, target) = self.found[neighbour].read_labels(), (self.found[n].geometry for n in (neighbour, case))
+        if not self.config.register:
+            return AxisChange.between(own.orientation, target.orientation).apply(labels)
+        moving, fixed = (read_volume(self.scans[n].image) for n in (neighbour, case))
+        labelmap = Volume(labels, own, moving.name)
+        warped: np.ndarray = warp_labels(labelmap, register_affine(moving, fixed), fixed).array.astype(np.uint8)
+        return warped
+
+
+def changed_share(labelmap: np.ndarray, before: np.ndarray) -> float:
+    """The share of the organs of either that the other does not have: it has another, none, or leaves it open."""
+    organs = ((labelmap > 0) & (labelmap != IGNORE)) | ((before > 0) & (before != IGNORE))
+    foreground = int(organs.sum())
+    return float((organs & (labelmap != before)).sum()) / foreground if foreground else 0.0
+
+
+def _write(mend: Mending, labels: LabelSet, listed: Datalist, output: Path) -> float:
+    """The next datalist and what shows it; the mean share of the foreground that changed."""
+    ranked, figures, changes = [], {}, []
+    for case, (scan, predicted) in enumerate(zip(mend.scans, mend.found, strict=True)):
+        labelmap, name = mend.labels_of(case), case_name(scan)
+        before = read_labelmap(scan.labels).array if scan.labels else np.zeros_like(labelmap)
+        changed = changed_share(labelmap, before)
+        geometry = read_volume(scan.image).geometry
+        write_volume(Volume(labelmap, geometry, scan.patient), labelmap_of(scan, output))
+        volumes = organ_figures(labelmap, labels, geometry)
+        figures[name] = {"mean entropy": predicted.mean, "changed": changed, **volumes}
+        ranked.append(RankedCase(name, predicted.mean, is_kept=True))
+        changes.append(changed)
+    shutil.rmtree(output / _OWN)
+    ranked.sort(key=lambda each: each.score)
+    write_case_lists([(listed, scan) for scan in mend.scans], ranked, figures, labels, output, IGNORE)
+    return float(np.mean(changes[1:])) if len(changes) > 1 else 0.0
+
+
+def uncertain_cases(uncertainty: np.ndarray, labelled: int, quantile: float) -> tuple[np.ndarray, float]:
+    """Which cases are uncertain (bool [N]), and the threshold: the quantile over the unlabelled ones.
+
+    The first `labelled` cases are certain whatever their figure.
+    """
+    threshold = float(np.quantile(uncertainty[labelled:], quantile))
+    found = uncertainty >= threshold
+    found[:labelled] = False
+    return found, threshold
+
+
+def nearest_certain(whole: np.ndarray, case: int, uncertain: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` certain cases most like `case`, and their weights: cosines of `whole` [N, C], none below 0."""
+    cosines = whole @ whole[case]
+    candidates = np.flatnonzero(~uncertain & (np.arange(len(whole)) != case))
+    best = candidates[np.argsort(-cosines[candidates], kind="stable")][:count]
+    return best, np.clip(cosines[best], 0, None)
+
+
+def vote(labels: Sequence[np.ndarray], weights: np.ndarray, shape: tuple[int, ...], classes: int) -> np.ndarray:
+    """The class with most weight at every voxel, uint8 of `shape`; label maps of other shapes are stretched to it."""
+    totals = np.zeros((classes + 1, *shape), np.float32)
+    for labelmap, weight in zip(labels, weights, strict=True):
+        fitted = labelmap if labelmap.shape == shape else nearest_on(labelmap, shape)
+        for value in range(classes + 1):
+            totals[value] += weight * (fitted == value)
+    return totals.argmax(axis=0).astype(np.uint8)
+
+
+def refined(own: np.ndarray, voted: np.ndarray, entropy: np.ndarray, quantile: float) -> np.ndarray:
+    """`own` with `voted` in its place where `entropy` [Z, Y, X] is above its quantile (the paper's text)."""
+    chosen: np.ndarray = np.where(entropy > np.quantile(entropy, quantile), voted, own).astype(np.uint8)
+    return chosen

@@ -1,0 +1,208 @@
+"""The second stage of SemiSAM-O1 (paper 002): rounds of training on one template and pseudo labels, and refinement."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import organ_named
+from LiverMRISegLib.data.case_selection import PoolConfig
+from LiverMRISegLib.data.datalist import read_datalist
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.one_label.development import write_development
+from LiverMRISegLib.one_label.first_labels import WHOLE
+from LiverMRISegLib.one_label.refine import RefineConfig, refine
+from LiverMRISegLib.pseudo_labels.output_folder import INPUTS
+from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.configuration import check_same_run, write_config
+from LiverMRISegLib.training.loop import LoopConfig
+from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
+from LiverMRISegLib.training.methods.mean_teacher import MeanTeacherConfig
+from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.packaging import copy_package
+from LiverMRISegLib.training.stages.semi_supervised import (
+    CrossPseudoStageConfig,
+    MeanTeacherStageConfig,
+    run_cross_pseudo_supervision,
+    run_mean_teacher,
+)
+from LiverMRISegLib.training.stages.stage import StageConfig
+
+logger = logging.getLogger(__name__)
+ROUNDS = "rounds.json"
+_FIRST = "first_labels.txt"
+_FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.workers", "data.cache", "loop.accelerator",
+              "loop.devices", "loop.log_every", "loop.validate_every", "loop.checkpoint_every")  # fmt: skip
+# What an error of the loop advises to change; whether a round that has begun may go on so, its own stage asks again.
+_FREE_UNTIL_THE_END = ("loop.learning_rate", "loop.precision")
+
+
+@dataclass(frozen=True)
+class OneLabelConfig(StageConfig):
+    """Config of `scripts/train/one_label.py`.
+
+    `data.datalists`: the one that `first_labels` wrote, beside its features.npz; its first scan is the template.
+    `specialist`: "mean teacher", "uncertainty-aware mean teacher" or "cross pseudo supervision".
+    `rounds`: at most; fewer if less than `tolerance` of the labels' foreground changed in one. The paper keeps each
+    round's best weights by a validation split; with one label there is none, so the last count (ours).
+    """
+
+    specialist: str = "mean teacher"
+    rounds: int = 3
+    tolerance: float = 0.01
+    refinement: RefineConfig = field(default_factory=RefineConfig)
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("sgd", 1e-4, 0.9))
+    loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=15_000, learning_rate=1e-2, gradient_clip=12.0))
+    branch: str = ""
+
+    def __post_init__(self) -> None:
+        if self.specialist not in SPECIALISTS:
+            raise UsageError(f"unknown specialist '{self.specialist}'; known are: {', '.join(SPECIALISTS)}")
+        if self.rounds < 1:
+            raise UsageError(f"rounds must be at least 1, not {self.rounds}")
+
+
+@dataclass(frozen=True)
+class Round:
+    """A finished round: the share of the labels' foreground that it changed."""
+
+    number: int
+    changed: float
+
+
+def run(config: OneLabelConfig) -> list[Round]:
+    """Train, or go on with, the rounds in `config.run_folder`; its last network is the package `run_folder`/model.
+
+    Every folder round_N holds the training and the labels that come out of it, with cases.csv and cases.png. How the
+    labels developed: development.png, development.csv and TensorBoard. Of several processes the first one labels, all
+    train.
+
+    Raises:
+        InputError, UsageError: no first labels, or others than the finished rounds had, or data that cannot be used.
+        OutputError, TrainingError: as `run_stage`.
+    """
+    folder, first = config.run_folder, _first_labels(config)
+    until_the_end = _FREE_UNTIL_THE_END if _next_round(config) is not None else ()
+    check_same_run(config, folder / "config.yaml", (*_FREE_KEYS, *until_the_end))
+    made_of = (first / INPUTS).read_text(encoding="utf-8")
+    _check_first_labels(folder, made_of)
+    _check_organs(config)
+    fabric = loop.make_fabric(config.loop)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_config(config, folder / "config.yaml")
+        atomic_write_text(folder / _FIRST, made_of)
+    while (number := _next_round(config)) is not None:
+        labels = [first, *(_labels(folder, n) for n in range(1, number + 1))]
+        _train(config, labels[-2] / "datalist.json", folder / f"round_{number}" / "training")
+        if fabric.is_global_zero:
+            _label(config, number, labels)
+        fabric.barrier()
+    done = _finished(folder)
+    if fabric.is_global_zero:
+        copy_package(folder / f"round_{done[-1].number}" / "training" / "model", folder / "model")
+    return done
+
+
+def _first_labels(config: OneLabelConfig) -> Path:
+    """The folder of the first labels."""
+    folder = config.data.datalists[0].parent if config.data.datalists else Path()
+    if len(config.data.datalists) != 1 or not all((folder / name).exists() for name in (WHOLE, INPUTS)):
+        found = ", ".join(map(str, config.data.datalists)) or "none"
+        raise UsageError(f"data.datalists must be the one that first_labels.py wrote, beside {WHOLE}, not {found}")
+    return folder
+
+
+def _check_organs(config: OneLabelConfig) -> None:
+    """UsageError unless the first labels are of the organs that are trained, with the values that these get."""
+    listed = read_datalist(config.data.datalists[0])
+    first = [organ_named(listed.values[value]).name for value in sorted(listed.values)]
+    trained = [organ_named(organ).name for organ in config.data.organs]
+    if first != trained:
+        raise UsageError(
+            f"the first labels are of {', '.join(first)}, data.organs are {', '.join(trained)}: give the same in the "
+            "same order"
+        )
+
+
+def _check_first_labels(folder: Path, made_of: str) -> None:
+    """UsageError if rounds were finished with first labels of another template, image or setting."""
+    kept = folder / _FIRST
+    if _finished(folder) and kept.exists() and kept.read_text(encoding="utf-8") != made_of:
+        raise UsageError(
+            f"{folder}: its rounds began with other first labels than there are now; choose another --run-folder, or "
+            f"remove {ROUNDS} and the folders round_1, round_2, ... there"
+        )
+
+
+def _next_round(config: OneLabelConfig) -> int | None:
+    """The number of the round to do, None when all are done or the labels have settled."""
+    done = _finished(config.run_folder)
+    if done and done[-1].changed < config.tolerance:
+        logger.info("the labels have settled after round %d", done[-1].number)
+        return None
+    return len(done) + 1 if len(done) < config.rounds else None
+
+
+def _label(config: OneLabelConfig, number: int, labels: Sequence[Path]) -> None:
+    """What comes out of a round's training: labels in the last of `labels`, and the account of all of them."""
+    folder = config.run_folder
+    with np.load(labels[0] / WHOLE) as stored:
+        whole = dict(stored)
+    model, before = folder / f"round_{number}" / "training" / "model", labels[-2] / "datalist.json"
+    changed = refine(model, before, whole, config.refinement, labels[-1])
+    logger.info("round %d changed %.1f %% of the labels", number, 100 * changed)
+    write_development(folder, labels)
+    done = [*_finished(folder), Round(number, changed)]
+    atomic_write_text(folder / ROUNDS, json.dumps([vars(each) for each in done], indent=1))
+
+
+def _labels(folder: Path, number: int) -> Path:
+    return folder / f"round_{number}" / "labels"
+
+
+def _train(config: OneLabelConfig, labels: Path, run_folder: Path) -> None:
+    """A network from scratch on the template and on the pseudo labels of the round before."""
+    template = read_datalist(labels).scans[0]
+    data = replace(
+        config.data,
+        datalists=(labels,),
+        labelled=PoolConfig(patients=(template.patient,), sequences=(template.sequence,)),
+        unlabelled=PoolConfig(),
+        pseudo_labels=True,
+    )
+    shared = {f.name: getattr(config, f.name) for f in fields(StageConfig)}
+    SPECIALISTS[config.specialist](shared | {"data": data, "run_folder": run_folder})
+
+
+def _mean_teacher(shared: dict[str, Any], passes: int = 0) -> None:
+    shared["branch"] = shared["branch"] or "student"
+    # The paper's ramp is twice as long as a round: the consistency only begins to count.
+    teacher = MeanTeacherConfig(ramp_steps=2 * shared["loop"].steps, passes=passes)
+    run_mean_teacher(MeanTeacherStageConfig(**shared, teacher=teacher))
+
+
+def _cross_pseudo(shared: dict[str, Any]) -> None:
+    shared["branch"] = shared["branch"] or "first"
+    run_cross_pseudo_supervision(CrossPseudoStageConfig(**shared, cps=CrossPseudoConfig("dice")))
+
+
+SPECIALISTS: Mapping[str, Callable[[dict[str, Any]], None]] = MappingProxyType({
+    "mean teacher": _mean_teacher,
+    "uncertainty-aware mean teacher": lambda shared: _mean_teacher(shared, passes=8),
+    "cross pseudo supervision": _cross_pseudo,
+})  # fmt: skip
+
+
+def _finished(folder: Path) -> list[Round]:
+    path = folder / ROUNDS
+    return [Round(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))] if path.exists() else []

@@ -1,0 +1,1 @@
+"""The drawn study: a body whose truth is known."""

@@ -1,0 +1,1 @@
+"""A volume to the grid of a network and back."""

@@ -1,0 +1,72 @@
+"""From a volume to the network's input, and the exact way back to the volume's own grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.package.specification import OWN, PreparationSpec
+from LiverMRISegLib.preparation.anatomy_space import to_anatomy_space, to_unit_range
+from LiverMRISegLib.preparation.interpolation import resize_cubic, resize_linear, resize_mean
+from LiverMRISegLib.preparation.normalisation import normalise
+from LiverMRISegLib.volume import AxisChange, Geometry, Volume
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """`image` float32 [Z, Y, X], normalised, and the way back: `change` made the input's axes those of `oriented`.
+
+    `shape` and `nearest_axis` are what `assembly.labels_on_grid` asks for.
+    """
+
+    image: np.ndarray
+    grid: Geometry
+    oriented: Geometry
+    change: AxisChange
+    nearest_axis: int | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the grid that labels are made on."""
+        return self.oriented.shape
+
+    def place(self, labels: np.ndarray) -> np.ndarray:
+        """Labels [Z, Y, X] on the input's own grid, on the grid of `shape`: the way back of `restore`."""
+        return self.change.apply(labels)
+
+    def restore(self, labels: np.ndarray) -> np.ndarray:
+        """Labels [Z, Y, X] on the oriented grid, on the input's own grid; nothing is interpolated."""
+        return np.ascontiguousarray(self.change.inverse.apply(labels))
+
+
+def prepare(volume: Volume, spec: PreparationSpec, given: str = "intensity") -> Prepared:
+    """Orient, resample and normalise `volume` as `spec` says; `volume` is left as it is.
+
+    `given` is the space of the volume: one that lies in anatomy space (a translation) is not turned into it again.
+    """
+    if spec.scheme != OWN:
+        raise UsageError(
+            f"{volume.name}: a model of scheme '{spec.scheme}' can segment, but not prepare data for others"
+        )
+    code = volume.geometry.orientation
+    change = AxisChange.between(code, spec.orientation or code)
+    oriented = change.apply_to_geometry(volume.geometry)
+    z, y, x = spec.spacing
+    grid = oriented.with_spacing((x, y, z))
+    image = change.apply(volume.array)
+    resized = _resized(image, grid.shape, spec)
+    if spec.space != given:
+        if spec.space != "anatomy":
+            raise UsageError(f"{volume.name}: lies in anatomy space, out of which no way leads; set space to anatomy")
+        resized = to_anatomy_space(to_unit_range(resized))
+    return Prepared(normalise(resized, spec), grid, oriented, change)
+
+
+def _resized(image: np.ndarray, shape: tuple[int, int, int], spec: PreparationSpec) -> np.ndarray:
+    if image.shape == shape:
+        return image.astype(np.float32)
+    if spec.image_order == 3:
+        return resize_cubic(image, shape)
+    return resize_mean(image, shape) if spec.antialias else resize_linear(image, shape)

@@ -1,0 +1,38 @@
+"""The one way from a volume to the grid of a network: by the scheme that its package names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.models.package.specification import NNUNET, PreparationSpec
+from LiverMRISegLib.preparation.nnunet_scheme import NnUNetPrepared, prepare_as_nnunet
+from LiverMRISegLib.preparation.own_scheme import Prepared, prepare
+from LiverMRISegLib.volume import Volume
+
+# In voxels. What formats and scanners round away stays far below it.
+_SAME_PLACE = 0.1
+
+
+def prepare_by_scheme(
+    volume: Volume, spec: PreparationSpec, further: Sequence[Volume] = ()
+) -> Prepared | NnUNetPrepared:
+    """Prepare `volume`, and the `further` images of its case, as the `scheme` of a model's preparation says.
+
+    Raises:
+        UsageError: the model takes more or fewer images a case.
+        InputError: the images of the case lie on different grids.
+    """
+    names = ", ".join(image.name for image in spec.images)
+    if 1 + len(further) != len(spec.images):
+        raise UsageError(
+            f"{volume.name}: the model takes {len(spec.images)} image(s) a case ({names}), {1 + len(further)} given; "
+            "give the first, and the others as its further images"
+        )
+    for other in further:
+        if not volume.geometry.is_close(other.geometry, _SAME_PLACE):
+            raise InputError(
+                f"{other.name}: lies on another grid than {volume.name}, and the images of a case ({names}) must lie "
+                f"on one; resample it onto that of {volume.name} and check that they show the same place"
+            )
+    return prepare_as_nnunet(volume, spec, further) if spec.scheme == NNUNET else prepare(volume, spec)

@@ -1,0 +1,180 @@
+"""The stage that labels real MR by the folds' networks and keeps the cases that they agree on (paper 003, eq. 8, 9).
+
+Ours beside it: one network may vote several times, of the same image at several gammas, so that a single model can
+teach itself; and voxels that the votes are not sure of can be left open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from scipy.special import softmax
+from tqdm import tqdm
+
+from LiverMRISegLib.anatomy import IGNORE
+from LiverMRISegLib.data.case_selection import PoolConfig, choose_scans
+from LiverMRISegLib.data.datalist import Scan, case_name
+from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.inference.engines.engine import Engine
+from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.image_refinement import refined
+from LiverMRISegLib.inference.postprocessing import postprocess
+from LiverMRISegLib.inference.prediction import predict_logits
+from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.io import read_volume, write_volume
+from LiverMRISegLib.io.hashing import hash_of
+from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.models.package.codec import to_json
+from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.preparation.intensity import with_gamma
+from LiverMRISegLib.preparation.label_grid import labels_on_grid
+from LiverMRISegLib.preparation.scheme import prepare_by_scheme
+from LiverMRISegLib.pseudo_labels.output_folder import claim_output, keep_rows, kept_rows
+from LiverMRISegLib.pseudo_labels.outputs import (
+    check_case_names,
+    labelmap_of,
+    rank_by_sequence,
+    write_case_lists,
+)
+from LiverMRISegLib.pseudo_labels.ranking import RankedCase, consistency
+from LiverMRISegLib.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class LabelCasesConfig:
+    """Config of `scripts/train/pseudo_label.py`.
+
+    `models`: the packages of the folds, of one label set and preparation. `gammas`: every model labels each image at
+    these gammas (1 is the image itself), each a vote. `certainty`: voxels where no class, background included, has
+    this mean probability are left open ("ignore" of the datalist); 0 leaves none. `keep`: how many cases of each
+    sequence are kept, the most consistent first. `output`: gets the label maps, datalist.json, cases.csv and cases.png.
+    """
+
+    models: tuple[str, ...] = ()
+    datalists: tuple[Path, ...] = ()
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    gammas: tuple[float, ...] = (1.0,)
+    certainty: float = 0.0
+    keep: int = 50
+    output: Path = Path("runs/pseudo_labels")
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.certainty < 1:
+            raise UsageError(f"certainty must be a probability below 1, not {self.certainty}")
+        if not self.gammas or min(self.gammas) <= 0:
+            raise UsageError(f"gammas must be positive numbers, at least one, not {self.gammas}")
+
+
+def run(config: LabelCasesConfig) -> list[RankedCase]:
+    """Label every scan, rank by consistency within its sequence, write what is kept; all cases from best to worst.
+
+    Label maps made before by the same models of the same images are read again, so that a stopped run goes on.
+
+    Raises:
+        InputError, UsageError: scans that cannot be used, or fewer than two votes.
+        ModelError: a model that cannot be used, or models that do not fit together.
+        OutputError: the output cannot be written.
+    """
+    packages = _fitting(config.models, config.gammas)
+    engines = [load_engine(package, config.device) for package in packages]
+    scans = choose_scans(config.datalists, config.pool, needs_labels=False)
+    check_case_names([scan for _, scan in scans])
+    settings = [f"gammas {config.gammas}, certainty {config.certainty}"]
+    # Labels depend on what model.json says as well, not on the weights alone.
+    models = [hashlib.sha256(to_json(package.spec, package.hashes).encode()).hexdigest() for package in packages]
+    claim_output(config.output, [*models, *settings], [scan.image for _, scan in scans])
+    labels = packages[0].spec.labels
+    figures, scores = {}, {}
+    for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
+        found = _labelled_case(scan, packages[0], engines, config)
+        figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
+        # A case in which nothing was found is never kept.
+        scores[case_name(scan)] = float(np.mean(list(found.values()))) if found else float("nan")
+    ranked = rank_by_sequence(scans, scores, config.keep, highest=True)
+    write_case_lists(scans, ranked, figures, labels, config.output, IGNORE if config.certainty else 0)
+    return ranked
+
+
+def fold_labels(
+    volume: Volume,
+    package: ModelPackage,
+    engines: Sequence[Engine],
+    gammas: Sequence[float] = (1.0,),
+    certainty: float = 0.0,
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Labels by several folds, of the image at several gammas.
+
+    Returns:
+        Each vote's labels [Z, Y, X] on the network's grid, and those of highest mean probability on the volume's own;
+        IGNORE where that is below `certainty`.
+    """
+    spec = package.spec
+    classes = int(spec.network.kwargs["out_channels"])
+    votes: list[np.ndarray] = []
+    total: np.ndarray | float = 0.0
+    for gamma in gammas:
+        prepared = prepare_by_scheme(volume if gamma == 1 else with_gamma(volume, gamma), spec.preparation)
+        for engine in engines:
+            found = predict_logits(
+                prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken()
+            )
+            scores = refined(found, prepared.image) if spec.inference.image_refinement else softmax(found, axis=0)
+            votes.append(scores.argmax(0).astype(np.uint8))
+            total = total + scores
+    mean = np.asarray(total, np.float32) / len(votes)
+    # One class more, as probable as a certain one has to be: where it wins, none is.
+    threshold = np.full((1, *mean.shape[1:]), certainty, np.float32)
+    labels = prepared.restore(labels_on_grid(np.concatenate([mean, threshold]), prepared.shape, prepared.nearest_axis))
+    return votes, np.where(labels == classes, IGNORE, labels).astype(np.uint8)
+
+
+def _labelled_case(
+    scan: Scan, package: ModelPackage, engines: Sequence[Engine], config: LabelCasesConfig
+) -> dict[int, float]:
+    """Consistency per class; the label map and this are kept beside each other."""
+    output = config.output
+    path, kept = labelmap_of(scan, output), output / f"{case_name(scan)}.csv"
+    image = hash_of(scan.image)
+    rows = kept_rows(kept, image)
+    if path.exists() and rows is not None:
+        return {int(value): float(score) for value, score in rows}
+    volume = read_volume(scan.image)
+    votes, labelmap = fold_labels(volume, package, engines, config.gammas, config.certainty)
+    labels = package.spec.labels
+    labelmap = np.where(np.isin(labelmap, [*labels, IGNORE]), labelmap, 0).astype(np.uint8)
+    sure = labelmap > 0
+    postprocess(labelmap, labels, package.spec.postprocessing, volume.geometry)
+    if config.certainty:
+        # A part of an organ that unsure voxels cut off is no background that anybody is sure of.
+        labelmap[sure & (labelmap == 0)] = IGNORE
+    found = consistency(votes, max(labels))
+    write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
+    keep_rows(kept, image, [(str(value), f"{score:.6f}") for value, score in found.items()])
+    return found
+
+
+def _fitting(names: Sequence[str], gammas: Sequence[float]) -> list[ModelPackage]:
+    if not names or len(names) * len(gammas) < 2:
+        raise UsageError("consistency needs the models of at least two folds, or one model and several gammas")
+    packages = [load_model(name) for name in names]
+    first = packages[0].spec
+    if first.preparation.channels:
+        raise ModelError(f"{packages[0].path}: takes several images a case; cases are labelled by models of one")
+    if first.preparation.scheme == "nnunet" and tuple(gammas) != (1.0,):
+        raise ModelError(
+            f"{packages[0].path}: crops to what is not 0, which differs between gammas; take several folds"
+        )
+    for package in packages[1:]:
+        if (package.spec.labels, package.spec.preparation) != (first.labels, first.preparation):
+            raise ModelError(
+                f"{package.path}: has other labels or preparation than {packages[0].path}; take folds of one run"
+            )
+    return packages

@@ -1,0 +1,1 @@
+"""Images made from label maps (domain randomisation): anatomy, look, scanner."""

@@ -1,0 +1,92 @@
+"""Where the bodies of domain randomisation come from: folders of label maps, with or without their CT images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.synthesis.structure_maps import Body, Tissue, make_body
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class BodySource:
+    """Label maps of one kind.
+
+    `labelmaps`: pattern below the data folder, e.g. "ct_multiorgan/*_label.nii.gz". `label_set`: a name of
+    `anatomy.LABEL_SETS`. `image_ending` replaces `label_ending` to give the CT of the same body; empty where
+    there is none. `tissues`: values of the label map per tissue (`bodies.Tissue`, lower case). `licence`: of
+    the data, for the model card.
+    """
+
+    labelmaps: str
+    label_set: str
+    label_ending: str = "_label.nii.gz"
+    image_ending: str = ""
+    tissues: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    licence: str = "unknown"
+
+
+def load_bodies(data: Path, sources: Sequence[BodySource], spacing: float, organs: Sequence[str] = ()) -> list[Body]:
+    """The bodies of all `sources` below folder `data`, in order of their names.
+
+    Sources whose label set lacks one of `organs` are left out, with a warning: they would teach that it is nowhere.
+
+    Raises:
+        InputError: a pattern finds nothing, or a file cannot be read.
+        UsageError: an unknown label set or tissue, or no source has all organs.
+    """
+    fitting = [source for source in sources if _has(source, organs)]
+    if sources and not fitting:
+        raise UsageError(f"no source of bodies has labels of all of: {', '.join(organs)}")
+    return [_load(path, source, spacing) for source in fitting for path in _found(data, source)]
+
+
+def _has(source: BodySource, organs: Sequence[str]) -> bool:
+    known = {organ.name for organ in _label_set(source).organs}
+    missing = [name for name in (organ_named(organ).name for organ in organs) if name not in known]
+    if missing:
+        logger.warning("%s: left out, it has no labels of %s", source.labelmaps, ", ".join(missing))
+    return not missing
+
+
+def _label_set(source: BodySource) -> LabelSet:
+    if source.label_set not in LABEL_SETS:
+        raise UsageError(f"unknown label set '{source.label_set}'; known are: {', '.join(LABEL_SETS)}")
+    return LABEL_SETS[source.label_set]
+
+
+def _found(data: Path, source: BodySource) -> list[Path]:
+    paths = sorted(data.glob(source.labelmaps))
+    if not paths:
+        raise InputError(f"{data / source.labelmaps}: no such label map; check --data")
+    return paths
+
+
+def _load(path: Path, source: BodySource, spacing: float) -> Body:
+    name = path.name.removesuffix(source.label_ending)
+    image = read_volume(path.with_name(name + source.image_ending)) if source.image_ending else None
+    body = make_body(
+        name,
+        read_labelmap(path),
+        _label_set(source),
+        image,
+        spacing=spacing,
+        tissues=_tissues(source.tissues),
+    )
+    logger.info("body %s: %s voxels, %s CT", name, body.structures.shape, "with" if image else "without")
+    return body
+
+
+def _tissues(names: dict[str, tuple[int, ...]]) -> dict[int, Tissue]:
+    known = {tissue.name.lower(): tissue for tissue in Tissue}
+    for name in names:
+        if name not in known:
+            raise UsageError(f"unknown tissue '{name}'; known are: {', '.join(known)}")
+    return {value: known[name] for name, values in names.items() for value in values}

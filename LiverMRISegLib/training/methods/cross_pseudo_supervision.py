@@ -1,0 +1,143 @@
+"""Cross pseudo supervision (Chen et al. 2021; papers 000/001, eq. 4 to 7): two networks label for each other.
+
+Both see the same augmented volumes. L = L_s + weight * L_cps, with L_s the supervised loss of both networks and
+L_cps the cross entropy of each against the other's labels, through which no gradient flows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.training.losses import (
+    CrossEntropy,
+    DeepSupervision,
+    DiceCrossEntropy,
+    FinestOnly,
+    SquaredDiceCrossEntropy,
+)
+from LiverMRISegLib.training.methods.method import SegmentationMethod, Setup
+from LiverMRISegLib.training.methods.pseudo_term import PseudoTerm, PseudoTermConfig
+from LiverMRISegLib.training.schedules import sigmoid_ramp
+
+
+@dataclass(frozen=True)
+class CpsPreset:
+    """How a publication weighs the terms.
+
+    `supervised`: the loss against labels. `weight`: of L_cps, multiplied by a sigmoid ramp over all steps if `ramp`.
+    `on_labelled`: whether L_cps counts labelled volumes too.
+    """
+
+    supervised: torch.nn.Module
+    weight: float
+    ramp: bool
+    on_labelled: bool
+
+
+# The paper gives cross entropy and both kinds of volumes, but no weight: 1.5 is the original's. "dice" is ours: the
+# loss of our supervised training, so that a comparison with it shows what the unlabelled volumes add and nothing else.
+PRESETS: Mapping[str, CpsPreset] = MappingProxyType({
+    "paper": CpsPreset(DeepSupervision(CrossEntropy()), 1.5, ramp=False, on_labelled=True),
+    "original": CpsPreset(FinestOnly(CrossEntropy()), 1.5, ramp=False, on_labelled=True),
+    "ssl4mis": CpsPreset(FinestOnly(SquaredDiceCrossEntropy()), 0.1, ramp=True, on_labelled=False),
+    "dice": CpsPreset(DeepSupervision(DiceCrossEntropy()), 1.0, ramp=True, on_labelled=True),
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class CrossPseudoConfig:
+    """`preset`: "paper", "original" (TorchSemiSeg), "ssl4mis" or "dice" (ours); a `weight` replaces the preset's.
+
+    The paper does not give its weight; 1.5, TorchSemiSeg's, is ours for it. `pseudo`: how pseudo labels count that come
+    with the unlabelled volumes (paper 002): as much as labels, which count whole here.
+    """
+
+    preset: str = "paper"
+    weight: float = 0.0
+    pseudo: PseudoTermConfig = field(default_factory=lambda: PseudoTermConfig(weight=1.0))
+
+    def __post_init__(self) -> None:
+        if self.preset not in PRESETS:
+            raise UsageError(f"unknown preset '{self.preset}'; known are: {', '.join(PRESETS)}")
+
+
+class Pair(torch.nn.Module):
+    """Two networks that are trained as one module."""
+
+    def __init__(self, first: torch.nn.Module, second: torch.nn.Module) -> None:
+        super().__init__()
+        self.first, self.second = first, second
+
+    def forward(self, images: torch.Tensor) -> tuple[Any, Any]:
+        """What each makes of the images [B, 1, Z, Y, X]."""
+        return self.first(images), self.second(images)
+
+
+class CrossPseudoSupervision(SegmentationMethod):
+    """For streams "labelled" and "unlabelled". Branches: "first" and "second" ("mean" is both).
+
+    Args:
+        first: one network; gives the logits of all scales.
+        second: the other, with the same body perhaps, but never with the same heads.
+        cps: preset and weight.
+        setup: optimizer, device, what to score on.
+
+    Raises:
+        UsageError: the networks are equal, so that neither could teach the other.
+    """
+
+    def __init__(
+        self,
+        first: torch.nn.Module,
+        second: torch.nn.Module,
+        cps: CrossPseudoConfig,
+        setup: Setup,
+    ) -> None:
+        if all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)):
+            raise UsageError("cross pseudo supervision needs two different networks; give their heads different seeds")
+        super().__init__(Pair(first, second), setup)
+        self.preset = PRESETS[cps.preset]
+        self.weight = cps.weight or self.preset.weight
+        self._pseudo = PseudoTerm(cps.pseudo, self.steps, self.preset.supervised)
+
+    @property
+    def branches(self) -> Mapping[str, torch.nn.Module]:
+        """As `SegmentationMethod.branches`."""
+        pair = self.module
+        return {"first": pair.first, "second": pair.second}  # type: ignore[dict-item]
+
+    def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
+        """Eq. 7, and its two terms."""
+        labelled = batch["labelled"]["strong"]
+        images = torch.cat([labelled, batch["unlabelled"]["strong"]]) if "unlabelled" in batch else labelled
+        labels = self.to_device(batch["labelled"]["labels"])
+        first, second = self.model(self.to_device(images))
+        count = len(labelled)
+        supervised = sum(
+            self.preset.supervised([scale[:count] for scale in outputs], labels) for outputs in (first, second)
+        )
+        begin = 0 if self.preset.on_labelled else count
+        cross = cross_pseudo_loss(first[0][begin:], second[0][begin:])
+        weight = self.weight * (sigmoid_ramp(step, self.steps) if self.preset.ramp else 1.0)
+        loss = supervised + weight * cross
+        terms = {"supervised": supervised, "cross": cross}
+        if "labels" in batch.get("unlabelled", {}):
+            pairs = ([scale[count:] for scale in outputs] for outputs in (first, second))
+            terms["pseudo"] = sum(self._pseudo(outputs, batch["unlabelled"], step) for outputs in pairs)
+            loss = loss + terms["pseudo"]
+        return {"loss": loss, **terms}
+
+
+def cross_pseudo_loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """CE(first, argmax second) + CE(second, argmax first), of logits [B, C, ...] (eq. 5 and 6); 0 of nothing."""
+    if len(first) == 0:
+        return first.sum() * 0 + second.sum() * 0
+    first, second = first.float(), second.float()
+    return F.cross_entropy(first, second.argmax(1)) + F.cross_entropy(second, first.argmax(1))

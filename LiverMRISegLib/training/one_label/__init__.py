@@ -1,1 +1,0 @@
-"""One-label training (paper 002, SemiSAM-O1)."""

@@ -1,0 +1,1 @@
+"""The training stages, a file a script."""

@@ -1,0 +1,108 @@
+"""Slices of two domains for the translators: volumes in [-1, 1], and random slices of them by step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from LiverMRISegLib.data.batches import Sample
+from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
+from LiverMRISegLib.data.case_selection import PoolConfig, choose_scans
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.package.specification import SPACES, PreparationSpec
+from LiverMRISegLib.preparation.anatomy_space import to_anatomy_space, to_unit_range
+
+
+@dataclass(frozen=True)
+class DomainConfig:
+    """The volumes of one domain.
+
+    `window`: intensities that become -1 and 1 (CT: -600, 600), or empty for `percentiles`. `labelled`: whether the
+    label maps are read too.
+    """
+
+    datalists: tuple[Path, ...] = ()
+    pool: PoolConfig = field(default_factory=PoolConfig)
+    window: tuple[float, ...] = ()
+    percentiles: tuple[float, float] = (1.0, 99.0)
+    labelled: bool = False
+
+    def __post_init__(self) -> None:
+        if self.window and (len(self.window) != 2 or self.window[0] >= self.window[1]):
+            raise UsageError(f"window must be empty or two rising intensities, not {list(self.window)}")
+
+    def preparation(self, spacing: tuple[float, float, float], orientation: str | None) -> PreparationSpec:
+        """On one grid for both domains; a window is applied here, percentiles by `in_range`."""
+        if not self.window:
+            return PreparationSpec(spacing, orientation, "z-score")
+        low, high = self.window
+        intensity = {"low": low, "high": high, "mean": (low + high) / 2, "std": (high - low) / 2}
+        return PreparationSpec(spacing, orientation, "ct", intensity=intensity)
+
+    def in_range(self, image: np.ndarray, space: str) -> np.ndarray:
+        """A prepared image in [-1, 1], in intensity or anatomy space."""
+        if space not in SPACES:
+            raise UsageError(f"unknown space '{space}'; known are: {', '.join(SPACES)}")
+        unit = image if self.window else to_unit_range(image, *self.percentiles)
+        return to_anatomy_space(unit) if space == "anatomy" else np.asarray(unit, np.float32)
+
+
+def load_domain(
+    domain: DomainConfig,
+    cache: Path,
+    organs: Sequence[str],
+    spacing: tuple[float, float, float],
+    orientation: str | None,
+    space: str,
+) -> list[PreparedCase]:
+    """All volumes of a domain, in [-1, 1] and in memory.
+
+    Raises:
+        InputError, UsageError: volumes that cannot be used, or none at all.
+    """
+    scans = choose_scans(domain.datalists, domain.pool, needs_labels=domain.labelled)
+    cases = PreparedCases(cache, domain.preparation(spacing, orientation), organs).load_all(
+        scans, labelled=domain.labelled
+    )
+    return [replace(case, image=domain.in_range(np.asarray(case.image), space)) for case in cases]
+
+
+@dataclass(frozen=True)
+class SliceStream:
+    """Axial slices of random volumes, cropped or padded (with -1) to `size` [Y, X].
+
+    Samples hold "image" float32 [1, Y, X] and, of volumes with labels, "labels" uint8 [Y, X].
+    """
+
+    cases: Sequence[PreparedCase]
+    size: tuple[int, int]
+    batch: int
+
+    @property
+    def inputs(self) -> list[str]:
+        """As `data.streams.Stream.inputs`."""
+        return [case.key for case in self.cases]
+
+    def sample(self, index: int, seed: Sequence[int]) -> Sample:
+        """As `data.streams.Stream.sample`."""
+        random = np.random.default_rng(seed)
+        case = self.cases[int(random.integers(len(self.cases)))]
+        z = int(random.integers(case.image.shape[0]))
+        shares = random.random(2).tolist()
+        sample = {"image": torch.from_numpy(fitted(np.asarray(case.image[z]), self.size, shares, -1.0))[None]}
+        if case.labels is not None:
+            sample["labels"] = torch.from_numpy(fitted(np.asarray(case.labels[z]), self.size, shares, 0))
+        return sample
+
+
+def fitted(plane: np.ndarray, size: tuple[int, int], shares: Sequence[float], fill: float) -> np.ndarray:
+    """`plane` [Y, X] padded evenly where it is smaller than `size`, and cropped at a share of the room where larger."""
+    missing = [max(0, s - n) for s, n in zip(size, plane.shape, strict=True)]
+    padded = np.pad(plane, [(m // 2, m - m // 2) for m in missing], constant_values=fill)
+    starts = [round(share * (n - s)) for share, n, s in zip(shares, padded.shape, size, strict=True)]
+    cut = padded[starts[0] : starts[0] + size[0], starts[1] : starts[1] + size[1]]
+    return np.ascontiguousarray(cut)

@@ -1,0 +1,91 @@
+"""The stage that trains a translator from labelled CT to one MR sequence."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.pseudo_labels.output_folder import hash_of_weights
+from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.run_folder import claim_run_folder, train_on
+from LiverMRISegLib.translation.cyclegan import CycleGan, CycleGanConfig
+from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig, load_slice_segmenter
+from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, fitted, load_domain
+
+logger = logging.getLogger(__name__)
+_SHOWN = 4
+
+
+@dataclass(frozen=True)
+class TranslatorConfig:
+    """Config of `scripts/train/train_translator.py`.
+
+    `space`: "intensity", or "anatomy" (paper 004: Sobel magnitudes of both domains). `segmenter`: run folder of
+    `train_slice_segmenter`, needed where `gan.local` is not 0 (paper 003's organ attention). `spacing` [Z, Y, X] in mm
+    and slices of `size` [Y, X] voxels are common to both domains. The original: 200 epochs, batches of 1, the learning
+    rate falling to 0 over the second half.
+    """
+
+    run_folder: Path = Path("runs/translator")
+    source: DomainConfig = field(default_factory=lambda: DomainConfig(window=(-600.0, 600.0)))
+    target: DomainConfig = field(default_factory=DomainConfig)
+    cache: Path = Path("runs/cache")
+    spacing: tuple[float, float, float] = (5.0, 1.5, 1.5)
+    orientation: str = "LPS"
+    size: tuple[int, int] = (256, 256)
+    space: str = "intensity"
+    segmenter: str = ""
+    batch: int = 1
+    workers: int = -1
+    gan: CycleGanConfig = field(default_factory=CycleGanConfig)
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=240_000, learning_rate=2e-4, warmup=0, gradient_clip=0.0, schedule="constant then linear"
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if any(n % 4 for n in self.size):
+            raise UsageError(f"size must divide by 4, not {list(self.size)}")
+
+
+def _check_segmenter(config: TranslatorConfig) -> None:
+    """UsageError if the segmenter was trained on slices that look otherwise: it would attend to nothing."""
+    trained = read_config(SliceSegmenterConfig, Path(config.segmenter) / "config.yaml")
+    for name in ("spacing", "orientation", "space"):
+        own, its = getattr(config, name), getattr(trained, name)
+        if own != its:
+            raise UsageError(f"{config.segmenter}: was trained with {name} {its}, the translator has {own}")
+    if config.source.window != trained.source.window:
+        words = f"was trained with source.window {trained.source.window}, the translator has {config.source.window}"
+        raise UsageError(f"{config.segmenter}: {words}")
+
+
+def run(config: TranslatorConfig) -> RunResult:
+    """Train, or go on with, the run in `config.run_folder`; errors as `training.stage.run_stage`."""
+    if config.segmenter:
+        _check_segmenter(config)
+    fabric = loop.make_fabric(config.loop)
+    claim_run_folder(config, config.run_folder, fabric, ("cache", "workers"))
+    common = (config.spacing, config.orientation or None, config.space)
+    with fabric.rank_zero_first():
+        source, target = (load_domain(d, config.cache, (), *common) for d in (config.source, config.target))
+    logger.info("%d source and %d target volumes", len(source), len(target))
+    torch.manual_seed(config.loop.seed)
+    segmenter = load_slice_segmenter(Path(config.segmenter)) if config.segmenter else None
+    middles = [np.asarray(c.image[c.image.shape[0] // 2]) for c in source[:_SHOWN]]
+    shown = torch.stack([torch.from_numpy(fitted(m, config.size, (0.5, 0.5), -1.0))[None] for m in middles])
+    gan = CycleGan(config.gan, fabric, shown, segmenter)
+    streams = {
+        "source": SliceStream(source, config.size, config.batch),
+        "target": SliceStream(target, config.size, config.batch),
+    }
+    facts = [hash_of_weights(segmenter)] if segmenter else []
+    return train_on(streams, gan, config.loop, config.run_folder, fabric, config.workers, facts)

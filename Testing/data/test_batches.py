@@ -1,0 +1,76 @@
+"""Batches: a function of the step, shared by processes, even over the cases, centred on organs as often as asked."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter
+from LiverMRISegLib.data.batches import CaseStream, JoinedStream, StepBatches, feed
+from LiverMRISegLib.data.case_cache import PreparedCase
+from LiverMRISegLib.errors import UsageError
+
+
+def case(number: int, labelled: bool = True) -> PreparedCase:
+    image = np.full((16, 16, 16), float(number), np.float32)
+    labels = np.zeros((16, 16, 16), np.uint8)
+    labels[1, 1, 1] = 1
+    foreground = {1: np.array([[1, 1, 1]], np.int16)} if labelled else {}
+    return PreparedCase(f"case {number}", image, labels if labelled else None, foreground)
+
+
+def stream(cases: int, batch: int, *, labelled: bool = True, foreground: float = 0.33) -> CaseStream:
+    still = AugmentationConfig(rotation_probability=0, scale_probability=0)
+    return CaseStream([case(n, labelled) for n in range(cases)], Augmenter(still, (4, 4, 4)), batch, foreground)
+
+
+def test_a_batch_is_a_function_of_its_step():
+    def made():
+        return StepBatches({"labelled": stream(5, 2), "unlabelled": stream(3, 4, labelled=False)}, 10, seed=3)
+
+    one, other = made()[7], made()[7]
+    assert one["seed"] == other["seed"] != made()[8]["seed"]
+    assert torch.equal(one["labelled"]["strong"], other["labelled"]["strong"])
+    assert one["labelled"]["weak"].shape == (2, 1, 4, 4, 4)
+    assert one["labelled"]["labels"].shape == (2, 4, 4, 4)
+    assert one["unlabelled"]["weak"].shape == (4, 1, 4, 4, 4)
+    assert "labels" not in one["unlabelled"]
+
+
+def test_every_case_comes_once_before_any_comes_again():
+    batches = StepBatches({"labelled": stream(6, 2, foreground=0)}, 30, seed=0)
+    seen = [int(v) for step in range(30) for v in batches[step]["labelled"]["weak"][:, 0, 0, 0, 0]]
+    assert all(sorted(seen[i : i + 6]) == list(range(6)) for i in range(0, 60, 6))
+    assert len({tuple(seen[i : i + 6]) for i in range(0, 60, 6)}) > 5
+
+
+def test_processes_share_a_batch():
+    streams = {"labelled": stream(5, 4)}
+    whole = StepBatches(streams, 10, seed=1)[3]["labelled"]["strong"]
+    parts = [StepBatches(streams, 10, 1, rank, 2)[3]["labelled"]["strong"] for rank in range(2)]
+    assert torch.equal(whole[0::2], parts[0])
+    assert torch.equal(whole[1::2], parts[1])
+    with pytest.raises(UsageError, match="cannot be shared by 3"):
+        StepBatches(streams, 10, 1, 0, 3)
+
+
+@pytest.mark.parametrize(("batch", "share", "expected"), [(2, 0.33, 0.5), (3, 0.33, 1 / 3), (1, 0.33, 0.33), (4, 0, 0)])
+def test_organs_are_in_the_middle_as_often_as_asked(batch, share, expected):
+    batches = StepBatches({"labelled": stream(1, batch, foreground=share)}, 300, seed=0)
+    centred = Counter(bool(p[2, 2, 2]) for step in range(300) for p in batches[step]["labelled"]["labels"])
+    assert centred[True] / (300 * batch) == pytest.approx(expected, abs=0.08)
+
+
+def test_joined_streams_stand_behind_each_other():
+    first, second = stream(1, 1), CaseStream([case(9)], stream(1, 2).augmenter, 2)
+    batch = StepBatches({"labelled": JoinedStream(first, second)}, 5, seed=0)[2]["labelled"]
+    assert batch["weak"][:, 0, 0, 0, 0].tolist() == [0, 9, 9]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_feeding_goes_on_from_any_step(workers):
+    batches = StepBatches({"labelled": stream(5, 2)}, 6, seed=1)
+    from_four = [b["labelled"]["strong"] for b in feed(batches, workers)(4)]
+    assert len(from_four) == 2
+    assert torch.equal(from_four[0], batches[4]["labelled"]["strong"])

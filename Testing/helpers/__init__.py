@@ -1,0 +1,1 @@
+"""What tests share: places, volumes, packages, data sets, the panel."""

@@ -1,0 +1,47 @@
+"""A DICOM series written by pydicom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from LiverMRISegLib.volume import Volume
+
+
+def write_dicom_series(folder: Path, volume: Volume, *, skip=(), uid_suffix="1", description="T2 axial") -> None:
+    """An MR series of one file a slice, written by pydicom."""
+    import pydicom
+    from pydicom.dataset import FileDataset, FileMetaDataset
+
+    folder.mkdir(parents=True, exist_ok=True)
+    direction = np.array(volume.geometry.direction)
+    for number, plane in enumerate(volume.array):
+        if number in skip:
+            continue
+        meta = FileMetaDataset()
+        meta.MediaStorageSOPClassUID = pydicom.uid.MRImageStorage
+        meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.3680043.10.1.{uid_suffix}.{number + 1}"
+        meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        path = folder / f"image_{uid_suffix}_{number:03d}.dcm"
+        data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+        data.SOPClassUID, data.SOPInstanceUID = meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID
+        data.PatientName, data.PatientID = "Secret^Name", "secret-id"
+        data.PatientBirthDate, data.PatientSex = "", ""
+        data.StudyInstanceUID = "1.2.826.0.1.3680043.10.9"
+        data.SeriesInstanceUID = f"1.2.826.0.1.3680043.10.2.{uid_suffix}"
+        data.FrameOfReferenceUID = "1.2.826.0.1.3680043.10.8"
+        data.StudyDate, data.StudyTime, data.StudyID, data.AccessionNumber = "20200101", "000000", "1", ""
+        data.ReferringPhysicianName, data.PositionReferenceIndicator = "", ""
+        data.Modality, data.SeriesDescription, data.Manufacturer = "MR", description, "Maker"
+        data.SeriesNumber, data.InstanceNumber = int(uid_suffix), number + 1
+        data.ImagePositionPatient = [f"{v:.6f}" for v in volume.geometry.world_of((0, 0, number))]
+        data.ImageOrientationPatient = [f"{v:.6f}" for v in (*direction[:, 0], *direction[:, 1])]
+        data.PixelSpacing = [volume.geometry.spacing[1], volume.geometry.spacing[0]]
+        data.SliceThickness = volume.geometry.spacing[2]
+        data.Rows, data.Columns = plane.shape
+        data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+        data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
+        data.ImageType = ["ORIGINAL", "PRIMARY"]
+        data.PixelData = plane.astype(np.uint16).tobytes()
+        data.save_as(path, enforce_file_format=True)

@@ -1,0 +1,174 @@
+"""The worker as a real process: it answers, stays alive, cancels, dies with its reason told, leaves nothing behind."""
+
+import io
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.volumes import make_volume
+from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError, ModelError, UsageError
+from LiverMRISegLib.inference.progress import CancelToken
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.inference.worker.client import WorkerClient
+from LiverMRISegLib.inference.worker.server import Worker
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+
+
+@pytest.fixture
+def client(tiny_package):
+    with WorkerClient(str(tiny_package), "cpu") as client:
+        yield client
+
+
+@pytest.fixture
+def source(tmp_path):
+    write_volume(make_volume(size=(60, 50, 40)), tmp_path / "v.nii.gz")
+    return tmp_path / "v.nii.gz"
+
+
+def test_same_result_as_in_process_and_the_model_stays_loaded(client, source, tmp_path, tiny_package):
+    seen = []
+    reply = client.segment(source, tmp_path / "a.nii.gz", progress=lambda text, done: seen.append(done))
+    pid = client._process.pid
+    client.segment(source, tmp_path / "b.nrrd", organs=["liver"])
+    assert client._process.pid == pid
+    here = Segmenter.load(tiny_package, "cpu").segment(read_volume(source))
+    assert np.array_equal(read_labelmap(tmp_path / "a.nii.gz").array, here.labelmap)
+    assert reply["volumes_ml"] == pytest.approx(here.volumes_ml)
+    assert reply["flags"] == here.flags
+    assert seen == sorted(seen)
+    assert set(np.unique(read_labelmap(tmp_path / "b.nrrd").array)) <= {0, 1}
+
+
+def test_errors_keep_their_kind_and_the_worker_lives_on(client, source, tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        client.segment(tmp_path / "absent.nii.gz", tmp_path / "o.nii.gz")
+    with pytest.raises(UsageError, match="has no 'pancreas'"):
+        client.segment(source, tmp_path / "o.nii.gz", organs=["pancreas"])
+    client.segment(source, tmp_path / "o.nii.gz")
+
+
+def test_an_unknown_model_is_told():
+    with WorkerClient("no-such-model") as client, pytest.raises(ModelError, match="no-such-model"):
+        client.load()
+
+
+def test_cancel_takes_effect_and_nothing_is_written(client, tmp_path):
+    write_volume(make_volume(size=(400, 400, 200), spacing=(2.0, 2.0, 2.0)), tmp_path / "large.nrrd")
+    client.load()
+    token = CancelToken()
+    started = threading.Event()
+
+    def cancel_when_running():
+        started.wait(60)
+        token.cancel()
+
+    threading.Thread(target=cancel_when_running).start()
+    with pytest.raises(CancelledError):
+        client.segment(
+            tmp_path / "large.nrrd", tmp_path / "o.nii.gz", cancel=token,
+            progress=lambda text, done: started.set() if "network" in text else None,
+        )  # fmt: skip
+    assert [p.name for p in tmp_path.iterdir()] == ["large.nrrd"]
+
+
+def test_a_killed_worker_is_explained_and_the_next_call_starts_another(client, source, tmp_path):
+    client.load()
+    os.kill(client._process.pid, signal.SIGKILL)
+    with pytest.raises(LiverMRISegError, match=r"ended unexpectedly.*SIGKILL"):
+        client.load()
+    client.segment(source, tmp_path / "o.nii.gz")
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path):
+    script = tmp_path / "python"
+    script.write_text("#!/bin/sh\necho 'libfoo.so is missing' >&2\nexit 3\n")
+    script.chmod(0o755)
+    with WorkerClient(python=str(script)) as client, pytest.raises(LiverMRISegError, match=r"status 3\). libfoo"):
+        client.load()
+
+
+def test_the_worker_ends_with_its_parent(client):
+    client.load()
+    process = client._process
+    process.stdin.close()
+    deadline = time.monotonic() + 20
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert process.poll() == 0
+    process.stdin = None
+
+
+def test_no_process_is_left_behind_and_none_is_started_besides(client, source, tmp_path):
+    """OpenVINO's telemetry would fork one that talks to the network."""
+    import psutil
+
+    client.segment(source, tmp_path / "o.nii.gz")
+    worker = psutil.Process(client._process.pid)
+    assert worker.children(recursive=True) == []
+    client.close()
+    assert not worker.is_running()
+
+
+def test_a_request_cancelled_while_it_waits_is_not_carried_out(source, tmp_path, tiny_package):
+    """All lines are there before the first is answered, as if they came while the model was loading."""
+    request = {"do": "segment", "model": str(tiny_package), "device": "cpu", "input": str(source)}
+    lines = [{"id": n, **request, "output": str(tmp_path / f"{n}.nrrd")} for n in (1, 2)]
+    told = io.StringIO()
+    Worker(io.StringIO("".join(json.dumps(line) + "\n" for line in lines)), told).run()
+    replies = [json.loads(line) for line in told.getvalue().splitlines()]
+    ends = [(reply["id"], reply.get("kind")) for reply in replies if reply["event"] != "progress"]
+    assert ends == [(1, "CancelledError"), (2, "CancelledError")]
+    assert not list(tmp_path.glob("*.nrrd"))
+
+
+def test_what_the_file_does_not_tell_can_be_sent(client, source, tmp_path):
+    reply = client.segment(source, tmp_path / "o.nii.gz", modality="PT")
+    assert any("the input says it is PT" in flag for flag in reply["flags"])
+
+
+STUCK = """
+import time
+from LiverMRISegLib.inference.segmenter import Segmenter
+
+def segment(*_, **__):
+    time.sleep(600)
+
+Segmenter.segment = segment
+"""
+
+
+def test_a_worker_behind_a_launcher_is_ended(source, tmp_path, tiny_package):
+    """PythonSlicer starts the interpreter as a child of its own and waits for it."""
+    (tmp_path / "sitecustomize.py").write_text(STUCK)
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}:$PYTHONPATH" "{sys.executable}" "$@"\nexit $?\n')
+    launcher.chmod(0o755)
+    token = CancelToken()
+    with WorkerClient(str(tiny_package), "cpu", str(launcher)) as client:
+        client.load()
+        worker = client._leader
+        assert worker not in (0, client._process.pid)
+        threading.Timer(0.5, token.cancel).start()
+        with pytest.raises(CancelledError):
+            client.segment(source, tmp_path / "o.nii.gz", cancel=token)
+    assert is_gone(worker)
+
+
+def is_gone(process):
+    """Ended within seconds, whether or not its parent has asked how."""
+    for _ in range(100):
+        try:
+            if ") Z" in Path(f"/proc/{process}/stat").read_text():
+                return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.05)
+    return False

@@ -1,0 +1,112 @@
+"""One DICOM file with all slices (Enhanced MR): frames in any order, in place; a DICOM SEG refers to them."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from helpers.dicom_series import write_dicom_series
+from helpers.volumes import make_volume, oblique_directions
+from LiverMRISegLib.anatomy import CHAOS
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io import find_volumes, read_labelmap, read_volume, write_segmentation
+from LiverMRISegLib.volume import Volume, resample
+
+pydicom = pytest.importorskip("pydicom")
+SHUFFLED = [3, 1, 2, 0, 5, 4, 7, 6, 9, 8, 11, 10]
+
+
+def item(**values):
+    dataset = pydicom.Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def volume_of(direction=None):
+    if direction is not None and np.linalg.det(direction) < 0:
+        direction = -direction
+    made = make_volume(direction)
+    return Volume(made.array.astype(np.uint16), made.geometry)
+
+
+def enhanced(folder, volume, order=range(12), change=lambda data: None):
+    """The volume as one Enhanced MR file with the slices of `order`, in that order."""
+    write_dicom_series(folder, volume)
+    files = sorted(folder.iterdir())
+    data = pydicom.dcmread(files[0])
+    for file in files:
+        file.unlink()
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(data, keyword)
+    direction, spacing = np.array(volume.geometry.direction), volume.geometry.spacing
+    orientation = item(ImageOrientationPatient=[f"{v:.6f}" for v in (*direction[:, 0], *direction[:, 1])])
+    measures = item(PixelSpacing=[spacing[1], spacing[0]], SliceThickness=spacing[2])
+    data.SharedFunctionalGroupsSequence = [
+        item(PlaneOrientationSequence=[orientation], PixelMeasuresSequence=[measures])
+    ]
+    places = [[f"{v:.6f}" for v in volume.geometry.world_of((0, 0, number))] for number in order]
+    data.PerFrameFunctionalGroupsSequence = [
+        item(
+            PlanePositionSequence=[item(ImagePositionPatient=place)],
+            FrameContentSequence=[item(DimensionIndexValues=[1, n + 1], StackID="1", InStackPositionNumber=n + 1)],
+        )
+        for n, place in enumerate(places)
+    ]
+    data.NumberOfFrames, data.PixelData = len(places), volume.array[list(order)].tobytes()
+    change(data)
+    data.save_as(folder / "frames.dcm")
+    return folder
+
+
+@pytest.mark.parametrize("order", [range(12), range(11, -1, -1), SHUFFLED], ids=["up", "down", "shuffled"])
+@pytest.mark.parametrize("direction", [None, *oblique_directions()[:2]], ids=["axial", "oblique", "other"])
+def test_frames_are_read_in_place_and_segmented_in_place(tmp_path, order, direction):
+    made = volume_of(direction)
+    folder = enhanced(tmp_path / "s", made, order)
+    for path in (folder, folder / "frames.dcm"):
+        volume = read_volume(path)
+        assert volume.geometry.is_close(made.geometry, 1e-3)
+        assert np.array_equal(volume.array, made.array)
+        assert volume.metadata["series description"] == "T2 axial"
+    pytest.importorskip("highdicom")
+    labels = np.random.default_rng(0).integers(0, 5, volume.array.shape).astype(np.uint8)
+    write_segmentation(tmp_path / "m.dcm", labels, CHAOS, volume.geometry, source=volume)
+    back = read_labelmap(tmp_path / "m.dcm")
+    assert np.array_equal(resample(back, volume.geometry, nearest=True).array, labels)
+    assert find_volumes(tmp_path) == [folder]
+
+
+def test_missing_frames_are_named(tmp_path):
+    folder = enhanced(tmp_path / "s", volume_of(), [0, 1, 2, 3, 4, 7, 8, 9, 10, 11])
+    with pytest.raises(InputError, match=r"lacks about 2 slice\(s\) between 47\.0 mm and 59\.0 mm"):
+        read_volume(folder)
+
+
+def test_several_phases_in_a_file(tmp_path):
+    with pytest.raises(InputError, match="several images at one place"):
+        read_volume(enhanced(tmp_path / "s", volume_of(), [0, 1, 2, 3, 0, 1, 2, 3]))
+
+
+def test_frames_without_places(tmp_path):
+    def without(data):
+        del data.PerFrameFunctionalGroupsSequence
+
+    with pytest.raises(InputError, match="tells no place for its 12 frames"):
+        read_volume(enhanced(tmp_path / "s", volume_of(), change=without))
+
+
+def test_a_result_is_no_image(tmp_path):
+    pytest.importorskip("highdicom")
+    volume = read_volume(enhanced(tmp_path / "s", volume_of()))
+    write_segmentation(tmp_path / "m.dcm", np.ones(volume.array.shape, np.uint8), CHAOS, volume.geometry, source=volume)
+    with pytest.raises(InputError, match="give the image instead"):
+        read_volume(tmp_path / "m.dcm")
+
+
+def test_without_pydicom_the_remedy_is_told(tmp_path, monkeypatch):
+    folder = enhanced(tmp_path / "s", volume_of())
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    with pytest.raises(InputError, match=r"pip install 'livermriseg\[dicom\]'"):
+        read_volume(folder)

@@ -1,0 +1,364 @@
+"""Folders of nnU-Net v2 become packages that compute the same; what cannot be run the same way is refused in words."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+import nnunet_folder as made
+from helpers.volumes import as_rows, oblique_directions
+from LiverMRISegLib import cli
+from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LIVER, RIGHT_KIDNEY
+from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.inference.engines.openvino_engine import OpenVinoEngine
+from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegLib.models import catalog
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.preparation.own_scheme import prepare
+from LiverMRISegLib.pseudo_labels.label_cases import fold_labels
+from LiverMRISegLib.volume import Geometry, Volume, reorient
+
+LABELS = {"liver": 1, "kidney_right": 2, "Weird thing": 3}
+FEATURES, PATCH, SPACING = [4, 8, 8], [8, 16, 16], [4.0, 2.0, 2.0]
+KINDS = pytest.mark.parametrize("kind", ["PlainConvUNet", "ResidualEncoderUNet"])
+
+
+def network(kind="PlainConvUNet", seed=0):
+    return made.Design(kind, FEATURES).network(len(LABELS) + 1, seed)
+
+
+def plan(kind="PlainConvUNet", **changes):
+    return made.plans({"3d_fullres": {**made.configuration(made.Design(kind, FEATURES), SPACING, PATCH), **changes}})
+
+
+def write(folder, *, plans=None, labels=LABELS, seeds=(0,), kind="PlainConvUNet", more=None, data=None, **names):
+    folds = {f"fold_{seed}": made.checkpoint(network(kind, seed).state_dict(), **(more or {})) for seed in seeds}
+    return made.write_folder(folder, plans or plan(kind), {**made.dataset(labels), **(data or {})}, folds, **names)
+
+
+def volume(direction=None, shape=tuple(PATCH)) -> Volume:
+    """On the network's own grid and of its patch's size: what the network says of it is the result."""
+    array = np.random.default_rng(3).uniform(1, 300, shape).astype(np.float32)
+    matrix = np.eye(3) if direction is None else direction
+    return Volume(array, Geometry(shape[::-1], tuple(SPACING[::-1]), (5.0, -3.0, 8.0), as_rows(matrix)))
+
+
+def expected(array, networks, flips=((),)) -> np.ndarray:
+    """nnU-Net's result for one patch without resampling, straight in torch."""
+    x = torch.from_numpy((array - array.mean()) / array.std())[None, None].float()
+    with torch.no_grad():
+        logits = sum(torch.flip(net.eval()(torch.flip(x, axes)), axes) for net in networks for axes in flips)
+    return logits[0].argmax(0).numpy()
+
+
+@pytest.mark.parametrize("engine", [TorchEngine, OpenVinoEngine])
+@KINDS
+def test_the_network_is_the_same(kind, engine, tmp_path):
+    package = ModelPackage.load(import_nnunet(write(tmp_path, kind=kind), "n", tmp_path / "models"))
+    package.verify()
+    scan, made_by = volume(), engine(package) if engine is OpenVinoEngine else engine(package, "cpu")
+    labelmap = Segmenter(package, made_by).segment(scan).labelmap
+    assert np.array_equal(labelmap, expected(scan.array, [network(kind)]))
+    assert len(np.unique(labelmap)) > 1
+
+
+def test_folds_are_averaged_and_mirrored_only_when_asked(tmp_path):
+    axes = {"inference_allowed_mirroring_axes": (1, 2)}
+    path = import_nnunet(write(tmp_path, seeds=(0, 1, 2), more=axes), "n", tmp_path / "models")
+    scan, segmenter = volume(), Segmenter.load(path, "cpu")
+    networks = [network(seed=seed) for seed in range(3)]
+    assert segmenter.package.spec.inference.mirror_axes == (1, 2)
+    assert np.array_equal(segmenter.segment(scan).labelmap, expected(scan.array, networks))
+    mirrored = expected(scan.array, networks, ((), (3,), (4,), (3, 4)))
+    assert np.array_equal(segmenter.segment(scan, tta=True).labelmap, mirrored)
+    assert not np.array_equal(mirrored, expected(scan.array, networks))
+
+
+def test_without_mirroring_axes_there_is_no_tta(tmp_path):
+    more = {"inference_allowed_mirroring_axes": None}
+    path = import_nnunet(write(tmp_path, more=more), "n", tmp_path / "models")
+    with pytest.raises(Exception, match="leave --tta away"):
+        Segmenter.load(path, "cpu").segment(volume(), tta=True)
+
+
+@pytest.mark.parametrize("code", ["LPS", "RAI", "SPL", "ASR"])
+def test_the_array_is_taken_as_it_lies(code, tmp_path):
+    segmenter = Segmenter.load(import_nnunet(write(tmp_path), "n", tmp_path / "models"), "cpu")
+    turned = reorient(volume(shape=(16, 16, 16)), code)
+    cut = Volume(np.ascontiguousarray(turned.array[:8]), Geometry((16, 16, 8), (2.0, 2.0, 4.0), (0.0, 0.0, 0.0),
+                 turned.geometry.direction))  # fmt: skip
+    assert np.array_equal(segmenter.segment(cut).labelmap, expected(cut.array, [network()]))
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_oblique_images_too(number, tmp_path):
+    segmenter = Segmenter.load(import_nnunet(write(tmp_path), "n", tmp_path / "models"), "cpu")
+    scan = volume(oblique_directions()[number])
+    result = segmenter.segment(scan)
+    assert np.array_equal(result.labelmap, expected(scan.array, [network()]))
+    assert result.geometry.is_close(scan.geometry)
+
+
+def test_a_reader_that_turns_images_is_followed(tmp_path):
+    path = import_nnunet(
+        write(tmp_path, plans={**plan(), "image_reader_writer": "NibabelIOWithReorient"}), "n", tmp_path / "models"
+    )
+    scan = volume()
+    turned = scan.array[:, ::-1, ::-1]  # LPS to RAS
+    found = Segmenter.load(path, "cpu").segment(scan).labelmap
+    assert np.array_equal(found, expected(turned.copy(), [network()])[:, ::-1, ::-1])
+
+
+def test_names_values_and_colours_survive(tmp_path):
+    package = ModelPackage.load(import_nnunet(write(tmp_path), "n", tmp_path / "models"))
+    labels = package.spec.labels
+    assert labels[1] is LIVER
+    assert labels[2] is RIGHT_KIDNEY
+    assert (labels[3].name, labels[3].type_code) == ("Weird thing", ANATOMICAL_STRUCTURE)
+    assert len({organ.color for organ in labels.organs}) == 3
+    result = Segmenter.load(package.path, "cpu").segment(volume(), organs=["weird_thing"])
+    assert list(result.labels) == [3]
+    assert set(np.unique(result.labelmap)) <= {0, 3}
+
+
+def test_two_names_of_one_organ_and_many_structures(tmp_path):
+    labels = {"liver": 1, "Liver": 2, "esophagus": 3, **{f"rib {n}": n for n in range(4, 40)}, "ignore": 40}
+    weights = made.Design("PlainConvUNet", FEATURES).network(40).state_dict()
+    folder = made.write_folder(tmp_path, plan(), made.dataset(labels), {"fold_0": made.checkpoint(weights)})
+    found = ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).spec.labels
+    assert [found[1].name, found[2].name, found[3].name] == ["liver", "Liver (2)", "oesophagus"]
+    assert len(found) == 39
+    assert len({organ.color for organ in found.organs[3:]}) == 36
+
+
+def test_the_specification(tmp_path):
+    design = made.Design("PlainConvUNet", FEATURES)
+    whole = made.configuration(design, SPACING, PATCH, normalisation="CTNormalization")
+    plans = made.plans({"3d_fullres": whole}, transpose=(2, 0, 1))
+    folder = write(tmp_path, plans=plans, data={"channel_names": {"0": "CT"}})
+    spec = ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).spec
+    assert (spec.modality, spec.preparation.normalisation, spec.preparation.transpose) == ("CT", "ct", (2, 0, 1))
+    assert spec.preparation.intensity == {"low": 20.0, "high": 420.0, "mean": 180.0, "std": 90.0}
+    assert (spec.preparation.spacing, spec.preparation.orientation) == ((4.0, 2.0, 2.0), None)
+    assert (spec.inference.patch, spec.inference.overlap) == ((8, 16, 16), 0.5)
+    assert spec.postprocessing == {}
+    stage = dict(spec.provenance[0])
+    assert (stage["configuration"], stage["trainer"], stage["folds"]) == ("3d_fullres", "nnUNetTrainer", ["fold_0"])
+
+
+@KINDS
+def test_old_plans_and_inherited_configurations(kind, tmp_path):
+    whole = made.configuration(made.Design(kind, FEATURES), SPACING, PATCH)
+    del whole["architecture"]
+    lowres = {**whole, **made.Design(kind, FEATURES).old_plan(), "spacing": [9.0, 9.0, 9.0]}
+    configurations = {"3d_lowres": lowres, "middle": {"inherits_from": "3d_lowres", "spacing": SPACING},
+                      "3d_fullres": {"inherits_from": "middle", "batch_size": 7}}  # fmt: skip
+    folder = write(tmp_path, kind=kind, plans=made.plans(configurations))
+    path = import_nnunet(folder, "n", tmp_path / "models")
+    scan = volume()
+    assert np.array_equal(
+        Segmenter.load(path, "cpu").segment(scan).labelmap, expected(scan.array, [network(kind)])
+    )  # fmt: skip
+
+
+def test_configuration_is_the_checkpoints_else_the_folders(tmp_path):
+    two = made.plans({
+        "3d_lowres": made.configuration(made.Design("PlainConvUNet", FEATURES), [9.0] * 3, PATCH),
+        "3d_fullres": made.configuration(made.Design("PlainConvUNet", FEATURES), SPACING, PATCH),
+    })  # fmt: skip
+    for number, (name, more, spacing) in enumerate([
+        ("nnUNetTrainer__nnUNetPlans__3d_lowres", {}, 4.0),
+        ("nnUNetTrainer__nnUNetPlans__3d_lowres", {"init_args": {}}, 9.0),
+    ]):  # fmt: skip
+        folder = write(tmp_path / str(number), plans=two, more=more, name=name)
+        spec = ModelPackage.load(import_nnunet(folder, f"n{number}", tmp_path / "models")).spec
+        assert spec.preparation.spacing[0] == spacing
+    folder = write(tmp_path / "none", plans=two, more={"init_args": {}}, name="model")
+    with pytest.raises(ModelError, match="name the folder TRAINER__PLANS__CONFIGURATION"):
+        import_nnunet(folder, "x", tmp_path)
+
+
+def test_prefixes_and_doubles_of_the_state(tmp_path):
+    state = {f"module._orig_mod.{key}": tensor for key, tensor in network().state_dict().items()}
+    folder = made.write_folder(tmp_path, plan(), made.dataset(LABELS), {"fold_all": made.checkpoint(state)})
+    weights = ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).weights
+    assert not any(".all_modules." in key or key.startswith(("decoder.encoder", "module")) for key in weights)
+    assert sum(tensor.size for tensor in weights.values()) == sum(p.numel() for p in network().parameters())
+
+
+def test_which_folds(tmp_path):
+    folder = write(tmp_path, seeds=(0, 1))
+    document = made.checkpoint(network(seed=7).state_dict())
+    made.write_folder(tmp_path, plan(), made.dataset(LABELS), {"fold_all": document})
+    torch.save(document, folder / "fold_0" / "checkpoint_best.pth")
+
+    def count(name, **options):
+        return ModelPackage.load(import_nnunet(folder, name, tmp_path / "models", **options)).spec.network.members
+
+    assert count("a") == 2
+    assert count("b", folds=["all"]) == 1
+    assert count("c", folds=["1"]) == 1
+    assert count("d", checkpoint="checkpoint_best.pth") == 1
+    with pytest.raises(ModelError, match=r"fold_5/checkpoint_final\.pth: no such file"):
+        count("e", folds=["5"])
+    with pytest.raises(ModelError, match=r"no fold holds a other\.pth"):
+        count("e", checkpoint="other.pth")
+
+
+CONFIGURATION = [
+    ({"previous_stage": "3d_lowres"}, "second stage of a cascade"),
+    ({"patch_size": [16, 16]}, r"slice by slice \(2d\)"),
+    ({"preprocessor_name": "MyPreprocessor"}, "prepared by MyPreprocessor"),
+    ({"normalization_schemes": ["RGBTo01Normalization"]}, "normalised by RGBTo01Normalization"),
+    ({"resampling_fn_data": "resample_torch_fornnunet"}, "resampled by resample_torch_fornnunet"),
+    ({"resampling_fn_probabilities_kwargs": {**made.OPTIONS, "order": 3}}, "probabilities are resampled with"),
+    ({"resampling_fn_data_kwargs": {**made.OPTIONS, "order": 3, "force_separate_z": True}}, "data are resampled with"),
+    ({"spacing": [1.0, 2.0]}, r"plans\.json: is not as nnU-Net v2 writes it"),
+]
+
+
+@pytest.mark.parametrize(("changes", "words"), CONFIGURATION)
+def test_configurations_that_are_refused(changes, words, tmp_path):
+    folder = write(tmp_path, plans=plan(**changes))
+    with pytest.raises(ModelError, match=words) as caught:
+        import_nnunet(folder, "x", tmp_path)
+    assert str(folder / "plans.json") in str(caught.value)
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("conv_op", "torch.nn.modules.conv.Conv2d", "conv_op"),
+        ("norm_op", "torch.nn.BatchNorm3d", "norm_op"),
+        ("nonlin_kwargs", {"negative_slope": 0.2}, "nonlin_kwargs"),
+        ("conv_bias", False, "conv_bias"),
+        ("n_conv_per_stage_decoder", [1, 1], "decoder"),
+        ("squeeze_excitation", True, "squeeze_excitation"),
+        ("strides", [[2, 2, 2]] * 3, "the first"),
+    ],
+)
+def test_networks_that_are_refused(key, value, words, tmp_path):
+    plans = plan()
+    plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"][key] = value
+    with pytest.raises(ModelError, match=words):
+        import_nnunet(write(tmp_path, plans=plans), "x", tmp_path)
+
+
+def test_an_unknown_class_of_network(tmp_path):
+    plans = plan()
+    plans["configurations"]["3d_fullres"]["architecture"]["network_class_name"] = "somewhere.Primus"
+    with pytest.raises(ModelError, match=r"its network is somewhere\.Primus; known are PlainConvUNet"):
+        import_nnunet(write(tmp_path, plans=plans), "x", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"labels": {"background": 0, "whole": [1, 2], "part": 2}}, "'whole' is a region"),
+        ({"labels": {"background": 0, "a": 1, "b": 3}}, "without a gap"),
+        ({"labels": {"background": 0, **{f"s{n}": n for n in range(1, 300)}}}, "at most 255"),
+        ({"channel_names": {"0": "T1", "2": "T2"}}, "channels must be numbered 0, 1"),
+        ({"labels": "none"}, r"dataset\.json: is not as nnU-Net"),
+    ],
+)
+def test_data_sets_that_are_refused(changes, words, tmp_path):
+    folder = write(tmp_path, data=changes)
+    with pytest.raises(ModelError, match=words) as caught:
+        import_nnunet(folder, "x", tmp_path)
+    assert str(folder / "dataset.json") in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"label_manager": "MyLabels"}, "made by MyLabels"),
+        ({"image_reader_writer": "NaturalImage2DIO"}, "read by NaturalImage2DIO"),
+        ({"transpose_backward": [2, 1, 0]}, "does not undo"),
+        ({"configurations": {"2d": {}}}, "has no configuration '3d_fullres'; it has: 2d"),
+        ({"configurations": {"3d_fullres": {"inherits_from": "a"}, "a": {"inherits_from": "3d_fullres"}}}, "circle"),
+    ],
+)
+def test_plans_that_are_refused(changes, words, tmp_path):
+    with pytest.raises(ModelError, match=words):
+        import_nnunet(write(tmp_path, plans={**plan(), **changes}), "x", tmp_path)
+
+
+def test_what_is_no_such_folder(tmp_path):
+    with pytest.raises(ModelError, match=r"plans\.json: no such file; give the folder"):
+        import_nnunet(tmp_path, "x", tmp_path)
+    folder = write(tmp_path)
+    (folder / "dataset.json").write_text("{")
+    with pytest.raises(ModelError, match=r"dataset\.json: cannot be read"):
+        import_nnunet(folder, "x", tmp_path)
+    (folder / "dataset.json").write_text("[]")
+    with pytest.raises(ModelError, match=r"dataset\.json: holds no JSON object"):
+        import_nnunet(folder, "x", tmp_path)
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_checkpoints_that_are_refused(tmp_path):
+    folder = write(tmp_path, more={"more": Trap(tmp_path / "sprung")})
+    with pytest.raises(ModelError, match=r"checkpoint_final\.pth: holds more than tensors"):
+        import_nnunet(folder, "x", tmp_path)
+    assert not (tmp_path / "sprung").exists()
+    torch.save({"state": 1}, folder / "fold_0" / "checkpoint_final.pth")
+    with pytest.raises(ModelError, match="holds no 'network_weights'"):
+        import_nnunet(folder, "x", tmp_path)
+    less = {key: tensor for key, tensor in network().state_dict().items() if "transpconvs.0" not in key}
+    torch.save(made.checkpoint(less), folder / "fold_0" / "checkpoint_final.pth")
+    with pytest.raises(ModelError, match=r"decoder\.transpconvs\.0\.\w+' of plain-unet is missing"):
+        import_nnunet(folder, "x", tmp_path)
+
+
+def test_numbers_as_numpy_1_wrote_them(tmp_path):
+    """The pickle names numpy.core, which numpy 2 has no more."""
+    folder = write(tmp_path)
+    path = folder / "fold_0" / "checkpoint_final.pth"
+    torch.save(made.checkpoint(network().state_dict()), path, _use_new_zipfile_serialization=False)
+    path.write_bytes(path.read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+    assert b"numpy.core.multiarray" in path.read_bytes()
+    ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).verify()
+
+
+def test_the_command(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv(catalog.FOLDER_VARIABLE, str(tmp_path / "models"))
+    folder = write(tmp_path, seeds=(0, 1))
+    assert cli.main(["models", "import", "nnunet", str(folder), "mine", "--folds", "1"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'models' / 'mine'} written; use it as --model mine\n"
+    write_volume(volume(), tmp_path / "scan.nii.gz")
+    arguments = [str(tmp_path / "scan.nii.gz"), "-o", str(tmp_path / "out.seg.nrrd"), "--model", "mine"]
+    assert cli.main(["segment", *arguments, "--device", "cpu"]) == 0
+    assert "Weird thing" in capsys.readouterr().out
+    written = read_labelmap(tmp_path / "out.seg.nrrd").array
+    assert np.array_equal(written, expected(volume().array, [network(seed=1)]))
+    assert cli.main(["segment", *arguments, "--organs", "heart"]) == 2
+    assert "mine has: liver, right kidney, Weird thing" in capsys.readouterr().err
+    assert cli.main(["models", "import", "nnunet", str(folder), "../mine"]) == 2
+    assert cli.main(["models", "import", "nnunet", str(folder), "mine"]) == 2
+    assert "imported before" in capsys.readouterr().err
+    assert cli.main(["models", "import", "nnunet", str(tmp_path), "other"]) == 4
+
+
+def test_an_imported_model_labels_cases_as_it_segments(tmp_path):
+    plans = {**plan(), "transpose_forward": [1, 0, 2], "transpose_backward": [1, 0, 2]}
+    package = ModelPackage.load(import_nnunet(write(tmp_path, plans=plans), "n", tmp_path / "models"))
+    image = volume(oblique_directions()[0], (13, 18, 21))
+    engine = TorchEngine(package, "cpu", "float32")
+    _, labelmap = fold_labels(image, package, [engine, engine])
+    segmented = Segmenter(package, engine).segment(image).labelmap
+    assert (labelmap == segmented).mean() > 0.97  # means of probabilities here, of logits there
+    assert labelmap.any()
+    with pytest.raises(UsageError, match="scheme 'nnunet'"):
+        prepare(image, package.spec.preparation)

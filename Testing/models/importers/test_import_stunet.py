@@ -1,0 +1,76 @@
+"""Official STU-Net checkpoints become packages; what could run code is refused and not run."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from LiverMRISegLib.anatomy import LIVER
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.models.importers.import_stunet import import_stunet
+from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.networks import build_network
+
+
+@pytest.fixture(scope="module")
+def state():
+    torch.manual_seed(0)
+    return build_network("stunet-s", in_channels=1, out_channels=105).state_dict()
+
+
+def test_a_v1_checkpoint(tmp_path, state):
+    extras = {"epoch": 4000, "best": np.float64(0.8), "plot": [np.float32(1.0)], "curve": np.arange(3.0)}
+    document = {"state_dict": {f"module.{k}": v for k, v in state.items()}, **extras}
+    torch.save(document, tmp_path / "small_ep4k.model")
+    path = import_stunet(tmp_path / "small_ep4k.model", "stunet-small", tmp_path / "models")
+    package = ModelPackage.load(path)
+    package.verify()
+    assert package.spec.network.name == "stunet-s"
+    assert package.spec.labels[40] is LIVER
+    assert package.spec.preparation.spacing == (1.5, 1.5, 1.5)
+    network = build_network(package.spec.network.name, **dict(package.spec.network.kwargs))
+    network.load_state_dict({k: torch.from_numpy(v) for k, v in package.weights.items()})
+    assert torch.equal(network.state_dict()["seg_outputs.4.bias"], state["seg_outputs.4.bias"])
+
+
+def test_a_v2_checkpoint(tmp_path, state):
+    torch.save({"network_weights": state}, tmp_path / "x.pth")
+    assert ModelPackage.load(import_stunet(tmp_path / "x.pth", "x", tmp_path)).spec.name == "x"
+
+
+class Trap:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_code_is_not_run(tmp_path, state):
+    torch.save({"state_dict": state, "more": Trap(tmp_path / "sprung")}, tmp_path / "evil.model")
+    with pytest.raises(ModelError, match=r"evil\.model: holds more than tensors"):
+        import_stunet(tmp_path / "evil.model", "x", tmp_path)
+    assert not (tmp_path / "sprung").exists()
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_is_no_such_checkpoint(tmp_path, state):
+    with pytest.raises(ModelError, match=r"ends with \.model"):
+        import_stunet(tmp_path / "a.pt", "x", tmp_path)
+    with pytest.raises(ModelError, match="no such file"):
+        import_stunet(tmp_path / "a.pth", "x", tmp_path)
+    (tmp_path / "b.pth").write_text("text")
+    with pytest.raises(ModelError, match=r"b\.pth"):
+        import_stunet(tmp_path / "b.pth", "x", tmp_path)
+    torch.save({"weights": state}, tmp_path / "c.pth")
+    with pytest.raises(ModelError, match="holds no 'network_weights'"):
+        import_stunet(tmp_path / "c.pth", "x", tmp_path)
+    fewer = {k: (v[:3] if k.startswith("seg_outputs") else v) for k, v in state.items()}
+    torch.save({"network_weights": fewer}, tmp_path / "d.pth")
+    with pytest.raises(ModelError, match="has 3 classes"):
+        import_stunet(tmp_path / "d.pth", "x", tmp_path)
+    partial = {k: v for k, v in state.items() if not k.startswith("upsample_layers.2")}
+    torch.save({"network_weights": partial}, tmp_path / "e.pth")
+    with pytest.raises(ModelError, match=r"upsample_layers\.2\.conv\.\w+' of stunet-s is missing"):
+        import_stunet(tmp_path / "e.pth", "x", tmp_path)

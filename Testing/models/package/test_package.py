@@ -1,0 +1,293 @@
+"""Packages: what is saved is loaded; what is wrong is refused in one line, and nothing in it is run."""
+
+import hashlib
+import json
+import os
+import pickle
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.packages import random_weights, tiny_spec
+from LiverMRISegLib.anatomy import LabelSet, structure_named
+from LiverMRISegLib.errors import ModelError, OutputError
+from LiverMRISegLib.models.catalog import find_model, list_models
+from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec, save_package
+
+SPEC = tiny_spec()
+WEIGHTS = random_weights(SPEC)
+
+
+@pytest.fixture(params=["folder", "folder.zip"])
+def package(request, tmp_path):
+    return save_package(SPEC, WEIGHTS, tmp_path / request.param)
+
+
+def refused(path, words, *, verify=False):
+    def use():
+        package = ModelPackage.load(path)
+        if verify:
+            package.verify()
+
+    with pytest.raises(ModelError, match=words) as error:
+        use()
+    assert str(path.name) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def edited(folder, change):
+    file = folder / "model.json"
+    document = json.loads(file.read_text())
+    change(document)
+    file.write_text(json.dumps(document))
+
+
+def test_what_is_saved_is_loaded(package):
+    loaded = ModelPackage.load(package)
+    loaded.verify()
+    assert loaded.spec == SPEC
+    assert all(np.array_equal(loaded.weights[name], array) for name, array in WEIGHTS.items())
+    assert len(loaded.fingerprint) == 16
+
+
+def test_mapped_tensors_are_the_same_and_outlive_their_context(package):
+    loaded = ModelPackage.load(package)
+    with loaded.mapped_member(0) as mapped:
+        assert all(np.array_equal(mapped[name], array) for name, array in WEIGHTS.items())
+    assert mapped.keys() == loaded.member(0).keys()
+    assert all(np.array_equal(mapped[name], array) for name, array in WEIGHTS.items())
+
+
+@pytest.mark.parametrize("use", [lambda p: p.weights, lambda p: p.mapped_member(0).__enter__()])
+def test_a_package_that_changes_while_it_is_used(tmp_path, use):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    loaded = ModelPackage.load(path)
+    (path / "weights.safetensors").write_bytes((path / "weights.safetensors").read_bytes() + b" ")
+    with pytest.raises(ModelError, match="was changed since"):
+        use(loaded)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\xff" * 40, (2).to_bytes(8, "little") + b"[]", (40).to_bytes(8, "little") + b'{"a": 3}',
+     (60).to_bytes(8, "little") + b'{"a":{"dtype":"F32","shape":[9],"data_offsets":[0,36]}}     '],
+)  # fmt: skip
+def test_weights_that_are_none_are_not_mapped_either(tmp_path, content):
+    path = repacked(tmp_path, content)
+    with pytest.raises(ModelError, match=r"safetensors|is missing"), ModelPackage.load(path).mapped_member(0):
+        pass
+
+
+def test_packages_from_before_nnunet_are_still_read(tmp_path):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    edited(path, lambda d: [d["preparation"].pop("scheme"), d["preparation"].pop("transpose"),
+                            d["inference"].pop("scheme")])  # fmt: skip
+    assert ModelPackage.load(path).spec == SPEC
+
+
+def test_structures_that_are_not_ours_go_round(tmp_path):
+    labels = LabelSet("tiny", {1: SPEC.labels[1], 4: structure_named("Vertebra L1", 4)})
+    path = save_package(replace(SPEC, labels=labels), WEIGHTS, tmp_path / "p")
+    found = load_spec(path).labels
+    assert found.organs == labels.organs
+    assert list(found) == [1, 4]
+
+
+def test_the_labels_name_organs_and_codes(tmp_path):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    document = json.loads((path / "model.json").read_text())
+    assert document["labels"][1] == {
+        "value": 2, "organ": "right kidney", "snomed_ct": "64033007", "side_snomed_ct": "24028007",
+        "color": [212, 126, 151],
+    }  # fmt: skip
+
+
+def test_a_folder_is_never_overwritten(tmp_path):
+    save_package(SPEC, WEIGHTS, tmp_path / "p")
+    with pytest.raises(OutputError, match="exists already"):
+        save_package(SPEC, WEIGHTS, tmp_path / "p")
+    assert [p.name for p in tmp_path.iterdir()] == ["p"]
+
+
+def test_changed_weights(tmp_path):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    file = path / "weights.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(bytes(content))
+    refused(path, "wrong sha256")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda d: d.update(schema_version=99), "schema version 99.*update livermriseg"),
+        (lambda d: d.pop("schema_version"), "schema version None"),
+        (lambda d: d.update(extra=1), "unknown key 'extra'"),
+        (lambda d: d.pop("network"), "'network' is missing"),
+        (lambda d: d["preparation"].update(spacing=[1, 2]), "three positive"),
+        (lambda d: d["preparation"].update(spacing="3"), "a list was expected"),
+        (lambda d: d["inference"].update(overlap=1.5), "overlap"),
+        (lambda d: d["inference"].update(speed=1), "unknown key 'speed'"),
+        (lambda d: d["labels"][0].update(organ="heart"), "unknown organ 'heart'"),
+        (lambda d: d["labels"].append({"value": 9}), "organ"),
+        (lambda d: d["preparation"].update(scheme="other"), "unknown preparation.scheme 'other'"),
+        (lambda d: d["preparation"].update(image_order=3, antialias=True), "antialias needs image_order 1"),
+        (lambda d: d["inference"].update(scheme="other"), "unknown inference.scheme 'other'"),
+        (lambda d: d["preparation"].update(transpose=[1, 0, 2]), "belongs to the scheme nnunet"),
+        (lambda d: d["preparation"].update(transpose=[1, 1, 2], scheme="nnunet"), "must order 0, 1, 2"),
+        (lambda d: d.update(name=3), "'name' must be text"),
+        (lambda d: d.update(files={}), "not named in model.json"),
+        (lambda d: d["files"].update({"more.safetensors": "0"}), "'more.safetensors' is missing"),
+    ],
+)
+def test_wrong_model_json(tmp_path, change, words):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    edited(path, change)
+    refused(path, words)
+
+
+def test_a_network_that_does_not_exist(tmp_path):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    edited(path, lambda d: d["network"].update(name="unet"))
+    refused(path, "cannot be built", verify=True)
+
+
+def test_no_json(tmp_path):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    (path / "model.json").write_text("{")
+    refused(path, "is not JSON")
+    (path / "model.json").unlink()
+    refused(path, "model.json is missing")
+
+
+def repacked(tmp_path, weights_bytes):
+    """A package whose weights file is `weights_bytes`, with the right hash."""
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
+    (path / "weights.safetensors").write_bytes(weights_bytes)
+    digest = hashlib.sha256(weights_bytes).hexdigest()
+    edited(path, lambda d: d["files"].update({"weights.safetensors": digest}))
+    return path
+
+
+class Trap:
+    """Unpickling this makes a folder: a test can see whether it was run."""
+
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+def test_a_pickle_renamed_is_refused_and_not_run(tmp_path):
+    refused(repacked(tmp_path, pickle.dumps(Trap(tmp_path / "sprung"))), "no safetensors", verify=True)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda w: w.pop("seg_outputs.0.bias"), "tensor 'seg_outputs.0.bias' of stunet is missing"),
+        (lambda w: w.update(extra=np.zeros(1, np.float16)), "'extra' does not belong"),
+        (lambda w: w.update({"seg_outputs.0.bias": np.zeros(4, np.float16)}), r"shape \(4,\) instead of \(5,\)"),
+        (lambda w: w.update({"seg_outputs.0.bias": np.zeros(5, np.int32)}), "int32"),
+        (lambda w: w.update({"seg_outputs.0.bias": np.full(5, np.nan, np.float16)}), "NaN"),
+    ],
+)
+def test_wrong_tensors(tmp_path, change, words):
+    from safetensors.numpy import save
+
+    weights = dict(WEIGHTS)
+    change(weights)
+    refused(repacked(tmp_path, save(weights)), words, verify=True)
+
+
+def zipped(path, entries):
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["../evil.safetensors", "/etc/evil.safetensors", "a/b.safetensors", "c:\\x.safetensors", "run.py", "w.pkl"]
+)
+def test_names_in_a_zip(tmp_path, name):
+    refused(zipped(tmp_path / "p.zip", [("model.json", "{}"), (name, b"x")]), "does not belong in a package")
+    assert [p.name for p in tmp_path.iterdir()] == ["p.zip"]
+
+
+def test_an_entry_twice(tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate"):
+        path = zipped(tmp_path / "p.zip", [("model.json", "{}"), ("model.json", "{}")])
+    refused(path, "twice")
+
+
+def test_a_huge_entry_is_refused_before_it_is_unpacked(tmp_path):
+    path = tmp_path / "p.zip"
+    zeros = bytes(2**20)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        archive.writestr("model.json", "{}")
+        with archive.open("weights.safetensors", "w", force_zip64=True) as entry:
+            for _ in range(64):
+                entry.write(zeros)
+    content = bytearray(path.read_bytes())
+    # Write 10 GB into the central directory's zip64 or plain size field of the second entry.
+    at = content.rfind(b"PK\x01\x02")
+    content[at + 24 : at + 28] = b"\xff\xff\xff\xff"
+    extra = b"\x01\x00\x08\x00" + (10 * 2**30).to_bytes(8, "little")
+    name_length = int.from_bytes(content[at + 28 : at + 30], "little")
+    old_extra = int.from_bytes(content[at + 30 : at + 32], "little")
+    content[at + 30 : at + 32] = len(extra).to_bytes(2, "little")
+    content[at + 46 + name_length : at + 46 + name_length + old_extra] = extra
+    end = content.rfind(b"PK\x05\x06")
+    content[end + 12 : end + 16] = (end - int.from_bytes(content[end + 16 : end + 20], "little")).to_bytes(4, "little")
+    path.write_bytes(bytes(content))
+    assert zipfile.ZipFile(path).infolist()[1].file_size == 10 * 2**30
+    refused(path, r"10\.0 GiB")
+
+
+def test_no_zip_at_all(tmp_path):
+    (tmp_path / "p.zip").write_bytes(b"not a zip")
+    refused(tmp_path / "p.zip", "no model package")
+
+
+def test_a_zip_with_damaged_contents(tmp_path):
+    path = save_package(SPEC, WEIGHTS, tmp_path / "p.zip")
+    content = bytearray(path.read_bytes())
+    entry = zipfile.ZipFile(path).infolist()[1]
+    content[entry.header_offset + 200 : entry.header_offset + 400] = b"\xff" * 200
+    path.write_bytes(bytes(content))
+    refused(path, "no model package")
+
+
+def test_what_a_killed_import_leaves_is_no_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIVERMRISEG_MODELS", str(tmp_path))
+    save_package(replace(SPEC, name="mine"), WEIGHTS, tmp_path / ".mine.abcdefgh")
+    assert all(entry.is_shipped for entry in list_models())
+
+
+def test_models_are_found_by_name_and_path(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIVERMRISEG_MODELS", str(tmp_path))
+    save_package(replace(SPEC, name="mine"), WEIGHTS, tmp_path / "mine")
+    assert find_model("mine") == tmp_path / "mine"
+    assert find_model(tmp_path / "mine") == Path(tmp_path / "mine")
+    assert "mine" in [entry.name for entry in list_models()]
+    with pytest.raises(ModelError, match="did you mean 'mine'"):
+        find_model("mina")
+
+
+@pytest.mark.parametrize("name", ["p", "p.zip"])
+def test_the_specification_alone(tmp_path, name):
+    spec = tiny_spec()
+    path = save_package(spec, random_weights(spec), tmp_path / name)
+    assert load_spec(path) == ModelPackage.load(path).spec
+    if path.is_dir():
+        (path / "weights.safetensors").write_bytes(b"damaged")
+        assert load_spec(path) == spec
+    with pytest.raises(ModelError, match="no such model"):
+        load_spec(tmp_path / "absent")

@@ -1,0 +1,346 @@
+"""SemiSAM-O1's parts by values known by hand, and the whole on tiny volumes."""
+
+import csv
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.dicom_series import write_dicom_series
+from helpers.packages import random_weights, tiny_spec
+from helpers.tiny_data import write_config, write_scan
+from LiverMRISegLib.anatomy import IGNORE
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
+from LiverMRISegLib.models.package.specification import PreparationSpec
+from LiverMRISegLib.one_label import first_labels
+from LiverMRISegLib.one_label.development import write_development
+from LiverMRISegLib.one_label.features import encode, load_encoder
+from LiverMRISegLib.one_label.first_labels import FirstLabelsConfig
+from LiverMRISegLib.one_label.prototypes import MISSING, calibrate, class_prototypes, nearest_on, similarity
+from LiverMRISegLib.one_label.refine import (
+    Mending,
+    Predicted,
+    RefineConfig,
+    changed_share,
+    nearest_certain,
+    refined,
+    uncertain_cases,
+    vote,
+)
+from LiverMRISegLib.one_label.rounds import OneLabelConfig, run
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.methods.mean_teacher import certain_mean, entropy
+from LiverMRISegLib.training.methods.pseudo_term import PseudoTerm, PseudoTermConfig, pseudo_ramp
+from LiverMRISegLib.training.schedules import sigmoid_ramp
+from LiverMRISegLib.volume import AxisChange, Volume, reorient
+
+
+def test_two_orthogonal_class_vectors_give_the_truth_back():
+    labels = np.random.default_rng(0).integers(0, 2, (3, 4, 5))
+    features = np.stack([labels == 0, labels == 1]).astype(np.float32) * 7
+    scores = similarity(features, class_prototypes(features, labels, 1))
+    assert np.array_equal(scores.argmax(0), labels)
+    assert scores.max() == pytest.approx(1)
+    fine = nearest_on(scores.argmax(0), (6, 8, 10))
+    assert np.array_equal(fine, labels.repeat(2, 0).repeat(2, 1).repeat(2, 2))
+
+
+def test_a_class_that_the_template_lacks_never_wins():
+    features = np.random.default_rng(0).normal(size=(4, 3, 3, 3)).astype(np.float32) - 5
+    labels = np.zeros((3, 3, 3), int)
+    labels[0] = 2
+    scores = similarity(features, class_prototypes(features, labels, 2))
+    assert (scores[1] == MISSING).all()
+    assert set(np.unique(similarity(-features, class_prototypes(features, labels, 2)).argmax(0))) <= {0, 2}
+
+
+def test_the_vote_of_twelve_cases():
+    """The reference values of methods.md 12b."""
+    whole = np.array([(math.cos(0.3 * i), math.sin(0.3 * i)) for i in range(12)])
+    labels = [((np.arange(27) + i) % 3 == 0).astype(np.uint8).reshape(3, 3, 3) for i in range(12)]
+    uncertainty = np.array([(7 * i % 11) / 10 for i in range(12)])
+    uncertain, threshold = uncertain_cases(uncertainty, 1, 0.9)
+    assert threshold == pytest.approx(0.9)
+    assert np.flatnonzero(uncertain).tolist() == [3, 6]
+    for case in (3, 6):
+        near, weights = nearest_certain(whole, case, uncertain, 5)
+        assert len(near) == 5
+        assert not vote([labels[n] for n in near], weights, (3, 3, 3), 1).any()
+
+
+def test_equal_neighbours_give_their_label():
+    label = np.random.default_rng(0).integers(0, 3, (4, 4, 4)).astype(np.uint8)
+    assert np.array_equal(vote([label] * 3, np.array([0.2, 0.5, 1.0]), (4, 4, 4), 2), label)
+    assert np.array_equal(vote([label], np.ones(1), (8, 4, 4), 2), label.repeat(2, 0))
+
+
+def test_only_unsure_voxels_take_the_vote():
+    own, voted = np.zeros((1, 1, 10), np.uint8), np.ones((1, 1, 10), np.uint8)
+    found = refined(own, voted, np.arange(10.0).reshape(1, 1, 10), 0.7)
+    assert found.ravel().tolist() == [0] * 7 + [1] * 3
+
+
+def test_ramps():
+    assert [pseudo_ramp(step, 1000) for step in (0, 150, 300, 1000)] == [0, 0.5, 1, 1]
+    assert pseudo_ramp(0, 10, 0.0) == 1
+    assert 0.1 * sigmoid_ramp(15_000, 30_000) == pytest.approx(0.0287, abs=1e-4)  # all that 15,000 steps reach
+
+
+def test_uncertainty_is_entropy_and_leaves_unsure_voxels_out():
+    assert entropy(torch.full((1, 2, 3), 0.5)) == pytest.approx(np.full((1, 3), math.log(2)))
+    squares = torch.tensor([[[1.0, 4.0], [3.0, 8.0]]])
+    assert certain_mean(squares, torch.tensor([[0.0, math.log(2)]]), 0.75) == pytest.approx(2.0)
+    assert certain_mean(squares, torch.ones(1, 2), 0.75) == 0
+
+
+def test_pseudo_labels_count_where_they_come():
+    logits = [torch.zeros(1, 2, 4, 4, 4)]
+    loss = torch.nn.MSELoss()
+    term = PseudoTerm(
+        PseudoTermConfig(), 100, lambda outputs, labels: outputs[0].new_tensor(3.0) + 0 * loss(labels, labels)
+    )
+    assert term(logits, {}, 50) == 0
+    batch = {"labels": torch.zeros(1, 4, 4, 4)}
+    assert [float(term(logits, batch, step)) for step in (0, 15, 100)] == [0.0, 0.75, 1.5]
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Five patients, the first with labels; the others' lie elsewhere."""
+    scans, truth = [], {}
+    for number in range(5):
+        image, labels = write_scan(tmp_path, f"p{number}", "T1WI", number)
+        scans.append(Scan(f"p{number}", "T1WI", image, labels if number == 0 else None))
+        truth[f"p{number}"] = labels
+    write_datalist(Datalist("tiny", "Apache-2.0", {1: "liver", 2: "spleen"}, scans), tmp_path / "datalist.json")
+    spec = replace(tiny_spec(), preparation=PreparationSpec((8.0, 4.0, 4.0)))
+    return tmp_path / "datalist.json", str(save_package(spec, random_weights(spec), tmp_path / "encoder")), truth
+
+
+def test_features_follow_the_orientation(data, tmp_path):
+    _, model, _ = data
+    encoder = load_encoder(ModelPackage.load(tmp_path / "encoder"), levels=(1,))
+    volume = read_volume(tmp_path / "p1_T1WI.nii.gz")
+    straight, turned = (encode(v, encoder) for v in (volume, reorient(volume, "RAS")))
+    assert np.allclose(straight.array, turned.array, atol=1e-5)
+    assert straight.array.shape[1:] == tuple(n // 2 for n in straight.prepared.image.shape)
+    assert np.linalg.norm(straight.whole) == pytest.approx(1)
+    assert model
+
+
+def test_first_labels_come_from_the_template_alone(data, tmp_path):
+    listed, model, truth = data
+    for path in list(truth.values())[1:]:
+        path.unlink()
+    config = FirstLabelsConfig(
+        (listed,), template="p0", organs=("liver", "spleen"), encoder=model, levels=(1,), cache=tmp_path / "cache",
+        output=tmp_path / "first",
+    )  # fmt: skip
+    made = read_datalist(first_labels.run(config))
+    assert len(made.scans) == 5
+    assert all(scan.labels is not None for scan in made.scans)
+    assert np.array_equal(read_labelmap(tmp_path / "first/p0_T1WI.nii.gz").array, read_labelmap(truth["p0"]).array)
+    features = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/features").rglob("*.npy")}
+    assert len(features) == 5
+    labelled = (tmp_path / "first/p1_T1WI.nii.gz").stat().st_mtime_ns
+    first_labels.run(config)
+    assert (tmp_path / "first/p1_T1WI.nii.gz").stat().st_mtime_ns == labelled
+    first_labels.run(replace(config, smooth=False))
+    assert (tmp_path / "first/p1_T1WI.nii.gz").stat().st_mtime_ns > labelled
+    assert {path: path.stat().st_mtime_ns for path in features} == features
+    with pytest.raises(UsageError, match="no patient with labels"):
+        first_labels.run(replace(config, template="p1"))
+
+
+def test_of_the_templates_patient_only_the_labelled_scan_is_true(data, tmp_path):
+    listed, model, _ = data
+    image, _ = write_scan(tmp_path, "p0", "DWI", 7)
+    scans = [Scan("p0", "DWI", image), *read_datalist(listed).scans[::-1]]
+    write_datalist(replace(read_datalist(listed), scans=scans), listed)
+    settings = {"encoder": model, "levels": (1,), "cache": tmp_path / "cache", "output": tmp_path / "first"}
+    made = first_labels.run(FirstLabelsConfig((listed,), template="p0", **settings))
+    assert (read_datalist(made).scans[0].patient, read_datalist(made).scans[0].sequence) == ("p0", "T1WI")
+    config = read_config(OneLabelConfig, write_config(tmp_path, made))
+    config = replace(config, run_folder=tmp_path / "run", rounds=1, data=replace(config.data, organs=("liver",)))
+    run(replace(config, loop=replace(config.loop, steps=2), refinement=RefineConfig(neighbours=2)))
+    provenance = ModelPackage.load(tmp_path / "run/model").spec.provenance[0]
+    assert (provenance["labelled scans"], provenance["unlabelled scans"]) == (1, 5)
+    truth = read_labelmap(listed.parent / "p0_T1WI_label.nii.gz").array == 1
+    assert np.array_equal(read_labelmap(tmp_path / "run/round_1/labels/p0_T1WI.nii.gz").array == 1, truth)
+
+
+@pytest.mark.parametrize(
+    ("specialist", "mode"),
+    [
+        ("mean teacher", "case"),
+        ("uncertainty-aware mean teacher", "voxel"),
+        ("cross pseudo supervision", "none"),
+        ("mean teacher", "ignore"),
+    ],
+)
+def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
+    listed, model, _ = data
+    organs = ("liver", "spleen")
+    made = first_labels.run(
+        FirstLabelsConfig((listed,), template="p0", organs=organs, encoder=model, levels=(1,), cache=tmp_path / "cache",
+                          output=tmp_path / "first")
+    )  # fmt: skip
+    config = replace(
+        read_config(OneLabelConfig, write_config(tmp_path, made)), run_folder=tmp_path / "run",
+        specialist=specialist, rounds=1, tolerance=0.0, refinement=RefineConfig(mode, neighbours=2, quantile=0.5),
+    )  # fmt: skip
+    config = replace(config, loop=replace(config.loop, steps=4))
+    assert [each.number for each in run(config)] == [1]
+    before = (tmp_path / "run/round_1/labels/datalist.json").stat().st_mtime_ns
+    assert [each.number for each in run(replace(config, rounds=2))] == [1, 2]
+    assert (tmp_path / "run/round_1/labels/datalist.json").stat().st_mtime_ns == before
+    assert ModelPackage.load(tmp_path / "run/model").spec.labels.organs[0].name == "liver"
+    assert len(json.loads((tmp_path / "run/rounds.json").read_text())) == 2
+    assert (tmp_path / "run/round_2/labels/cases.png").exists()
+    assert (tmp_path / "run/development.png").exists()
+    with (tmp_path / "run/development.csv").open() as file:
+        told = list(csv.DictReader(file))
+    assert [sum(row["round"] == n for row in told) for n in "012"] == [5, 5, 5]
+    assert all(float(row["liver, mL"]) >= 0 for row in told)
+    assert told[-1]["changed"]
+    assert not told[0]["changed"]
+    assert [each.number for each in run(replace(config, rounds=3, tolerance=9.0))] == [1, 2]
+
+
+def test_finished_rounds_are_not_taken_for_those_of_another_template(data, tmp_path):
+    listed, model, truth = data
+    scans = [replace(s, labels=truth[s.patient]) for s in read_datalist(listed).scans]
+    write_datalist(replace(read_datalist(listed), scans=scans), listed)
+    first = FirstLabelsConfig(
+        (listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache", output=tmp_path / "first"
+    )
+    config = read_config(OneLabelConfig, write_config(tmp_path, first_labels.run(first)))
+    config = replace(config, run_folder=tmp_path / "run", rounds=1, data=replace(config.data, organs=("liver",)))
+    config = replace(config, loop=replace(config.loop, steps=2), refinement=RefineConfig(neighbours=2))
+    run(config)
+    slower = replace(config, tolerance=0.0, loop=replace(config.loop, learning_rate=1e-4))
+    with pytest.raises(UsageError, match=r"loop\.learning_rate"):
+        run(slower)
+    config = replace(slower, rounds=2)
+    assert [each.number for each in run(config)] == [1, 2]
+    first_labels.run(replace(first, template="p1"))
+    with pytest.raises(UsageError, match="began with other first labels"):
+        run(config)
+
+
+def test_rounds_are_of_the_first_labels_organs(data, tmp_path):
+    listed, model, truth = data
+    scans = [replace(s, labels=truth[s.patient]) for s in read_datalist(listed).scans]
+    write_datalist(replace(read_datalist(listed), scans=scans), listed)
+    first = first_labels.run(
+        FirstLabelsConfig((listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache",
+                          organs=("liver", "spleen"), output=tmp_path / "first")
+    )  # fmt: skip
+    config = replace(read_config(OneLabelConfig, write_config(tmp_path, first)), run_folder=tmp_path / "run")
+    for organs in (("spleen",), ("spleen", "liver")):
+        with pytest.raises(UsageError, match=r"the first labels are of liver, spleen, data\.organs are spleen"):
+            run(replace(config, data=replace(config.data, organs=organs)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_dicom_folder_is_an_image_too(data, tmp_path):
+    pytest.importorskip("pydicom")
+    listed, model, _ = data
+    volume = read_volume(tmp_path / "p1_T1WI.nii.gz")
+    write_dicom_series(tmp_path / "p1", replace(volume, array=np.clip(volume.array, 0, None)))
+    scans = [replace(s, image=tmp_path / "p1") if s.patient == "p1" else s for s in read_datalist(listed).scans]
+    write_datalist(replace(read_datalist(listed), scans=scans), listed)
+    made = first_labels.run(
+        FirstLabelsConfig((listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache",
+                          output=tmp_path / "first")
+    )  # fmt: skip
+    assert len(read_datalist(made).scans) == 5
+
+
+def test_rounds_need_first_labels(data, tmp_path):
+    config = read_config(OneLabelConfig, write_config(tmp_path, data[0]))
+    with pytest.raises(UsageError, match=r"features\.npz"):
+        run(replace(config, run_folder=tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_round_without_its_table_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"cases\.csv"):
+        write_development(tmp_path, [tmp_path / "round_0"])
+
+
+def test_wrong_choices_are_named():
+    with pytest.raises(UsageError, match="unknown specialist"):
+        OneLabelConfig(specialist="teacher")
+    with pytest.raises(UsageError, match="unknown refinement"):
+        RefineConfig("pixel")
+    with pytest.raises(UsageError, match=r"pseudo\.ramp"):
+        PseudoTermConfig(ramp=2.0)
+
+
+def test_the_templates_organs_get_their_best_dice():
+    labels = np.zeros((1, 1, 10), int)
+    labels[..., 6:] = 1
+    organ = np.arange(10.0).reshape(1, 1, 10) / 10 + 1  # above the background everywhere: all would be organ
+    scores = np.stack([np.full_like(organ, 0.5), organ, np.full_like(organ, MISSING)])
+    found = calibrate(scores, labels, 0.0)
+    shifted = scores + found.offsets[:, None, None, None]
+    assert np.array_equal((shifted[1] >= shifted[0] - 1e-6).astype(int), labels)
+    assert found.offsets[2] == 0
+    assert not found.above.any()
+    assert not found.below.any()
+
+
+def test_what_is_not_certain_on_the_template_is_left_open():
+    labels = np.array([0, 0, 0, 0, 1, 0, 1, 1, 1, 1]).reshape(1, 1, 10)
+    scores = np.stack([np.zeros((1, 1, 10)), np.arange(10.0).reshape(1, 1, 10)])
+    found = calibrate(scores, labels, 1.0)
+    above, below = (9 + found.offsets[1] - edge[1] for edge in (found.above, found.below))
+    assert (9 - above, 9 - below) == (6, 4)  # only from 6 on all are the organ, only below 4 none is
+
+
+def test_changes_are_counted_where_either_sees_an_organ():
+    before, now = np.array([0, 1, 1, IGNORE, IGNORE]), np.array([0, 1, 2, 1, 0])
+    assert changed_share(now, before) == pytest.approx(2 / 3)
+    assert changed_share(np.zeros(3), np.zeros(3)) == 0
+
+
+def test_levels_lie_on_the_finest_ones_grid(data, tmp_path):
+    package = ModelPackage.load(data[1])
+    image = np.random.default_rng(0).normal(size=(8, 16, 16)).astype(np.float32)
+    both, fine = (load_encoder(package, levels=levels)(image) for levels in ((1, 2), (1,)))
+    assert both.shape[1:] == fine.shape[1:]
+    assert np.allclose(both[: len(fine)], fine)
+    assert np.allclose(np.linalg.norm(fine, axis=0), 1, atol=1e-5)
+    assert len(both) > len(fine)
+    for wrong in ((), (9,), (-1,)):
+        with pytest.raises(UsageError, match="levels must be"):
+            load_encoder(package, levels=wrong)
+
+
+@pytest.mark.parametrize("register", [False, True])
+@pytest.mark.parametrize("code", ["LPS", "RAS", "SLP", "AIR"])
+def test_neighbours_vote_in_the_orientation_of_the_case(data, tmp_path, code, register):
+    """The neighbour is the same patient, stored with axes flipped and permuted."""
+    image, truth = read_volume(tmp_path / "p1_T1WI.nii.gz"), read_labelmap(data[2]["p1"])
+    scans, found = [], []
+    for name, wanted in (("case", "LPS"), ("neighbour", code)):
+        write_volume(reorient(image, wanted), tmp_path / f"{name}.nii.gz")
+        write_volume(reorient(truth, wanted), tmp_path / f"{name}_label.nii.gz")
+        scans.append(Scan(name, "T1WI", tmp_path / f"{name}.nii.gz"))
+        geometry = reorient(image, wanted).geometry
+        unsure = np.full((2, 2, 2), float(name == "case"), np.float16)
+        nothing = AxisChange.between(wanted, wanted)
+        found.append(Predicted(tmp_path / f"{name}_label.nii.gz", unsure, nothing, geometry.shape, geometry))
+    write_volume(Volume(np.zeros_like(reorient(truth, "LPS").array), found[0].geometry), found[0].labels)
+    order = [found[1], found[1], found[0]]  # the first is the template
+    config = RefineConfig("case", neighbours=1, quantile=0.9, register=register)
+    mending = Mending([scans[1], scans[1], scans[0]], order, np.ones((3, 4)), config, 2)
+    expected = reorient(truth, "LPS").array
+    assert (mending.labels_of(2) == expected).mean() > (0.98 if register else 0.9999)

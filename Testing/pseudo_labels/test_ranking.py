@@ -1,0 +1,44 @@
+"""Selection of pseudo labels against hand-worked values (methods.md 12)."""
+
+import numpy as np
+import pytest
+
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.pseudo_labels.ranking import consistency, instability, keep_best, union
+
+
+def test_consistency_of_three_toy_masks():
+    masks = [np.array(m) for m in ([1, 1, 0, 0], [1, 0, 0, 0], [1, 1, 1, 0])]
+    assert consistency(masks, 1)[1] == pytest.approx(0.65556, abs=1e-5)
+
+
+def test_classes_that_nobody_predicts_do_not_count():
+    masks = [np.array(m) for m in ([1, 0, 0], [1, 0, 0], [1, 3, 0])]
+    found = consistency(masks, 3)
+    assert set(found) == {1, 3}
+    assert found == {1: 1.0, 3: 0.0}
+
+
+def test_instability_of_three_iterations():
+    iterations = [np.array(y) for y in ([0, 1, 1, 2], [0, 1, 2, 2], [0, 1, 2, 0])]
+    assert instability(iterations) == pytest.approx(0.416667, abs=1e-6)
+    assert instability([iterations[0]] * 3) == 0
+    assert instability([iterations[0], np.zeros(4)]) == np.inf
+
+
+def test_one_prediction_is_too_few():
+    for function in (lambda p: consistency(p, 1), instability):
+        with pytest.raises(UsageError, match="at least two"):
+            function([np.zeros(3)])
+
+
+def test_union_keeps_the_latest_claim():
+    assert union([np.array([0, 1, 1, 0]), np.array([0, 0, 2, 2])]).tolist() == [0, 1, 2, 2]
+
+
+def test_ranking_keeps_the_best_and_never_what_is_not_finite():
+    ranked = keep_best({"a": 0.5, "b": 0.9, "c": float("nan"), "d": 0.7}, 3, highest=True)
+    assert [(case.name, case.is_kept) for case in ranked] == [("b", True), ("d", True), ("a", True), ("c", False)]
+    ranked = keep_best({"a": 0.5, "b": 0.9, "c": float("inf")}, 2, highest=False)
+    assert [(case.name, case.is_kept) for case in ranked] == [("a", True), ("b", True), ("c", False)]
+    assert [case.is_kept for case in keep_best({"a": 1.0, "b": 2.0}, 1, highest=False)] == [True, False]

@@ -1,0 +1,69 @@
+"""The panel in the host that stands for the application."""
+
+import pytest
+
+from helpers.panel import FULL_GPU, SLOW, stand_in
+from helpers.places import ROOT
+from LiverMRISegLib.models import catalog
+
+
+@pytest.fixture(scope="module")
+def host():
+    pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+    pytest.importorskip("slicer")
+    from slicer_host import start
+
+    return start()
+
+
+@pytest.fixture(scope="module")
+def module(host):
+    return host.load_module(ROOT / "LiverMRISeg" / "LiverMRISeg.py")
+
+
+@pytest.fixture
+def scene(host):
+    import slicer
+
+    slicer.mrmlScene.Clear(0)
+    return slicer.mrmlScene
+
+
+@pytest.fixture
+def slow_worker(tmp_path, monkeypatch):
+    """Every tile takes half a second longer, so that a run can be met in its middle on any machine."""
+    stand_in(tmp_path / "bin", monkeypatch, SLOW)
+
+
+@pytest.fixture
+def full_gpu(tmp_path, monkeypatch):
+    """A GPU with no memory left."""
+    stand_in(tmp_path / "bin", monkeypatch, FULL_GPU)
+
+
+@pytest.fixture
+def stuck_worker(tmp_path, monkeypatch):
+    """No tile ever ends, and no cancel is heard."""
+    stand_in(tmp_path / "bin", monkeypatch, SLOW.replace("0.5", "600"))
+
+
+@pytest.fixture
+def panel(host, module, scene, monkeypatch, tmp_path):
+    import slicer
+
+    monkeypatch.setenv(catalog.FOLDER_VARIABLE, str(tmp_path / "models"))
+    slicer.app.settings().clear()
+    host.problems.clear()
+    widget = host.show_panel(module)
+    yield widget.panel
+    widget.cleanup()
+    widget.parent.close()
+    assert host.problems.slot_errors == []
+    assert host.problems.unknown_signals == []
+
+
+@pytest.fixture
+def phantom(scene):
+    from LiverMRISegScene.sample_data import add_sample
+
+    return add_sample(scene, "LiverMRISegPhantom-T1WI")[0]

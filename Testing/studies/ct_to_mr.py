@@ -1,0 +1,271 @@
+"""From labelled CT to T2 MR without MR labels: ct_to_mr.py [--data DIR] [--rows NAME ...].
+
+30 CT (ct_multiorgan) with labels of four organs, 10 T2-SPIR volumes (mr_t2_liver_kidneys_spleen) of which training
+sees the images alone. Every first stage trains two networks on four fifths of the CT each, the first of which is
+tested; self-training labels the MR by both, keeps the 8 cases that they agree on best, and trains a new network.
+All networks have the same size, patches and steps; the last weights count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import BTCV, CHAOS
+from LiverMRISegLib.data.augmentation import AugmentationConfig
+from LiverMRISegLib.data.case_selection import FoldConfig
+from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.io.tables import markdown_table
+from LiverMRISegLib.pseudo_labels import label_cases
+from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
+from LiverMRISegLib.synthesis.structure_map_sources import BodySource
+from LiverMRISegLib.training.loop import LoopConfig
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
+from LiverMRISegLib.training.stages.finetune import run as run_finetune
+from LiverMRISegLib.training.stages.stage import DataConfig, PaintedConfig
+from LiverMRISegLib.translation import slice_segmenter, train_translator, translate
+from LiverMRISegLib.translation.cyclegan import CycleGanConfig
+from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
+from LiverMRISegLib.translation.slices import DomainConfig
+from LiverMRISegLib.translation.train_translator import TranslatorConfig
+from LiverMRISegLib.translation.translate import TranslateConfig
+from study import SCORES, run_folder_of, test
+
+ORGANS = ("liver", "right kidney", "left kidney", "spleen")
+_MR = ("01", "02", "03", "05", "08", "10", "13", "15", "19", "20")
+_KEPT = 8
+_SPACING = 4.0
+_SLICE = (96, 96)
+# Kept MR stand beside 30 CT: listed three times, they are near half of what is drawn.
+_MR_SHARE = 3
+_TEACHERS = ("CycleGAN", "domain randomisation")
+TOGETHER = "CycleGAN and domain randomisation together"
+_SOURCES = (BodySource("ct_multiorgan/*_label.nii.gz", "BTCV", image_ending=".nii.gz", licence="BTCV, research use"),)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where things are, and how long trainings are."""
+
+    data: Path
+    work: Path
+    steps: int
+    translator_steps: int
+
+    @property
+    def ct(self) -> Path:
+        """Datalist of the labelled CT."""
+        return self.work / "ct.json"
+
+    @property
+    def mr(self) -> Path:
+        """Datalist of the MR, without labels."""
+        return self.work / "mr.json"
+
+    def loop(self, steps: int, learning_rate: float, **more: object) -> LoopConfig:
+        """No validation: the last weights count."""
+        return LoopConfig(
+            steps=steps, learning_rate=learning_rate, validate_every=steps, checkpoint_every=250, log_every=50, **more
+        )  # type: ignore[arg-type]
+
+    def tests(self) -> list[Scan]:
+        """All MR with labels."""
+        folder = self.data / "mr_t2_liver_kidneys_spleen"
+        return [Scan(f"mr_{n}", "T2WI", folder / f"mr_{n}.nii.gz", folder / f"mr_{n}_label.nii.gz") for n in _MR]
+
+
+def write_datalists(study: Study) -> None:
+    """The two domains; no label map of MR is named."""
+    study.work.mkdir(parents=True, exist_ok=True)
+    folder = study.data / "ct_multiorgan"
+    scans = [
+        Scan(p.name[:5], "CT", p.with_name(p.name.replace("_label", "")), p)
+        for p in sorted(folder.glob("*_label.nii.gz"))
+    ]
+    values = {value: organ.name for value, organ in BTCV.items()}
+    write_datalist(Datalist("BTCV", "BTCV challenge terms; research use", values, scans), study.ct)
+    images = [replace(scan, labels=None) for scan in study.tests()]
+    write_datalist(Datalist("CHAOS T2-SPIR", "research use", {}, images), study.mr)
+
+
+def translations(study: Study, name: str, gan: CycleGanConfig, space: str = "intensity") -> Path:
+    """Train a translator, translate all CT; the datalist of the translations."""
+    folder = study.work / "translators" / name.replace(" ", "_")
+    source = DomainConfig((study.ct,), percentiles=(0.0, 100.0))  # the CT files are windowed already
+    common = {"cache": study.work / "cache", "spacing": (_SPACING,) * 3, "size": _SLICE, "space": space}
+    segmenter = ""
+    if gan.local:
+        segmenter = str(folder / "segmenter")
+        loop = replace(study.loop(600, 1e-3), validate_every=200)
+        labelled = replace(source, labelled=True)
+        slice_segmenter.run(SliceSegmenterConfig(Path(segmenter), labelled, ORGANS, batch=8, loop=loop, **common))
+    loop = study.loop(study.translator_steps, 2e-4, warmup=0, gradient_clip=0.0, schedule="constant then linear")
+    loop = replace(loop, validate_every=500)
+    train_translator.run(
+        TranslatorConfig(
+            folder / "run",
+            source,
+            DomainConfig((study.mr,)),
+            segmenter=segmenter,
+            batch=2,
+            gan=gan,
+            loop=loop,
+            **common,
+        )
+    )
+    output = folder / "volumes"
+    translate.run(TranslateConfig(folder / "run", replace(source, labelled=True), "T2WI", output))
+    return output / "datalist.json"
+
+
+def data_of(study: Study, *datalists: Path, painted: int = 0, space: str = "intensity") -> DataConfig:
+    """Two patches a step, `painted` of them painted from the CT's labels."""
+    return DataConfig(
+        datalists=datalists,
+        organs=ORGANS,
+        cache=study.work / "cache",
+        spacing=(_SPACING,) * 3,
+        normalisation="percentile-z-score",
+        space=space,
+        patch=(40, 56, 72),
+        labelled_batch=2 - painted,
+        augmentation=AugmentationConfig(),
+        painted=PaintedConfig(painted, study.data, _SOURCES),
+        workers=0,
+    )
+
+
+def train(study: Study, name: str, data: DataConfig, seed: int = 0) -> Path:
+    """Train a network from random weights; its package."""
+    folder = run_folder_of(name, study.work / f"steps_{study.steps}")
+    config = FinetuneConfig(
+        run_folder=folder,
+        data=data,
+        network="stunet-xxs",
+        strides=((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1)),
+        loop=replace(study.loop(study.steps, 3e-3, gradient_clip=12.0), seed=seed),
+        branch="last",
+        name=name.replace(" ", "-").replace(",", ""),
+    )
+    if not (folder / "model").exists():
+        run_finetune(config)
+    return folder / "model"
+
+
+def first_stage(study: Study, name: str, data: DataConfig) -> tuple[Path, Path]:
+    """The packages of two folds; the first is tested."""
+    models = []
+    for number in (0, 1):
+        label = name if number == 0 else f"{name} fold {number}"
+        models.append(train(study, label, replace(data, fold=FoldConfig(number, 5)), seed=number))
+    return models[0], models[1]
+
+
+def self_training(study: Study, name: str, data: DataConfig, models: tuple[Path, Path]) -> Path:
+    """Pseudo labels by the two folds, the most consistent kept, a new network on both domains."""
+    output = study.work / f"steps_{study.steps}" / "labels" / name.replace(" ", "_")
+    names = tuple(str(model) for model in models)
+    label_cases.run(LabelCasesConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
+    lists = (*data.datalists, *[output / "datalist.json"] * _MR_SHARE)
+    if data.painted.batch:  # the CT take part as painted images alone
+        lists, data = (
+            (output / "datalist.json",),
+            replace(data, labelled_batch=1, painted=replace(data.painted, batch=1)),
+        )
+    return train(study, f"{name} + self-training", replace(data, datalists=lists), seed=2)
+
+
+def all_together(study: Study) -> Path:
+    """What the two best teachers agree on, beside translated CT and images painted from the CT's labels."""
+    folder = study.work / f"steps_{study.steps}"
+    teachers = [run_folder_of(f"{name} + self-training", folder) / "model" for name in _TEACHERS]
+    output = folder / "labels" / "all_together"
+    names = tuple(str(model) for model in teachers)
+    label_cases.run(LabelCasesConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
+    translated = study.work / "translators" / "CycleGAN" / "volumes" / "datalist.json"
+    lists = (translated, *[output / "datalist.json"] * _MR_SHARE)
+    return train(study, TOGETHER, data_of(study, *lists, painted=1), seed=3)
+
+
+def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
+    """What each first stage trains on; called only when it is wanted."""
+    plain = CycleGanConfig(16, 6, 32)
+    attention, anatomy = replace(plain, local=1.0), replace(plain, identity=5.0)
+
+    def translated(name: str, gan: CycleGanConfig, space: str = "intensity") -> DataConfig:
+        return data_of(study, translations(study, name, gan, space), space=space)
+
+    return {
+        "CT only": lambda: data_of(study, study.ct),
+        "CycleGAN": lambda: translated("CycleGAN", plain),
+        "organ attention": lambda: translated("organ attention", attention),
+        "organ attention on both": lambda: translated("organ attention on both", replace(attention, attend="both")),
+        "anatomy space": lambda: translated("anatomy space", anatomy, "anatomy"),
+        "domain randomisation": lambda: data_of(study, study.ct, painted=2),
+    }
+
+
+def keep_scores(study: Study, name: str, model: Path) -> None:
+    """Test a package on all MR, unless that was done."""
+    path = run_folder_of(name, study.work / f"steps_{study.steps}") / SCORES
+    if not path.exists():
+        path.write_text(json.dumps(test(model, study.tests(), CHAOS), indent=1))
+
+
+def table(study: Study, names: list[str]) -> str:
+    """Dice and NSD x 100 per organ, mean (SD) over cases, and the mean over organs."""
+    lines = []
+    for name in names:
+        path = run_folder_of(name, study.work / f"steps_{study.steps}") / SCORES
+        if path.exists():
+            scores = json.loads(path.read_text())
+            cells, means = [], []
+            for organ in ORGANS:
+                values = {
+                    key: 100 * np.array([s[key] for s in scores if s["organ"] == organ]) for key in ("dsc", "nsd")
+                }
+                cells.append(" / ".join(f"{v.mean():.1f} ({v.std():.1f})" for v in values.values()))
+                means.append([v.mean() for v in values.values()])
+            dice, nsd = np.mean(means, axis=0)
+            lines.append([name, *cells, f"{dice:.1f}", f"{nsd:.1f}"])
+    return markdown_table(["row", *ORGANS, "mean Dice", "mean NSD"], lines)
+
+
+def main() -> None:
+    """Run the first stages asked for, each with its self-training, and show the table of all that are done."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("runs/ct_to_mr"))
+    parser.add_argument("--rows", nargs="*", default=None, help="names of the first stages to run (all)")
+    parser.add_argument("--steps", type=int, default=800)
+    parser.add_argument("--translator-steps", type=int, default=2000)
+    arguments = parser.parse_args()
+    study = Study(arguments.data.absolute(), arguments.work, arguments.steps, arguments.translator_steps)
+    write_datalists(study)
+    rows = make_rows(study)
+    names = []
+    for name, make in rows.items():
+        names += [name, f"{name} + self-training"] if name != "CT only" else [name]
+        if arguments.rows is not None and name not in arguments.rows:
+            continue
+        data = make()
+        if name == "CT only":  # what the others are measured against; nobody would label MR with it
+            keep_scores(study, name, train(study, name, replace(data, fold=FoldConfig(0, 5))))
+            continue
+        models = first_stage(study, name, data)
+        keep_scores(study, name, models[0])
+        keep_scores(study, f"{name} + self-training", self_training(study, name, data, models))
+    if arguments.rows is None or TOGETHER in arguments.rows:
+        keep_scores(study, TOGETHER, all_together(study))
+    print(table(study, [*names, TOGETHER]))
+
+
+if __name__ == "__main__":
+    main()

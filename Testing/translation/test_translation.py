@@ -1,0 +1,213 @@
+"""From labelled CT to translated volumes by the real stages, tiny: geometry, labels, orientation, resume."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from LiverMRISegLib.anatomy import IGNORE
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.errors import ModelError, OutputError, UsageError
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.loop import LoopConfig
+from LiverMRISegLib.translation import slice_segmenter, train_translator, translate
+from LiverMRISegLib.translation.cyclegan import CycleGanConfig
+from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
+from LiverMRISegLib.translation.slices import DomainConfig, fitted
+from LiverMRISegLib.translation.train_translator import TranslatorConfig
+from LiverMRISegLib.translation.translate import TranslateConfig, load_generator, slice_jump, translate_volume
+from LiverMRISegLib.volume import Geometry, Volume, reorient
+
+GRID = Geometry((30, 26, 8), (4.0, 4.0, 6.0), (-50.0, -40.0, 12.0))
+LOOP = LoopConfig(
+    steps=6, learning_rate=1e-3, warmup=0, log_every=2, validate_every=3, checkpoint_every=3, precision="32-true",
+    accelerator="cpu", gradient_clip=0.0, schedule="constant then linear",
+)  # fmt: skip
+
+
+def write_domain(folder: Path, name: str, sequence: str, contrast: tuple[float, float, float]) -> Path:
+    """Three volumes of one contrast of air, body and liver."""
+    folder.mkdir()
+    scans = []
+    for number in range(3):
+        random = np.random.default_rng([number, len(name)])
+        labels = np.zeros(GRID.shape, np.uint8)
+        labels[1:-1, 4:22, 4:26] = 1
+        labels[2:6, 8 + number : 16, 6 : 14 + number] = 2
+        image = np.array(contrast)[labels] + random.normal(0, 5, GRID.shape)
+        paths = folder / f"{name}{number}.nii.gz", folder / f"{name}{number}_label.nii.gz"
+        write_volume(Volume(image.astype(np.float32), GRID), paths[0])
+        write_volume(Volume((labels == 2).astype(np.uint8), GRID), paths[1])
+        scans.append(Scan(f"{name}{number}", sequence, paths[0], paths[1]))
+    write_datalist(Datalist(name, "none", {1: "liver"}, scans), folder / "datalist.json")
+    return folder / "datalist.json"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[TranslatorConfig, Path]:
+    folder = tmp_path_factory.mktemp("translator")
+    ct = write_domain(folder / "ct", "ct", "CT", (-1000.0, 0.0, 80.0))
+    mr = write_domain(folder / "mr", "mr", "T2WI", (5.0, 300.0, 120.0))
+    common = {"cache": folder / "cache", "spacing": (6.0, 4.0, 4.0), "size": (24, 28)}
+    source = DomainConfig((ct,), window=(-600.0, 600.0), labelled=True)
+    segmenter = SliceSegmenterConfig(
+        run_folder=folder / "segmenter", source=source, organs=("liver",), widths=(4, 4, 4, 4, 4, 4), held_out=1,
+        batch=2, loop=LOOP, **{**common, "size": (32, 32)},
+    )  # fmt: skip
+    slice_segmenter.run(segmenter)
+    config = TranslatorConfig(
+        run_folder=folder / "translator", source=replace(source, labelled=False), target=DomainConfig((mr,)),
+        segmenter=str(segmenter.run_folder), gan=CycleGanConfig(4, 1, 4, identity=5.0, local=1.0), loop=LOOP,
+        **{**common, "size": (32, 32)},
+    )  # fmt: skip
+    assert train_translator.run(config).step == 6
+    return config, ct
+
+
+def test_translations_keep_geometry_and_labels(trained, tmp_path):
+    config, ct = trained
+    settings = TranslateConfig(config.run_folder, DomainConfig((ct,), labelled=True), "T2WI", tmp_path / "out")
+    made = translate.run(settings)
+    assert len(made) == 3
+    listed = read_datalist(tmp_path / "out/datalist.json")
+    assert {scan.sequence for scan in listed.scans} == {"T2WI"}
+    for scan, original in zip(listed.scans, read_datalist(ct).scans, strict=True):
+        assert read_volume(scan.image).geometry.is_close(read_volume(original.image).geometry)
+        assert np.array_equal(read_labelmap(scan.labels).array, read_labelmap(original.labels).array)
+        assert scan.image.name.endswith("_T2WI.nii.gz")
+    times = [path.stat().st_mtime_ns for path in made]
+    assert [path.stat().st_mtime_ns for path in translate.run(settings)] == times
+    changed = read_datalist(ct).scans[1].image
+    before = changed.read_bytes()
+    volume = read_volume(changed)
+    write_volume(replace(volume, array=volume.array + 1), changed)
+    again = [path.stat().st_mtime_ns for path in translate.run(settings)]
+    assert [now == old for now, old in zip(again, times, strict=True)] == [True, False, True]
+    changed.write_bytes(before)
+
+
+def test_datalists_that_number_organs_differently_are_not_mixed(trained, tmp_path):
+    config, ct = trained
+    listed = read_datalist(ct)
+    others = [replace(scan, patient=f"other {scan.patient}") for scan in listed.scans]
+    write_datalist(replace(listed, name="other", values={6: "liver"}, scans=others), tmp_path / "other.json")
+    settings = TranslateConfig(config.run_folder, DomainConfig((ct, tmp_path / "other.json")), "T2WI", tmp_path / "out")
+    with pytest.raises(UsageError, match="ct and other: number their organs differently"):
+        translate.run(settings)
+    write_datalist(replace(listed, licence="another", scans=others), tmp_path / "other.json")
+    translate.run(settings)
+    assert read_datalist(tmp_path / "out/datalist.json").licence == "another; none"
+
+
+def test_two_scans_of_one_name_are_refused(trained, tmp_path):
+    config, ct = trained
+    listed = read_datalist(ct)
+    twice = [replace(scan, patient="p") for scan in listed.scans]
+    write_datalist(replace(listed, scans=twice), tmp_path / "twice.json")
+    with pytest.raises(UsageError, match="is case p_T2WI, as"):
+        translate.run(
+            TranslateConfig(config.run_folder, DomainConfig((tmp_path / "twice.json",)), "T2WI", tmp_path / "out")
+        )
+
+
+@pytest.mark.parametrize("code", ["RAS", "ASL"])
+def test_left_is_left_in_translations(trained, code):
+    config, ct = trained
+    generator = load_generator(config.run_folder, config)
+    volume = read_volume(read_datalist(ct).scans[0].image)
+    straight = translate_volume(volume, generator, config)
+    turned = translate_volume(reorient(volume, code), generator, config)
+    assert turned.geometry.orientation == code
+    back = reorient(turned, straight.geometry.orientation)
+    assert np.abs(back.array.astype(int) - straight.array).max() <= 1
+
+
+def test_curves_and_pictures_are_logged(trained):
+    config, _ = trained
+    lines = [json.loads(line) for line in (config.run_folder / "metrics.jsonl").read_text().splitlines()]
+    steps = [line for line in lines if "loss" in line]
+    assert {"adversarial", "cycle", "identity", "local"} <= set(steps[-1])
+    assert steps[-1]["learning_rate"] < steps[0]["learning_rate"]
+    assert any("validation/organ preservation" in line for line in lines)
+    assert list((config.run_folder / "tensorboard").iterdir())
+
+
+def test_the_segmenters_slices_are_scored(trained):
+    config, _ = trained
+    text = (Path(config.segmenter) / "metrics.jsonl").read_text()
+    assert "validation/score" in text
+
+
+def test_anatomy_space_needs_no_window(tmp_path):
+    domain = DomainConfig(percentiles=(0.0, 100.0))
+    image = np.random.default_rng(0).normal(size=(4, 8, 8)).astype(np.float32)
+    for space in ("intensity", "anatomy"):
+        shown = domain.in_range(image, space)
+        assert (shown.min(), shown.max()) == (pytest.approx(-1), pytest.approx(1))
+    with pytest.raises(UsageError, match="unknown space"):
+        domain.in_range(image, "frequency")
+
+
+def test_hounsfield_windows_become_minus_one_to_one():
+    spec = DomainConfig(window=(-600.0, 600.0)).preparation((5.0, 2.0, 2.0), "LPS")
+    assert spec.intensity == {"low": -600, "high": 600, "mean": 0, "std": 600}
+    with pytest.raises(UsageError, match="two rising"):
+        DomainConfig(window=(600.0, -600.0))
+
+
+def test_slices_are_fitted_evenly():
+    plane = np.arange(12.0).reshape(3, 4)
+    assert fitted(plane, (5, 4), (0.5, 0.5), -1.0).tolist()[0] == [-1.0] * 4
+    assert np.array_equal(fitted(plane, (3, 2), (0.5, 1.0), -1.0), plane[:, 2:])
+
+
+def test_flicker_is_measured():
+    z, y, _ = np.mgrid[0:10, 0:10, 0:10].astype(float)
+    mask = np.ones((10, 10, 10), bool)
+    assert slice_jump(z + y, mask) == pytest.approx(1.0)
+    assert slice_jump(z + y + 3 * (z % 2), mask) > 2
+
+
+@pytest.mark.parametrize("held_out", [3, -1])
+def test_some_volumes_must_be_left_to_train_on(trained, tmp_path, held_out):
+    config = read_config(SliceSegmenterConfig, trained[0].run_folder.parent / "segmenter/config.yaml")
+    with pytest.raises(UsageError, match="must leave some of the 3 volumes"):
+        slice_segmenter.run(replace(config, run_folder=tmp_path / "run", held_out=held_out))
+
+
+def test_an_untrained_translator_is_named(trained, tmp_path):
+    with pytest.raises(ModelError, match="no trained translator"):
+        load_generator(tmp_path, trained[0])
+
+
+def test_every_sequence_has_a_folder_of_its_own(trained, tmp_path):
+    (tmp_path / "p0_DWI.nii.gz").touch()
+    settings = TranslateConfig(trained[0].run_folder, DomainConfig((trained[1],), labelled=True), "T2WI", tmp_path)
+    with pytest.raises(OutputError, match="choose a folder for each"):
+        translate.run(settings)
+    assert (tmp_path / "p0_DWI.nii.gz").exists()
+
+
+@pytest.mark.parametrize(
+    "changes", [{"spacing": (5.0, 9.0, 9.0)}, {"space": "anatomy"}, {"source": DomainConfig(window=(0.0, 1.0))}]
+)
+def test_a_segmenter_of_other_slices_is_refused(trained, tmp_path, changes):
+    config = replace(trained[0], run_folder=tmp_path, **changes)
+    with pytest.raises(UsageError, match="was trained with"):
+        train_translator.run(config)
+
+
+def test_open_voxels_are_no_labels_of_slices(trained, tmp_path):
+    listed = read_datalist(trained[1])
+    first = read_labelmap(listed.scans[0].labels)
+    first.array[2, 4:8, 4:8] = IGNORE
+    write_volume(first, tmp_path / "open.nii.gz")
+    scans = [replace(listed.scans[0], labels=tmp_path / "open.nii.gz"), *listed.scans[1:]]
+    write_datalist(replace(listed, scans=scans, ignore=IGNORE), tmp_path / "ct.json")
+    config = read_config(SliceSegmenterConfig, Path(trained[0].segmenter) / "config.yaml")
+    source = replace(config.source, datalists=(tmp_path / "ct.json",))
+    with pytest.raises(UsageError, match="without open voxels"):
+        slice_segmenter.run(replace(config, source=source, run_folder=tmp_path / "run"))

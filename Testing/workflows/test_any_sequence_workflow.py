@@ -1,0 +1,74 @@
+"""any_sequence.smk: the graphs of both models, and two real trainings, the second on from the first, on tiny bodies."""
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from helpers.places import ROOT
+from helpers.tiny_data import snakemake
+from LiverMRISegLib.anatomy import AMOS, BTCV, LABEL_SETS, LabelSet
+from LiverMRISegLib.models.package.model_package import ModelPackage
+
+pytest.importorskip("snakemake", reason="snakemake needs Python 3.11")
+ORGANS = ("liver", "right kidney", "left kidney", "spleen", "pancreas", "aorta", "inferior vena cava", "gallbladder",
+          "stomach")  # fmt: skip
+SETTINGS = """output: {folder}/out
+stages: [any_sequence, any_sequence_2]
+version: tiny
+test: ""
+flags: [--data, {folder}/data, --loop.precision, 32-true, --loop.accelerator, cpu, --workers, "0"]
+train_flags: [--randomization.patch, "32", "32", "32", --randomization.spacing, "12", --loop.steps, "2",
+  --validation-patches, "1", --batch, "1"]
+"""
+
+
+def write_body(folder, name: str, labels: LabelSet, seed: int, *, ending: str, ct: bool) -> None:
+    """A box of soft tissue with a box of each organ."""
+    folder.mkdir(parents=True, exist_ok=True)
+    random = np.random.default_rng(seed)
+    shape = (24, 28, 32)
+    array = np.zeros(shape, np.uint8)
+    for organ in labels.organs:
+        first = random.integers(3, 18, 3)
+        array[tuple(slice(f, f + 5) for f in first)] = labels.value_of(organ)
+    image = np.zeros(shape, np.uint8)
+    image[2:-2, 2:-2, 2:-2] = random.integers(70, 130, (20, 24, 28))
+    for content, file in ((array, f"{name}{ending}"), *(((image, f"{name}.nii.gz"),) if ct else ())):
+        volume = sitk.GetImageFromArray(content)
+        volume.SetSpacing((12.0, 12.0, 12.0))
+        sitk.WriteImage(volume, str(folder / file))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    data, whole = tmp_path / "data", LABEL_SETS["TotalSegmentator v1"]
+    for seed, name in enumerate(("ct_05", "ct_17", "ct_26", "ct_30")):
+        write_body(data / "ct_multiorgan", name, BTCV, seed, ending="_label.nii.gz", ct=True)
+    write_body(data / "ct_whole", "whole", whole, 5, ending="_label104.nii.gz", ct=True)
+    write_body(data / "labelmaps", "amos_1", AMOS, 6, ending="_label.nii.gz", ct=False)
+    write_body(data / "labelmaps", "torso", LABEL_SETS["torso"], 7, ending="_label.nii.gz", ct=False)
+    (tmp_path / "settings.yaml").write_text(SETTINGS.format(folder=tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("settings", ["any_sequence", "any_sequence_l"])
+def test_the_graph_of_the_whole(tmp_path, settings):
+    chosen = (ROOT / f"scripts/train/workflows/{settings}.yaml").read_text()
+    (tmp_path / "settings.yaml").write_text(chosen)
+    done = snakemake("any_sequence", tmp_path, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert all(rule in done.stdout + done.stderr for rule in ("train", "export", "ship", "evaluate"))
+
+
+def test_a_training_goes_on_from_the_one_before(folder):
+    done = snakemake("any_sequence", folder)
+    assert done.returncode == 0, done.stderr
+    first = ModelPackage.load(folder / "out/any_sequence/model")
+    last = ModelPackage.load(folder / "out/model")
+    assert [organ.name for organ in last.spec.labels.organs] == list(ORGANS)
+    assert (last.spec.name, last.spec.version) == ("liver-any-sequence", "tiny")
+    assert last.spec.provenance[0]["config"]["start"] == f"{first.spec.name} {first.spec.version}"
+    assert last.spec.provenance[0]["background offset"] == 0.4
+    assert last.spec.inference.region == "body"
+    again = snakemake("any_sequence", folder, "--dry-run")
+    assert "Nothing to be done" in again.stdout + again.stderr
