@@ -137,13 +137,17 @@ class _Attention(nn.Module):
         return made
 
     def _offsets(self, query: torch.Tensor, size: int) -> torch.Tensor:
-        """What is added to the scores [B, heads, tokens, tokens]: the query times the entry of each axis's distance."""
+        """What is added to the scores [B, heads, tokens, tokens]: the query times the entry of each axis's distance.
+
+        The authors index tensors of five axes, so that depth's term goes to the keys' last axis, and the terms of the
+        other two take the query at another place. The official weights were trained with that: it is the network.
+        """
         place = torch.arange(size, device=query.device)
         distance = place[:, None] - place[None, :] + size - 1
         cube = query.reshape(*query.shape[:2], size, size, size, -1)
-        d = torch.einsum("bndhwc,dkc->bndhwk", cube, self.rel_pos_d[distance])[..., :, None, None]
-        h = torch.einsum("bndhwc,hkc->bndhwk", cube, self.rel_pos_h[distance])[..., None, :, None]
-        w = torch.einsum("bndhwc,wkc->bndhwk", cube, self.rel_pos_w[distance])[..., None, None, :]
+        d = torch.einsum("bndhwc,dkc->bndhwk", cube, self.rel_pos_d[distance])[..., None, None, :]
+        h = torch.einsum("bndhwc,hkc->bndhwk", cube, self.rel_pos_h[distance])[:, :, :, :, None, :, None, :]
+        w = torch.einsum("bndhwc,wkc->bndhwk", cube, self.rel_pos_w[distance])[:, :, :, :, None, None, :, :]
         return (d + h + w).reshape(*query.shape[:2], size**3, size**3)
 
 

@@ -13,7 +13,7 @@ from LiverMRISegLib.extras import require
 
 
 def read_foreign(source: Path) -> Any:
-    """What torch saved in a file, by torch's weights-only reader with an explicit list of harmless numpy types.
+    """What torch saved in a file, by torch's weights-only reader with an explicit list of harmless types.
 
     Raises:
         ModelError: no such file, a damaged one, or one that holds more than tensors and numbers.
@@ -41,14 +41,16 @@ def read_foreign(source: Path) -> Any:
 
 
 def _harmless() -> list[Any]:
-    """Plain numbers and arrays of numpy and a device's name, which nnU-Net's checkpoints hold beside the tensors.
+    """What checkpoints hold beside the tensors: numpy's numbers and arrays and a device (nnU-Net), flags (SAM-Med3D).
 
     numpy 1 wrote its functions under names that numpy 2 no longer has.
     """
+    from argparse import Namespace
+
     import torch
     from numpy._core import multiarray
 
     kinds = [np.dtype(code) for code in ("f8", "f4", "f2", "i8", "i4", "u1", "?")]
     functions = [multiarray.scalar, multiarray._reconstruct]
     old = [(function, f"numpy.core.multiarray.{function.__name__}") for function in functions]
-    return [*functions, *old, np.ndarray, np.dtype, *{type(kind) for kind in kinds}, torch.device]
+    return [*functions, *old, np.ndarray, np.dtype, *{type(kind) for kind in kinds}, torch.device, Namespace]
