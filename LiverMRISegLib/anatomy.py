@@ -202,7 +202,7 @@ BTCV = LabelSet.of("BTCV", (
 CHAOS = LabelSet.of("CHAOS", (LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN))
 # The grey values of CHAOS's own PNG label images.
 CHAOS_PNG = LabelSet("CHAOS PNG", {63: LIVER, 126: RIGHT_KIDNEY, 189: LEFT_KIDNEY, 252: SPLEEN})
-# Torso label map of ../shared/data; 11 is bowel without an organ of ours.
+# A label map of the whole torso, made from CT; its 11 is bowel without an organ of ours.
 TORSO = LabelSet.of("torso", (
     SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY, GALLBLADDER, OESOPHAGUS, LIVER, STOMACH, AORTA, INFERIOR_VENA_CAVA, PANCREAS,
 ))  # fmt: skip
@@ -229,7 +229,7 @@ TOTALSEGMENTATOR_V1 = LabelSet("TotalSegmentator v1", {
     8: INFERIOR_VENA_CAVA, 9: PORTAL_AND_SPLENIC_VEIN, 10: PANCREAS, 11: RIGHT_ADRENAL_GLAND,
     12: LEFT_ADRENAL_GLAND, 42: OESOPHAGUS, 56: DUODENUM,
 })  # fmt: skip
-# The invented patients of data.phantom.
+# The invented patients of `phantom`.
 PHANTOM = LabelSet.of("phantom", ORGANS)
 LABEL_SETS: Mapping[str, LabelSet] = MappingProxyType(
     {
@@ -267,23 +267,3 @@ class Sequence(Enum):
     C_ARTERIAL = "C+A"
     C_VENOUS = "C+V"
     C_DELAY = "C+Delay"
-
-    @property
-    def is_contrast(self) -> bool:
-        """Whether contrast agent was given: GED1 to GED4 (gadoxetate phases) and C+A, C+V, C+Delay."""
-        return self in CONTRAST_SEQUENCES
-
-
-CONTRAST_SEQUENCES = frozenset({
-    Sequence.GED1, Sequence.GED2, Sequence.GED3, Sequence.GED4,
-    Sequence.C_ARTERIAL, Sequence.C_VENOUS, Sequence.C_DELAY,
-})  # fmt: skip
-NON_CONTRAST_SEQUENCES = frozenset(Sequence) - CONTRAST_SEQUENCES
-# Paper 001 (LiQA / CARE-Liver) and paper 003 (LLD-MMRI), in the order of the papers.
-LIQA_SEQUENCES = (
-    Sequence.T1WI, Sequence.T2WI, Sequence.DWI, Sequence.GED1, Sequence.GED2, Sequence.GED3, Sequence.GED4,
-)  # fmt: skip
-LLD_MMRI_SEQUENCES = (
-    Sequence.DWI, Sequence.T2WI, Sequence.C_ARTERIAL, Sequence.IN_PHASE, Sequence.OUT_PHASE, Sequence.C_PRE,
-    Sequence.C_VENOUS, Sequence.C_DELAY,
-)  # fmt: skip

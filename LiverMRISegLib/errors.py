@@ -32,7 +32,7 @@ class ModelError(LiverMRISegError):
 
 
 class DeviceMemoryError(LiverMRISegError):
-    """A device has too little memory for what was asked; `inference.ladder` knows what takes less."""
+    """A device has too little memory for what was asked; `inference.memory_fallback` knows what takes less."""
 
 
 class CancelledError(LiverMRISegError):

@@ -11,7 +11,6 @@ from LiverMRISegLib.anatomy import (
     ANATOMICAL_STRUCTURE,
     BTCV,
     CHAOS,
-    CONTRAST_SEQUENCES,
     FLARE,
     LABEL_SETS,
     LEFT,
@@ -21,7 +20,6 @@ from LiverMRISegLib.anatomy import (
     RIGHT_KIDNEY,
     TOTALSEGMENTATOR_V1,
     LabelSet,
-    Sequence,
     organ_named,
     structure_named,
 )
@@ -103,12 +101,6 @@ def test_a_set_refuses_background_and_doubles():
         LabelSet("x", {0: LIVER})
     with pytest.raises(UsageError, match="twice"):
         LabelSet("x", {1: LIVER, 2: LIVER})
-
-
-def test_contrast_sequences():
-    assert Sequence.GED4.is_contrast
-    assert not Sequence.T2WI.is_contrast
-    assert Sequence("C+V") in CONTRAST_SEQUENCES
 
 
 @pytest.mark.skipif(not (DATA / "ct_whole").is_dir(), reason="real images are not beside this checkout")

@@ -170,7 +170,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
     images = [image.name for image in package.spec.preparation.images]
     cases = [read_channels(path, images) for path in arguments.volumes]
     with Progress() as progress:
-        found = tuning.measure(package, cases, progress=progress)
+        found = tuning.compare_settings(package, cases, progress=progress)
     chosen = tuning.fastest(found, arguments.least_dice)
     rows = [
         (str(m.setting), f"{m.seconds:.2f}", f"{m.mean_dice:.5f}", f"{m.lowest_dice:.5f}",

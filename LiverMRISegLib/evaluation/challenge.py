@@ -19,7 +19,7 @@ from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, score_case, summarise
-from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure, visible_gpu
+from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure_cost, visible_gpu
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
@@ -79,7 +79,7 @@ def run(config: ChallengeConfig) -> list[JudgedCase]:
     shown = tqdm(named, "volumes", total=len(scans), dynamic_ncols=True)
     judged: list[JudgedCase] = []
     for name, listed in shown:
-        judged.append(_judge(name, listed, labels, config, lambda words: measure(words, read_mb, only)))
+        judged.append(_judge(name, listed, labels, config, lambda words: measure_cost(words, read_mb, only)))
         atomic_write_text(config.output / "scores.csv", as_csv([each.case for each in judged]))
         atomic_write_text(config.output / "efficiency.csv", _costs(judged))
         atomic_write_text(config.output / "summary.csv", summary(judged))

@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.preparation.intensity import _floated, with_gamma
+from LiverMRISegLib.preparation.intensity import from_darkest, with_gamma
 from LiverMRISegLib.volume import Geometry, Volume
 
 Pair = tuple[Volume, Volume]
@@ -88,14 +88,14 @@ def _turned(axis: int, degrees: float) -> Corruption:
 
 def with_noise(image: Volume, share: float, random: np.random.Generator) -> Volume:
     """Rician noise: Gaussian of `share` of the brightest tissue (99th percentile) in both channels."""
-    array, level = _floated(image)
+    array, level = from_darkest(image)
     real, imaginary = random.normal(0, share * level, (2, *array.shape))
     return replace(image, array=np.hypot(array + real, imaginary).astype(np.float32))
 
 
 def with_bias(image: Volume, strength: float, random: np.random.Generator) -> Volume:
     """Multiplied by exp(strength * field): a smooth field of long cosines between -1 and 1."""
-    array, _ = _floated(image)
+    array, _ = from_darkest(image)
     field = np.zeros(array.shape, np.float32)
     for _ in range(4):
         waves = [
@@ -110,7 +110,7 @@ def with_bias(image: Volume, strength: float, random: np.random.Generator) -> Vo
 
 def inverted(image: Volume, share: float) -> Volume:
     """`share` of the inverted image mixed with the rest of the image itself; air stays dark. 1 is the negative."""
-    array, level = _floated(image)
+    array, level = from_darkest(image)
     tissue = array > _AIR_SHARE * level
     mixed = (1 - share) * array + share * np.maximum(level - array, 0)
     return replace(image, array=np.where(tissue, mixed, array).astype(np.float32))

@@ -70,7 +70,7 @@ def gpu_memory_reader(gpu: str = "0") -> Callable[[], float] | None:
     return lambda: float(pynvml.nvmlDeviceGetMemoryInfo(handle).used) / _MB
 
 
-def measure(
+def measure_cost(
     command: Sequence[str], read_mb: Callable[[], float] | None, environment: Mapping[str, str] | None = None
 ) -> Cost:
     """Run `command` to its end while `read_mb` is called every 0.1 s. Raises OSError if it cannot be started.

@@ -30,7 +30,7 @@ class Score:
     dice: float
 
 
-def measure(
+def score_corruptions(
     image: Volume,
     reference: Volume,
     segment: Segment,

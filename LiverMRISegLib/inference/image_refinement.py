@@ -40,7 +40,7 @@ _CANDIDATE, _MARGIN = 0.1, 8
 _SMALLEST = 1000
 
 
-def refined(logits: np.ndarray, image: np.ndarray) -> np.ndarray:
+def refine_outlines(logits: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Probabilities [C, Z, Y, X], background first, of a network's logits for the `image` [Z, Y, X] it saw."""
     probabilities = _softmax(logits)
     box = _box_of(1 - probabilities[0] > _CANDIDATE, _MARGIN)

@@ -17,7 +17,7 @@ from LiverMRISegLib.models.package.model_package import ModelPackage
 logger = logging.getLogger(__name__)
 
 
-class MemoryLadder:
+class MemoryFallback:
     """One tile at a time, then a smaller model of the same organs if the catalog has one, then the CPU.
 
     `package` and `engine` are those to use now, `asked` the package that was asked for; `taken` says in words which
@@ -34,7 +34,7 @@ class MemoryLadder:
     @classmethod
     def load(
         cls, package: ModelPackage, device: str, make: Callable[[ModelPackage, str], Engine] = load_engine
-    ) -> MemoryLadder:
+    ) -> MemoryFallback:
         """`package` on `device`, or on the CPU where that has no room even for the network; errors as `make`'s."""
         try:
             return cls(package, make(package, device), make)

@@ -16,8 +16,8 @@ from LiverMRISegLib.errors import DeviceMemoryError, InputError, ModelError, Usa
 from LiverMRISegLib.inference import quality
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
-from LiverMRISegLib.inference.image_refinement import refined
-from LiverMRISegLib.inference.memory_fallback import MemoryLadder
+from LiverMRISegLib.inference.image_refinement import refine_outlines
+from LiverMRISegLib.inference.memory_fallback import MemoryFallback
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_slabs
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
@@ -68,18 +68,18 @@ class Segmenter:
     """A model ready to segment any number of volumes. Made by `Segmenter.load`."""
 
     def __init__(self, package: ModelPackage, engine: Engine) -> None:
-        self._ladder = MemoryLadder(package, engine)
+        self._fallback = MemoryFallback(package, engine)
         self._finder: Segmenter | None = None
 
     @property
     def package(self) -> ModelPackage:
         """The model in use."""
-        return self._ladder.package
+        return self._fallback.package
 
     @property
     def engine(self) -> Engine:
         """The engine in use."""
-        return self._ladder.engine
+        return self._fallback.engine
 
     @classmethod
     def load(cls, name_or_path: str | Path = DEFAULT_MODEL, device: str = "auto") -> Segmenter:
@@ -92,9 +92,9 @@ class Segmenter:
         package = load_model(name_or_path)
         if not package.spec.labels:
             raise ModelError(f"model {package.spec.name} segments nothing: {package.spec.task}")
-        ladder = MemoryLadder.load(package, device, load_engine)
-        made = cls(package, ladder.engine)
-        made._ladder = ladder
+        fallback = MemoryFallback.load(package, device, load_engine)
+        made = cls(package, fallback.engine)
+        made._fallback = fallback
         return made
 
     @property
@@ -105,7 +105,7 @@ class Segmenter:
     @property
     def _labels(self) -> LabelSet:
         """Of the model that was asked for: a smaller one that stands in for it may number them in another way."""
-        return self._ladder.asked.spec.labels
+        return self._fallback.asked.spec.labels
 
     def segment(
         self,
@@ -133,13 +133,13 @@ class Segmenter:
                 more or fewer images.
             InputError: the images lie on different grids, or hold voxels that are no finite numbers.
             CancelledError: `cancel` was used.
-            DeviceMemoryError: the memory is too small, after all that takes less of it was tried (`ladder`).
+            DeviceMemoryError: the memory is too small, after all that takes less of it was tried (`memory_fallback`).
         """
         while True:
             try:
                 return self._segment(volume, further, organs, tta, progress or silent, cancel or CancelToken())
             except DeviceMemoryError as error:
-                self._ladder.descend(error)
+                self._fallback.descend(error)
 
     def _segment(
         self,
@@ -174,7 +174,7 @@ class Segmenter:
         postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
         labelmap = _renumbered(labelmap, spec.labels, labels)
         volumes = quality.volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
-        found = [*self._ladder.taken, *quality.flags(volume, labelmap, labels, spec)]
+        found = [*self._fallback.taken, *quality.flags(volume, labelmap, labels, spec)]
         clock.lap("postprocess")
         report("done", 1.0)
         facts = self._provenance(clock, tta, region)
@@ -203,7 +203,7 @@ class Segmenter:
         if spec.inference.image_refinement:
             logits = np.concatenate(list(slabs), axis=1)
             report("drawing outlines to the image", _NETWORK_TO)
-            slabs = [refined(logits, prepared.image.reshape(-1, *logits.shape[1:])[0])]
+            slabs = [refine_outlines(logits, prepared.image.reshape(-1, *logits.shape[1:])[0])]
         if spec.inference.resample == "labels":
             coarse = np.concatenate([slab.argmax(axis=0).astype(np.uint8) for slab in slabs])
             return nearest_labels_on_grid(coarse, prepared.shape)

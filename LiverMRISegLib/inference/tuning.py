@@ -76,7 +76,7 @@ def settings_of(spec: InferenceSpec) -> list[Setting]:
     ]
 
 
-def measure(
+def compare_settings(
     package: ModelPackage,
     cases: Sequence[Sequence[Volume]],
     *,

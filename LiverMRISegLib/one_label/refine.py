@@ -158,11 +158,13 @@ class Mending:
         self.voted = set(chosen[config.mode].tolist()) if enough and config.mode in chosen else set()
         logger.info("%d uncertain cases, mean entropy from %.4f on", int(self.uncertain.sum()), threshold)
 
-    def labels_of(self, case: int) -> np.ndarray:
+    def mended_labels(self, case: int) -> np.ndarray:
         """uint8 [Z, Y, X]."""
         own = self.found[case].read_labels()
         if self.config.mode == "ignore" and case:
-            return refined(own, np.full_like(own, IGNORE), self.found[case].fine_entropy(), self.config.quantile)
+            return replaced_where_unsure(
+                own, np.full_like(own, IGNORE), self.found[case].fine_entropy(), self.config.quantile
+            )
         if case not in self.voted:
             return own
         near, weights = nearest_certain(self.whole, case, self.uncertain, self.config.neighbours)
@@ -170,7 +172,7 @@ class Mending:
         voted = vote(theirs, weights, own.shape, self.classes)
         if self.config.mode == "case":
             return voted
-        return refined(own, voted, self.found[case].fine_entropy(), self.config.quantile)
+        return replaced_where_unsure(own, voted, self.found[case].fine_entropy(), self.config.quantile)
 
     def _brought(self, neighbour: int, case: int) -> np.ndarray:
         """A neighbour's labels in the case's orientation, or registered on its grid."""
@@ -194,7 +196,7 @@ def _write(mend: Mending, labels: LabelSet, listed: Datalist, output: Path) -> f
     """The next datalist and what shows it; the mean share of the foreground that changed."""
     ranked, figures, changes = [], {}, []
     for case, (scan, predicted) in enumerate(zip(mend.scans, mend.found, strict=True)):
-        labelmap, name = mend.labels_of(case), case_name(scan)
+        labelmap, name = mend.mended_labels(case), case_name(scan)
         before = read_labelmap(scan.labels).array if scan.labels else np.zeros_like(labelmap)
         changed = changed_share(labelmap, before)
         geometry = read_volume(scan.image).geometry
@@ -238,7 +240,7 @@ def vote(labels: Sequence[np.ndarray], weights: np.ndarray, shape: tuple[int, ..
     return totals.argmax(axis=0).astype(np.uint8)
 
 
-def refined(own: np.ndarray, voted: np.ndarray, entropy: np.ndarray, quantile: float) -> np.ndarray:
+def replaced_where_unsure(own: np.ndarray, voted: np.ndarray, entropy: np.ndarray, quantile: float) -> np.ndarray:
     """`own` with `voted` in its place where `entropy` [Z, Y, X] is above its quantile (the paper's text)."""
     chosen: np.ndarray = np.where(entropy > np.quantile(entropy, quantile), voted, own).astype(np.uint8)
     return chosen

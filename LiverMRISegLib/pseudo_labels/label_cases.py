@@ -22,7 +22,7 @@ from LiverMRISegLib.data.datalist import Scan, case_name
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
-from LiverMRISegLib.inference.image_refinement import refined
+from LiverMRISegLib.inference.image_refinement import refine_outlines
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
@@ -126,7 +126,9 @@ def fold_labels(
             found = predict_logits(
                 prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken()
             )
-            scores = refined(found, prepared.image) if spec.inference.image_refinement else softmax(found, axis=0)
+            scores = (
+                refine_outlines(found, prepared.image) if spec.inference.image_refinement else softmax(found, axis=0)
+            )
             votes.append(scores.argmax(0).astype(np.uint8))
             total = total + scores
     mean = np.asarray(total, np.float32) / len(votes)

@@ -13,7 +13,7 @@ from helpers.volumes import make_volume
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig, run
-from LiverMRISegLib.evaluation.efficiency import gpu_memory_reader, measure, visible_gpu
+from LiverMRISegLib.evaluation.efficiency import gpu_memory_reader, measure_cost, visible_gpu
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models.package.model_package import save_package
 from LiverMRISegLib.volume import Volume
@@ -23,7 +23,7 @@ NAP = [sys.executable, "-c", "import time; time.sleep(0.5)"]
 
 def test_the_area_is_the_sum_of_readings_every_tenth_of_a_second():
     readings = iter(range(100, 10_000))
-    cost = measure(NAP, lambda: float(next(readings)))
+    cost = measure_cost(NAP, lambda: float(next(readings)))
     taken = int(cost.peak_mb) - 99
     assert 4 <= taken <= cost.seconds / 0.1 + 1
     assert cost.area_mb == sum(range(100, 100 + taken))
@@ -31,7 +31,7 @@ def test_the_area_is_the_sum_of_readings_every_tenth_of_a_second():
 
 
 def test_without_a_gpu_time_alone_is_known():
-    cost = measure(NAP, None)
+    cost = measure_cost(NAP, None)
     assert (cost.area_mb, cost.peak_mb) == (None, None)
     assert cost.seconds >= 0.5
 
@@ -43,12 +43,12 @@ def test_the_driver_is_asked_where_there_is_one():
 
 def test_half_a_sum_of_readings_is_none():
     readings = iter((100.0, 101.0))
-    cost = measure(NAP, lambda: next(readings))
+    cost = measure_cost(NAP, lambda: next(readings))
     assert (cost.status, cost.area_mb, cost.peak_mb) == (0, None, None)
 
 
 def test_the_command_gets_variables_beside_ours():
-    cost = measure([sys.executable, "-c", "import os, sys; sys.exit(os.environ['ONLY'])"], None, {"ONLY": "this"})
+    cost = measure_cost([sys.executable, "-c", "import os, sys; sys.exit(os.environ['ONLY'])"], None, {"ONLY": "this"})
     assert "this" in cost.messages
 
 
@@ -71,7 +71,7 @@ def test_a_gpu_that_is_not_there(monkeypatch, cases, tmp_path):
 
 
 def test_a_command_that_fails_is_told_with_its_words():
-    failed = measure([sys.executable, "-c", "import sys; sys.exit('gone wrong')"], None)
+    failed = measure_cost([sys.executable, "-c", "import sys; sys.exit('gone wrong')"], None)
     assert failed.status == 1
     assert "gone wrong" in failed.messages
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from LiverMRISegLib.anatomy import CHAOS, LIVER, SPLEEN, LabelSet
-from LiverMRISegLib.evaluation.robustness import Score, as_csv, as_markdown, dice, measure
+from LiverMRISegLib.evaluation.robustness import Score, as_csv, as_markdown, dice, score_corruptions
 from LiverMRISegLib.volume import Geometry, Volume
 
 GEOMETRY = Geometry((16, 16, 14), (5.0, 5.0, 8.0), direction=((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)))
@@ -26,14 +26,16 @@ def test_a_threshold_is_perfect_on_clean_images_and_suffers_where_it_must():
         return Volume((volume.array > 50).astype(np.uint8), volume.geometry)
 
     ours = LabelSet("ours", {1: LIVER, 2: SPLEEN})
-    scores = list(measure(Volume(array, GEOMETRY, "a"), Volume(labels, GEOMETRY), segment, ours, CHAOS))
+    scores = list(score_corruptions(Volume(array, GEOMETRY, "a"), Volume(labels, GEOMETRY), segment, ours, CHAOS))
     assert {s.organ for s in scores} == {"liver"}
     assert scores[0] == Score("a", "clean", "", "liver", 1.0)
     found = {(s.kind, s.strength): s.dice for s in scores}
     assert found["slab", "60 mm"] == 1.0
     assert found["rotation about z", "20 degrees"] > 0.85
     assert found["inversion", "1"] < 0.5
-    few = measure(Volume(array, GEOMETRY, "a"), Volume(labels, GEOMETRY), segment, ours, CHAOS, strongest_only=True)
+    few = score_corruptions(
+        Volume(array, GEOMETRY, "a"), Volume(labels, GEOMETRY), segment, ours, CHAOS, strongest_only=True
+    )
     strengths = {s.kind: s.strength for s in few}
     assert strengths["noise"] == "0.2"
     assert strengths["slab"] == "40 mm"

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import as_rows, oblique_directions
-from LiverMRISegLib.inference.image_refinement import _links, refined
+from LiverMRISegLib.inference.image_refinement import _links, refine_outlines
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
@@ -47,7 +47,7 @@ def dice(first, second):
 def test_outlines_move_to_the_edges(seed):
     image, truth = scene(seed)
     logits = unsure(truth)
-    before, after = logits.argmax(0), refined(logits, image).argmax(0)
+    before, after = logits.argmax(0), refine_outlines(logits, image).argmax(0)
     for value in (1, 2):
         assert dice(after == value, truth == value) > dice(before == value, truth == value) + 0.04
         assert dice(after == value, truth == value) > 0.9
@@ -60,7 +60,7 @@ def test_they_are_probabilities_and_the_logits_stay():
     image, truth = scene()
     logits = unsure(truth)
     kept = logits.copy()
-    found = refined(logits, image)
+    found = refine_outlines(logits, image)
     assert found.dtype == np.float32
     assert np.array_equal(logits, kept)
     assert found.min() >= 0
@@ -70,7 +70,7 @@ def test_they_are_probabilities_and_the_logits_stay():
 def test_the_scale_of_the_image_does_not_matter():
     image, truth = scene()
     logits = unsure(truth)
-    assert np.array_equal(refined(logits, image).argmax(0), refined(logits, 40 * image - 7).argmax(0))
+    assert np.array_equal(refine_outlines(logits, image).argmax(0), refine_outlines(logits, 40 * image - 7).argmax(0))
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 9), (2, 2, 2), (9, 1, 12), (12, 12, 12)])
@@ -78,7 +78,7 @@ def test_the_scale_of_the_image_does_not_matter():
 def test_odd_volumes_come_through(shape, image):
     random = np.random.default_rng(1)
     array = np.zeros(shape, np.float32) if image == "flat" else random.normal(size=shape).astype(np.float32)
-    found = refined(random.normal(0, 4, (3, *shape)).astype(np.float32), array)
+    found = refine_outlines(random.normal(0, 4, (3, *shape)).astype(np.float32), array)
     assert np.isfinite(found).all()
 
 
@@ -86,7 +86,7 @@ def test_where_no_organ_is_nothing_changes():
     image, _ = scene()
     logits = np.zeros((3, *SHAPE), np.float32)
     logits[0] = 5
-    assert (refined(logits, image)[0] > 0.98).all()
+    assert (refine_outlines(logits, image)[0] > 0.98).all()
 
 
 def test_what_is_small_is_left_alone():
@@ -94,7 +94,7 @@ def test_what_is_small_is_left_alone():
     truth = np.where(truth == 1, 1, 0).astype(np.uint8)
     truth[14:17, 30:33, 30:33] = 2  # as dark as the tissue around it
     logits = np.stack([np.where(truth == c, 4.0, 0.0) for c in range(3)]).astype(np.float32)
-    assert ((refined(logits, image).argmax(0) == 2) == (truth == 2)).all()
+    assert ((refine_outlines(logits, image).argmax(0) == 2) == (truth == 2)).all()
 
 
 def test_what_a_voxel_takes_adds_up_to_one():
@@ -155,5 +155,5 @@ def test_air_that_no_tile_computed_is_background(two_organ_package):
     wide[:30, :40, :44] = image
     spec = replace(two_organ_package.spec.inference, image_refinement=True)
     found = predict_logits(wide, ByBrightness(), 3, spec, progress=silent, cancel=CancelToken())
-    probabilities = refined(found, wide)
+    probabilities = refine_outlines(found, wide)
     assert (probabilities[0][:, :, 100:] > 0.99).all()

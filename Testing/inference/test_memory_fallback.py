@@ -1,4 +1,4 @@
-"""A GPU whose memory is full: the ladder is walked down rung by rung, and the result tells it."""
+"""A GPU whose memory is full: the fallback is walked down rung by rung, and the result tells it."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import LIVER, SPLEEN, LabelSet
 from LiverMRISegLib.errors import DeviceMemoryError
-from LiverMRISegLib.inference.memory_fallback import MemoryLadder
+from LiverMRISegLib.inference.memory_fallback import MemoryFallback
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
@@ -55,7 +55,7 @@ def models(tmp_path, monkeypatch):
 
 def segmenter(package, holds, **by_name):
     made = Segmenter(package, SmallGpu(package, holds=holds))
-    made._ladder = MemoryLadder(
+    made._fallback = MemoryFallback(
         package, made.engine, lambda p, device: SmallGpu(p, device, by_name.get(p.spec.name, 0))
     )
     return made
@@ -100,9 +100,9 @@ def test_the_cpu_with_the_model_that_was_asked_for(models):
 
 def test_nothing_below_the_cpu(models):
     package = saved(models, "tiny")
-    ladder = MemoryLadder(package, SmallGpu(package, "cpu"))
+    fallback = MemoryFallback(package, SmallGpu(package, "cpu"))
     with pytest.raises(DeviceMemoryError, match="full"):
-        ladder.descend(DeviceMemoryError("the memory is full"))
+        fallback.descend(DeviceMemoryError("the memory is full"))
 
 
 def test_torch_running_out_of_memory_is_named(tiny_package, monkeypatch):
@@ -134,7 +134,7 @@ def test_a_smaller_model_that_numbers_organs_in_another_way(models):
     spec = replace(large.spec, labels=labels, postprocessing={})
     saved(models, "small")
     made = segmenter(replace(large, spec=spec), holds=0, small=1)
-    made._ladder._make = lambda p, device: BrightIsLiver(p, device, 1)
+    made._fallback._make = lambda p, device: BrightIsLiver(p, device, 1)
     volume = make_volume(size=(40, 40, 30))
     volume.array[10:20, 10:30, 10:30] += 2000
     result = made.segment(volume)
@@ -181,15 +181,15 @@ def test_no_room_even_for_the_network(models):
             raise DeviceMemoryError(f"the memory of {device} is full")
         return SmallGpu(made_of, device)
 
-    ladder = MemoryLadder.load(package, "cuda", make)
-    assert ladder.engine.device == "cpu"
-    assert ladder.taken == ["the memory of the GPU was full: computed tiny on the CPU"]
+    fallback = MemoryFallback.load(package, "cuda", make)
+    assert fallback.engine.device == "cpu"
+    assert fallback.taken == ["the memory of the GPU was full: computed tiny on the CPU"]
     large = saved(models, "large", widths=[8] * 6)
-    ladder = MemoryLadder(large, SmallGpu(large), make)
+    fallback = MemoryFallback(large, SmallGpu(large), make)
     for _ in range(2):
-        ladder.descend(DeviceMemoryError("full"))
-    assert ladder.engine.device == "cpu"
-    assert ladder.package.spec.name == "large"
+        fallback.descend(DeviceMemoryError("full"))
+    assert fallback.engine.device == "cpu"
+    assert fallback.package.spec.name == "large"
 
 
 @pytest.mark.parametrize(("words", "kind"), [

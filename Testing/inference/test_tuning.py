@@ -8,7 +8,7 @@ from helpers.volumes import make_volume
 from LiverMRISegLib import cli
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference import tuning
-from LiverMRISegLib.inference.tuning import Measured, Setting, fastest, keep, measure, settings_of
+from LiverMRISegLib.inference.tuning import Measured, Setting, compare_settings, fastest, keep, settings_of
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
@@ -47,7 +47,7 @@ def test_the_fastest_is_taken_whose_labels_stay():
 
 def test_measured_on_a_volume(package):
     volume = make_volume(size=(70, 36, 30), spacing=(5.0, 5.0, 5.0))
-    found = measure(package, [[volume], [volume]])
+    found = compare_settings(package, [[volume], [volume]])
     assert found[0].setting == Setting("auto", 0.5)
     assert (found[0].mean_dice, found[0].lowest_dice) == (1.0, 1.0)
     assert all(0 <= m.lowest_dice <= m.mean_dice <= 1 and m.seconds > 0 for m in found)

@@ -29,7 +29,7 @@ from LiverMRISegLib.one_label.refine import (
     RefineConfig,
     changed_share,
     nearest_certain,
-    refined,
+    replaced_where_unsure,
     uncertain_cases,
     vote,
 )
@@ -82,7 +82,7 @@ def test_equal_neighbours_give_their_label():
 
 def test_only_unsure_voxels_take_the_vote():
     own, voted = np.zeros((1, 1, 10), np.uint8), np.ones((1, 1, 10), np.uint8)
-    found = refined(own, voted, np.arange(10.0).reshape(1, 1, 10), 0.7)
+    found = replaced_where_unsure(own, voted, np.arange(10.0).reshape(1, 1, 10), 0.7)
     assert found.ravel().tolist() == [0] * 7 + [1] * 3
 
 
@@ -343,4 +343,4 @@ def test_neighbours_vote_in_the_orientation_of_the_case(data, tmp_path, code, re
     config = RefineConfig("case", neighbours=1, quantile=0.9, register=register)
     mending = Mending([scans[1], scans[1], scans[0]], order, np.ones((3, 4)), config, 2)
     expected = reorient(truth, "LPS").array
-    assert (mending.labels_of(2) == expected).mean() > (0.98 if register else 0.9999)
+    assert (mending.mended_labels(2) == expected).mean() > (0.98 if register else 0.9999)

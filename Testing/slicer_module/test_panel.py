@@ -173,7 +173,7 @@ def test_gpus_are_listed_once_the_driver_has_answered(host, module, scene, monke
     widget.parent.close()
 
 
-def test_a_full_gpu_walks_down_the_ladder_and_says_so(host, full_gpu, panel, scene, phantom):
+def test_a_full_gpu_takes_less_memory_and_says_so(host, full_gpu, panel, scene, phantom):
     segment(host, panel, phantom)
     assert panel.ui.statusLabel.text.startswith("Done"), panel.ui.statusLabel.text
     assert "computed one tile at a time" in panel.ui.flagsLabel.text

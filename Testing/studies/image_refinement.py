@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from LiverMRISegLib.evaluation.metrics import evaluate_case
-from LiverMRISegLib.evaluation.real_sets import DATA_SETS, DataSet, cases_of
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
 from LiverMRISegLib.volume import Volume
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "train"))
+from real_sets import DATA_SETS, DataSet, cases_of
 
 
 def measured(segmenter: Segmenter, data: Path, kind: DataSet) -> tuple[dict[str, list[float]], float]:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import LLD_MMRI_SEQUENCES, LabelSet, Sequence, organ_named
+from LiverMRISegLib.anatomy import LabelSet, Sequence, organ_named
 from LiverMRISegLib.data.case_selection import FoldConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.evaluation.metrics import evaluate_case
@@ -34,6 +34,10 @@ from LiverMRISegLib.training.stages.finetune import run as run_finetune
 from LiverMRISegLib.training.stages.stage import DataConfig
 from study import SCORES, test
 
+LLD_MMRI_SEQUENCES = (
+    Sequence.DWI, Sequence.T2WI, Sequence.C_ARTERIAL, Sequence.IN_PHASE, Sequence.OUT_PHASE, Sequence.C_PRE,
+    Sequence.C_VENOUS, Sequence.C_DELAY,
+)  # fmt: skip
 _ORGANS = ("liver", "right kidney", "left kidney", "spleen")
 # Those that the folds agree on least: cases.csv of the pseudo labels (0.17 to 0.58; the others 0.47 to 0.71).
 _WORSE = ("T2WI", "DWI", "InPhase", "OutPhase")

@@ -12,13 +12,13 @@ import sys
 from pathlib import Path
 
 from LiverMRISegLib.errors import LiverMRISegError
-from LiverMRISegLib.evaluation.real_sets import T1_SLAB, T2_SPIR, DataSet, cases_of
-from LiverMRISegLib.evaluation.robustness import Score, as_csv, as_markdown, measure
+from LiverMRISegLib.evaluation.robustness import Score, as_csv, as_markdown, score_corruptions
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.volume import Volume
+from real_sets import T1_SLAB, T2_SPIR, DataSet, cases_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ def evaluate(
     for image, label in cases_of(data, kind)[:most]:
         pair = read_volume(image), read_labelmap(label)
         labels = segmenter.package.spec.labels, kind.labels
-        scores.extend(measure(*pair, segment, *labels, strongest_only=strongest_only))
+        scores.extend(score_corruptions(*pair, segment, *labels, strongest_only=strongest_only))
         atomic_write_text(output / "robustness.csv", as_csv(scores))
         atomic_write_text(output / "robustness.md", f"{kind.name}, mean Dice\n\n{as_markdown(scores)}")
         logger.info("%s: measured", image.name)

@@ -11,12 +11,12 @@ import numpy as np
 
 from LiverMRISegLib.errors import LiverMRISegError, ModelError
 from LiverMRISegLib.models.importers.foreign import read_foreign
-from LiverMRISegLib.models.importers.nnunet_architecture import network_of
+from LiverMRISegLib.models.importers.nnunet_architecture import network_of_configuration
 from LiverMRISegLib.models.importers.nnunet_plans import (
-    channels_of,
+    channels_of_dataset,
     check_supported,
     configuration_named,
-    labels_of,
+    labels_of_dataset,
     modality_of,
     preparation_of,
     read_json,
@@ -100,11 +100,11 @@ def _spec(
 ) -> ModelSpec:
     trainer, chosen = _trainer_and_configuration(source, first)
     with _naming(source / _DATASET):
-        channels, labels = channels_of(dataset), labels_of(dataset, name)
+        channels, labels = channels_of_dataset(dataset), labels_of_dataset(dataset, name)
     with _naming(source / _PLANS):
         configuration = configuration_named(plans, chosen)
         check_supported(plans, configuration, chosen)
-        network, kwargs = network_of(configuration)
+        network, kwargs = network_of_configuration(configuration)
         preparation = preparation_of(plans, configuration, channels)
         z, y, x = (int(size) for size in configuration["patch_size"])
         mirrored = tuple(int(axis) for axis in first.get("inference_allowed_mirroring_axes") or ())

@@ -19,7 +19,7 @@ _SETTINGS = {"conv_bias": True, "norm_op_kwargs": {"eps": 1e-5, "affine": True},
 _NO_MATTER = {"n_stages", "dropout_op", "dropout_op_kwargs", "deep_supervision"}
 
 
-def network_of(configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def network_of_configuration(configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Name and kwargs of `build_network`, but for the channels, of a configuration of plans.json.
 
     Raises:

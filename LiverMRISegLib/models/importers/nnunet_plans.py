@@ -130,7 +130,7 @@ def _intensity(plans: Mapping[str, Any], channel: int) -> dict[str, float]:
     return {ours: float(found[theirs]) for ours, theirs in names.items()}
 
 
-def labels_of(dataset: Mapping[str, Any], name: str) -> LabelSet:
+def labels_of_dataset(dataset: Mapping[str, Any], name: str) -> LabelSet:
     """The labels of dataset.json, values and names kept, as a label set called `name`; "ignore" is left out.
 
     Raises:
@@ -154,7 +154,7 @@ def labels_of(dataset: Mapping[str, Any], name: str) -> LabelSet:
     return LabelSet(name, organs)
 
 
-def channels_of(dataset: Mapping[str, Any]) -> tuple[str, ...]:
+def channels_of_dataset(dataset: Mapping[str, Any]) -> tuple[str, ...]:
     """The names of a case's images in the order of their numbers; ModelError if these are not 0, 1, ..."""
     given = dataset.get("channel_names") or dataset["modality"]
     numbered = {int(number): str(name) for number, name in given.items()}
