@@ -12,13 +12,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from LiverMRISegLib import anatomy
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.dataclass_reader import read_dataclass
 from LiverMRISegLib.models.package.specification import SPACES
 
 SPLITS = ("train", "validation", "test")
@@ -123,18 +124,14 @@ def read_datalist(path: Path) -> Datalist:
     """Read JSON.
 
     Raises:
-        InputError: no datalist, an unknown key, or a file that is not there.
+        InputError: not a datalist, a key that does not fit, or a file that is not there.
         UsageError: an unknown organ, sequence or split.
     """
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        _check_keys(document, {field.name for field in fields(Datalist)}, str(path))
-        scans = [_scan(entry, path) for entry in document["scans"]]
-        values = {int(value): str(organ) for value, organ in document["values"].items()}
-        others = document.get("space", "intensity"), int(document.get("ignore", 0))
-        found = Datalist(document["name"], document["licence"], values, scans, *others)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: is no datalist ({error}); write it with scripts/import_dataset.py") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not a datalist ({error}); write it with scripts/import_dataset.py") from error
+    found = read_dataclass(Datalist, document, str(path), InputError, {Path: lambda text: _absolute(path, text)})
     for scan in found.scans:
         for file in (scan.image, scan.labels):
             if file is not None and not file.exists():
@@ -150,17 +147,6 @@ def _plain(scan: Scan, folder: Path) -> dict[str, str]:
     return entries
 
 
-def _scan(entry: dict[str, Any], path: Path) -> Scan:
-    _check_keys(entry, {field.name for field in fields(Scan)}, f"{path}: a scan")
-    paths: dict[str, Any] = {
-        key: Path(os.path.normpath(path.parent / entry[key])) for key in ("image", "labels") if key in entry
-    }
-    values: dict[str, Any] = {**entry}
-    values.update(paths)
-    return Scan(**values)
-
-
-def _check_keys(entry: Mapping[str, Any], known: set[str], where: str) -> None:
-    unknown = sorted(set(entry) - known)
-    if unknown:
-        raise InputError(f"{where}: unknown key '{unknown[0]}'; known are: {', '.join(sorted(known))}")
+def _absolute(datalist: Path, text: str) -> Path:
+    """A file of the datalist, whose folder its path is relative to."""
+    return Path(os.path.normpath(datalist.parent / text))

@@ -1,22 +1,34 @@
 """One config style: a frozen dataclass that is the YAML file, the command-line flags and the Python argument.
 
-`--config FILE` is read first, flags override it, and a key that the dataclass does not have is an error that
-names the nearest one it has. A mapping in a file, and the file itself, may name another file as its `base`: that
-file's keys hold where the mapping has none of its own.
+`--config FILE` is read first, and flags override it. Every field has a docstring, which is the flag's help. What does
+not fit (an unknown key, another type, a number out of its limits) is an error that names the file and the key.
+A mapping in a file, and the file itself, may name another file as its `base`: that file's keys hold where the mapping
+has none of its own.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import field_types, read_dataclass, to_plain
 
 T = TypeVar("T")
+_MOST_BYTES = 1_000_000
+_MOST_VALUES = 100_000
+_DEEPEST = 50
+
+
+class MayChange(Enum):
+    """In a field's type: its value may change when a run continues. Of all other fields it must be the same."""
+
+    ALWAYS = "always"
+    UNTIL_THE_END = "until the run is finished"
 
 
 def config_from_arguments(cls: type[T], arguments: Sequence[str]) -> T:
@@ -31,14 +43,19 @@ def config_from_arguments(cls: type[T], arguments: Sequence[str]) -> T:
             raise UsageError("--config needs a file")
         default = read_config(cls, Path(rest[at + 1]))
         del rest[at : at + 2]
-    if default is None:
-        return tyro.cli(cls, args=rest)
-    return tyro.cli(cls, args=rest, default=default)
+    config: T = tyro.cli(cls, args=rest) if default is None else tyro.cli(cls, args=rest, default=default)
+    check_config(config)
+    return config
 
 
 def read_config(cls: type[T], path: Path) -> T:
     """Read a YAML file into dataclass `cls`; UsageError names the file and the key that does not fit."""
-    return _build(cls, _read_mapping(path, ()), str(path))
+    return read_dataclass(cls, _read_mapping(path, ()), str(path))
+
+
+def check_config(config: Any) -> None:
+    """UsageError unless every value is of its field's type and within its limits, as `read_config` would ask for."""
+    read_dataclass(type(config), to_plain(config), "the config")
 
 
 def write_config(config: Any, path: Path) -> None:
@@ -50,20 +67,35 @@ def write_config(config: Any, path: Path) -> None:
     atomic_write_text(path, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
 
 
-def check_same_run(config: Any, path: Path, free: Sequence[str]) -> None:
-    """UsageError if `path` holds another training's config: one that differs in more than the keys named in `free`.
+def check_same_run(config: Any, path: Path, free: Sequence[str] = (), *, is_finished: bool = True) -> None:
+    """UsageError if `path` holds another training's config: one that differs in a key that may not change.
 
-    Keys of nested configs are written "data.cache".
+    Args:
+        config: as it is now.
+        path: the config of the run as it was started.
+        free: keys that may change besides those marked `MayChange`; of nested configs they are written "data.cache".
+        is_finished: whether the run has done all its steps.
     """
     if not path.exists():
         return
+    may_change = {key for key, when in _changeable(type(config)) if when is MayChange.ALWAYS or not is_finished}
     before, now = _flat(to_plain(read_config(type(config), path))), _flat(to_plain(config))
     for key in sorted(set(before) | set(now)):
-        if key not in free and before.get(key) != now.get(key):
+        if key not in may_change and key not in free and before.get(key) != now.get(key):
             raise UsageError(
                 f"{path.parent}: holds a training with {key} {before.get(key)!r}, not {now.get(key)!r}; "
                 "choose another --run-folder or remove that folder"
             )
+
+
+def _changeable(cls: Any, prefix: str = "") -> Iterator[tuple[str, MayChange]]:
+    """The keys of a config, nested ones too, that are marked `MayChange`."""
+    for name, kind in field_types(cls).items():
+        if typing.get_origin(kind) is typing.Annotated:
+            kind, *extras = typing.get_args(kind)
+            yield from ((prefix + name, extra) for extra in extras if isinstance(extra, MayChange))
+        if dataclasses.is_dataclass(kind):
+            yield from _changeable(kind, f"{prefix}{name}.")
 
 
 def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -73,36 +105,76 @@ def _flat(plain: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def to_plain(value: Any) -> Any:
-    """Dataclasses, tuples and paths as the dicts, lists and strings that YAML and JSON know."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {k: to_plain(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [to_plain(v) for v in value]
-    return str(value) if isinstance(value, Path) else value
-
-
 def _read_mapping(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     """A file's mapping with its bases filled in; `above` are the files that it is a base of."""
+    where = f"{path} (a base of {above[-1]})" if above else str(path)
+    if len(above) > _DEEPEST:
+        raise UsageError(f"{where}: {_DEEPEST} bases on top of each other are too many")
+    try:
+        if path.resolve() in above:
+            raise UsageError(f"{path}: is a base of itself; remove its `base`, or that of the files between")
+        data = _parsed(path, where)
+    except (OSError, ValueError) as error:  # among the latter: a path with a character of value 0
+        raise UsageError(f"{where}: cannot be read ({_one_line(error)})") from error
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: must be a mapping of config keys")
+    return _with_bases(data, path, (*above, path.resolve()))
+
+
+def _parsed(path: Path, where: str) -> Any:
+    """What the YAML says, bounded: neither endless files nor a few lines that unfold to a billion values."""
     import yaml
 
-    if path.resolve() in above:
-        raise UsageError(f"{path}: is a base of itself; remove its `base`, or that of the files between")
+    if path.exists() and not path.is_file():
+        raise UsageError(f"{where}: is not a file")
+    with path.open("rb") as file:
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise UsageError(f"{where}: is larger than {_MOST_BYTES // 1_000_000} MB, so it cannot be a config")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        where = f" (a base of {above[-1]})" if above else ""
-        raise UsageError(f"{path}: cannot be read as YAML{where} ({error})") from error
-    if not isinstance(data, dict):
-        raise UsageError(f"{path}: a mapping of config keys was expected")
-    return _with_bases(data, path, (*above, path.resolve()))
+        data = yaml.safe_load(content.decode("utf-8"))
+        _check_size(data, where)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{where}: is not UTF-8 text; save it with that encoding") from error
+    except RecursionError as error:
+        raise UsageError(f"{where}: its lists or mappings are nested too deeply") from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        TypeError,
+        OverflowError,
+    ) as error:  # the latter: dates and numbers like !!int a
+        raise UsageError(f"{where}: cannot be read as YAML ({_one_line(error)})") from error
+    return data
+
+
+def _check_size(data: Any, where: str) -> None:
+    """UsageError where anchors make the data contain itself, or unfold to more values than a config has."""
+    pending, count = [(data, 0)], 0
+    while pending:
+        value, depth = pending.pop()
+        count += 1
+        if depth > _DEEPEST or count > _MOST_VALUES:
+            raise UsageError(
+                f"{where}: is nested too deeply or has too many values (a config has at most {_DEEPEST} levels and "
+                f"{_MOST_VALUES} values); write values out instead of using YAML anchors"
+            )
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, (list, tuple, set)) else ()
+        pending.extend((each, depth + 1) for each in inner)
+
+
+def _one_line(error: Exception) -> str:
+    """The error's text on one line, as messages are."""
+    return " ".join(str(error).split())
 
 
 def _with_bases(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     own = {k: _with_bases(v, path, above) if isinstance(v, dict) else v for k, v in data.items() if k != "base"}
-    return _merged(_read_mapping(path.parent / str(data["base"]), above), own) if "base" in data else own
+    if "base" not in data:
+        return own
+    if not isinstance(data["base"], str):
+        raise UsageError(f"{path}: base must be the path of a file")
+    return _merged(_read_mapping(path.parent / data["base"], above), own)
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -112,42 +184,3 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
         under = merged.get(key)
         merged[key] = _merged(under, value) if isinstance(under, dict) and isinstance(value, dict) else value
     return merged
-
-
-def _build(cls: Any, data: dict[str, Any], where: str) -> Any:
-    hints = typing.get_type_hints(cls)
-    names = [f.name for f in dataclasses.fields(cls) if f.init]
-    for key in data:
-        if key not in names:
-            near = difflib.get_close_matches(str(key), names, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; known are: {', '.join(names)}"
-            raise UsageError(f"{where}: unknown key '{key}'{hint}")
-    values = {key: _convert(hints[key], value, f"{where}: {key}") for key, value in data.items()}
-    try:
-        return cls(**values)
-    except TypeError as error:
-        raise UsageError(f"{where}: {error}") from error
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, inner = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        if not isinstance(value, dict):
-            raise UsageError(f"{where}: a mapping was expected, not {value!r}")
-        return _build(hint, value, where)
-    if origin is tuple:
-        if not isinstance(value, list) or (inner[-1] is not Ellipsis and len(value) != len(inner)):
-            raise UsageError(f"{where}: a list of {len(inner)} was expected, not {value!r}")
-        kinds = [inner[0]] * len(value) if inner[-1] is Ellipsis else inner
-        return tuple(_convert(k, v, where) for k, v in zip(kinds, value, strict=True))
-    if hint is Path:
-        return Path(str(value))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if (
-        origin is None
-        and isinstance(hint, type)
-        and (not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool))
-    ):
-        raise UsageError(f"{where}: {hint.__name__} was expected, not {value!r}")
-    return value

@@ -200,14 +200,20 @@ def test_what_is_wrong_with_a_datalist_is_named(atlas):
     document = json.loads(path.read_text())
     for change, message in (
         ({"scan": []}, "unknown key 'scan'"),
-        ({"scans": [{"patient": "x", "sequence": "T1WI", "image": "im", "label": "y"}]}, "unknown key 'label'"),
+        (
+            {"scans": [{"patient": "x", "sequence": "T1WI", "image": "im", "label": "y"}]},
+            r"unknown key 'scans\[0\].label'; did you mean 'scans\[0\].labels'",
+        ),
         ({"scans": [{"patient": "x", "sequence": "T1WI", "image": "im"}]}, "im is not there"),
-        ({"scans": [{"patient": "x"}]}, "is no datalist"),
-        ({"values": {"one": "liver"}}, "is no datalist"),
+        ({"scans": [{"patient": "x"}]}, r"the key 'scans\[0\].sequence' is missing"),
+        ({"values": {"one": "liver"}}, "the keys of values must be whole numbers, not 'one'"),
     ):
         path.write_text(json.dumps({**document, **change}))
         with pytest.raises(InputError, match=message):
             read_datalist(path)
+    path.write_text("[")
+    with pytest.raises(InputError, match="is not a datalist"):
+        read_datalist(path)
     path.write_text(json.dumps({**document, "values": {"1": "knee"}}))
     with pytest.raises(UsageError, match="knee"):
         read_datalist(path)
