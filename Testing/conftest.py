@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.needs import lines_on_skipped
 from helpers.packages import TINY_KWARGS, random_weights, tiny_spec
 from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, LabelSet
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
@@ -23,6 +24,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole pipelines first: at the end one process would wait for them."""
     items.sort(key=lambda item: "_workflow" not in item.path.name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """How many tests were skipped, and why: the reasons themselves, which pytest shows only when asked."""
+    for line in lines_on_skipped(terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from helpers.needs import real_images
 from helpers.places import DATA
 from LiverMRISegLib.anatomy import (
     AMOS,
@@ -103,7 +104,7 @@ def test_a_set_refuses_background_and_doubles():
         LabelSet("x", {1: LIVER, 2: LIVER})
 
 
-@pytest.mark.skipif(not (DATA / "ct_whole").is_dir(), reason="real images are not beside this checkout")
+@real_images("ct_whole", "ct_multiorgan")
 @pytest.mark.parametrize(
     ("file", "labels"),
     [("ct_whole/ct_label104.nii.gz", TOTALSEGMENTATOR_V1), ("ct_multiorgan/ct_00_label.nii.gz", BTCV)],
@@ -120,7 +121,7 @@ def test_left_is_left_in_real_label_maps(file, labels):
     assert places["right kidney"][2] < places["liver"][2]
 
 
-@pytest.mark.skipif(not (DATA / "ct_whole").is_dir(), reason="real images are not beside this checkout")
+@real_images("ct_whole")
 def test_values_of_totalsegmentator_by_place_and_size():
     """Each value's structure lies, and is as large, as the organ it is said to be."""
     volume = read_labelmap(DATA / "ct_whole/ct_label104.nii.gz")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from helpers.needs import real_images
 from helpers.places import DATA
 from helpers.volumes import make_volume
 from LiverMRISegLib.errors import InputError
@@ -167,13 +168,13 @@ def test_eight_bit_images_are_no_masks(tmp_path):
     assert np.array_equal(read_volume(written(tmp_path, image)).array, image)
 
 
-@pytest.mark.skipif(not (DATA / "ct_whole").is_dir(), reason="real images are not beside this checkout")
+@real_images("ct_whole", "labelmaps")
 @pytest.mark.parametrize("file", ["ct_whole/ct_label104.nii.gz", "labelmaps/spl_atlas.nrrd"])
 def test_real_label_maps_as_images(file):
     refused(DATA / file, "looks like a mask")
 
 
-@pytest.mark.skipif(not (DATA / "ct_whole").is_dir(), reason="real images are not beside this checkout")
+@real_images("ct_whole", "ct_multiorgan", "mr_left_atrium", "mr_t1_slab", "mr_t2_liver_kidneys_spleen")
 @pytest.mark.parametrize(
     "file", ["ct_whole/ct.nii.gz", "ct_multiorgan/ct_00.nii.gz", "mr_left_atrium/la_01.nii.gz",
              "mr_t1_slab/example_mr_sm.nii.gz", "mr_t2_liver_kidneys_spleen/mr_01.nii.gz"],

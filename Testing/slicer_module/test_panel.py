@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.needs import real_images
 from helpers.places import DATA
 
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
@@ -52,7 +53,7 @@ def test_a_click_segments_and_the_window_lives(host, panel, scene, phantom):
     assert phantom.GetName() not in panel.ui.logText.toPlainText()
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="needs the real volume mr_01.nii.gz in ../shared/data")
+@real_images("mr_t2_liver_kidneys_spleen/mr_01.nii.gz")
 def test_a_real_volume(host, panel, scene):
     from LiverMRISegLib.io import read_labelmap, read_volume
     from LiverMRISegScene.volumes import add_volume
