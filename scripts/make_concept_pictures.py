@@ -20,7 +20,7 @@ from matplotlib.patches import Rectangle
 from LiverMRISegLib.anatomy import LIVER
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.inference.engines.select import load_engine
-from LiverMRISegLib.inference.image_refinement import refined
+from LiverMRISegLib.inference.image_refinement import refine_outlines
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.tiling import tiles
@@ -78,7 +78,7 @@ def volume_path() -> bytes:
     liver = spec.labels.value_of(LIVER)
     likely = np.exp(logits - logits.max(0))
     likely = (likely / likely.sum(0))[liver]
-    drawn = refined(logits, prepared.image)
+    drawn = refine_outlines(logits, prepared.image)
     labelmap = prepared.restore(labels_on_grid(drawn, prepared.shape)) == liver
     titles = (
         f"1 the file: {' x '.join(f'{s:.1f}' for s in scan.volume.geometry.spacing)} mm",

@@ -87,7 +87,7 @@ def words(room: str) -> str:
 
 def places(rows: list[tuple[str, ...]]) -> dict[str, tuple[float, float, float]]:
     """Left edge, top edge and width of every room, the ground floor at the bottom."""
-    found = {}
+    found: dict[str, tuple[float, float, float]] = {}
     for number, row in enumerate(reversed(rows)):
         wide = _WIDTH - 2 * _MARGIN if len(row) == 1 and row[0] in (_GROUND, "faces") else _ROOM
         left = _WIDTH / 2 - (len(row) * wide + (len(row) - 1) * _GAP) / 2

@@ -8,7 +8,7 @@ outline; the image at hand knows better. Two steps, both without training:
 2. Walk (random walker with priors, Grady 2005). Probabilities flow between neighbours that look alike and stop at
    edges; a weak spring holds every voxel to what it was, the stronger the surer it was.
 
-Numbers were chosen on the ten T2 volumes of RESULTS.md; the Dice hardly depends on any. All arrays are [Z, Y, X]
+Numbers were chosen on the ten T2 volumes of docs/studies; the Dice hardly depends on any. All arrays are [Z, Y, X]
 or [C, Z, Y, X], float32, at the network's resolution.
 """
 

@@ -1,4 +1,4 @@
-"""Tables as Markdown, for cards, reports and RESULTS.md."""
+"""Tables as Markdown, for cards, reports and studies."""
 
 from __future__ import annotations
 

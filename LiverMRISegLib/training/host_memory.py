@@ -15,8 +15,8 @@ def keep_freed_memory() -> None:
     """Let the C library take large blocks from memory that this process already has (Linux with glibc; else nothing).
 
     By default it asks the system for every feature map anew and gives it back, and the system fills each page with
-    zeros at first touch: a third of a training step of a small network on the CPU (RESULTS.md). The process then holds
-    its peak memory to its end, and that is higher.
+    zeros at first touch: a third of a training step of a small network on the CPU (docs/benchmarks.md). The process
+    then holds its peak memory to its end, and that is higher.
     """
     if not sys.platform.startswith("linux"):
         return

@@ -55,7 +55,7 @@ def train_on(
     """Run `method` on batches of `streams` from where `folder` stands; errors as `loop.train`.
 
     `workers` processes make the batches; -1 is none on a CPU, whose cores are busy with the training (measured:
-    RESULTS.md), and up to 8 beside a GPU. `facts`: what else a run depends on, by its content.
+    docs/benchmarks.md), and up to 8 beside a GPU. `facts`: what else a run depends on, by its content.
 
     Raises:
         UsageError: the run began with other data.

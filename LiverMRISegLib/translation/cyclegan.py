@@ -33,7 +33,7 @@ class CycleGanConfig:
     identity term, 0 leaves it out (paper 003), 5 is the original's and ours for paper 004. `local`: weight of the
     critic that sees translations with the organs' attention added (paper 003, eq. 7), 0 leaves it out. `attend`: "fake"
     adds it to translations alone, as the equation does, "both" (ours) to real slices too, from what they are translated
-    to: alone, the generator learns to take the attention away again and paints organs black (RESULTS.md).
+    to: alone, the generator learns to take the attention away again and paints organs black.
     """
 
     width: int = 64

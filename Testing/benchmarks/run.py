@@ -9,7 +9,6 @@ from pathlib import Path
 
 from common import machine
 
-DATA = Path("../shared/data")
 NNUNET = Path(__file__).resolve().parents[2] / ".venv-nnunet"
 BENCHMARKS = (
     "help_time",
@@ -23,18 +22,13 @@ BENCHMARKS = (
     "host_memory",
     "panel_freeze",
 )
-
-
-# These need the real volumes.
-ON_REAL_VOLUMES = ("image_refinement",)
 # These take half an hour, and nnU-Net.
 AGAINST_NNUNET = ("nnunet_speed",)
 
 
 def main() -> int:
     """Run those named on the command line, or all; the exit status is 1 if one failed."""
-    further = {ON_REAL_VOLUMES: (DATA, "the real volumes"), AGAINST_NNUNET: (NNUNET, "nnU-Net (make bench-nnunet)")}
-    chosen = sys.argv[1:] or [*BENCHMARKS, *(n for names, (need, _) in further.items() if need.exists() for n in names)]
+    chosen = sys.argv[1:] or [*BENCHMARKS, *(AGAINST_NNUNET if NNUNET.exists() else ())]
     print(f"{datetime.datetime.now(tz=datetime.timezone.utc):%Y-%m-%d}, {machine()}")
     ratios, worst = [], 0
     for name in chosen:
@@ -46,9 +40,8 @@ def main() -> int:
         if done.returncode:
             ratios.append(f"FAILED {name}: exit status {done.returncode}")
             worst = 1
-    for names, (need, words) in further.items():
-        if not sys.argv[1:] and not need.exists():
-            print(f"\nleft out, for want of {words}: {', '.join(names)}")
+    if not sys.argv[1:] and not NNUNET.exists():
+        print(f"\nnot run without nnU-Net (make bench-nnunet): {', '.join(AGAINST_NNUNET)}")
     print("\n" + "\n".join(ratios))
     return worst
 
