@@ -1,10 +1,13 @@
-"""Where the files shipped with the library lie, in a checkout and in an installed wheel alike."""
+"""Where the files shipped with the library are, in a checkout and in an installed wheel alike."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from LiverMRISegLib.errors import ModelError
+
+# Used wherever no model is named.
+DEFAULT_MODEL = "liver-any-sequence"
 
 
 def resource_folder() -> Path:

@@ -10,8 +10,9 @@ from helpers.places import DATA, ROOT
 from LiverMRISegLib import Segmenter, read_volume
 from LiverMRISegLib.anatomy import CHAOS, LIVER, Sequence
 from LiverMRISegLib.io import read_labelmap
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models, load_model
+from LiverMRISegLib.models.catalog import list_models, load_model
 from LiverMRISegLib.phantom.study import LABELS, make_study
+from LiverMRISegLib.resources import DEFAULT_MODEL
 
 MOST_MB = {DEFAULT_MODEL: 12, "liver-any-sequence-l": 30}
 REAL = DATA / "mr_t2_liver_kidneys_spleen"

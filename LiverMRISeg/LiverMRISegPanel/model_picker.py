@@ -8,7 +8,8 @@ from typing import Any
 import qt
 
 from LiverMRISegLib.inference.engines.devices import Device, list_devices
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, size_mb
+from LiverMRISegLib.models.catalog import size_mb
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegPanel.gpu_query import GpuQuery
 from LiverMRISegPanel.settings import remember, remembered
 from LiverMRISegScene.bases import tr as _

@@ -18,7 +18,7 @@ from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.inference.worker.client import WorkerClient
 from LiverMRISegLib.io import read_labelmap, write_volume
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegScene.model_choice import check_takes_one_image, kind_of
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of

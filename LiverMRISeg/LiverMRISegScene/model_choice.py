@@ -8,9 +8,10 @@ from typing import Any
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.io.channels import what_to_give
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, CatalogEntry, find_model, list_models
+from LiverMRISegLib.models.catalog import CatalogEntry, find_model, list_models
 from LiverMRISegLib.models.package.model_package import load_spec
 from LiverMRISegLib.models.package.specification import ANY_MODALITY, ModelSpec
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.sequence_names import guess_sequence
 from LiverMRISegScene.bases import tr as _
 

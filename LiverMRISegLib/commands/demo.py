@@ -83,16 +83,14 @@ def _segmented(name: str, segmenter: Segmenter, folder: Path) -> tuple[PhantomSc
 
 def _dice(scan: PhantomScan, result: Segmentation) -> dict[str, float]:
     """Dice against what was drawn, for the organs that the model has and the phantom too."""
+    from LiverMRISegLib.inference.agreement import dice
     from LiverMRISegLib.phantom.study import LABELS
 
-    found = {}
-    for value, organ in result.labels.items():
-        if organ not in LABELS.organs:
-            continue
-        predicted = result.labelmap == value
-        drawn = scan.labelmap.array == LABELS.value_of(organ)
-        found[organ.name] = 2 * float((predicted & drawn).sum()) / max(1.0, float(predicted.sum() + drawn.sum()))
-    return found
+    return {
+        organ.name: dice(result.labelmap == value, scan.labelmap.array == LABELS.value_of(organ))
+        for value, organ in result.labels.items()
+        if organ in LABELS.organs
+    }
 
 
 def _tell(rows: list[tuple[str, Any, dict[str, float]]], folder: Path, segmenter: Segmenter) -> None:

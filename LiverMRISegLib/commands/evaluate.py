@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.evaluation.cohort import as_csv, evaluate_cohort, labels_named, pair_cases
     from LiverMRISegLib.extras import require
     from LiverMRISegLib.io.atomic import atomic_write_text, check_writable
-    from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+    from LiverMRISegLib.resources import DEFAULT_MODEL
 
     require("evaluation", "evaluate", "torch", "monai")
     check_writable(arguments.output)

@@ -9,10 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
-
-FORMATS = ("nii.gz", "nii", "nrrd", "mha", "seg.nrrd", "dcm")
-# Longest first, so that "a.seg.nrrd" loses all of its ending.
-_INPUT_ENDINGS = (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr", ".img", ".gz")
+from LiverMRISegLib.io.file_names import SEGMENTATION_FORMATS as FORMATS
+from LiverMRISegLib.io.file_names import name_of
 
 
 @dataclass(frozen=True)
@@ -101,16 +99,6 @@ def _cases_of(files: Sequence[Path], images: int) -> list[tuple[str, tuple[Path,
     from LiverMRISegLib.io.channels import case_of, channel_files
 
     return [(case_of(own[0]), own) for own in dict.fromkeys(channel_files(file, images) for file in files)]
-
-
-def name_of(source: Path) -> str:
-    """The NAME of NAME.nii.gz; a folder's own name."""
-    name = source.resolve().name if source.is_dir() else source.name
-    if not source.is_dir():
-        for ending in _INPUT_ENDINGS:
-            if name.lower().endswith(ending) and len(name) > len(ending):
-                return name[: -len(ending)]
-    return name
 
 
 def _volumes_of(source: Path, alone: bool) -> list[Path]:

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverMRISegLib.commands.console import Progress, add_common_options, names, note, say, say_json, table
-from LiverMRISegLib.commands.plan import FORMATS, Case, Plan, plan_cases
+from LiverMRISegLib.commands.plan import Case, Plan, plan_cases
 from LiverMRISegLib.commands.read_ahead import ReadAhead
 from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, UsageError
+from LiverMRISegLib.io.file_names import SEGMENTATION_FORMATS as FORMATS
+from LiverMRISegLib.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from LiverMRISegLib.inference.segmenter import Segmentation, Segmenter
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MODEL = "liver-any-sequence"
 DEVICES = ("auto", "cuda", "mps", "cpu")
 SOME_FAILED = 5
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"

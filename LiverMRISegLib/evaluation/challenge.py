@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import statistics
 import sys
@@ -22,7 +20,9 @@ from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, score_case, sum
 from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure_cost, visible_gpu
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.atomic import atomic_write_text
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.io.tables import csv_table
+from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def summary(judged: Sequence[JudgedCase]) -> str:
     rows.append(["seconds per case", seconds, ""])
     rows.append(["GPU memory-time area per case, MB", area, ""])
     rows.append(["failed cases", str(sum(bool(each.case.error) for each in judged)), ""])
-    return _as_csv([["organ", "DSC", "NSD"], *rows])
+    return csv_table(["organ", "DSC", "NSD"], rows)
 
 
 def _names(scans: Sequence[Scan]) -> list[str]:
@@ -152,14 +152,8 @@ def _reference(datalist: Datalist, scan: Scan) -> tuple[Volume, LabelSet]:
 
 
 def _costs(judged: Sequence[JudgedCase]) -> str:
-    rows = [["case", "seconds", "area MB", "peak MB"]]
+    rows = []
     for each in judged:
         memory = [f"{value:.0f}" if value is not None else "" for value in (each.cost.area_mb, each.cost.peak_mb)]
         rows.append([each.case.name, f"{each.cost.seconds:.2f}", *memory])
-    return _as_csv(rows)
-
-
-def _as_csv(rows: Sequence[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    return text.getvalue()
+    return csv_table(["case", "seconds", "area MB", "peak MB"], rows)

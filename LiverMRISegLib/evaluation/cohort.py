@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
 import math
@@ -16,14 +14,13 @@ from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case, wrong_side_shares
 from LiverMRISegLib.io import read_labelmap
-from LiverMRISegLib.io.headers import VOLUME_ENDINGS
-from LiverMRISegLib.io.tables import markdown_table
+from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS
+from LiverMRISegLib.io.tables import csv_table, markdown_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 METRICS = ("dsc", "nsd", "hd", "hd95", "predicted_ml", "reference_ml")
-_ENDINGS = (".seg.nrrd", *VOLUME_ENDINGS)
 _SUFFIXES = ("_seg", "_label", "_segmentation", "")
 # The share of an organ called the other side's from which on the sides must be swapped, not an outline wrong.
 _SWAPPED = 0.5
@@ -108,15 +105,13 @@ def score_case(
 
 def as_csv(cases: Sequence[CaseScores]) -> str:
     """A line per case and organ; a case that failed has one line with its error."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("case", "organ", *METRICS, "error"))
+    rows = []
     for case in cases:
         if case.error:
-            writer.writerow((case.name, "", *("" for _ in METRICS), case.error))
+            rows.append([case.name, "", *("" for _ in METRICS), case.error])
         for scores in case.scores:
-            writer.writerow((case.name, scores.organ, *(f"{getattr(scores, m):.4f}" for m in METRICS), ""))
-    return buffer.getvalue()
+            rows.append([case.name, scores.organ, *(f"{getattr(scores, m):.4f}" for m in METRICS), ""])
+    return csv_table(("case", "organ", *METRICS, "error"), rows)
 
 
 def as_markdown(cases: Sequence[CaseScores]) -> str:
@@ -190,14 +185,14 @@ def _by_name(folder: Path) -> dict[str, Path]:
             raise InputError(f"{folder}: {found[name].name} and {path.name} are both of case '{name}'; keep one")
         found[name] = path
     if not found:
-        raise InputError(f"{folder}: holds no label map ({', '.join(_ENDINGS)}); check the path")
+        raise InputError(f"{folder}: holds no label map ({', '.join(LABELMAP_ENDINGS)}); check the path")
     return found
 
 
 def _case_name(path: Path) -> str | None:
     if path.name.startswith("."):
         return None
-    for ending in _ENDINGS:
+    for ending in LABELMAP_ENDINGS:
         if path.name.lower().endswith(ending):
             name = path.name[: -len(ending)]
             return next(name[: len(name) - len(s)] for s in _SUFFIXES if name.endswith(s))

@@ -15,6 +15,7 @@ import numpy as np
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.preparation.intensity import from_darkest, with_gamma
+from LiverMRISegLib.preparation.normalisation import AIR_SHARE
 from LiverMRISegLib.volume import Geometry, Volume
 
 Pair = tuple[Volume, Volume]
@@ -25,7 +26,6 @@ ANGLES = (10.0, 20.0, 30.0)
 SLABS_MM = (80.0, 60.0, 40.0)
 INVERSIONS = (0.25, 0.75, 1.0)
 GAMMAS = (0.5, 0.7, 1.5, 2.0)
-_AIR_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def with_bias(image: Volume, strength: float, random: np.random.Generator) -> Vo
 def inverted(image: Volume, share: float) -> Volume:
     """`share` of the inverted image mixed with the rest of the image itself; air stays dark. 1 is the negative."""
     array, level = from_darkest(image)
-    tissue = array > _AIR_SHARE * level
+    tissue = array > AIR_SHARE * level
     mixed = (1 - share) * array + share * np.maximum(level - array, 0)
     return replace(image, array=np.where(tissue, mixed, array).astype(np.float32))
 

@@ -1,6 +1,6 @@
 """DSC, HD, HD95 and NSD per organ, by the rules of the FLARE challenge where it has one (methods.md 11).
 
-MONAI's metrics do the counting. Both masks empty: DSC and NSD 1, distances 0. One of them empty: DSC and NSD 0,
+MONAI's metrics measure the surfaces. Both masks empty: DSC and NSD 1, distances 0. One of them empty: DSC and NSD 0,
 distances infinite. NSD is 0 where DSC is below 0.2. For aorta, inferior vena cava and oesophagus only the slices
 between the reference's first and last are compared. FLARE's own script drops the last of these by an off-by-one;
 `flare_parity` does so too.
@@ -15,6 +15,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, Organ
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.inference.agreement import dice
 from LiverMRISegLib.volume import Box, Volume, reorient
 
 # FLARE24's tolerances in mm; organs that it does not grade get that of organs of their size, other structures 3 mm.
@@ -107,10 +108,10 @@ def _measured(
     volumes: tuple[float, float],
 ) -> OrganScores:
     import torch
-    from monai.metrics import compute_dice, compute_hausdorff_distance, compute_surface_dice
+    from monai.metrics import compute_hausdorff_distance, compute_surface_dice
 
     first, second = (torch.from_numpy(np.ascontiguousarray(m))[None, None].float() for m in (predicted, reference))
-    dsc = float(compute_dice(first, second))
+    dsc = dice(predicted, reference)
     hd, hd95 = (
         float(compute_hausdorff_distance(first, second, include_background=True, percentile=p, spacing=spacing))
         for p in (None, 95)

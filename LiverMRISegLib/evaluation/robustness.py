@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.evaluation.corruption import CLEAN, corruptions, strongest
-from LiverMRISegLib.io.tables import markdown_table
+from LiverMRISegLib.inference.agreement import dice
+from LiverMRISegLib.io.tables import csv_table, markdown_table
 from LiverMRISegLib.volume import Volume, reorient
 
 # A volume to a label map on the same grid.
@@ -56,20 +53,10 @@ def score_corruptions(
                 yield Score(image.name, corruption.kind, corruption.strength, organ.name, dice(first, second))
 
 
-def dice(first: np.ndarray, second: np.ndarray) -> float:
-    """2 |A and B| / (|A| + |B|) of two bool masks; 1 if both are empty."""
-    total = int(first.sum()) + int(second.sum())
-    return 2.0 * int((first & second).sum()) / total if total else 1.0
-
-
 def as_csv(scores: Sequence[Score]) -> str:
     """A line per case, corruption and organ."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(("case", "corruption", "strength", "organ", "dice"))
-    for s in scores:
-        writer.writerow((s.case, s.kind, s.strength, s.organ, f"{s.dice:.4f}"))
-    return buffer.getvalue()
+    rows = ((s.case, s.kind, s.strength, s.organ, f"{s.dice:.4f}") for s in scores)
+    return csv_table(("case", "corruption", "strength", "organ", "dice"), rows)
 
 
 def as_markdown(scores: Sequence[Score]) -> str:

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import SimpleITK as sitk
 
+from LiverMRISegLib.preparation.normalisation import AIR_SHARE
 from LiverMRISegLib.volume import Box
 
 _SURE = 0.8
@@ -31,7 +32,6 @@ _LOOK = 0.5
 _UNSEEN = 0.05
 _SHADING_SIGMA = 25.0
 _FEWEST_PLANES = 4  # that ITK's filter takes
-_AIR_SHARE = 0.05
 _STEPS = 24
 _SPRING, _SPRING_OF_THE_SURE = 0.01, 0.03
 _LEAK = 1e-3
@@ -73,8 +73,8 @@ def _without_shading(image: np.ndarray) -> np.ndarray:
     """The logarithm of the image less its own wide mean over tissue: what a coil makes brighter comes down."""
     positive = image - image.min()
     bright = float(np.percentile(positive, 99))
-    tissue = (positive > _AIR_SHARE * bright).astype(np.float32)
-    level = np.log(positive + _AIR_SHARE * bright + 1e-6).astype(np.float32)
+    tissue = (positive > AIR_SHARE * bright).astype(np.float32)
+    level = np.log(positive + AIR_SHARE * bright + 1e-6).astype(np.float32)
     return level - _blurred(level * tissue) / (_blurred(tissue) + 1e-3)
 
 

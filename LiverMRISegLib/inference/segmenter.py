@@ -22,13 +22,14 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import predict_slabs
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.region import body_of, is_cut, region_of
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import BODY
 from LiverMRISegLib.preparation.label_grid import labels_of_slabs, nearest_labels_on_grid
 from LiverMRISegLib.preparation.nnunet_scheme import NnUNetPrepared
 from LiverMRISegLib.preparation.own_scheme import Prepared
 from LiverMRISegLib.preparation.scheme import prepare_by_scheme
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.version import __version__
 from LiverMRISegLib.volume import Box, Geometry, Volume
 

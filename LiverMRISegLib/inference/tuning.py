@@ -16,13 +16,13 @@ from functools import partial
 import numpy as np
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.inference.agreement import dice_per_label
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.models.package.model_package import ModelPackage, rewrite
 from LiverMRISegLib.models.package.specification import BODY, InferenceSpec
-from LiverMRISegLib.resources import resource_folder
+from LiverMRISegLib.resources import DEFAULT_MODEL, resource_folder
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -102,7 +102,9 @@ def compare_settings(
         del segmenter  # before the next is loaded: a large model fits only once
         reference = reference or labels
         values = list(package.spec.labels)
-        dice = [value for pair in zip(reference, labels, strict=True) for value in _dice(*pair, values)]
+        dice = [
+            value for pair in zip(reference, labels, strict=True) for value in dice_per_label(*pair, values).values()
+        ]
         mean, lowest = (float(np.mean(dice)), min(dice)) if dice else (1.0, 1.0)
         found.append(Measured(setting, engine, seconds / len(cases), mean, lowest))
     return found
@@ -158,10 +160,3 @@ def _segmented(
         labels.append(segmenter.segment(volume, further=further, cancel=cancel).labelmap)
         seconds += time.perf_counter() - start
     return labels, seconds
-
-
-def _dice(first: np.ndarray, second: np.ndarray, values: Sequence[int]) -> list[float]:
-    """The Dice of every value that either map holds."""
-    sizes = np.bincount(first.ravel(), minlength=256) + np.bincount(second.ravel(), minlength=256)
-    both = np.bincount(first[first == second], minlength=256)
-    return [float(2 * both[value] / sizes[value]) for value in values if sizes[value]]

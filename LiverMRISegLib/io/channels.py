@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.io.read import name_of, read_volume
+from LiverMRISegLib.io.file_names import name_of
+from LiverMRISegLib.io.read import read_volume
 from LiverMRISegLib.volume import Volume
 
 _NUMBERED = re.compile(r"(?P<case>.+)_\d{4}")

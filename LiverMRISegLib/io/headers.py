@@ -17,7 +17,6 @@ from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.nifti import DAMAGED, TYPES, NiftiHeader, is_gzip, is_nifti, open_plain, read_nifti_header
 
 T = TypeVar("T")
-VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 logger = logging.getLogger(__name__)
 # Deflate cannot make anything smaller than by this factor.
 _DEFLATE_LIMIT = 1032

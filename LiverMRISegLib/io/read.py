@@ -10,7 +10,8 @@ import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.dicom import series as series_reader
-from LiverMRISegLib.io.headers import VOLUME_ENDINGS, is_dicom_file, quietly, read_header
+from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
+from LiverMRISegLib.io.headers import is_dicom_file, quietly, read_header
 from LiverMRISegLib.io.nifti import is_nifti, not_finite, read_nifti_header
 from LiverMRISegLib.volume import Volume
 
@@ -113,14 +114,6 @@ def is_volume_file(path: Path) -> bool:
     name = path.name.lower()
     is_result = name.endswith(".seg.nrrd") or "_seg." in name
     return name.endswith(VOLUME_ENDINGS) and not is_result and not name.startswith(".") and path.is_file()
-
-
-def name_of(path: Path) -> str:
-    """File name without the ending of its format."""
-    for ending in (".seg.nrrd", *VOLUME_ENDINGS):
-        if path.name.lower().endswith(ending):
-            return path.name[: -len(ending)]
-    return path.name
 
 
 def _pixels(path: Path) -> sitk.Image:

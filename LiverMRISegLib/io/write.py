@@ -12,11 +12,9 @@ from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import seg_nrrd
 from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.io.file_names import IMAGE_FORMATS, SEGMENTATION_FORMATS
 from LiverMRISegLib.io.headers import check_whole
 from LiverMRISegLib.volume import Geometry, Volume
-
-IMAGE_FORMATS = ("nii.gz", "nii", "nrrd", "mha")
-SEGMENTATION_FORMATS = (*IMAGE_FORMATS, "seg.nrrd", "dcm")
 
 
 def write_volume(volume: Volume, path: str | Path) -> None:

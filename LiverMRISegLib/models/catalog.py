@@ -22,7 +22,6 @@ from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.resources import resource_folder
 
 logger = logging.getLogger(__name__)
-DEFAULT_MODEL = "liver-any-sequence"
 CATALOG = "catalog.json"
 FOLDER_VARIABLE = "LIVERMRISEG_MODELS"
 

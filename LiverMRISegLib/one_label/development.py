@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from LiverMRISegLib.data.datalist import Datalist, case_name, read_datalist
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
+from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.pictures import curves_png, development_png, sheet_png
 from LiverMRISegLib.pseudo_labels.outputs import some_of
 
@@ -63,13 +63,12 @@ def _means(figures: Figures) -> dict[str, float]:
 def _table(told: Sequence[Figures]) -> str:
     """A line per round and case."""
     names = list(dict.fromkeys(name for figures in told for found in figures.values() for name in found))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ["round", "case", *names], lineterminator="\n")
-    writer.writeheader()
-    for number, figures in enumerate(told):
-        for case, found in sorted(figures.items()):
-            writer.writerow({"round": number, "case": case, **{n: f"{v:.4f}" for n, v in found.items()}})
-    return text.getvalue()
+    rows = [
+        [number, case, *(f"{found[name]:.4f}" if name in found else "" for name in names)]
+        for number, figures in enumerate(told)
+        for case, found in sorted(figures.items())
+    ]
+    return csv_table(["round", "case", *names], rows)
 
 
 def _pictures(lists: Sequence[Datalist], cases: Sequence[str]) -> list[bytes]:

@@ -20,7 +20,7 @@ from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.hashing import hash_of
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.one_label.features import LEVELS, FeatureEncoder, Features, encode, load_encoder
 from LiverMRISegLib.one_label.prototypes import (
     Calibration,
@@ -36,6 +36,7 @@ from LiverMRISegLib.preparation.own_scheme import prepare
 from LiverMRISegLib.pseudo_labels.output_folder import claim_output
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ import numpy as np
 from LiverMRISegLib.models.package.specification import ChannelSpec, PreparationSpec
 
 _SAMPLES = 400_000
-_AIR_SHARE = 0.05
+# What is darker than this share of the way from an image's darkest voxel to its 99th percentile is air.
+AIR_SHARE = 0.05
 
 
 def normalise(array: np.ndarray, preparation: PreparationSpec | ChannelSpec) -> np.ndarray:
@@ -46,7 +47,7 @@ def _known(image: np.ndarray, normalisation: str) -> np.ndarray:
 def brighter_than_air(image: np.ndarray) -> np.ndarray:
     """Where an image is above 5 % of the way from its darkest voxel to its 99th percentile; bool, of its shape."""
     darkest, bright = float(image.min()), float(np.percentile(image, 99))
-    found: np.ndarray = image > darkest + _AIR_SHARE * (bright - darkest)
+    found: np.ndarray = image > darkest + AIR_SHARE * (bright - darkest)
     return found
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +15,7 @@ from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.hashing import hash_of
+from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.pseudo_labels.output_folder import claim_output
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of
 from LiverMRISegLib.pseudo_labels.registration import foreground_ml, nearest_case, register_affine, warp_labels
@@ -133,9 +132,5 @@ def _typical(scan: Scan, worse: Sequence[Scan], volumes: Mapping[str, float]) ->
 
 
 def _table(matches: Sequence[Match]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "labels from", "case mL", "labels mL"])
-    for match in matches:
-        writer.writerow([match.worse, match.better, f"{match.worse_ml:.0f}", f"{match.better_ml:.0f}"])
-    return text.getvalue()
+    rows = ((m.worse, m.better, f"{m.worse_ml:.0f}", f"{m.better_ml:.0f}") for m in matches)
+    return csv_table(("case", "labels from", "case mL", "labels mL"), rows)

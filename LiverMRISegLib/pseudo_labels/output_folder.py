@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import io
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.tables import csv_table
 
 if TYPE_CHECKING:
     import torch
@@ -63,9 +63,7 @@ def keep_apart(folder: Path, sources: Iterable[Path | None]) -> None:
 
 def keep_rows(table: Path, image: str, rows: Iterable[Sequence[str]] = ()) -> None:
     """Write what was found for a case, after the hash of the image that it was found for; OutputError if it cannot."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("image", image), *rows])
-    atomic_write_text(table, text.getvalue())
+    atomic_write_text(table, csv_table(("image", image), rows))
 
 
 def kept_rows(table: Path, image: str) -> list[list[str]] | None:

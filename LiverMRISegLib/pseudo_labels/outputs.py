@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.quality import volumes_ml
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
+from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase, keep_best
 from LiverMRISegLib.volume import Geometry
@@ -108,14 +107,12 @@ def _datalist(
 def _table(ranked: Sequence[RankedCase], figures: Mapping[str, Mapping[str, float]]) -> str:
     """Every case from best to worst, kept or not, with its figures; an empty cell where one is not known."""
     columns = list(dict.fromkeys(column for found in figures.values() for column in found))
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["case", "kept", "score", *columns])
+    rows = []
     for case in ranked:
         found = figures[case.name]
         cells = [f"{found[c]:.4f}" if np.isfinite(found.get(c, np.nan)) else "" for c in columns]
-        writer.writerow([case.name, "yes" if case.is_kept else "no", f"{case.score:.4f}", *cells])
-    return text.getvalue()
+        rows.append([case.name, "yes" if case.is_kept else "no", f"{case.score:.4f}", *cells])
+    return csv_table(["case", "kept", "score", *columns], rows)
 
 
 def some_of(cases: Sequence[T], count: int) -> list[T]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.inference.agreement import dice
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def consistency(predictions: Sequence[np.ndarray], classes: int) -> dict[int, fl
     found = {}
     for value in range(1, classes + 1):
         masks = [prediction == value for prediction in predictions]
-        pairs = [_dice(a, b) for a, b in itertools.combinations(masks, 2) if a.any() or b.any()]
+        pairs = [dice(a, b) for a, b in itertools.combinations(masks, 2) if a.any() or b.any()]
         if pairs:
             found[value] = float(np.mean(pairs))
     return found
@@ -79,7 +80,3 @@ def keep_best(scores: Mapping[str, float], count: int, *, highest: bool) -> list
         RankedCase(name, scores[name], place < count and bool(np.isfinite(scores[name])))
         for place, name in enumerate(order)
     ]
-
-
-def _dice(first: np.ndarray, second: np.ndarray) -> float:
-    return float(2 * (first & second).sum() / (first.sum() + second.sum()))

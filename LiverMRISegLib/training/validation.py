@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from monai.metrics import compute_dice
 from torch.utils.tensorboard import SummaryWriter
 
+from LiverMRISegLib.inference.agreement import dice
 from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.models.package.specification import InferenceSpec
@@ -78,16 +79,12 @@ class Validation:
             means = np.nanmean(np.stack(found), axis=0)
         return {"score": float(np.nanmean(means)), **dict(zip(self.classes, means.tolist(), strict=True))}
 
-    def _dice(self, predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Dice per class, NaN where the image lacks it; MONAI's metric objects would wait for all processes.
-
-        Voxels without truth (IGNORE) do not count.
-        """
-        count = len(self.classes) + 1
-        known = [np.where(labels >= count, 0, found).astype(np.int64) for found in (predicted, labels)]
-        first, second = (torch.from_numpy(found)[None, None] for found in known)
-        dice: np.ndarray = compute_dice(first, second, include_background=False, num_classes=count)[0].numpy()
-        return dice
+    def _dice(self, predicted: np.ndarray, labels: np.ndarray) -> list[float]:
+        """Dice per class, NaN where the image lacks it. Voxels without truth (IGNORE) do not count."""
+        known = labels <= len(self.classes)
+        found, truth = predicted[known], labels[known]
+        values = range(1, len(self.classes) + 1)
+        return [dice(found == v, truth == v) if (truth == v).any() else math.nan for v in values]
 
     def _predict(self, image: np.ndarray, engines: Sequence[NetworkEngine]) -> np.ndarray:
         classes = len(self.classes) + 1

@@ -13,8 +13,9 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.io import write_volume
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, list_models
+from LiverMRISegLib.models.catalog import list_models
 from LiverMRISegLib.phantom.study import make_study
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.volume import Geometry, Volume, resample
 
 REPEATS = 5

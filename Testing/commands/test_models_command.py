@@ -6,6 +6,7 @@ from helpers.packages import random_weights, tiny_spec
 from LiverMRISegLib import cli
 from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.package.model_package import save_package
+from LiverMRISegLib.resources import DEFAULT_MODEL
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ def test_a_damaged_package_is_not_taken(livermriseg, source, tmp_path):
 
 
 def test_what_cannot_be_removed(livermriseg):
-    status, _, err = livermriseg("models", "remove", catalog.DEFAULT_MODEL)
+    status, _, err = livermriseg("models", "remove", DEFAULT_MODEL)
     assert (status, "stays" in err) == (2, True)
     status, _, err = livermriseg("models", "remove", "absent")
     assert (status, "no such model" in err) == (2, True)

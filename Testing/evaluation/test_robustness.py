@@ -1,21 +1,12 @@
 """The tables of robustness: clean first, change against the clean images of the same cases."""
 
 import numpy as np
-import pytest
 
 from LiverMRISegLib.anatomy import CHAOS, LIVER, SPLEEN, LabelSet
-from LiverMRISegLib.evaluation.robustness import Score, as_csv, as_markdown, dice, score_corruptions
+from LiverMRISegLib.evaluation.robustness import Score, as_csv, as_markdown, score_corruptions
 from LiverMRISegLib.volume import Geometry, Volume
 
 GEOMETRY = Geometry((16, 16, 14), (5.0, 5.0, 8.0), direction=((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)))
-
-
-def test_dice_of_masks():
-    first = np.array([True, True, False, False])
-    assert dice(first, first) == 1
-    assert dice(first, ~first) == 0
-    assert dice(first, np.array([True, False, False, False])) == pytest.approx(2 / 3)
-    assert dice(first & False, first & False) == 1
 
 
 def test_a_threshold_is_perfect_on_clean_images_and_suffers_where_it_must():

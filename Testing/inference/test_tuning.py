@@ -1,6 +1,5 @@
 """Settings are measured against the model as it came, and kept only where its labels stay."""
 
-import numpy as np
 import pytest
 
 from helpers.packages import random_weights, tiny_spec
@@ -13,6 +12,7 @@ from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.models.package.specification import InferenceSpec
+from LiverMRISegLib.resources import DEFAULT_MODEL
 
 pytest.importorskip("openvino")
 
@@ -56,11 +56,6 @@ def test_measured_on_a_volume(package):
     assert len({(m.engine, m.setting.overlap, m.setting.region) for m in found}) == len(found)
 
 
-def test_dice_of_labels():
-    first, second = np.array([0, 1, 1, 2], np.uint8), np.array([0, 1, 2, 2], np.uint8)
-    assert tuning._dice(first, second, [1, 2, 3]) == pytest.approx([2 / 3, 2 / 3])
-
-
 def test_kept_with_its_figures_and_the_same_weights(package):
     kept = keep(package, result(Setting("auto", 0.25), 4.0, 0.9995), 3)
     assert (kept.spec.inference.overlap, kept.spec.inference.precision) == (0.25, "auto")
@@ -86,12 +81,12 @@ def test_the_command(package, tmp_path, monkeypatch, capsys):
     assert "fastest allowed" in out
     spec = ModelPackage.load(package.path).spec
     assert spec.metrics[-1]["setting"] in out
-    assert cli.main(["models", "tune", catalog.DEFAULT_MODEL, str(tmp_path / "a.nii.gz"), "--keep"]) == 2
+    assert cli.main(["models", "tune", DEFAULT_MODEL, str(tmp_path / "a.nii.gz"), "--keep"]) == 2
     assert "is not changed" in capsys.readouterr().err
 
 
 def test_a_shipped_model_is_not_changed_by_its_path_either(monkeypatch):
-    shipped = catalog.find_model(catalog.DEFAULT_MODEL)
+    shipped = catalog.find_model(DEFAULT_MODEL)
     monkeypatch.chdir(shipped.parent)
     with pytest.raises(UsageError, match="is not changed"):
         tuning.check_can_be_kept(ModelPackage.load(shipped.name))

@@ -16,7 +16,8 @@ from LiverMRISegLib.evaluation.metrics import evaluate_case
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "train"))

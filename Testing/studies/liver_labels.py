@@ -15,7 +15,7 @@ from typing import Any
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.data.case_selection import PoolConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import CopyPasteConfig

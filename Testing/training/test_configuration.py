@@ -10,13 +10,14 @@ import pytest
 from helpers.places import ROOT
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.one_label.rounds import OneLabelConfig
 from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
 from LiverMRISegLib.pseudo_labels.match_domains import MatchDomainsConfig
 from LiverMRISegLib.pseudo_labels.stable_cases import StableCasesConfig
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.training.configuration import config_from_arguments, read_config, write_config
 from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig

@@ -20,8 +20,8 @@ from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, as_markdown, sc
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.volume import Volume
 from real_sets import DATA_SETS, DataSet, cases_of
 

@@ -16,7 +16,7 @@ from LiverMRISegLib.evaluation.robustness import Score, as_csv, as_markdown, sco
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.volume import Volume
 from real_sets import T1_SLAB, T2_SPIR, DataSet, cases_of
 

@@ -8,7 +8,8 @@ from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.read import VOLUME_ENDINGS, is_volume_file, name_of
+from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
+from LiverMRISegLib.io.read import is_volume_file
 from LiverMRISegLib.sequence_names import guess_sequence
 
 

@@ -97,7 +97,7 @@ class Worker:
 
     def _load(self, request: dict[str, Any]) -> dict[str, Any]:
         from LiverMRISegLib.inference.segmenter import Segmenter
-        from LiverMRISegLib.models.catalog import DEFAULT_MODEL
+        from LiverMRISegLib.resources import DEFAULT_MODEL
 
         wanted = (str(request.get("model") or DEFAULT_MODEL), str(request.get("device") or "auto"))
         if wanted != self._loaded:

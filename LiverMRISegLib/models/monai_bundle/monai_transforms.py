@@ -17,6 +17,8 @@ from monai.transforms import InvertibleTransform, MapTransform, Resize, SpatialP
 from scipy.ndimage import binary_fill_holes
 
 Data = dict[Hashable, Any]
+# As in `preparation.normalisation`.
+AIR_SHARE = 0.05
 
 
 def nifti_files(folder: str) -> list[str]:
@@ -77,7 +79,7 @@ class ClipBrightd(MapTransform):
             image: torch.Tensor = result[key]
             values = np.asarray(image)
             darkest = values.min()
-            tissue = values[values > darkest + 0.05 * (np.percentile(values, 99) - darkest)]
+            tissue = values[values > darkest + AIR_SHARE * (np.percentile(values, 99) - darkest)]
             if tissue.size:
                 result[key] = image.clamp(max=float(np.percentile(tissue, 99.5)))
         return result

@@ -25,10 +25,11 @@ from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.tiling import pad_to
 from LiverMRISegLib.io import read_labelmap
-from LiverMRISegLib.models.catalog import DEFAULT_MODEL, load_model
+from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.monai_bundle.export_monai_bundle import export_monai_bundle
 from LiverMRISegLib.models.monai_bundle.monai_config import inference_config
 from LiverMRISegLib.models.monai_bundle.monai_transforms import (
+    AIR_SHARE,
     FillBackgroundHolesd,
     PadWithAird,
     ResizeToSpacingd,
@@ -37,8 +38,10 @@ from LiverMRISegLib.models.monai_bundle.monai_transforms import (
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.models.package.specification import NetworkSpec, OrganRule, PreparationSpec
 from LiverMRISegLib.phantom.study import make_study
+from LiverMRISegLib.preparation import normalisation
 from LiverMRISegLib.preparation.normalisation import normalise
 from LiverMRISegLib.preparation.own_scheme import prepare
+from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.training.packaging import write_package
 from LiverMRISegLib.volume import Geometry, Volume, reorient
 
@@ -116,6 +119,11 @@ def monai_preparation(spec, without=()):
     steps = [{**s, "_target_": s["_target_"].replace("scripts.transforms", OWN)} for s in steps]
     config["preprocessing"]["transforms"] = [s for s in steps if s["_target_"].rpartition(".")[2] not in without]
     return ConfigParser(config).get_parsed_content("preprocessing")
+
+
+def test_air_is_what_it_is_in_the_library():
+    """A bundle's transforms import nothing of the library, so they have the number once more."""
+    assert AIR_SHARE == normalisation.AIR_SHARE
 
 
 def test_monai_prepares_as_this_library(plain_package, images):
