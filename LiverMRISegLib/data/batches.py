@@ -109,8 +109,8 @@ class JoinedStream:
 
 
 @dataclass(frozen=True)
-class PaintedStream:
-    """Images painted from label maps by domain randomisation (`SampleMaker`); samples as of `CaseStream`."""
+class SyntheticStream:
+    """Synthetic images, made from label maps (`SampleMaker`); samples as in `CaseStream`."""
 
     bodies: Sequence[Body]
     maker: SampleMaker

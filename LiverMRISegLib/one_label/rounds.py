@@ -28,13 +28,13 @@ from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudo
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacherConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import copy_package
+from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.semi_supervised import (
     CrossPseudoStageConfig,
     MeanTeacherStageConfig,
     run_cross_pseudo_supervision,
     run_mean_teacher,
 )
-from LiverMRISegLib.training.stages.stage import StageConfig
 
 logger = logging.getLogger(__name__)
 ROUNDS = "rounds.json"
@@ -64,6 +64,7 @@ class OneLabelConfig(StageConfig):
     branch: str = ""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.specialist not in SPECIALISTS:
             raise UsageError(f"unknown specialist '{self.specialist}'; known are: {', '.join(SPECIALISTS)}")
         if self.rounds < 1:

@@ -21,7 +21,7 @@ from LiverMRISegLib.networks.stunet import STUNet
 logger = logging.getLogger(__name__)
 SAME_AS_START = "start"
 _CHECKPOINT_ENDINGS = (".model", ".pth")
-_HEADS = ("seg_outputs.", "decoder.seg_layers.")
+HEADS = ("seg_outputs.", "decoder.seg_layers.")
 
 
 def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ()) -> None:
@@ -44,9 +44,9 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
     taken, random, is_wider = {}, np.random.default_rng(0), False
     for name, tensor in own.items():
         source = weights.get(name)
-        if name.startswith(_HEADS) and (not rows or source is None):
+        if name.startswith(HEADS) and (not rows or source is None):
             continue
-        fitting = _fitting(tensor, source, rows if name.startswith(_HEADS) else {}, random)
+        fitting = _fitting(tensor, source, rows if name.startswith(HEADS) else {}, random)
         if source is None or fitting is None:
             shape = "missing" if source is None else f"of shape {list(source.shape)}"
             raise ModelError(f"{start}: tensor '{name}' is {shape}, {list(tensor.shape)} is needed; same network size?")

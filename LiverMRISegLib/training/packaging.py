@@ -13,6 +13,7 @@ import numpy as np
 from LiverMRISegLib.errors import ModelError, OutputError
 from LiverMRISegLib.models.package.model_package import member_prefix, save_package
 from LiverMRISegLib.models.package.specification import ModelSpec, OrganRule
+from LiverMRISegLib.training.initial_weights import HEADS
 
 # Volumes of adult organs outside which a person should look twice, in mL: wide on purpose.
 _PLAUSIBLE_ML: Mapping[str, tuple[float, float]] = {
@@ -62,6 +63,27 @@ def branch_weights(checkpoint: Mapping[str, Any], branch: str) -> list[dict[str,
         raise ModelError(f"the checkpoint has no branch '{branch}'; it has: {', '.join(networks)}, mean")
     chosen = networks.values() if branch == "mean" else [networks[branch]]
     return [{key: tensor.numpy().astype(np.float16) for key, tensor in network.items()} for network in chosen]
+
+
+def mixed_weights(
+    weights: Mapping[str, np.ndarray], initial: Mapping[str, np.ndarray], share: float
+) -> dict[str, np.ndarray]:
+    """(1 - share) of `weights` and `share` of the initial ones, in the type of `weights`."""
+    return {
+        name: ((1 - share) * array.astype(np.float32) + share * initial[name]).astype(array.dtype)
+        for name, array in weights.items()
+    }
+
+
+def with_background_offset(weights: Mapping[str, np.ndarray], offset: float) -> dict[str, np.ndarray]:
+    """The weights with `offset` taken off the bias of the background in the head of the finest level."""
+    if not offset:
+        return dict(weights)
+    heads = [name for name in weights if name.startswith(HEADS) and name.endswith(".bias")]
+    finest = max(heads, key=lambda name: int(name.split(".")[-2]))
+    bias = weights[finest].copy()
+    bias[0] -= offset
+    return {**weights, finest: bias}
 
 
 def write_package(spec: ModelSpec, members: Sequence[Mapping[str, np.ndarray]], path: Path) -> Path:

@@ -26,9 +26,9 @@ from LiverMRISegLib.pseudo_labels import label_cases
 from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
 from LiverMRISegLib.synthesis.structure_map_sources import BodySource
 from LiverMRISegLib.training.loop import LoopConfig
+from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.finetune import run as run_finetune
-from LiverMRISegLib.training.stages.stage import DataConfig, PaintedConfig
 from LiverMRISegLib.translation import slice_segmenter, train_translator, translate
 from LiverMRISegLib.translation.cyclegan import CycleGanConfig
 from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
@@ -124,8 +124,8 @@ def translations(study: Study, name: str, gan: CycleGanConfig, space: str = "int
     return output / "datalist.json"
 
 
-def data_of(study: Study, *datalists: Path, painted: int = 0, space: str = "intensity") -> DataConfig:
-    """Two patches a step, `painted` of them painted from the CT's labels."""
+def data_of(study: Study, *datalists: Path, synthetic: int = 0, space: str = "intensity") -> DataConfig:
+    """Two patches a step, `synthetic` of them made from the CT's labels."""
     return DataConfig(
         datalists=datalists,
         organs=ORGANS,
@@ -134,9 +134,9 @@ def data_of(study: Study, *datalists: Path, painted: int = 0, space: str = "inte
         normalisation="percentile-z-score",
         space=space,
         patch=(40, 56, 72),
-        labelled_batch=2 - painted,
+        labelled_batch=2 - synthetic,
         augmentation=AugmentationConfig(),
-        painted=PaintedConfig(painted, study.data, _SOURCES),
+        synthetic=SyntheticConfig(synthetic, study.data, _SOURCES),
         workers=0,
     )
 
@@ -173,10 +173,10 @@ def self_training(study: Study, name: str, data: DataConfig, models: tuple[Path,
     names = tuple(str(model) for model in models)
     label_cases.run(LabelCasesConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
     lists = (*data.datalists, *[output / "datalist.json"] * _MR_SHARE)
-    if data.painted.batch:  # the CT take part as painted images alone
+    if data.synthetic.batch:  # the CT take part as synthetic images alone
         lists, data = (
             (output / "datalist.json",),
-            replace(data, labelled_batch=1, painted=replace(data.painted, batch=1)),
+            replace(data, labelled_batch=1, synthetic=replace(data.synthetic, batch=1)),
         )
     return train(study, f"{name} + self-training", replace(data, datalists=lists), seed=2)
 
@@ -190,7 +190,7 @@ def all_together(study: Study) -> Path:
     label_cases.run(LabelCasesConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
     translated = study.work / "translators" / "CycleGAN" / "volumes" / "datalist.json"
     lists = (translated, *[output / "datalist.json"] * _MR_SHARE)
-    return train(study, TOGETHER, data_of(study, *lists, painted=1), seed=3)
+    return train(study, TOGETHER, data_of(study, *lists, synthetic=1), seed=3)
 
 
 def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
@@ -207,7 +207,7 @@ def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
         "organ attention": lambda: translated("organ attention", attention),
         "organ attention on both": lambda: translated("organ attention on both", replace(attention, attend="both")),
         "anatomy space": lambda: translated("anatomy space", anatomy, "anatomy"),
-        "domain randomisation": lambda: data_of(study, study.ct, painted=2),
+        "domain randomisation": lambda: data_of(study, study.ct, synthetic=2),
     }
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.synthesis.config import RandomizationConfig
 from LiverMRISegLib.synthesis.generator import SampleMaker
-from LiverMRISegLib.synthesis.structure_map_sources import load_bodies
 from LiverMRISegLib.synthesis.structure_maps import Body
 from LiverMRISegLib.training.configuration import read_config
-from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
+from LiverMRISegLib.training.stages.synthetic_source import sample_maker
 from painted_images import Judge
 
 ORGANS = ("liver", "right kidney", "left kidney", "spleen")
@@ -56,19 +56,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before")
     parser.add_argument("after")
-    parser.add_argument("--config", type=Path, default=Path("scripts/train/configs/any_sequence_3.yaml"))
+    parser.add_argument("--config", type=Path, default=Path("scripts/train/recipes/liver_any_sequence.yaml"))
     parser.add_argument("--images", type=int, default=12)
     parser.add_argument("--only", nargs="+", default=(), help="additions to measure, e.g. look.iron; all by default")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
-    config = read_config(AnySequenceConfig, arguments.config)
-    bodies = load_bodies(config.data, config.sources, config.randomization.spacing)
-    held_out = [body for body in bodies if body.name in config.validation_bodies]
+    data = read_config(FinetuneConfig, arguments.config).data
+    base, _, held_out = sample_maker(data)
     judges = [Judge(model, ORGANS) for model in (arguments.before, arguments.after)]
     measured = {}
-    known = [key for key in additions(config.randomization) if not arguments.only or ".".join(key) in arguments.only]
+    known = [key for key in additions(base.config) if not arguments.only or ".".join(key) in arguments.only]
     for wanted in (None, *known):
-        maker = SampleMaker(ORGANS, with_only(config.randomization, wanted), config.preparation)
+        maker = SampleMaker(ORGANS, with_only(base.config, wanted), data.preparation)
         measured[wanted] = mean_dice(judges, maker, held_out, arguments.images)
         print(wanted, [round(d, 3) for d in measured[wanted]], flush=True)
     print(table(measured))

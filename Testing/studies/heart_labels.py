@@ -16,7 +16,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import CopyPasteConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
-from LiverMRISegLib.training.stages.stage import DataConfig
+from LiverMRISegLib.training.stages.data_config import DataConfig
 from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, parser_of, supervised
 
 _LABELS = LabelSet.of("left atrium", [LEFT_ATRIUM])

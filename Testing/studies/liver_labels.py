@@ -20,14 +20,13 @@ from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import CopyPasteConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
-from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
-from LiverMRISegLib.training.stages.stage import DataConfig, PaintedConfig
+from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
 from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, parser_of, supervised, untrained
 
 _NUMBERS = ("01", "02", "03", "05", "08", "10", "13", "15", "19", "20")
 _LABELLED = ("mr_01", "mr_02")
 # The label maps that the default model was trained on; none is of an MR image.
-_SOURCES = Path(__file__).resolve().parents[2] / "scripts/train/configs/any_sequence.yaml"
+_SOURCES = Path(__file__).resolve().parents[2] / "scripts/train/configs/parts/bodies.yaml"
 
 
 def datalist(data: Path) -> Datalist:
@@ -62,19 +61,19 @@ def common(lists: Path, patients: tuple[str, ...], work: Path, steps: int, seed:
     }
 
 
-def rows(lists: Path, painted: PaintedConfig, work: Path, steps: int, seed: int) -> list[Row]:
+def rows(lists: Path, synthetic: SyntheticConfig, work: Path, steps: int, seed: int) -> list[Row]:
     """From random weights, and from the shipped model's; also with images painted from CT's label maps beside."""
     shared = common(lists, _LABELLED, work, steps, seed)
     started = {**shared, "start": DEFAULT_MODEL}
-    with_painted = replace(shared["data"], painted=painted)
+    with_synthetic = replace(shared["data"], synthetic=synthetic)
     cps, settings = CrossPseudoConfig("dice"), CopyPasteConfig(view="strong")
     return [
         untrained("the default model as it is", shared, DEFAULT_MODEL),
         supervised("supervised", shared),
         supervised("from the default model, supervised", started, keep_heads=True),
-        supervised("from the default model, supervised + painted", started, keep_heads=True, data=with_painted),
+        supervised("from the default model, supervised + painted", started, keep_heads=True, data=with_synthetic),
         cross_pseudo("from the default model, CPS", started, cps),
-        cross_pseudo("from the default model, CPS + painted", started, cps, data=with_painted),
+        cross_pseudo("from the default model, CPS + painted", started, cps, data=with_synthetic),
         cross_pseudo("CPS", shared, cps),
         copy_paste("BCP", shared, settings),
         intermediate_domains("MiDSS", shared),
@@ -90,9 +89,9 @@ def main() -> None:
     write_datalist(lists, work / "datalist.json")
     tests = [scan for scan in lists.scans if scan.patient not in _LABELLED]
     folder = work / f"steps_{arguments.steps}_seed_{arguments.seed}"
-    sources = read_config(AnySequenceConfig, _SOURCES).sources
-    painted = PaintedConfig(batch=1, data=arguments.data.absolute(), sources=sources)
-    everything = rows(work / "datalist.json", painted, work, arguments.steps, arguments.seed)
+    sources = read_config(SyntheticConfig, _SOURCES)
+    synthetic = replace(sources, batch=1, folder=arguments.data.absolute())
+    everything = rows(work / "datalist.json", synthetic, work, arguments.steps, arguments.seed)
     best = main_of(everything, arguments.rows, folder, tests, CHAOS)
     shutil.rmtree(work / "liver-t2-cps", ignore_errors=True)
     shutil.copytree(best / "model", work / "liver-t2-cps")

@@ -22,10 +22,10 @@ from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.synthesis.generator import Sample, SampleMaker
-from LiverMRISegLib.synthesis.structure_map_sources import load_bodies
 from LiverMRISegLib.synthesis.structure_maps import Body
 from LiverMRISegLib.training.configuration import read_config
-from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
+from LiverMRISegLib.training.stages.synthetic_source import sample_maker
 
 FEWEST_VOXELS = 100
 _FIRST_SEED = 9_000_000
@@ -62,16 +62,14 @@ def main() -> None:
     """Measure and print a table: an organ a row, a model a column."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", metavar="MODEL")
-    parser.add_argument("--config", type=Path, default=Path("scripts/train/configs/any_sequence_6.yaml"))
+    parser.add_argument("--config", type=Path, default=Path("scripts/train/recipes/liver_any_sequence.yaml"))
     parser.add_argument("--images", type=int, default=60)
     arguments = parser.parse_args()
-    config = read_config(AnySequenceConfig, arguments.config)
-    bodies = load_bodies(config.data, config.sources, config.randomization.spacing)
-    held_out = [body for body in bodies if body.name in config.validation_bodies]
-    judges = [Judge(model, config.organs) for model in arguments.models]
-    maker = SampleMaker(config.organs, config.randomization, config.preparation)
+    data = read_config(FinetuneConfig, arguments.config).data
+    judges = [Judge(model, data.organs) for model in arguments.models]
+    maker, _, held_out = sample_maker(data)
     scores = measure(judges, maker, held_out, arguments.images)
-    print(table(config.organs, [judge.name for judge in judges], scores))
+    print(table(data.organs, [judge.name for judge in judges], scores))
 
 
 def measure(

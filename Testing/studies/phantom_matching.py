@@ -29,9 +29,9 @@ from LiverMRISegLib.pseudo_labels import label_cases, match_domains
 from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
 from LiverMRISegLib.pseudo_labels.match_domains import MatchDomainsConfig
 from LiverMRISegLib.training.loop import LoopConfig
+from LiverMRISegLib.training.stages.data_config import DataConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.finetune import run as run_finetune
-from LiverMRISegLib.training.stages.stage import DataConfig
 from study import SCORES, test
 
 LLD_MMRI_SEQUENCES = (

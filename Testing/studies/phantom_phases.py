@@ -22,7 +22,7 @@ from LiverMRISegLib.phantom.study import LABELS, make_study
 from LiverMRISegLib.synthesis.structure_map_sources import BodySource
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
-from LiverMRISegLib.training.stages.stage import DataConfig, PaintedConfig
+from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
 from LiverMRISegLib.volume import Volume
 from study import Row, cross_pseudo, main_of, parser_of, supervised
 
@@ -96,7 +96,7 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
     sources = tuple(
         BodySource(labels.relative_to(lists.parent.resolve()).as_posix(), LABELS.name) for labels in labelled if labels
     )
-    painted = PaintedConfig(batch=1, data=lists.parent, sources=sources)
+    synthetic = SyntheticConfig(batch=1, folder=lists.parent, sources=sources)
     loop = LoopConfig(
         steps=steps, learning_rate=1e-3, gradient_clip=12.0, log_every=100, checkpoint_every=500, seed=seed
     )
@@ -111,11 +111,13 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
     return [
         supervised("supervised", common),
         supervised("supervised + inverted", common, data=replace(inverted, unlabelled=data.unlabelled)),
-        supervised("supervised + painted", common, data=replace(data, painted=painted)),
+        supervised("supervised + painted", common, data=replace(data, synthetic=synthetic)),
         cross_pseudo("CPS, GED4 pool", common, cps),
         cross_pseudo("CPS, all sequences", common, cps, data=everything),
         cross_pseudo("CPS, all sequences + inverted", common, cps, data=inverted),
-        cross_pseudo("CPS, all sequences + inverted + painted", common, cps, data=replace(inverted, painted=painted)),
+        cross_pseudo(
+            "CPS, all sequences + inverted + painted", common, cps, data=replace(inverted, synthetic=synthetic)
+        ),
     ]
 
 

@@ -23,6 +23,7 @@ from LiverMRISegLib.training.methods.bidirectional_copy_paste import CopyPasteCo
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacherConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.finetune import run as run_finetune
 from LiverMRISegLib.training.stages.semi_supervised import (
@@ -35,7 +36,6 @@ from LiverMRISegLib.training.stages.semi_supervised import (
     run_intermediate_domains,
     run_mean_teacher,
 )
-from LiverMRISegLib.training.stages.stage import StageConfig
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ import pytest
 from helpers.places import ROOT
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig
-from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.models.catalog import find_model, load_model
+from LiverMRISegLib.models.package.model_package import load_spec
 from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.one_label.rounds import OneLabelConfig
@@ -18,8 +19,8 @@ from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
 from LiverMRISegLib.pseudo_labels.match_domains import MatchDomainsConfig
 from LiverMRISegLib.pseudo_labels.stable_cases import StableCasesConfig
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from LiverMRISegLib.training.configuration import config_from_arguments, read_config, write_config
-from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
+from LiverMRISegLib.training.configuration import config_from_arguments, read_config, to_plain, write_config
+from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.semi_supervised import (
     CopyPasteStageConfig,
@@ -27,12 +28,12 @@ from LiverMRISegLib.training.stages.semi_supervised import (
     IntermediateDomainsStageConfig,
     MeanTeacherStageConfig,
 )
-from LiverMRISegLib.training.stages.stage import StageConfig
 from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
 from LiverMRISegLib.translation.train_translator import TranslatorConfig
 from LiverMRISegLib.translation.translate import TranslateConfig
 
 CONFIGS = ROOT / "scripts/train/configs"
+RECIPES = ROOT / "scripts/train/recipes"
 
 
 @dataclass(frozen=True)
@@ -118,23 +119,6 @@ def test_a_base_that_is_missing_or_its_own_is_named(tmp_path):
 
 
 SHIPPED = {
-    "any_sequence": AnySequenceConfig,
-    "any_sequence_2": AnySequenceConfig,
-    "any_sequence_3": AnySequenceConfig,
-    "any_sequence_4": AnySequenceConfig,
-    "any_sequence_5": AnySequenceConfig,
-    "any_sequence_6": AnySequenceConfig,
-    "any_sequence_7": AnySequenceConfig,
-    "any_sequence_8": AnySequenceConfig,
-    "any_sequence_9": AnySequenceConfig,
-    "any_sequence_10": AnySequenceConfig,
-    "any_sequence_11": AnySequenceConfig,
-    "any_sequence_12": AnySequenceConfig,
-    "any_sequence_13": AnySequenceConfig,
-    "any_sequence_14": AnySequenceConfig,
-    "any_sequence_15": AnySequenceConfig,
-    "any_sequence_16": AnySequenceConfig,
-    "any_sequence_large": AnySequenceConfig,
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,
     "distill": FinetuneConfig,
@@ -158,8 +142,13 @@ SHIPPED = {
 }
 
 
+RECIPE_NAMES = ("liver_any_sequence", "liver_any_sequence_l")
+STAGES = [CONFIGS / f"{name}.yaml" for name, kind in SHIPPED.items() if issubclass(kind, StageConfig)]
+
+
 def test_every_shipped_config_is_known():
     assert sorted(path.stem for path in CONFIGS.glob("*.yaml")) == sorted(SHIPPED)
+    assert sorted(path.stem for path in RECIPES.glob("*.yaml")) == sorted(RECIPE_NAMES)
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
@@ -167,10 +156,10 @@ def test_shipped_configs_read(name):
     assert read_config(SHIPPED[name], CONFIGS / f"{name}.yaml")
 
 
-@pytest.mark.parametrize("name", [name for name, kind in SHIPPED.items() if issubclass(kind, StageConfig)])
-def test_patches_of_shipped_configs_fit_their_networks(name):
+@pytest.mark.parametrize("path", [*STAGES, *(RECIPES / f"{name}.yaml" for name in RECIPE_NAMES)], ids=lambda p: p.stem)
+def test_patches_of_shipped_configs_fit_their_networks(path):
     """Every stride divides the patch, and the coarsest level is 3 voxels deep at least."""
-    config = read_config(SHIPPED[name], CONFIGS / f"{name}.yaml")
+    config = read_config(SHIPPED.get(path.stem, FinetuneConfig), path)
     for axis, size in enumerate(config.data.patch):
         total = math.prod(stride[axis] for stride in config.network_spec().kwargs["strides"])
         assert size % total == 0
@@ -188,6 +177,31 @@ def test_the_shipped_model_is_a_start_of_its_recipe():
     assert config.data.patch == inference.patch
     for name in ("image_refinement", "region", "region_margin", "resample"):
         assert getattr(config, name) == getattr(inference, name), name
+
+
+def assert_equal_where_both(own, shipped):
+    for key, value in own.items():
+        if isinstance(value, dict):
+            assert_equal_where_both(value, shipped[key])
+        elif key in shipped:
+            assert value == shipped[key], key
+
+
+@pytest.mark.parametrize("name", RECIPE_NAMES)
+def test_a_recipe_makes_a_model_of_the_shipped_kind(name):
+    config = read_config(FinetuneConfig, RECIPES / f"{name}.yaml")
+    spec = load_spec(find_model(name.replace("_", "-")))
+    assert config.network_spec() == spec.network
+    assert config.data.preparation == spec.preparation
+    assert list(config.data.organs) == [organ.name for organ in spec.labels.organs]
+    assert (config.name, config.data.patch) == (spec.name, spec.inference.patch)
+    for key in ("image_refinement", "region", "region_margin", "resample"):
+        assert getattr(config, key) == getattr(spec.inference, key), key
+    last = spec.provenance[0]
+    assert config.background_offset == last["background offset"]
+    assert_equal_where_both(to_plain(config.data.synthetic.randomization), last["config"]["randomization"])
+    assert_equal_where_both(to_plain(config.optimizer), last["config"]["optimizer"])
+    assert not config.start
 
 
 def test_the_two_sides_of_paper_004_share_a_grid():

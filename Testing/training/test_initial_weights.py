@@ -12,7 +12,8 @@ from LiverMRISegLib.models.package.model_package import ModelPackage, member_pre
 from LiverMRISegLib.models.package.specification import NetworkSpec
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training.initial_weights import load_start, title_of, warn_of_other_images
-from LiverMRISegLib.training.stages.stage import DataConfig, StageConfig
+from LiverMRISegLib.training.stages.config import StageConfig
+from LiverMRISegLib.training.stages.data_config import DataConfig
 
 
 def tiny(**changes):

@@ -19,7 +19,7 @@ model: {folder}/model
 gammas: [0.7, 1.0, 1.4]
 certainty: 0.4
 rounds: 2
-train_flags: [--data.painted.batch, "0", --data.organs, liver, spleen, --data.spacing, "8", "8", "8",
+train_flags: [--data.synthetic.batch, "0", --data.organs, liver, spleen, --data.spacing, "8", "8", "8",
   --data.patch, "8", "16", "16", --data.workers, "0",
   --loop.steps, "4", --loop.precision, 32-true, --loop.accelerator, cpu]
 """

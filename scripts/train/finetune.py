@@ -1,4 +1,4 @@
-"""Fine-tune on labelled volumes: python scripts/train/finetune.py --config CONFIG."""
+"""Train on labelled volumes, on synthetic images or on both: python scripts/train/finetune.py --config CONFIG."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stage that fine-tunes on labelled volumes (papers 000/001: STU-Net on ATLAS), or trains from random weights."""
+"""The supervised stage: labelled volumes, synthetic images or both, from a start (papers 000/001) or random weights."""
 
 from __future__ import annotations
 
@@ -6,22 +6,24 @@ from dataclasses import dataclass, field
 
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.methods.supervised import Supervised
-from LiverMRISegLib.training.stages.stage import StageConfig, run_stage
+from LiverMRISegLib.training.stages.config import StageConfig
+from LiverMRISegLib.training.stages.stage import run_stage
 
 
 @dataclass(frozen=True)
 class FinetuneConfig(StageConfig):
-    """Config of `scripts/train/finetune.py`.
+    """Config of `scripts/train/finetune.py`. Branches: "average" and "last".
 
-    The paper: 100 epochs (25,000 steps, as nnU-Net counts 250 to an epoch), Adam, batches of 2. Its learning rate is
-    not given; 1e-4 is ours. Branches: "average" and "last".
+    STU-Net on ATLAS: 100 epochs (25,000 steps, as nnU-Net counts 250 to an epoch), Adam, batches of 2. The paper does
+    not give a learning rate; 1e-4 is ours.
     """
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=25_000, learning_rate=1e-4, gradient_clip=12.0))
+    """How long, how fast, how often."""
 
 
 def run(config: FinetuneConfig) -> RunResult:
-    """Train; errors as `run_stage`."""
+    """Train; errors as in `run_stage`."""
     seed = config.loop.seed
     return run_stage(
         config,

@@ -13,7 +13,8 @@ from LiverMRISegLib.training.methods.intermediate_domains import IntermediateDom
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from LiverMRISegLib.training.methods.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
-from LiverMRISegLib.training.stages.stage import StageConfig, run_stage
+from LiverMRISegLib.training.stages.config import StageConfig
+from LiverMRISegLib.training.stages.stage import run_stage
 
 # Far from any seed that a person gives: the second network's.
 _SECOND_SEED = 7_919
@@ -33,8 +34,11 @@ class CrossPseudoStageConfig(StageConfig):
     """
 
     cps: CrossPseudoConfig = field(default_factory=CrossPseudoConfig)
+    """The settings of cross pseudo supervision."""
     loop: LoopConfig = field(default_factory=lambda: _loop(9_000))
+    """How long, how fast, how often."""
     branch: str = "mean"
+    """Which of the method's networks is validated and exported."""
 
 
 @dataclass(frozen=True)
@@ -45,18 +49,25 @@ class CopyPasteStageConfig(StageConfig):
     """
 
     copy_paste: CopyPasteConfig = field(default_factory=CopyPasteConfig)
+    """The settings of bidirectional copy-paste."""
     loop: LoopConfig = field(default_factory=lambda: _loop(17_000))
+    """How long, how fast, how often."""
     branch: str = "student"
+    """Which of the method's networks is validated and exported."""
 
 
 @dataclass(frozen=True)
 class MeanTeacherStageConfig(StageConfig):
-    """Config of `scripts/train/mean_teacher.py`; SGD 0.01 as paper 002. Branches: "student" and "teacher"."""
+    """Config of `scripts/train/mean_teacher.py`; SGD 0.01 as in paper 002. Branches: "student" and "teacher"."""
 
     teacher: MeanTeacherConfig = field(default_factory=MeanTeacherConfig)
+    """The settings of the mean teacher."""
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("sgd", 1e-4, 0.9))
+    """The optimizer."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=15_000, learning_rate=1e-2, gradient_clip=12.0))
+    """How long, how fast, how often."""
     branch: str = "student"
+    """Which of the method's networks is validated and exported."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +75,15 @@ class IntermediateDomainsStageConfig(StageConfig):
     """Config of `scripts/train/intermediate_domains.py`; Adam at 1e-4 is ours. Branches: "student" and "teacher"."""
 
     domains: IntermediateDomainsConfig = field(default_factory=IntermediateDomainsConfig)
+    """The settings of MiDSS."""
     loop: LoopConfig = field(default_factory=lambda: _loop(30_000))
+    """How long, how fast, how often."""
     branch: str = "student"
+    """Which of the method's networks is validated and exported."""
 
 
 def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
-    """Train; errors as `run_stage`."""
+    """Train; errors as in `run_stage`."""
     if config.cps.preset == "ssl4mis":
         _refuse_unknown(config, "the loss of preset ssl4mis")
     seed, other = config.loop.seed, replace(config, keep_heads=False)
@@ -83,7 +97,7 @@ def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
 
 
 def run_mean_teacher(config: MeanTeacherStageConfig) -> RunResult:
-    """Train; errors as `run_stage`."""
+    """Train; errors as in `run_stage`."""
     seed, teacher = config.loop.seed, config.teacher
     return run_stage(
         config,
@@ -93,7 +107,7 @@ def run_mean_teacher(config: MeanTeacherStageConfig) -> RunResult:
 
 
 def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
-    """Train; errors as `run_stage`."""
+    """Train; errors as in `run_stage`."""
     _refuse_unknown(config)
     seed, pasting = config.loop.seed, config.copy_paste
     return run_stage(
@@ -104,7 +118,7 @@ def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
 
 
 def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResult:
-    """Train; errors as `run_stage`."""
+    """Train; errors as in `run_stage`."""
     _refuse_unknown(config)
     seed, domains = config.loop.seed, config.domains
     return run_stage(
@@ -115,12 +129,14 @@ def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResul
 
 
 def _refuse_unknown(config: StageConfig, what: str = "pasted patches") -> None:
-    """Some methods know no voxels without truth."""
-    if config.data.painted.batch:
-        raise UsageError(f"painted images have voxels without truth, which {what} cannot hold; set painted.batch 0")
+    """Some methods have no way to leave out voxels without truth."""
+    if config.data.synthetic.batch:
+        raise UsageError(
+            f"synthetic images have voxels without truth, which {what} cannot use; set data.synthetic.batch to 0"
+        )
     for path in config.data.datalists:
         if read_datalist(path).ignore:
             raise UsageError(
-                f"{path}: has voxels to ignore, which {what} cannot hold; train by mean_teacher.py or by "
+                f"{path}: has voxels to ignore, which {what} cannot use; train by mean_teacher.py or by "
                 "cross_pseudo_supervision.py with another preset than ssl4mis"
             )

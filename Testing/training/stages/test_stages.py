@@ -30,6 +30,7 @@ from LiverMRISegLib.models.package.specification import InferenceSpec
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import TrainingError, _Run
+from LiverMRISegLib.training.stages.data_config import DataConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.finetune import run as run_finetune
 from LiverMRISegLib.training.stages.semi_supervised import (
@@ -40,7 +41,6 @@ from LiverMRISegLib.training.stages.semi_supervised import (
     run_cross_pseudo_supervision,
     run_intermediate_domains,
 )
-from LiverMRISegLib.training.stages.stage import DataConfig
 from LiverMRISegLib.training.validation import Validation
 
 STAGES = {

@@ -5,7 +5,12 @@ from pathlib import Path
 SCRIPTS = Path(workflow.basedir).parent
 
 
-def call(script, settings, *flags):
-    """The command of a stage: its script, its settings in configs/, more flags, and the flags for every stage."""
-    words = [sys.executable, SCRIPTS / f"{script}.py", "--config", SCRIPTS / "configs" / f"{settings}.yaml"]
-    return " ".join(f"'{word}'" for word in (*words, *flags, *config["flags"]))
+def quoted(*words):
+    """A command of these words."""
+    return " ".join(f"'{word}'" for word in words)
+
+
+def call(script, settings, *flags, folder="configs"):
+    """The command of a stage: its script, its settings in `folder`, more flags, and the flags for every stage."""
+    file = SCRIPTS / folder / f"{settings}.yaml"
+    return quoted(sys.executable, SCRIPTS / f"{script}.py", "--config", file, *flags, *config["flags"])

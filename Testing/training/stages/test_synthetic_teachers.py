@@ -1,4 +1,4 @@
-"""Stages whose only labels are painted images: unlabelled MR beside label maps of other bodies, and no MR label."""
+"""Stages whose only labels are synthetic images: unlabelled MR beside label maps of other bodies, and no MR label."""
 
 from dataclasses import replace
 
@@ -12,13 +12,13 @@ from LiverMRISegLib.models.package.model_package import ModelPackage, member_pre
 from LiverMRISegLib.synthesis.config import RandomizationConfig
 from LiverMRISegLib.synthesis.structure_map_sources import BodySource
 from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.stages.data_config import SyntheticConfig
 from LiverMRISegLib.training.stages.semi_supervised import (
     CrossPseudoStageConfig,
     MeanTeacherStageConfig,
     run_cross_pseudo_supervision,
     run_mean_teacher,
 )
-from LiverMRISegLib.training.stages.stage import PaintedConfig
 
 METHODS = {
     "cps": (CrossPseudoStageConfig, run_cross_pseudo_supervision),
@@ -26,7 +26,7 @@ METHODS = {
 }
 
 
-def painted(folder, batch):
+def synthetic(folder, batch):
     labels = np.zeros((20, 24, 28), np.uint8)
     labels[6:16, 6:18, 4:13] = 1
     labels[8:14, 12:20, 18:24] = 4
@@ -34,12 +34,12 @@ def painted(folder, batch):
     image.SetSpacing((8.0, 8.0, 8.0))
     sitk.WriteImage(image, str(folder / "body_label.nii.gz"))
     source = BodySource("body_label.nii.gz", "CHAOS", licence="of the bodies")
-    return PaintedConfig(batch, folder, (source,), RandomizationConfig(slice_thickness=(8.0, 12.0)))
+    return SyntheticConfig(batch, folder, (source,), RandomizationConfig(slice_thickness=(8.0, 12.0)))
 
 
 def config_of(kind, folder):
     config = read_config(kind, write_config(folder, write_data(folder)))
-    data = replace(config.data, spacing=(8.0,) * 3, labelled_batch=0, painted=painted(folder, 2))
+    data = replace(config.data, spacing=(8.0,) * 3, labelled_batch=0, synthetic=synthetic(folder, 2))
     return replace(config, run_folder=folder / "run", data=data)
 
 
@@ -54,13 +54,13 @@ def test_unlabelled_volumes_are_learnt_from_without_any_label_of_theirs(method, 
 
 def test_something_has_to_teach(tmp_path):
     config = config_of(CrossPseudoStageConfig, tmp_path)
-    with pytest.raises(UsageError, match=r"labelled_batch and painted\.batch are both 0"):
-        replace(config.data, painted=PaintedConfig())
+    with pytest.raises(UsageError, match=r"labelled_batch and synthetic\.batch are both 0"):
+        replace(config.data, synthetic=SyntheticConfig())
 
 
-def test_painted_images_need_the_grid_of_the_bodies(tmp_path):
+def test_synthetic_images_need_the_grid_of_the_bodies(tmp_path):
     config = config_of(CrossPseudoStageConfig, tmp_path)
-    with pytest.raises(UsageError, match="isotropic spacing"):
+    with pytest.raises(UsageError, match=r"isotropic data\.spacing"):
         run_cross_pseudo_supervision(replace(config, data=replace(config.data, spacing=(8.0, 4.0, 4.0))))
 
 

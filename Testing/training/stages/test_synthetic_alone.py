@@ -1,4 +1,4 @@
-"""A whole tiny training by the real script: it learns, it resumes after a kill to the same weights."""
+"""A whole tiny training on synthetic images alone, by the real script: it resumes after a kill to the same weights."""
 
 import json
 import logging
@@ -14,13 +14,17 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from helpers.places import ROOT
 from helpers.tiny_data import status_of_script_here
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.models.package.specification import BODY
 from LiverMRISegLib.synthesis.structure_map_sources import BodySource, load_bodies
 from LiverMRISegLib.training import checkpoints
+from LiverMRISegLib.volume import Geometry, Volume
 
-ROOT = Path(__file__).resolve().parents[3]
-SCRIPT = ROOT / "scripts/train/any_sequence.py"
+SCRIPT = ROOT / "scripts/train/finetune.py"
 
 
 def write_label_map(path: Path, shift: int) -> None:
@@ -38,18 +42,29 @@ def config(tmp_path):
         write_label_map(tmp_path / f"body{number}_label.nii.gz", number)
     path = tmp_path / "config.yaml"
     path.write_text(
-        f"data: {tmp_path}\n"
-        'sources: [{labelmaps: "*_label.nii.gz", label_set: CHAOS}]\n'
-        "organs: [liver, spleen]\n"
+        "data:\n"
+        f"  cache: {tmp_path / 'cache'}\n"
+        "  organs: [liver, spleen]\n"
+        "  spacing: [8.0, 8.0, 8.0]\n"
+        "  normalisation: percentile-z-score\n"
+        "  antialias: true\n"
+        "  patch: [16, 24, 24]\n"
+        "  labelled_batch: 0\n"
+        "  workers: 0\n"
+        "  synthetic:\n"
+        f"    folder: {tmp_path}\n"
+        "    batch: 1\n"
+        '    sources: [{labelmaps: "*_label.nii.gz", label_set: CHAOS, licence: of the label maps}]\n'
+        "    validation_bodies: [body2]\n"
+        "    validation_images: 1\n"
+        "    randomization: {slice_thickness: [8.0, 12.0]}\n"
         "network: stunet-xxs\n"
         "strides: [[2, 2, 2], [2, 2, 2], [2, 2, 2], [1, 1, 1], [1, 1, 1]]\n"
-        "validation_bodies: [body2]\n"
-        "validation_patches: 1\n"
-        "batch: 1\n"
-        "workers: 0\n"
-        "randomization: {patch: [16, 24, 24], spacing: 8.0, slice_thickness: [8.0, 12.0]}\n"
-        "loop: {steps: 12, warmup: 2, log_every: 1, validate_every: 6, checkpoint_every: 3, "
+        "optimizer: {name: adamw, weight_decay: 0.01}\n"
+        "loop: {steps: 12, learning_rate: 0.001, warmup: 2, log_every: 1, validate_every: 6, checkpoint_every: 3, "
         "precision: 32-true, accelerator: cpu}\n"
+        "checkpoint: last\n"
+        "name: tiny-any-sequence\n"
     )
     return path
 
@@ -105,6 +120,31 @@ def test_a_killed_run_ends_at_the_same_weights(config, tmp_path):
     assert len(list((killed / "checkpoints").glob("step_*.pt"))) == 2
     assert (killed / "checkpoints/best.pt").exists()
     assert list((killed / "tensorboard").iterdir())
+    assert (killed / "model/model.json").read_text() == (tmp_path / "whole/model/model.json").read_text()
+
+
+def test_the_run_ends_in_a_package_of_what_is_offered(config, tmp_path, monkeypatch):
+    run = tmp_path / "run"
+    assert status_of_script_here(command(config, run), monkeypatch) == 0
+    spec = ModelPackage.load(run / "model").spec
+    assert [organ.name for organ in spec.labels.organs] == ["liver", "spleen"]
+    assert "T2WI" in spec.sequences
+    assert spec.weights_license == "of the label maps"
+    assert str(tmp_path) not in (run / "model/model.json").read_text()
+    assert spec.provenance[0]["config"]["data"]["synthetic"]["validation_bodies"] == ["body2"]
+    figures = tmp_path / "metrics.json"
+    figures.write_text('[{"data set": "x", "cases": 3, "liver": 0.9}]')
+    options = ["--offered", "spleen", "--background-offset", "0.5", "--region", "body", "--metrics", str(figures)]
+    assert status_of_script_here([*command(config, run), *options], monkeypatch) == 0
+    package = ModelPackage.load(run / "model")
+    assert {value: organ.name for value, organ in package.spec.labels.items()} == {2: "spleen"}
+    assert (package.spec.inference.region, package.spec.metrics[0]["cases"]) == (BODY, 3)
+    bias = final_weights(run)["seg_outputs.4.bias"].numpy() - [0.5, 0, 0]
+    assert np.allclose(package.weights["seg_outputs.4.bias"], bias, atol=1e-3)
+    image = Volume(
+        np.random.default_rng(0).normal(size=(20, 24, 28)).astype(np.float32), Geometry((28, 24, 20), (8.0,) * 3)
+    )
+    assert set(np.unique(Segmenter.load(run / "model", "cpu").segment(image).labelmap)) <= {0, 2}
 
 
 def test_a_damaged_checkpoint_is_passed_over(config, tmp_path, monkeypatch):
@@ -121,8 +161,11 @@ def test_a_damaged_checkpoint_is_passed_over(config, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("option", "value", "status", "words"),
     [
-        ("--data", "absent", 3, "no such label map"),
-        ("--validation-bodies", "body7", 2, "there is no body 'body7'"),
+        ("--data.synthetic.folder", "absent", 3, "no such label map"),
+        ("--data.synthetic.validation-bodies", "body7", 2, "there is no body 'body7'"),
+        ("--checkpoint", "first", 2, "checkpoint must be 'best' or 'last'"),
+        ("--offered", "stomach", 2, "'stomach' is not one of data.organs"),
+        ("--start-share", "0.5", 2, "start_share 0.5 needs a start"),
         ("--network", "unet", 2, "unknown network 'unet'"),
     ],
 )

@@ -1,0 +1,109 @@
+"""What the configs of all training stages have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from LiverMRISegLib.anatomy import organ_named
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.package.specification import NetworkSpec
+from LiverMRISegLib.networks.factory import build_network
+from LiverMRISegLib.networks.sizes import NNUNETS
+from LiverMRISegLib.training.initial_weights import SAME_AS_START, load_start, network_of
+from LiverMRISegLib.training.loop import LoopConfig
+from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.stages.data_config import DataConfig
+
+BEST, LAST = "best", "last"
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """What all training stages have in common: data, network, loop, and the package `run_folder`/model at the end."""
+
+    run_folder: Path = Path("runs/training")
+    """The folder of the run: its config, checkpoints, logs and model package."""
+    data: DataConfig = field(default_factory=DataConfig)
+    """The images that are learnt from."""
+    network: str = "stunet-s"
+    """A size of STU-Net from "stunet-xxs" to "stunet-h", "stunet" with six `widths`, or nnU-Net's "plain-unet" and
+    "residual-encoder-unet" with `widths`, `blocks` and `strides` of every level; or "start": the network of `start`,
+    whatever these three say."""
+    widths: tuple[int, ...] = ()
+    """Channels of the network's levels, where `network` needs them."""
+    strides: tuple[tuple[int, int, int], ...] = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
+    """Strides [Z, Y, X] of the network's levels; the first one of nnU-Net's networks must be 1."""
+    blocks: tuple[int, ...] = ()
+    """Convolutions or residual blocks of each level of nnU-Net's networks."""
+    start: str = ""
+    """A model (name or path) or a STU-Net checkpoint whose weights the training begins with; empty for random ones."""
+    keep_heads: bool = False
+    """Whether the heads of `start` are taken too, of the organs that it has; otherwise they begin at random."""
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """The optimizer."""
+    loop: LoopConfig = field(default_factory=LoopConfig)
+    """How long, how fast, how often."""
+    branch: str = "average"
+    """Which of the method's networks is validated and exported."""
+    checkpoint: str = BEST
+    """Which weights are exported: the "best" by validation (without one the last), or the "last"."""
+    name: str = "liver"
+    """Name of the model package."""
+    version: str = "1.0"
+    """Version of the model package."""
+    offered: tuple[str, ...] = ()
+    """The organs that the package offers, all if empty; those that are trained but not offered become background."""
+    background_offset: float = 0.0
+    """Taken off the background's logit in the package: above 0 the organs get larger. The labels that maximise the
+    expected Dice take a voxel as organ from half the reachable Dice on, not from 0.5 on (Lipton et al. 2014)."""
+    start_share: float = 0.0
+    """Share of the initial weights in those of the package, below 1. The mean of both often keeps the strengths of both
+    (Wortsman et al. 2022, "Robust fine-tuning"). It needs a `start`."""
+    resample: str = "logits"
+    """What the package brings back to a volume's grid: "logits" or "labels" (faster)."""
+    image_refinement: bool = False
+    """Whether the package follows the image's edges when it brings labels back to a finer grid."""
+    region: str = ""
+    """Where the package looks: empty for everywhere, "body" for the body alone (faster)."""
+    region_margin: float = 30.0
+    """Around the region, in mm."""
+    metrics: str = ""
+    """A JSON file of figures to put into the package, as `evaluate_any_sequence.py` writes it."""
+
+    def __post_init__(self) -> None:
+        if self.checkpoint not in (BEST, LAST):
+            raise UsageError(f"checkpoint must be '{BEST}' or '{LAST}', not '{self.checkpoint}'")
+        trained = {organ_named(organ) for organ in self.data.organs}
+        for organ in self.offered:
+            if organ_named(organ) not in trained:
+                raise UsageError(f"offered: '{organ}' is not one of data.organs")
+        if not 0 <= self.start_share < 1:
+            raise UsageError(f"start_share must be at least 0 and below 1, not {self.start_share}")
+        if self.start_share and not self.start:
+            raise UsageError(f"start_share {self.start_share} needs a start")
+
+    def network_spec(self, members: int = 1) -> NetworkSpec:
+        """The network as the model package holds it: all arguments but deep supervision."""
+        ends = {"in_channels": 1, "out_channels": len(self.data.organs) + 1}
+        if self.network == SAME_AS_START:
+            spec = network_of(self.start)
+            return replace(spec, kwargs={**spec.kwargs, **ends}, members=members)
+        kwargs: dict[str, Any] = {**ends, "strides": [list(s) for s in self.strides]}
+        if self.network in NNUNETS:
+            kwargs |= {"features": list(self.widths), "blocks": list(self.blocks)}
+        elif self.widths:
+            kwargs["widths"] = list(self.widths)
+        return NetworkSpec(self.network, kwargs, members)
+
+    def new_network(self, seed: int, *, deep_supervision: bool) -> torch.nn.Module:
+        """The network with random weights of `seed`, and then those of `start`."""
+        torch.manual_seed(seed)
+        spec = self.network_spec()
+        network = build_network(spec.name, deep_supervision=deep_supervision, **spec.kwargs)
+        if self.start:
+            load_start(network, self.start, self.data.organs if self.keep_heads else ())
+        return network

@@ -1,0 +1,97 @@
+"""Which images a stage learns from, and how they are prepared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import organ_named
+from LiverMRISegLib.data.augmentation import AugmentationConfig
+from LiverMRISegLib.data.case_selection import FoldConfig, PoolConfig
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.package.specification import PreparationSpec
+from LiverMRISegLib.synthesis.config import RandomizationConfig
+from LiverMRISegLib.synthesis.structure_map_sources import BodySource
+
+
+@dataclass(frozen=True)
+class SyntheticConfig:
+    """Synthetic images, made from label maps by domain randomisation, beside the labelled volumes or instead of them.
+
+    They have the patch, the spacing and the organs of the stage.
+    """
+
+    batch: int = 0
+    """Synthetic images per step, over all processes; 0 for none."""
+    folder: Path = Path()
+    """The folder that the patterns of `sources` are looked for in."""
+    sources: tuple[BodySource, ...] = ()
+    """The label maps. Those without labels of one of the organs are left out, with a warning."""
+    randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
+    """How far the generator strays from the label maps."""
+    validation_bodies: tuple[str, ...] = ()
+    """Names of label maps that are not trained on; the images made from them are validated on."""
+    validation_images: int = 2
+    """How many images are made from each of the validation bodies; they are the same ones in every run."""
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Which images, how they are prepared and how patches of them are drawn. Triples are [Z, Y, X]."""
+
+    datalists: tuple[Path, ...] = ()
+    """Lists of the volumes, as `scripts/import_dataset.py` writes them."""
+    organs: tuple[str, ...] = ("liver",)
+    """The organs to segment; they get the values 1, 2, ... in this order."""
+    labelled: PoolConfig = field(default_factory=PoolConfig)
+    """The volumes whose labels are trained on."""
+    unlabelled: PoolConfig = field(default_factory=PoolConfig)
+    """The volumes that are trained on without their labels, by the stages that can."""
+    fold: FoldConfig = field(default_factory=FoldConfig)
+    """The fold of a cross-validation; none by default."""
+    cache: Path = Path("runs/cache")
+    """The folder of the case cache (prepared volumes); several runs may share it."""
+    spacing: tuple[float, float, float] = (3.0, 1.5, 1.5)
+    """Of the prepared volumes, in mm."""
+    orientation: str = "LPS"
+    """Of the prepared volumes, as a code; empty to keep that of the files."""
+    normalisation: str = "z-score"
+    """How intensities are normalised: "z-score" or "percentile-z-score"."""
+    antialias: bool = False
+    """Whether voxels of the prepared grid hold the mean of what they cover, where that grid is coarser."""
+    space: str = "intensity"
+    """What the network sees: "intensity", or "anatomy" for gradient magnitudes (paper 004)."""
+    patch: tuple[int, int, int] = (64, 128, 128)
+    """Size of the patches, in voxels."""
+    labelled_batch: int = 2
+    """Patches of labelled volumes per step, over all processes; at 0 the synthetic images alone teach."""
+    unlabelled_batch: int = 2
+    """Patches of unlabelled volumes per step, over all processes."""
+    foreground: float = 0.33
+    """Share of the patches that are centred on an organ."""
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    """How patches of real volumes are changed."""
+    synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
+    """Images made from label maps."""
+    pseudo_labels: bool = False
+    """Whether unlabelled volumes come with pseudo labels, for methods that trust these a little."""
+    workers: int = -1
+    """Processes that make the batches; 0 for none, -1 for none on a CPU and up to 8 beside a GPU."""
+
+    def __post_init__(self) -> None:
+        paired = [organ for organ in self.organs if organ_named(organ).is_paired]
+        # Codes name the axes x, y, z, arrays hold them as z, y, x; without a code left and right may be any axis.
+        sides = {2 - i for i, letter in enumerate(self.orientation) if letter in "LR"} or {0, 1, 2}
+        for axis in sides & set(self.augmentation.mirror_axes if paired else ()):
+            raise UsageError(
+                f"mirror_axes must not hold {axis} (left and right) when '{paired[0]}' is to be told apart"
+            )
+        if not self.labelled_batch and not self.synthetic.batch:
+            raise UsageError("labelled_batch and synthetic.batch are both 0: there is nothing to learn labels from")
+
+    @property
+    def preparation(self) -> PreparationSpec:
+        """The preparation in training and, by the model package, in inference."""
+        return PreparationSpec(
+            self.spacing, self.orientation or None, self.normalisation, antialias=self.antialias, space=self.space
+        )

@@ -1,0 +1,141 @@
+"""The model package of a stage: which weights, and what the package says of itself."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import Sequence as MrSequence
+from LiverMRISegLib.data.case_selection import Pools
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec
+from LiverMRISegLib.training import checkpoints
+from LiverMRISegLib.training.configuration import to_plain
+from LiverMRISegLib.training.initial_weights import licence_of, title_of
+from LiverMRISegLib.training.packaging import (
+    branch_weights,
+    mixed_weights,
+    organ_rules,
+    with_background_offset,
+    write_package,
+)
+from LiverMRISegLib.training.stages.config import BEST, StageConfig
+
+logger = logging.getLogger(__name__)
+# Places on the machine that trained, and patients: not for others.
+_PRIVATE = ("run_folder", "metrics", "start", "data")
+_PRIVATE_DATA = ("datalists", "labelled", "unlabelled", "cache", "workers")
+
+
+def write_stage_package(config: StageConfig, pools: Pools, *, is_validated: bool) -> None:
+    """Write `config.run_folder`/model from the run's checkpoints; a package of an earlier start is replaced.
+
+    Raises:
+        UsageError: the run has no checkpoint, or `config.metrics` cannot be read.
+        ModelError: the checkpoint has no such branch, or the start is gone.
+        OutputError: it cannot be written.
+    """
+    folder = config.run_folder / "checkpoints"
+    best = folder / checkpoints.BEST
+    takes_best = config.checkpoint == BEST and is_validated and best.exists()
+    state = checkpoints.load(best) if takes_best else checkpoints.load_newest(folder)
+    if state is None:
+        raise UsageError(f"{folder}: contains no checkpoint; loop.steps must be at least 1")
+    members = _members(config, state)
+    path = config.run_folder / "model"
+    write_package(_specification(config, pools, state, len(members)), members, path)
+    logger.info("%s written, from step %d", path, state["step"])
+
+
+def _members(config: StageConfig, state: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:
+    members = branch_weights(state, config.branch)
+    if config.start_share:
+        if len(members) > 1:
+            raise UsageError(f"start_share needs one network, not the {len(members)} of branch '{config.branch}'")
+        first = config.new_network(config.loop.seed, deep_supervision=True).state_dict()
+        initial = {name: tensor.numpy() for name, tensor in first.items()}
+        members = [mixed_weights(weights, initial, config.start_share) for weights in members]
+    return [with_background_offset(weights, config.background_offset) for weights in members]
+
+
+def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], members: int) -> ModelSpec:
+    used = [*pools.labelled, *pools.unlabelled]
+    trained = [organ_named(organ) for organ in config.data.organs]
+    offered = [organ_named(organ) for organ in config.offered] or trained
+    values = {value: organ for value, organ in enumerate(trained, start=1) if organ in offered}
+    names: Sequence[str] = [organ.name for organ in values.values()]
+    sequences = sorted({scan.sequence for _, scan in used})
+    return ModelSpec(
+        name=config.name,
+        version=config.version,
+        task=f"{', '.join(names)} in MRI"
+        + ("" if used else " of any sequence, trained on images made from label maps"),
+        modality="MR",
+        sequences=tuple(sequences if used else (sequence.value for sequence in MrSequence)),
+        labels=LabelSet(config.name, values),
+        network=config.network_spec(members),
+        preparation=config.data.preparation,
+        inference=InferenceSpec(
+            config.data.patch,
+            mirror_axes=config.data.augmentation.mirror_axes,
+            resample=config.resample,
+            image_refinement=config.image_refinement,
+            region=config.region,
+            region_margin=config.region_margin,
+        ),
+        postprocessing=organ_rules(names),
+        provenance=(_provenance(config, pools, state),),
+        metrics=_metrics(config.metrics),
+        weights_license=_licences(config, pools),
+    )
+
+
+def _provenance(config: StageConfig, pools: Pools, state: Mapping[str, Any]) -> dict[str, Any]:
+    """How the weights came about: the config without what is private, the start by its name and version."""
+    used = [*pools.labelled, *pools.unlabelled]
+    plain = to_plain(config)
+    shared = {key: value for key, value in plain.items() if key not in _PRIVATE}
+    shared["start"] = title_of(config.start)
+    shared["data"] = {key: value for key, value in plain["data"].items() if key not in _PRIVATE_DATA}
+    if config.data.synthetic.batch:
+        del shared["data"]["synthetic"]["folder"]
+    else:
+        del shared["data"]["synthetic"]
+    return {
+        "stage": type(config).__name__,
+        "step": int(state["step"]),
+        "data": sorted({f"{datalist.name} ({datalist.licence})" for datalist, _ in used}),
+        "labelled scans": len(pools.labelled),
+        "unlabelled scans": len(pools.unlabelled),
+        "config": shared,
+    }
+
+
+def _metrics(path: str) -> tuple[Mapping[str, Any], ...]:
+    if not path:
+        return ()
+    try:
+        figures = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"metrics: {path}: cannot be read ({error})") from error
+    if not isinstance(figures, list) or not all(isinstance(figure, dict) for figure in figures):
+        raise UsageError(f"metrics: {path}: a list of figures was expected, as evaluate_any_sequence.py writes it")
+    return tuple(figures)
+
+
+def _licences(config: StageConfig, pools: Pools) -> str:
+    """Of everything that the weights were learnt from: the start, volumes, label maps; each once."""
+    listed = sorted({datalist.licence for datalist, _ in [*pools.labelled, *pools.unlabelled]})
+    synthetic = config.data.synthetic
+    sources = [source.licence for source in synthetic.sources] if synthetic.batch else []
+    joined = licence_of(config.start) if config.start else ""
+    for licence in [*listed, *sources]:
+        if licence not in joined:
+            joined = f"{joined}; {licence}" if joined else licence
+    return joined

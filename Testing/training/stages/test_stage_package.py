@@ -1,0 +1,81 @@
+"""The weights of a package: those of a checkpoint, mixed with the initial ones, with an offset of the background."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from LiverMRISegLib.data.case_selection import Pools
+from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.training import checkpoints
+from LiverMRISegLib.training.packaging import with_background_offset
+from LiverMRISegLib.training.stages.data_config import DataConfig
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
+from LiverMRISegLib.training.stages.stage_package import write_stage_package
+
+NOTHING = Pools([], [], [])
+STRIDES = ((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1))
+
+
+def written(config, weights, step=7):
+    state = {"step": step, "method": {"networks": {"average": weights}}}
+    checkpoints.save(config.run_folder / "checkpoints", step, state, is_best=False)
+    write_stage_package(config, NOTHING, is_validated=False)
+    return ModelPackage.load(config.run_folder / "model")
+
+
+@pytest.fixture
+def config(tmp_path):
+    data = DataConfig(organs=("liver", "spleen", "stomach"), spacing=(3.0,) * 3, patch=(32, 32, 32))
+    return FinetuneConfig(run_folder=tmp_path / "run", data=data, network="stunet-xxs", strides=STRIDES)
+
+
+def test_half_of_the_initial_weights(config, tmp_path):
+    weights = config.new_network(3, deep_supervision=True).state_dict()
+    first = written(config, weights)
+    assert first.spec.provenance[0]["step"] == 7
+    assert first.spec.provenance[0]["config"]["start"] == "random weights"
+    started = replace(config, run_folder=tmp_path / "second", start=str(first.path), keep_heads=True)
+    trained = {name: tensor + 0.25 for name, tensor in weights.items()}
+    package = written(replace(started, start_share=0.5, background_offset=0.5), trained, step=9)
+    for name, tensor in weights.items():
+        wanted = tensor.numpy() + 0.125
+        if name == "seg_outputs.4.bias":
+            wanted[0] -= 0.5
+        assert np.allclose(package.weights[name], wanted, atol=2e-3)
+    assert package.spec.provenance[0]["config"]["start_share"] == 0.5
+    with pytest.raises(UsageError, match="needs a start"):
+        replace(config, start_share=0.5)
+    with pytest.raises(UsageError, match="below 1"):
+        replace(started, start_share=1.5)
+
+
+def test_the_offset_is_that_of_the_finest_head():
+    kwargs = {"in_channels": 1, "out_channels": 4, "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 2]], "blocks": [1, 1, 1]}
+    network = build_network("plain-unet", deep_supervision=True, features=[4, 8, 8], **kwargs)
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    changed = with_background_offset(weights, 0.5)
+    differing = [name for name in weights if not np.array_equal(weights[name], changed[name])]
+    assert differing == ["decoder.seg_layers.1.bias"]
+    assert np.allclose(changed[differing[0]], weights[differing[0]] - [0.5, 0, 0, 0])
+
+
+def test_figures_that_cannot_be_read_are_named(config, tmp_path):
+    weights = config.new_network(3, deep_supervision=True).state_dict()
+    (tmp_path / "figures.json").write_text("{}")
+    for name in ("figures.json", "absent.json"):
+        with pytest.raises(UsageError, match=f"metrics: .*{name}"):
+            written(replace(config, metrics=str(tmp_path / name)), weights)
+
+
+def test_a_run_without_a_readable_checkpoint(config):
+    with pytest.raises(UsageError, match="contains no checkpoint"):
+        write_stage_package(config, NOTHING, is_validated=False)
+    folder = config.run_folder / "checkpoints"
+    folder.mkdir(parents=True)
+    torch.save({"step": 1, "method": {"networks": {"last": {}}}}, folder / "step_00000001.pt")
+    with pytest.raises(ModelError, match="has no branch 'average'"):
+        write_stage_package(config, NOTHING, is_validated=False)
