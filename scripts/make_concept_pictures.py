@@ -32,11 +32,11 @@ from LiverMRISegLib.preparation.scheme import prepare_by_scheme
 from LiverMRISegLib.synthesis.generator import Sample, SampleMaker
 from LiverMRISegLib.synthesis.structure_maps import make_body
 from LiverMRISegLib.training.configuration import read_config
-from LiverMRISegLib.training.stages.any_sequence import AnySequenceConfig
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "concepts" / "pictures"
-_RECIPE = ROOT / "scripts" / "train" / "configs" / "any_sequence_16.yaml"
+_RECIPE = ROOT / "scripts" / "train" / "recipes" / "liver_any_sequence.yaml"
 _ORANGE = "#e8902f"
 
 logger = logging.getLogger(__name__)
@@ -108,10 +108,10 @@ def volume_path() -> bytes:
 
 def synthetic_images() -> bytes:
     """One body, its structures, and images that the generator makes of it."""
-    config = read_config(AnySequenceConfig, _RECIPE)
+    data = read_config(FinetuneConfig, _RECIPE).data
     scan = make_study([MrSequence.T1WI], seed=0)[MrSequence.T1WI]
     body = make_body("phantom", scan.labelmap, LABELS)
-    maker = SampleMaker(config.organs, config.randomization, config.preparation)
+    maker = SampleMaker(data.organs, data.synthetic.randomization, data.preparation)
     samples = [maker.make(body, seed) for seed in (3, 5, 8, 12, 21, 34, 40)]
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     first = figure.add_subplot(2, 4, 1)
