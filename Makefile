@@ -1,6 +1,7 @@
-# make setup | demo | test | lint | bench | bench-nnunet    (each works alone in a fresh clone)
+# make setup | demo | test | lint | docs | bench | bench-nnunet    (each works alone in a fresh clone)
 PYTHON ?= python3
 DEMO_OUTPUT ?= demo_output
+DOCS_OUTPUT ?= build/docs
 PYTEST_OPTIONS ?= -q
 
 VENV := .venv
@@ -17,13 +18,14 @@ NNUNET := .venv-nnunet
 NNUNET_STAMP := $(NNUNET)/.installed-2.8.1-torch-2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lint bench bench-nnunet clean
+.PHONY: help setup system demo test lint docs bench bench-nnunet clean
 
 help:
 	@echo "make setup   create $(VENV) and install everything (done once, then free)"
 	@echo "make demo    make a phantom study, segment it, show the result in $(DEMO_OUTPUT)/"
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and mypy"
+	@echo "make docs    build the documentation into $(DOCS_OUTPUT)/"
 	@echo "make bench   measure speed and memory on this machine"
 	@echo "make bench-nnunet   install nnU-Net into $(NNUNET), for the benchmarks against it"
 
@@ -66,6 +68,10 @@ lint: setup
 	@$(BIN)/ruff format --check --quiet . || { echo "Unformatted files; run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/mypy --no-error-summary
 	@echo "lint: clean"
+
+docs: setup
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going docs $(DOCS_OUTPUT)
+	@echo "docs: open $(DOCS_OUTPUT)/index.html"
 
 bench: setup
 	@$(BIN)/python Testing/benchmarks/run.py

@@ -83,7 +83,7 @@ def test_what_ci_runs_is_executable_and_what_make_has():
     assert script.stat().st_mode & 0o111
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert set(re.findall(r"^(?:\w+=\S+ )*make ([a-z]+)", script.read_text(), re.MULTILINE)) == {
-        "setup", "lint", "test",
+        "setup", "lint", "docs", "test",
     } & set(targets)  # fmt: skip
 
 
