@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
-from LiverMRISegLib.anatomy import LABEL_SETS, ORGANS
+from LiverMRISegLib.anatomy import LABEL_SETS, ORGANS, Sequence
 from LiverMRISegLib.cli import build_parser
+from LiverMRISegLib.io.tables import markdown_table
 
 _HELP = "help"
 
@@ -17,21 +18,25 @@ def page(parser: argparse.ArgumentParser | None = None) -> str:
 
 
 def organs() -> str:
-    """A table of the organs that have a name here."""
+    """The organs that have a name here, with their codes."""
     rows = [
-        f"| `{organ.name}` | {organ.type_code.value} {organ.type_code.meaning} | {organ.side.meaning if organ.side else ''} |"
-        for organ in ORGANS
+        (f"`{o.name}`", f"{o.type_code.value} {o.type_code.meaning}", o.side.meaning if o.side else "") for o in ORGANS
     ]
-    return "\n".join(["| organ | SNOMED CT | side |", "|---|---|---|", *rows])
+    return markdown_table(("organ", "SNOMED CT", "side"), rows)
 
 
 def label_sets() -> str:
     """The names that `evaluate --labels` knows, with what the values mean."""
     rows = [
-        f"| `{name}` | {', '.join(f'{value} {organ.name}' for value, organ in labels.items())} |"
+        (f"`{name}`", ", ".join(f"{value} {organ.name}" for value, organ in labels.items()))
         for name, labels in LABEL_SETS.items()
     ]
-    return "\n".join(["| name | values |", "|---|---|", *rows])
+    return markdown_table(("name", "values"), rows)
+
+
+def sequences() -> str:
+    """The names of the sequences, in a line."""
+    return ", ".join(f"`{sequence.value}`" for sequence in Sequence)
 
 
 def _leaves(parser: argparse.ArgumentParser, text: str) -> Iterator[tuple[argparse.ArgumentParser, str]]:
@@ -47,8 +52,7 @@ def _leaves(parser: argparse.ArgumentParser, text: str) -> Iterator[tuple[argpar
 
 def _section(parser: argparse.ArgumentParser, text: str) -> str:
     about = parser.description or f"{text[:1].upper()}{text[1:]}."
-    rows = [_row(action) for action in parser._actions if action.dest != _HELP]
-    table = "\n".join(["| argument | meaning |", "|---|---|", *rows])
+    table = markdown_table(("argument", "meaning"), [_row(a) for a in parser._actions if a.dest != _HELP])
     return f"## {parser.prog}\n\n{about}\n\n```text\n{_usage(parser)}\n```\n\n{table}"
 
 
@@ -60,7 +64,7 @@ def _usage(parser: argparse.ArgumentParser) -> str:
     return formatter.format_help().removeprefix("usage: ").strip()
 
 
-def _row(action: argparse.Action) -> str:
+def _row(action: argparse.Action) -> tuple[str, str]:
     names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
     value = ""
     if action.option_strings and action.nargs != 0:
@@ -68,4 +72,8 @@ def _row(action: argparse.Action) -> str:
     meaning = action.help or ""
     if action.option_strings and action.required:
         meaning += " (required)"
-    return f"| `{(names + value).replace('|', chr(92) + '|')}` | {meaning.replace('|', chr(92) + '|')} |"
+    return f"`{_in_cell(names + value)}`", _in_cell(meaning)
+
+
+def _in_cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.training.configuration import to_plain
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,8 +74,8 @@ def _table(cls: type) -> str:
     for field in dataclasses.fields(cls):
         if field.init:
             cells = (f"`{field.name}`", _type(hints[field.name]), _default(field), texts.get(field.name, ""))
-            rows.append("| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |")
-    return "\n".join(["| key | type | default | meaning |", "|---|---|---|---|", *rows])
+            rows.append([cell.replace("|", "\\|").replace("\n", " ") for cell in cells])
+    return markdown_table(("key", "type", "default", "meaning"), rows)
 
 
 def field_docstrings(cls: type) -> dict[str, str]:

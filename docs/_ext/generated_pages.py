@@ -18,6 +18,7 @@ MAKERS: dict[str, Callable[[], str]] = {
     "config classes": configurations.classes_page,
     "organs": command_line.organs,
     "label sets": command_line.label_sets,
+    "sequences": command_line.sequences,
 }
 _MARK = re.compile(r"^<!-- generated: ([\w ]+) -->$", re.MULTILINE)
 

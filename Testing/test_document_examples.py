@@ -1,0 +1,51 @@
+"""The examples of README and documentation that are marked by `<!-- run -->` run, on drawn data."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+from helpers.dicom_series import write_dicom_series
+from helpers.places import ROOT
+from LiverMRISegLib.anatomy import Sequence
+from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.phantom.study import make_study
+
+EXAMPLE = re.compile(r"^<!-- run -->\n```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+RUN = ("README.md", "docs/get_started/batch.md", "docs/get_started/researcher.md", "docs/how_to/own_data.md")
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with the files that the examples speak of, and the environment that their commands need."""
+    folder = tmp_path_factory.mktemp("desk")
+    study = make_study([Sequence.T2WI, Sequence.T1WI], seed=1, in_plane_mm=4.0, slice_mm=8.0)
+    (folder / "study").mkdir()
+    write_volume(study[Sequence.T2WI].volume, folder / "t2.nii.gz")
+    write_volume(study[Sequence.T1WI].volume, folder / "t1.nrrd")
+    write_volume(study[Sequence.T2WI].volume, folder / "study" / "t2.nii.gz")
+    write_dicom_series(folder / "dicom", study[Sequence.T2WI].volume)
+    (folder / "scripts").symlink_to(ROOT / "scripts")
+    commands = folder / "bin"
+    commands.mkdir()
+    for name, words in (("livermriseg", f'"{sys.executable}" -m LiverMRISegLib'), ("python", f'"{sys.executable}"')):
+        (commands / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        (commands / name).chmod(0o755)
+    path = os.pathsep.join([str(commands), os.environ["PATH"]])
+    return folder, {**os.environ, "PATH": path, "PYTHONPATH": str(ROOT), "LIVERMRISEG_MODELS": str(folder / "models")}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the examples are for a POSIX shell")
+@pytest.mark.parametrize("name", RUN)
+def test_marked_examples_run(name, desk):
+    folder, environment = desk
+    examples = EXAMPLE.findall((ROOT / name).read_text())
+    assert examples
+    for language, code in examples:
+        call = ["bash", "-euo", "pipefail", "-c", code] if language == "sh" else [sys.executable, "-c", code]
+        done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
