@@ -1,7 +1,11 @@
-"""Write the datalist of a public data set from its official layout, or of a folder of unlabelled volumes.
+"""Write the datalist of a public data set, or of your own data, that all training stages read.
 
-ATLAS 2023, LiQA / CARE-Liver, AMOS, CHAOS, FLARE24 task 3, LLD-MMRI; "folder": any volumes whose sequence the names
-tell (T2WI/case_01.nii.gz).
+Public, from the official layout: ATLAS 2023, LiQA / CARE-Liver, AMOS, CHAOS, FLARE24 task 3, LLD-MMRI.
+Your own: "nnunet" (imagesTr, labelsTr, imagesTs, dataset.json), "decathlon" (dataset.json with lists of files, also
+MONAI's datalists), "bids", "folder" (NAME with NAME_label or NAME.seg.nrrd, or images/ and labels/, or no labels).
+
+Every file is read. Beside the datalist X.json come a summary (X.txt) and, where there are labels, pictures to check
+sides and labels (X.png).
 """
 
 from __future__ import annotations
@@ -9,11 +13,16 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from LiverMRISegLib.data.datalist import write_datalist
-from LiverMRISegLib.data.importers import IMPORTERS
-from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.data.importers import IMPORTERS, OWN_DATA_IMPORTERS, Imported, OwnDataOptions
+from LiverMRISegLib.data.importers.own_data import SEQUENCES
+from LiverMRISegLib.data.importers.summary import check_scans, picture_sheet, summary_text
+from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
+from LiverMRISegLib.evaluation.cohort import labels_named
+from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
 
 logger = logging.getLogger("import_dataset")
 
@@ -21,23 +30,53 @@ logger = logging.getLogger("import_dataset")
 def main() -> int:
     """Parse, import, write; the exit status is that of the command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("layout", choices=sorted(IMPORTERS))
-    parser.add_argument("source", type=Path, help="folder of the data set as it was unpacked")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="JSON", help="the datalist to write")
-    arguments = parser.parse_args()
-    output: Path = arguments.output
+    arguments = _parser().parse_args()
     try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        datalist = IMPORTERS[arguments.layout](arguments.source, output.parent / f"{output.stem}_labels")
-        write_datalist(datalist, output)
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        _write(_imported(arguments), arguments.output)
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status
-    labelled = sum(scan.labels is not None for scan in datalist.scans)
-    patients = len({scan.patient for scan in datalist.scans})
-    logger.info("%s: %d patients, %d volumes, %d labelled", output, patients, len(datalist.scans), labelled)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("layout", choices=sorted({**IMPORTERS, **OWN_DATA_IMPORTERS}))
+    parser.add_argument("source", type=Path, help="folder of the data set as it was unpacked")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="JSON", help="the datalist to write")
+    own = parser.add_argument_group("your own data")
+    own.add_argument("--sequence", default="", choices=("", *SEQUENCES), metavar="NAME", help="sequence of all volumes")
+    own.add_argument("--labels", metavar="NAME|JSON", help='meaning of the label values: AMOS, ..., or {"1": "liver"}')
+    own.add_argument("--table", type=Path, metavar="CSV", help="case, patient, sequence, vendor, centre, split")
+    return parser
+
+
+def _imported(arguments: argparse.Namespace) -> Imported:
+    made_labels = arguments.output.parent / f"{arguments.output.stem}_labels"
+    if arguments.layout in IMPORTERS:
+        if arguments.sequence or arguments.labels or arguments.table:
+            raise UsageError(f"{arguments.layout}: says its sequences and labels itself; omit the options of own data")
+        return Imported(IMPORTERS[arguments.layout](arguments.source, made_labels))
+    known = labels_named(arguments.labels) if arguments.labels else None
+    values = {value: organ.name for value, organ in known.items()} if known else None
+    options = OwnDataOptions(arguments.sequence, values, arguments.table)
+    return OWN_DATA_IMPORTERS[arguments.layout](arguments.source, made_labels, options)
+
+
+def _write(imported: Imported, output: Path) -> None:
+    checked, refused = check_scans(imported.datalist)
+    left_out = [*imported.left_out, *refused]
+    if not checked:
+        raise InputError(f"{left_out[0][0]}: {left_out[0][1]}; no volume of the data can be used")
+    datalist = replace(imported.datalist, scans=[each.scan for each in checked])
+    text = summary_text(datalist, checked, left_out)
+    sheet = picture_sheet(datalist, checked)
+    if sheet:
+        atomic_write_bytes(output.with_suffix(".png"), sheet)
+    atomic_write_text(output.with_suffix(".txt"), text + "\n")
+    write_datalist(datalist, output)
+    logger.info("%s: %s", output, text)
 
 
 if __name__ == "__main__":

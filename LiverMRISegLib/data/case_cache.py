@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from LiverMRISegLib.anatomy import IGNORE, organ_named
+from LiverMRISegLib.anatomy import IGNORE, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
@@ -58,7 +58,7 @@ class PreparedCases:
 
     def __init__(self, folder: Path, preparation: PreparationSpec, organs: Sequence[str]) -> None:
         self.folder, self.preparation = folder, preparation
-        self.organs = [organ_named(organ).name for organ in organs]
+        self.organs = [structure_named(organ, 1).name for organ in organs]
 
     def load_all(self, scans: Sequence[tuple[Datalist, Scan]], *, labelled: bool) -> list[PreparedCase]:
         """All of `scans`, prepared where they are not yet; with a progress bar where there is work.
@@ -152,14 +152,15 @@ def labels_of(datalist: Datalist, path: Path, volume: Volume, organs: Sequence[s
 
 def _translation(datalist: Datalist, organs: Sequence[str], highest: int) -> np.ndarray:
     """Table from the datalist's values, and all others up to `highest`, to ours."""
-    known = {organ_named(name).name for name in datalist.values.values()}
+    known = {structure_named(name, value).name for value, name in datalist.values.items()}
     for organ in organs:
         if organ not in known:
             raise UsageError(f"datalist {datalist.name} has no labels of '{organ}'; it has: {', '.join(sorted(known))}")
     table = np.zeros(max(highest, datalist.ignore, *datalist.values) + 1, np.uint8)
     for value, name in datalist.values.items():
-        if organ_named(name).name in organs:
-            table[value] = 1 + organs.index(organ_named(name).name)
+        own = structure_named(name, value).name
+        if own in organs:
+            table[value] = 1 + organs.index(own)
     if datalist.ignore:
         table[datalist.ignore] = IGNORE
     return table

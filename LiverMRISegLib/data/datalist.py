@@ -71,10 +71,13 @@ class Datalist:
     def __post_init__(self) -> None:
         if self.space not in SPACES:
             raise UsageError(f"datalist {self.name}: unknown space '{self.space}'; known: {', '.join(SPACES)}")
+        for value, structure in self.values.items():
+            if not 1 <= value <= 254 or not structure.strip():
+                raise UsageError(
+                    f"datalist {self.name}: a label needs a value from 1 to 254 and a name, not {value} '{structure}'"
+                )
         if self.ignore in self.values:
             raise UsageError(f"datalist {self.name}: {self.ignore} cannot be both an organ and ignored")
-        for organ in self.values.values():
-            anatomy.organ_named(organ)
         seen: dict[Path, Scan] = {}
         for scan in self.scans:
             if scan.image in seen:

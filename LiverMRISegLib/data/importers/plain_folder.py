@@ -1,40 +1,129 @@
-"""A plain folder of volumes without labels: a cohort of one's own that a model is to be adapted to."""
+"""A plain folder of a user's own volumes, with label maps beside them or without any."""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from LiverMRISegLib.anatomy import Sequence
-from LiverMRISegLib.data.datalist import Datalist, Scan
+import numpy as np
+
 from LiverMRISegLib.data.importers.layout import folder
+from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
 from LiverMRISegLib.io.read import is_volume_file
-from LiverMRISegLib.sequence_names import guess_sequence
+from LiverMRISegLib.volume import Volume
+
+_LABEL_FOLDERS = ("labels", "masks", "segmentations")
+_IMAGE_FOLDER = "images"
+_SEGMENTATION = ".seg.nrrd"
+_MARKS = re.compile(r"[._-](label|labels|mask|segmentation)$", re.IGNORECASE)
+# What `segment` writes: a mask that a model made teaches a model nothing, unless somebody says that it is right.
+_RESULT = re.compile(r"_seg$", re.IGNORECASE)
+_MADE_BY_A_MODEL = "its name says that a model made it; if it is corrected and right, name it NAME_label"
 
 
-def import_folder(source: Path, _output: Path) -> Datalist:
-    """Every volume at any depth but results (NAME_seg.*).
+def import_folder(source: Path, output: Path, options: OwnDataOptions) -> Imported:
+    """Every volume at any depth. The names of file and folders say its sequence (T2WI/case_01.nii.gz).
 
-    The names of file and folders below `source` tell its sequence (T2WI/case_01.nii.gz).
-    A folder called as a sequence is believed before anything else. Every volume counts as a patient of its own, called
-    by its path; none has labels.
+    The label map of NAME is NAME_label (or _labels, _mask, _segmentation) beside it, or a file of the same name in a
+    folder labels/ beside images/. What its values mean is in labels.json ({"1": "liver"}) in `source`, or given by the
+    options; in Slicer's .seg.nrrd it is the segments' names, and these are renumbered alike for all cases in `output`.
+    Every volume counts as a patient of its own, called by its path, unless the table says otherwise.
 
     Raises:
-        InputError: no volume, or one whose sequence no name tells.
+        InputError: no volume, one of unknown sequence, or label maps whose values have no meaning.
+        OutputError: renumbered label maps cannot be written.
     """
-    files = sorted(p for p in folder(source, "your volumes").rglob("*") if is_volume_file(p))
-    if not files:
-        raise InputError(f"{source}: holds no volume ({', '.join(VOLUME_ENDINGS)})")
-    return Datalist(source.name, "of the cohort's owner", {}, [_scan(file, source) for file in files])
+    found = sorted(p for p in folder(source, "your volumes").rglob("*") if p.is_file() and _is_volume(p))
+    files = [p for p in found if not _RESULT.search(_plain_name(p))]
+    labels = {_key(p, source): p for p in files if _is_label(p, source)}
+    images = [p for p in files if not _is_label(p, source)]
+    if not images:
+        raise InputError(f"{source}: contains no volume ({', '.join(VOLUME_ENDINGS)})")
+    cases = [_case(image, source, labels.get(_key(image, source))) for image in images]
+    used = [case.labels for case in cases if case.labels]
+    left_out = [(path, "no image has its name") for path in labels.values() if path not in used]
+    left_out += [(path, _MADE_BY_A_MODEL) for path in found if path not in files]
+    if not used:
+        return listed(source.name, {}, cases, options, left_out)
+    values = dict(options.values or {}) or _values_in(source / "labels.json")
+    if not values:
+        values, renumbered = _renumbered(cases, source, output)
+        cases = [
+            Case(c.name, c.image, renumbered.get(c.name), c.told, c.patient, c.vendor, c.centre, c.split) for c in cases
+        ]
+    return listed(source.name, values, cases, options, left_out)
 
 
-def _scan(file: Path, source: Path) -> Scan:
-    inside = file.relative_to(source)
-    called = {sequence.value.lower(): sequence for sequence in Sequence}
-    told = (called[part.lower()] for part in reversed(inside.parts[:-1]) if part.lower() in called)
-    found = next(told, None) or guess_sequence(str(inside))
-    if found is None:
-        known = ", ".join(sequence.value for sequence in Sequence)
-        raise InputError(f"{file}: no name tells its sequence; put it into a folder called as one of {known}")
-    return Scan("_".join((*inside.parts[:-1], name_of(file))), found.value, file)
+def _is_volume(path: Path) -> bool:
+    """Also results (NAME_seg.*), which a search for volumes to segment leaves out."""
+    return is_volume_file(path) or (path.name.lower().endswith(VOLUME_ENDINGS) and not path.name.startswith("."))
+
+
+def _plain_name(path: Path) -> str:
+    if path.name.lower().endswith(_SEGMENTATION):
+        return path.name[: -len(_SEGMENTATION)]
+    return name_of(path)
+
+
+def _is_label(path: Path, source: Path) -> bool:
+    inside = path.relative_to(source)
+    in_folder = any(part.lower() in _LABEL_FOLDERS for part in inside.parts[:-1])
+    return in_folder or path.name.lower().endswith(_SEGMENTATION) or bool(_MARKS.search(name_of(path)))
+
+
+def _key(path: Path, source: Path) -> tuple[str, ...]:
+    """The same for an image and its label map."""
+    parts = [p for p in path.relative_to(source).parts[:-1] if p.lower() not in (*_LABEL_FOLDERS, _IMAGE_FOLDER)]
+    return (*parts, _MARKS.sub("", _plain_name(path)))
+
+
+def _case(image: Path, source: Path, labels: Path | None) -> Case:
+    inside = image.relative_to(source)
+    name = "_".join((*inside.parts[:-1], name_of(image)))
+    return Case(name, image, labels, (*reversed(inside.parts[:-1]), str(inside)))
+
+
+def _values_in(path: Path) -> dict[int, str]:
+    if not path.is_file():
+        return {}
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return {int(value): str(name) for value, name in document.items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f'{path}: is not a label file such as {{"1": "liver", "2": "spleen"}} ({error})') from error
+
+
+def _renumbered(cases: Sequence[Case], source: Path, output: Path) -> tuple[dict[int, str], dict[str, Path]]:
+    """The segments' names numbered 1, 2, ... over all cases, and the label maps with these values."""
+    named: dict[str, Mapping[int, str]] = {}
+    for case in cases:
+        if case.labels is None:
+            continue
+        if not case.labels.name.lower().endswith(_SEGMENTATION):
+            raise InputError(
+                f'{case.labels}: nothing says what its values mean; put labels.json ({{"1": "liver"}}) into {source}, '
+                "or give --labels"
+            )
+        named[case.name] = read_labelmap(case.labels).metadata["segments"]
+    names = sorted({name.lower() for segments in named.values() for name in segments.values()})
+    if len(names) > 254:
+        raise InputError(f"{source}: the segmentations have {len(names)} different names; a label map has 254 at most")
+    numbers = {name: value for value, name in enumerate(names, start=1)}
+    paths = {case.name: _write(case, named[case.name], numbers, output) for case in cases if case.labels is not None}
+    return {value: name for name, value in numbers.items()}, paths
+
+
+def _write(case: Case, segments: Mapping[int, str], numbers: Mapping[str, int], output: Path) -> Path:
+    labelmap = read_labelmap(case.labels or case.image)
+    array = np.zeros(labelmap.array.shape, np.uint8)
+    for value, name in segments.items():
+        array[labelmap.array == value] = numbers[name.lower()]
+    target = output / f"{case.name}.nii.gz"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(Volume(array, labelmap.geometry, case.name), target)
+    return target

@@ -13,6 +13,7 @@ from helpers.places import ROOT
 from helpers.volumes import make_volume, oblique_directions
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.data.importers import (
+    OwnDataOptions,
     import_amos,
     import_atlas,
     import_chaos,
@@ -23,11 +24,14 @@ from LiverMRISegLib.data.importers import (
 )
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.volume import Volume
 
 
 def volume(path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(make_volume(size=(6, 5, 4)), path)
+    made = make_volume(size=(6, 5, 4))
+    is_labels = path.parent.name.startswith("labels")
+    write_volume(Volume((made.array > 200).astype(np.uint8), made.geometry) if is_labels else made, path)
 
 
 def volumes(folder, *names):
@@ -137,7 +141,7 @@ def test_flare24_task_3(tmp_path, parts):
     ]  # fmt: skip
     assert found.values[13] == "left kidney"
     (mr / "LLD-MMRI-3984/MR-1_1_C-pre_0000.nii.gz").unlink()
-    with pytest.raises(InputError, match="LLD-MMRI-3984: holds no volume"):
+    with pytest.raises(InputError, match="LLD-MMRI-3984: contains no volume"):
         import_flare24(tmp_path, tmp_path)
     volumes(mr, "LLD-MMRI-3984/MR-1_1_C-pre_0000.nii.gz")
     (labelled / "labels/FLARE22_Tr_0001.nii.gz").unlink()
@@ -214,8 +218,8 @@ def test_what_is_wrong_with_a_datalist_is_named(atlas):
     path.write_text("[")
     with pytest.raises(InputError, match="is not a datalist"):
         read_datalist(path)
-    path.write_text(json.dumps({**document, "values": {"1": "knee"}}))
-    with pytest.raises(UsageError, match="knee"):
+    path.write_text(json.dumps({**document, "values": {"0": "liver"}}))
+    with pytest.raises(UsageError, match="a label needs a value from 1 to 254"):
         read_datalist(path)
 
 
@@ -231,7 +235,7 @@ def test_scans_and_lists_are_checked(tmp_path):
 def test_the_script(atlas):
     command = [sys.executable, str(ROOT / "scripts" / "import_dataset.py"), "atlas", str(atlas)]
     done = subprocess.run([*command, "-o", str(atlas / "atlas.json")], capture_output=True, text=True, check=True)
-    assert "3 patients, 3 volumes, 3 labelled" in done.stderr
+    assert "3 patients, 3 volumes, 3 with labels" in done.stderr
     assert len(read_datalist(atlas / "atlas.json").scans) == 3
     wrong = [*command[:2], "liqa", str(atlas), "-o", str(atlas / "x.json")]
     done = subprocess.run(wrong, capture_output=True, text=True, check=False)
@@ -246,7 +250,7 @@ def test_a_plain_folder_of_unlabelled_volumes(tmp_path):
         path = tmp_path / "cohort" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    listed = import_folder(tmp_path / "cohort", tmp_path)
+    listed = import_folder(tmp_path / "cohort", tmp_path, OwnDataOptions()).datalist
     assert [(scan.patient, scan.sequence, scan.labels) for scan in listed.scans] == [
         ("T2WI_case_01", "T2WI", None), ("T2WI_deep_case_02", "T2WI", None), ("case_03_t1_vibe", "T1WI", None),
     ]  # fmt: skip
@@ -254,14 +258,18 @@ def test_a_plain_folder_of_unlabelled_volumes(tmp_path):
     shouted.mkdir(parents=True)
     for name in ("A.NII.GZ", "b.mhd"):
         (shouted / name).write_bytes(b"")
-    assert [scan.patient for scan in import_folder(tmp_path / "shouted", tmp_path).scans] == ["T2WI_A", "T2WI_b"]
+    assert [
+        scan.patient for scan in import_folder(tmp_path / "shouted", tmp_path, OwnDataOptions()).datalist.scans
+    ] == ["T2WI_A", "T2WI_b"]
     misleading = tmp_path / "told" / "t2wi" / "B01_post_op.nii.gz"
     misleading.parent.mkdir(parents=True)
     misleading.write_bytes(b"")
-    assert [scan.sequence for scan in import_folder(tmp_path / "told", tmp_path).scans] == ["T2WI"]
+    assert [scan.sequence for scan in import_folder(tmp_path / "told", tmp_path, OwnDataOptions()).datalist.scans] == [
+        "T2WI"
+    ]
     (tmp_path / "cohort" / "case_04.nii").write_bytes(b"")
-    with pytest.raises(InputError, match=r"case_04\.nii: no name tells its sequence; put it into a folder"):
-        import_folder(tmp_path / "cohort", tmp_path)
+    with pytest.raises(InputError, match=r"case_04\.nii: no name says which sequence it is; give --sequence"):
+        import_folder(tmp_path / "cohort", tmp_path, OwnDataOptions())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no volume"):
-        import_folder(tmp_path / "empty", tmp_path)
+    with pytest.raises(InputError, match="contains no volume"):
+        import_folder(tmp_path / "empty", tmp_path, OwnDataOptions())

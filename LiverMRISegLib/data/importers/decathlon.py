@@ -1,0 +1,63 @@
+"""A data set whose lists of files are in a JSON file: the Medical Segmentation Decathlon, and MONAI's datalists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from LiverMRISegLib.data.importers.nnunet import labels_of, only_channel
+from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.file_names import name_of
+
+_SPLITS = {"training": "train", "validation": "validation", "test": "test", "testing": "test"}
+
+
+def import_decathlon(source: Path, _output: Path, options: OwnDataOptions) -> Imported:
+    """A folder with dataset.json, or the JSON file itself; paths in it are relative to its folder.
+
+    Each entry of "training", "validation" and "test" is {"image": ..., "label": ...} or the path of an image.
+
+    Raises:
+        InputError: another layout, a file that is missing, several channels, or no meaning of the labels.
+    """
+    path = source / "dataset.json" if source.is_dir() else source
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: cannot be read ({error}); give a decathlon's folder or a datalist in JSON"
+        ) from error
+    if not isinstance(document, Mapping) or not any(key in document for key in _SPLITS):
+        raise InputError(f"{path}: has none of the lists {', '.join(_SPLITS)}; is it a decathlon's dataset.json?")
+    channels = document.get("modality", document.get("channel_names"))
+    channel = only_channel(channels, path) if channels else ""
+    cases = [case for key, split in _SPLITS.items() for case in _cases(document.get(key) or [], path, split, channel)]
+    if not cases:
+        raise InputError(f"{path}: lists no image")
+    values = dict(options.values or {})
+    ignore = 0
+    if not values and document.get("labels"):
+        values, ignore = labels_of(document["labels"], path)
+    if not values and any(case.labels for case in cases):
+        raise InputError(f"{path}: does not say what its labels mean; say it by --labels FILE or a label set's name")
+    return listed(str(document.get("name", path.parent.name)), values, cases, options, (), ignore)
+
+
+def _cases(entries: Any, path: Path, split: str, channel: str) -> Iterator[Case]:
+    for entry in entries:
+        image, label = (entry.get("image"), entry.get("label")) if isinstance(entry, Mapping) else (entry, None)
+        if isinstance(image, (list, tuple)):
+            if len(image) != 1:
+                raise InputError(f"{path}: {image[:1]} and others are one case of several images; training takes one")
+            image = image[0]
+        if not isinstance(image, str) or not isinstance(label, (str, type(None))):
+            raise InputError(f"{path}: {entry!r:.80} is not an entry with an image")
+        found = [path.parent / name for name in (image, label) if name]
+        for file in found:
+            if not file.exists():
+                raise InputError(f"{file}: is missing, but {path.name} lists it; the data set is not complete")
+        name = name_of(found[0])
+        yield Case(name, found[0], found[1] if label else None, (channel, name), split=split)

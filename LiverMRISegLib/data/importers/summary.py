@@ -1,0 +1,113 @@
+"""What an import found: cases, grids, labels, what was left out; and a sheet of pictures to check sides and labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from LiverMRISegLib.anatomy import LabelSet, structure_named
+from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.pictures import sheet_png, three_planes_png
+
+_PICTURES = 8
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A scan as its files really are: spacing (mm) and size as (x, y, z), voxels of each label value."""
+
+    scan: Scan
+    spacing: tuple[float, float, float]
+    size: tuple[int, int, int]
+    voxels: Mapping[int, int]
+
+
+def check_scans(datalist: Datalist) -> tuple[list[Checked], list[tuple[Path, str]]]:
+    """Read every image and label map; those that cannot be used come back with the reason.
+
+    A label map must be on the grid of its image and hold known values alone.
+    """
+    checked, refused = [], []
+    for scan in tqdm(datalist.scans, "reading", disable=None, dynamic_ncols=True):
+        try:
+            image = read_volume(scan.image)
+            labels = read_labelmap(scan.labels) if scan.labels else None
+        except LiverMRISegError as error:
+            refused.append((scan.image, str(error)))
+            continue
+        if labels is not None and not labels.geometry.is_close(image.geometry, 0.1):
+            refused.append((scan.image, f"its label map {scan.labels} is on another grid; resample it"))
+            continue
+        counts = np.bincount(labels.array.ravel(), minlength=1) if labels is not None else np.zeros(1, int)
+        voxels = {int(value): int(counts[value]) for value in np.flatnonzero(counts) if value}
+        odd = sorted(set(voxels) - set(datalist.values) - {datalist.ignore})
+        if odd:
+            refused.append((scan.image, f"its label map contains the value {odd[0]}, which has no meaning"))
+            continue
+        checked.append(Checked(scan, image.geometry.spacing, image.geometry.size, voxels))
+    return checked, refused
+
+
+def summary_text(datalist: Datalist, checked: Sequence[Checked], left_out: Sequence[tuple[Path, str]]) -> str:
+    """The summary as lines of text."""
+    scans = [each.scan for each in checked]
+    lines = [
+        f"{len({scan.patient for scan in scans})} patients, {len(scans)} volumes, "
+        f"{sum(scan.labels is not None for scan in scans)} with labels",
+        *(f"  {name}: {_counted(values)}" for name, values in _facts(scans)),
+    ]
+    if checked:
+        spacing, size = (np.array([getattr(each, name) for each in checked]) for name in ("spacing", "size"))
+        lines.append(f"  spacing (mm): {_range(spacing, '.2f')}")
+        lines.append(f"  size (voxels): {_range(size, '.0f')}")
+    for value, name in datalist.values.items():
+        cases = sum(value in each.voxels for each in checked)
+        lines.append(f"  label {value} {name}: in {cases} of {sum(s.labels is not None for s in scans)} label maps")
+    lines += [f"  left out: {path}: {reason}" for path, reason in left_out]
+    return "\n".join(lines)
+
+
+def picture_sheet(datalist: Datalist, checked: Sequence[Checked]) -> bytes | None:
+    """A PNG of up to eight labelled cases, evenly chosen, in radiological display; None without labels."""
+    labelled = [each.scan for each in checked if each.scan.labels is not None]
+    if not labelled:
+        return None
+    chosen = [labelled[i] for i in np.unique(np.linspace(0, len(labelled) - 1, _PICTURES).round().astype(int))]
+    first: dict[str, int] = {}
+    for value, name in datalist.values.items():
+        first.setdefault(structure_named(name, value).name, value)
+    labels = LabelSet(datalist.name, {value: structure_named(name, value) for name, value in first.items()})
+    same = {value: first[structure_named(name, value).name] for value, name in datalist.values.items()}
+    return sheet_png([_picture(scan, labels, same) for scan in chosen])
+
+
+def _picture(scan: Scan, labels: LabelSet, same: Mapping[int, int]) -> bytes:
+    volume = read_volume(scan.image)
+    array = read_labelmap(scan.labels or scan.image).array
+    shown = np.zeros(array.shape, np.uint8)
+    for value, first in same.items():
+        shown[array == value] = first
+    return three_planes_png(volume, shown, labels, case_name(scan))
+
+
+def _facts(scans: Sequence[Scan]) -> list[tuple[str, Counter[str]]]:
+    facts = [
+        (name, Counter(getattr(scan, name) for scan in scans)) for name in ("sequence", "split", "vendor", "centre")
+    ]
+    return [(name, values) for name, values in facts if any(values)]
+
+
+def _counted(values: Counter[str]) -> str:
+    return ", ".join(f"{value or 'not said'} {count}" for value, count in values.most_common())
+
+
+def _range(rows: np.ndarray, form: str) -> str:
+    low, middle, high = rows.min(0), np.median(rows, 0), rows.max(0)
+    return " x ".join(f"{m:{form}} ({a:{form}} to {b:{form}})" for a, m, b in zip(low, middle, high, strict=True))
