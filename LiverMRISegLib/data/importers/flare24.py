@@ -35,7 +35,7 @@ def import_flare24(source: Path, _output: Path) -> Datalist:
     amos, lld = _first(training, (_AMOS,)), _first(training, (_LLD,))
     of_lld = list(flat_scans(lld)) if lld else []
     if lld and not of_lld:
-        raise InputError(f"{lld}: holds no volume; unpack it, or take it away")
+        raise InputError(f"{lld}: contains no volume; unpack it, or remove it")
     mr = [*(_amos(amos) if amos else []), *of_lld]
     if not mr:
         raise InputError(f"{source}: holds neither MR of Training/{_AMOS} nor of Training/{_LLD}")

@@ -40,7 +40,7 @@ def import_lld_mmri(source: Path, _output: Path) -> Datalist:
     images, table = folder(source / "images", "LLD-MMRI"), source / "labels" / "Annotation.json"
     scans = list(_annotated(images, table)) if table.is_file() else list(flat_scans(images))
     if not scans:
-        raise InputError(f"{images}: holds no volume, and {table} is not there; give LLD-MMRI as it was unpacked")
+        raise InputError(f"{images}: contains no volume, and {table} is not there; give LLD-MMRI as it was unpacked")
     return Datalist("LLD-MMRI", LICENCE, {}, scans)
 
 
