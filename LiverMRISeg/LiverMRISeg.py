@@ -111,7 +111,7 @@ class LiverMRISegLogic(ScriptedLoadableModuleLogic):
         return self._logic().segment_batch(volumeNodes, **options)
 
     def close(self) -> None:
-        """End the worker process."""
+        """End the worker process, unless the panel has a run under way in it."""
         if self._scene_logic is not None:
             self._scene_logic.close()
 
@@ -119,12 +119,25 @@ class LiverMRISegLogic(ScriptedLoadableModuleLogic):
         if self._scene_logic is None:
             import slicer
 
-            from LiverMRISegScene.interpreter import worker_python
             from LiverMRISegScene.logic import SceneLogic
 
             scene = self._given if self._given is not None else slicer.mrmlScene
-            self._scene_logic = SceneLogic(scene, worker_python())
+            self._scene_logic = SceneLogic(scene, _worker())
         return self._scene_logic
+
+
+def _worker() -> Any:
+    """The panel's worker in the application; one of its own elsewhere."""
+    from LiverMRISegScene.bases import is_in_application
+    from LiverMRISegScene.interpreter import worker_python
+
+    if is_in_application():
+        from LiverMRISegPanel.qt_worker import shared_worker
+
+        return shared_worker()
+    from LiverMRISegLib.inference.worker.client import WorkerClient
+
+    return WorkerClient(worker_python())
 
 
 class LiverMRISegTest(ScriptedLoadableModuleTest):

@@ -9,6 +9,7 @@ from typing import Any
 import qt
 
 from LiverMRISegLib.inference.engines.devices import NVIDIA_ARGUMENTS, NVIDIA_PROGRAM, NVIDIA_SECONDS, Device, gpus_told
+from LiverMRISegPanel.qt_worker import delete_later
 
 
 class GpuQuery:
@@ -43,17 +44,17 @@ class GpuQuery:
             process.disconnect("errorOccurred(QProcess::ProcessError)", self._failed)
             process.kill()
             process.waitForFinished(1000)
-            process.deleteLater()
+            delete_later(process)
 
     def _finished(self, code: int, status: Any) -> None:
         process, self._process = self._process, None
         text = bytes(process.readAllStandardOutput().data()).decode("utf-8", errors="replace")
-        process.deleteLater()
+        delete_later(process)
         is_told = code == 0 and status == qt.QProcess.NormalExit
         self._found(gpus_told(text) if is_told else ())
 
     def _failed(self, error: Any) -> None:
         if error == qt.QProcess.FailedToStart and self._process is not None:
-            self._process.deleteLater()
+            delete_later(self._process)
             self._process = None
             self._found(())

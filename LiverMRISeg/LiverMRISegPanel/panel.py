@@ -12,16 +12,15 @@ from LiverMRISegPanel.batch_view import BatchView
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.maintenance import Maintenance
 from LiverMRISegPanel.model_picker import ModelPicker
-from LiverMRISegPanel.qt_worker import QtWorker
+from LiverMRISegPanel.qt_worker import shared_worker
 from LiverMRISegPanel.result_table import ResultTable
 from LiverMRISegPanel.run_view import RunView
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.interpreter import worker_python
 from LiverMRISegScene.jobs import Job, JobQueue
 
 
 class Panel:
-    """Owns the worker process and the queue; made once, when the module's widget is set up.
+    """Puts the parts together and owns the queue; made once, when the module's widget is set up.
 
     Args:
         ui: widgets of LiverMRISeg.ui by name.
@@ -29,7 +28,7 @@ class Panel:
 
     def __init__(self, ui: Any) -> None:
         self.ui = ui
-        self.worker = QtWorker(worker_python())
+        self.worker = shared_worker()
         self.queue = JobQueue(slicer.mrmlScene, self.worker, self._job_changed, self._jobs_finished)
         self._is_ready = False
         self.log = LogView(ui)

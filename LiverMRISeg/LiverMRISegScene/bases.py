@@ -43,13 +43,19 @@ except ImportError:
         return text
 
 
+def is_in_application() -> bool:
+    """Whether this runs in the application, not in a plain Python with slicer-core."""
+    import slicer
+
+    return getattr(slicer, "app", None) is not None
+
+
 def when_started(action: Callable[[], None]) -> None:
     """Do something once the application has started; nothing where there is no application."""
     import slicer
 
-    application = getattr(slicer, "app", None)
-    if application is not None:
-        application.connect("startupCompleted()", action)
+    if is_in_application():
+        slicer.app.connect("startupCompleted()", action)
 
 
 __all__ = [
@@ -58,6 +64,7 @@ __all__ = [
     "ScriptedLoadableModuleTest",
     "ScriptedLoadableModuleWidget",
     "VTKObservationMixin",
+    "is_in_application",
     "tr",
     "when_started",
 ]

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.inference.engines.devices import list_devices, support_of
+from LiverMRISegLib.inference.processes import NO_WINDOW
 from LiverMRISegLib.models.catalog import user_folder
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.interpreter import worker_python
@@ -199,7 +200,12 @@ def _torch_architectures() -> list[str]:
     code = "import torch; print(' '.join(torch.cuda.get_arch_list()))"
     try:
         done = subprocess.run(
-            [worker_python(), "-c", code], capture_output=True, text=True, timeout=_TORCH_SECONDS, check=True
+            [worker_python(), "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=_TORCH_SECONDS,
+            check=True,
+            creationflags=NO_WINDOW,
         )
     except (OSError, subprocess.SubprocessError):
         return []

@@ -1,38 +1,32 @@
 """Segmentations one after another, without waiting for any: the panel's click and its batch are both jobs.
 
 The worker is injected: `QtWorker` in the application. Everything here runs in the main thread, called by the worker's
-replies, so the scene is only touched between two events.
+events, so the scene is only touched between two events of the application.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.errors import CancelledError, LiverMRISegError
+from LiverMRISegLib.inference.worker.protocol import (
+    DoneEvent,
+    Event,
+    ProgressEvent,
+    Request,
+    Worker,
+    segment_request,
+)
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.logic import SceneResult, accepted, prepared
 from LiverMRISegScene.model_choice import check_takes_one_image, kind_of
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done", "failed", "cancelled", "done before"
-Reply = dict[str, Any]
-
-
-class Worker(Protocol):
-    """A worker process that answers one request at a time through a callback, and never blocks."""
-
-    def ask(self, request: Reply, on_reply: Callable[[Reply], None]) -> None:
-        """Send a request; `on_reply` gets progress, and at last "done" or "error"."""
-
-    def cancel(self) -> None:
-        """End the request within a second, the process with it if need be."""
-
-    def close(self) -> None:
-        """End the process and all it started."""
 
 
 @dataclass(eq=False)
@@ -132,35 +126,33 @@ class JobQueue:
         job.message, job.fraction = _("writing the volume for the segmentation process"), 0.0
         self._changed(job)
         try:
-            request = self._request(job)
+            self._worker.ask(self._request(job), lambda event: self._happened(job, event))
         except (LiverMRISegError, OSError) as error:
             self._over(job, FAILED, str(error))
-            return
-        self._worker.ask(request, lambda reply: self._replied(job, reply))
 
-    def _request(self, job: Job) -> Reply:
-        request: Reply = {"do": "segment", "model": job.model, "device": job.device}
-        request["organs"] = list(job.organs) if job.organs is not None else None
-        if job.node is None:
-            return {**request, "input": str(job.source), "output": str(job.output)}
-        check_takes_one_image(job.model)
-        self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
-        source, target = prepared(job.node, Path(self._folder.name))
-        return {**request, "input": str(source), "output": str(target), "modality": kind_of(job.node).modality}
+    def _request(self, job: Job) -> Request:
+        if job.source is not None and job.output is not None:
+            source, target, modality = job.source, job.output, None
+        else:
+            check_takes_one_image(job.model)
+            self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
+            source, target = prepared(job.node, Path(self._folder.name))
+            modality = kind_of(job.node).modality
+        return segment_request(source, target, model=job.model, device=job.device, organs=job.organs, modality=modality)
 
-    def _replied(self, job: Job, reply: Reply) -> None:
+    def _happened(self, job: Job, event: Event) -> None:
         if job is not self._current:
             return  # of a job that was abandoned
-        if reply["event"] == "progress":
-            job.message, job.fraction = reply["text"], reply["fraction"]
+        if isinstance(event, ProgressEvent):
+            job.message, job.fraction = event.text, event.fraction
             self._changed(job)
-        elif reply["event"] == "error":
-            state = CANCELLED if reply["kind"] == "CancelledError" else FAILED
-            self._over(job, state, reply["message"])
+        elif isinstance(event, DoneEvent):
+            self._accept(job, event.reply)
         else:
-            self._accept(job, reply)
+            state = CANCELLED if isinstance(event.error, CancelledError) else FAILED
+            self._over(job, state, str(event.error))
 
-    def _accept(self, job: Job, reply: Reply) -> None:
+    def _accept(self, job: Job, reply: Mapping[str, Any]) -> None:
         try:
             if job.node is None:
                 job.result = SceneResult(job.name, None, reply["volumes_ml"], reply["flags"], reply["provenance"])

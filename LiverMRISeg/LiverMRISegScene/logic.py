@@ -6,7 +6,6 @@ node = logic.segment(volumeNode, model="liver-any-sequence").node
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,8 @@ from typing import Any
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
 from LiverMRISegLib.inference.progress import CancelToken
-from LiverMRISegLib.inference.worker.client import WorkerClient
+from LiverMRISegLib.inference.worker.client import WorkerClient, ask_and_wait
+from LiverMRISegLib.inference.worker.protocol import Worker, segment_request
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegScene.model_choice import check_takes_one_image, kind_of
@@ -71,13 +71,12 @@ class SceneLogic:
 
     Args:
         scene: the vtkMRMLScene.
-        python: interpreter of the worker; Slicer's own is `PythonSlicer`.
+        worker: the process; by default one of its own. In the application it is the panel's.
     """
 
-    def __init__(self, scene: Any, python: str = sys.executable) -> None:
+    def __init__(self, scene: Any, worker: Worker | None = None) -> None:
         self.scene = scene
-        self._python = python
-        self._worker: WorkerClient | None = None
+        self._worker = WorkerClient() if worker is None else worker
 
     def segment(
         self,
@@ -95,14 +94,14 @@ class SceneLogic:
             InputError: the volume cannot be used.
             ModelError: the model cannot be used, or takes several images a case.
             CancelledError: `cancel` was used.
-            LiverMRISegError: the worker died; the message tells why.
+            LiverMRISegError: the worker is busy with the panel's run, or it died; the message says why.
         """
         check_takes_one_image(model)
         with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
             source, target = prepared(volume_node, Path(folder))
-            reply = self._worker_for(model, device).segment(
-                source, target, organs=organs, modality=kind_of(volume_node).modality, progress=progress, cancel=cancel
-            )
+            modality = kind_of(volume_node).modality
+            request = segment_request(source, target, model=model, device=device, organs=organs, modality=modality)
+            reply = ask_and_wait(self._worker, request, progress, cancel)
             return accepted(self.scene, volume_node, Path(folder), reply)
 
     def segment_batch(self, volume_nodes: Sequence[Any], **options: Any) -> list[SceneResult]:
@@ -118,13 +117,6 @@ class SceneLogic:
         return results
 
     def close(self) -> None:
-        """End the worker process."""
-        if self._worker is not None:
+        """End the worker process, unless the panel has a run under way in it."""
+        if not self._worker.is_busy:
             self._worker.close()
-            self._worker = None
-
-    def _worker_for(self, model: str, device: str) -> WorkerClient:
-        if self._worker is None or (self._worker.model, self._worker.device) != (model, device):
-            self.close()
-            self._worker = WorkerClient(model, device, self._python)
-        return self._worker

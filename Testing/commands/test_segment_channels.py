@@ -16,6 +16,7 @@ from helpers.volumes import make_volume
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.inference.worker.client import WorkerClient
+from LiverMRISegLib.inference.worker.protocol import segment_request
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
 from LiverMRISegLib.volume import reorient
@@ -125,11 +126,11 @@ def test_without_torch(tmp_path, model):
 
 def test_the_worker_finds_the_others_too(tmp_path, model):
     paths = write_case(tmp_path / "in", "a")
-    with WorkerClient(str(model), "cpu") as client:
-        client.segment(paths[0], tmp_path / "a.nrrd")
+    with WorkerClient() as client:
+        client.call(segment_request(paths[0], tmp_path / "a.nrrd", model=str(model), device="cpu"))
         paths[1].unlink()
         with pytest.raises(InputError, match="it would be the image 'T2'"):
-            client.segment(paths[0], tmp_path / "b.nrrd")
+            client.call(segment_request(paths[0], tmp_path / "b.nrrd"))
     write_case(tmp_path / "in", "a")
     assert np.array_equal(read_labelmap(tmp_path / "a.nrrd").array, in_process(model, paths))
 

@@ -8,6 +8,7 @@ import pytest
 slicer = pytest.importorskip("slicer")
 from helpers.scene_tools import WaitingWorker, add_flat, add_random  # noqa: E402
 from LiverMRISegLib.errors import LiverMRISegError  # noqa: E402
+from LiverMRISegLib.inference.worker.protocol import FailedEvent  # noqa: E402
 from LiverMRISegScene import jobs  # noqa: E402
 from LiverMRISegScene.jobs import Job, JobQueue  # noqa: E402
 
@@ -66,7 +67,6 @@ def test_no_temporary_file_is_left(scene, worker, tiny_package, tmp_path, monkey
 
 
 def test_cancel_ends_the_running_job_and_drops_the_rest(scene, worker, tiny_package):
-    worker.cancel_at_progress = 0.1
     # Many tiles: a volume of one could be done before the worker hears of it.
     nodes = add_random(scene, "a", size=(200, 180, 120)), add_random(scene, "b")
     rows = [Job(name, str(tiny_package), "cpu", node=node) for name, node in zip("ab", nodes, strict=True)]
@@ -84,7 +84,6 @@ def test_cancel_ends_the_running_job_and_drops_the_rest(scene, worker, tiny_pack
     assert scene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
     assert len(worker.requests) == 1
     assert not queue.is_busy
-    worker.cancel_at_progress = None
     again = Job("b", str(tiny_package), "cpu", node=rows[1].node)
     queue.start([again])
     assert again.state == jobs.DONE
@@ -119,8 +118,8 @@ def test_files_go_to_files(scene, worker, tiny_package, tmp_path):
 
 def test_only_one_run_at_a_time(scene, tiny_package):
     class Silent(WaitingWorker):
-        def ask(self, request, on_reply):
-            self.on_reply = on_reply
+        def ask(self, request, on_event):
+            self.on_event = on_event
 
     worker = Silent()
     queue = JobQueue(scene, worker, lambda job: None, lambda all_jobs: None)
@@ -131,5 +130,5 @@ def test_only_one_run_at_a_time(scene, tiny_package):
         queue.start([row])
     queue.abandon()
     assert not queue.is_busy
-    worker.on_reply({"event": "error", "kind": "X", "message": "too late"})
+    worker.on_event(FailedEvent(LiverMRISegError("too late")))
     assert row.state == jobs.RUNNING

@@ -182,7 +182,9 @@ def test_a_full_gpu_takes_less_memory_and_says_so(host, full_gpu, panel, scene, 
 
 
 def test_a_worker_that_cannot_start(host, panel, phantom, monkeypatch):
-    monkeypatch.setattr(panel.worker, "_python", "/nowhere/PythonSlicer")
+    from LiverMRISegPanel import qt_worker
+
+    monkeypatch.setattr(qt_worker, "worker_python", lambda: "/nowhere/PythonSlicer")
     panel.ui.inputSelector.setCurrentNode(phantom)
     host.click(panel.ui.segmentButton)
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)

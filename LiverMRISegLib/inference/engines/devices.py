@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from LiverMRISegLib.inference.processes import NO_WINDOW
+
 _QUERY = "index,name,memory.total,memory.free,driver_version,compute_cap"
 NVIDIA_PROGRAM, NVIDIA_ARGUMENTS = "nvidia-smi", (f"--query-gpu={_QUERY}", "--format=csv,noheader,nounits")
 NVIDIA_SECONDS = 5
@@ -47,7 +49,9 @@ def nvidia_gpus() -> list[Device]:
         return []
     command = [program, *NVIDIA_ARGUMENTS]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True)
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=NVIDIA_SECONDS, check=True, creationflags=NO_WINDOW
+        )
     except (OSError, subprocess.SubprocessError):
         return []
     return gpus_told(done.stdout)

@@ -1,16 +1,6 @@
-"""The segmenter in a child process that stays alive: requests and replies are JSON, one object a line.
+"""The worker process: the segmenter, kept loaded, that answers the requests of `protocol`.
 
-    <- {"id": null, "event": "started", "pid": 4711}
-    -> {"id": 1, "do": "load", "model": "liver-any-sequence", "device": "auto"}
-    -> {"id": 2, "do": "segment", "input": "t2.nii.gz", "output": "t2.seg.nrrd", "organs": null, "tta": false}
-    -> {"do": "cancel"}        -> {"do": "quit"}
-    <- {"id": 2, "event": "progress", "text": "...", "fraction": 0.4}
-    <- {"id": 2, "event": "done", "labels": {"liver": 1, ...}, "volumes_ml": {...}, "flags": [...], "provenance": {...}}
-    <- {"id": 2, "event": "error", "kind": "InputError", "message": "..."}
-
-"modality" may be sent with "segment" where the file does not tell it. For a model of several images a case, "input" is
-any of them, and the others lie beside it (`io.channels`).
-It ends when it is told to or when its input ends, so it never outlives its parent.
+It ends when it is told to or when its input ends, so it does not outlive its parent.
 """
 
 from __future__ import annotations
@@ -28,13 +18,13 @@ from typing import Any, TextIO
 
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.inference.progress import CancelToken
+from LiverMRISegLib.inference.worker.protocol import CANCEL, DONE, ERROR, PROGRESS, QUIT, STARTED
 
 logger = logging.getLogger(__name__)
-STARTED = "started"
 
 
-class Worker:
-    """Answers requests one after another; a reader thread takes cancel and quit at once."""
+class Server:
+    """Answers requests one after another; a reader thread acts on cancel and quit at once."""
 
     def __init__(self, requests: TextIO, replies: TextIO) -> None:
         self._requests, self._replies = requests, replies
@@ -57,11 +47,11 @@ class Worker:
                 request = json.loads(line)
                 action = request["do"]
             except (ValueError, KeyError, TypeError):
-                self._send(None, "error", kind="UsageError", message=f"no request: {line.strip()[:200]}")
+                self._send(None, ERROR, kind="UsageError", message=f"this is not a request: {line.strip()[:200]}")
                 continue
-            if action == "cancel":
+            if action == CANCEL:
                 self._cancel_all()
-            elif action == "quit":
+            elif action == QUIT:
                 break
             else:
                 cancel = CancelToken()
@@ -71,7 +61,7 @@ class Worker:
         self._waiting.put(None)
 
     def _cancel_all(self) -> None:
-        """What runs and what waits, whether it has begun or still loads its model."""
+        """The running request and the waiting ones, even while a model is being loaded."""
         for cancel in tuple(self._open):
             cancel.cancel()
 
@@ -83,17 +73,18 @@ class Worker:
         try:
             action = actions.get(request["do"])
             if action is None:
-                raise UsageError(f"unknown request '{request['do']}'; known are: {', '.join(actions)}, cancel, quit")
-            self._send(number, "done", **action(request))
+                raise UsageError(
+                    f"unknown request '{request['do']}'; known are: {', '.join(actions)}, {CANCEL}, {QUIT}"
+                )
+            self._send(number, DONE, **action(request))
         except LiverMRISegError as error:
-            self._send(number, "error", kind=type(error).__name__, message=str(error))
+            self._send(number, ERROR, kind=type(error).__name__, message=str(error))
         except MemoryError:
-            self._send(number, "error", kind="MemoryError", message="not enough memory for this volume")
+            self._send(number, ERROR, kind="MemoryError", message="not enough memory for this volume")
         except Exception as error:
             logger.exception("request failed")
-            self._send(
-                number, "error", kind=type(error).__name__, message=f"unexpected {type(error).__name__}: {error}"
-            )
+            name = type(error).__name__
+            self._send(number, ERROR, kind=name, message=f"unexpected {name}: {error}")
 
     def _load(self, request: dict[str, Any]) -> dict[str, Any]:
         from LiverMRISegLib.inference.segmenter import Segmenter
@@ -122,7 +113,7 @@ class Worker:
             further=further,
             organs=request.get("organs"),
             tta=bool(request.get("tta")),
-            progress=lambda text, fraction: self._send(number, "progress", text=text, fraction=round(fraction, 4)),
+            progress=lambda text, fraction: self._send(number, PROGRESS, text=text, fraction=round(fraction, 4)),
             cancel=cancel,
         )
         result.save(request["output"])
@@ -148,7 +139,7 @@ def main() -> None:
     replies.write(json.dumps({"id": None, "event": STARTED, "pid": os.getpid()}) + "\n")
     replies.flush()
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(levelname)s: %(message)s")
-    Worker(sys.stdin, replies).run()
+    Server(sys.stdin, replies).run()
 
 
 if __name__ == "__main__":

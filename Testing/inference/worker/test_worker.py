@@ -1,4 +1,4 @@
-"""The worker as a real process: it answers, stays alive, cancels, dies with its reason told, leaves nothing behind."""
+"""The worker as a real process: it answers, stays alive, cancels, says why it died, leaves nothing behind."""
 
 import io
 import json
@@ -12,19 +12,34 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import LiverMRISegLib
 from helpers.volumes import make_volume
 from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError, ModelError, UsageError
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.inference.worker.client import WorkerClient
-from LiverMRISegLib.inference.worker.server import Worker
+from LiverMRISegLib.inference.worker.protocol import load_request, segment_request
+from LiverMRISegLib.inference.worker.server import Server
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 
 
 @pytest.fixture
-def client(tiny_package):
-    with WorkerClient(str(tiny_package), "cpu") as client:
+def client():
+    with WorkerClient() as client:
         yield client
+
+
+@pytest.fixture
+def load(tiny_package):
+    return load_request(str(tiny_package), "cpu")
+
+
+@pytest.fixture
+def segment(tiny_package):
+    def request(source, output, **options):
+        return segment_request(source, output, model=str(tiny_package), device="cpu", **options)
+
+    return request
 
 
 @pytest.fixture
@@ -33,11 +48,11 @@ def source(tmp_path):
     return tmp_path / "v.nii.gz"
 
 
-def test_same_result_as_in_process_and_the_model_stays_loaded(client, source, tmp_path, tiny_package):
+def test_same_result_as_in_process_and_the_model_stays_loaded(client, segment, source, tmp_path, tiny_package):
     seen = []
-    reply = client.segment(source, tmp_path / "a.nii.gz", progress=lambda text, done: seen.append(done))
+    reply = client.call(segment(source, tmp_path / "a.nii.gz"), lambda text, done: seen.append(done))
     pid = client._process.pid
-    client.segment(source, tmp_path / "b.nrrd", organs=["liver"])
+    client.call(segment(source, tmp_path / "b.nrrd", organs=["liver"]))
     assert client._process.pid == pid
     here = Segmenter.load(tiny_package, "cpu").segment(read_volume(source))
     assert np.array_equal(read_labelmap(tmp_path / "a.nii.gz").array, here.labelmap)
@@ -47,22 +62,22 @@ def test_same_result_as_in_process_and_the_model_stays_loaded(client, source, tm
     assert set(np.unique(read_labelmap(tmp_path / "b.nrrd").array)) <= {0, 1}
 
 
-def test_errors_keep_their_kind_and_the_worker_lives_on(client, source, tmp_path):
+def test_errors_keep_their_kind_and_the_worker_lives_on(client, segment, source, tmp_path):
     with pytest.raises(InputError, match="no such file"):
-        client.segment(tmp_path / "absent.nii.gz", tmp_path / "o.nii.gz")
+        client.call(segment(tmp_path / "absent.nii.gz", tmp_path / "o.nii.gz"))
     with pytest.raises(UsageError, match="has no 'pancreas'"):
-        client.segment(source, tmp_path / "o.nii.gz", organs=["pancreas"])
-    client.segment(source, tmp_path / "o.nii.gz")
+        client.call(segment(source, tmp_path / "o.nii.gz", organs=["pancreas"]))
+    client.call(segment(source, tmp_path / "o.nii.gz"))
 
 
-def test_an_unknown_model_is_told():
-    with WorkerClient("no-such-model") as client, pytest.raises(ModelError, match="no-such-model"):
-        client.load()
+def test_an_unknown_model_is_named(client):
+    with pytest.raises(ModelError, match="no-such-model"):
+        client.call(load_request("no-such-model"))
 
 
-def test_cancel_takes_effect_and_nothing_is_written(client, tmp_path):
+def test_cancel_takes_effect_and_nothing_is_written(client, load, segment, tmp_path):
     write_volume(make_volume(size=(400, 400, 200), spacing=(2.0, 2.0, 2.0)), tmp_path / "large.nrrd")
-    client.load()
+    client.call(load)
     token = CancelToken()
     started = threading.Event()
 
@@ -72,45 +87,60 @@ def test_cancel_takes_effect_and_nothing_is_written(client, tmp_path):
 
     threading.Thread(target=cancel_when_running).start()
     with pytest.raises(CancelledError):
-        client.segment(
-            tmp_path / "large.nrrd", tmp_path / "o.nii.gz", cancel=token,
-            progress=lambda text, done: started.set() if "network" in text else None,
-        )  # fmt: skip
+        client.call(
+            segment(tmp_path / "large.nrrd", tmp_path / "o.nii.gz"),
+            lambda text, done: started.set() if "network" in text else None,
+            token,
+        )
     assert [p.name for p in tmp_path.iterdir()] == ["large.nrrd"]
 
 
-def test_a_killed_worker_is_explained_and_the_next_call_starts_another(client, source, tmp_path):
-    client.load()
-    os.kill(client._process.pid, signal.SIGKILL)
+def test_a_killed_worker_is_explained_and_the_next_call_starts_another(client, segment, source, tmp_path):
     with pytest.raises(LiverMRISegError, match=r"ended unexpectedly.*SIGKILL"):
-        client.load()
-    client.segment(source, tmp_path / "o.nii.gz")
+        client.call(
+            segment(source, tmp_path / "o.nii.gz"), lambda text, done: os.kill(client._process.pid, signal.SIGKILL)
+        )
+    client.call(segment(source, tmp_path / "o.nii.gz"))
 
 
-def test_a_worker_that_cannot_start_says_why(tmp_path):
+def test_a_worker_that_died_while_idle_is_started_again(client, load):
+    client.call(load)
+    os.kill(client._process.pid, signal.SIGKILL)
+    client._process.wait()
+    client.call(load)
+
+
+def test_a_worker_that_cannot_start_says_why(tmp_path, load):
     script = tmp_path / "python"
     script.write_text("#!/bin/sh\necho 'libfoo.so is missing' >&2\nexit 3\n")
     script.chmod(0o755)
-    with WorkerClient(python=str(script)) as client, pytest.raises(LiverMRISegError, match=r"status 3\). libfoo"):
-        client.load()
+    with WorkerClient(str(script)) as client, pytest.raises(LiverMRISegError, match=r"status 3\). libfoo"):
+        client.call(load)
 
 
-def test_the_worker_ends_with_its_parent(client):
-    client.load()
+def test_the_worker_runs_this_library(tmp_path, load):
+    """Also where another one is installed."""
+    script = tmp_path / "python"
+    script.write_text('#!/bin/sh\necho "$PYTHONPATH" >&2\nexit 3\n')
+    script.chmod(0o755)
+    with WorkerClient(str(script)) as client, pytest.raises(LiverMRISegError) as raised:
+        client.call(load)
+    first = str(raised.value).split(" ")[-1].split(os.pathsep)[0]
+    assert Path(first, "LiverMRISegLib") == Path(LiverMRISegLib.__file__).parent
+
+
+def test_the_worker_ends_with_its_parent(client, load):
+    client.call(load)
     process = client._process
     process.stdin.close()
-    deadline = time.monotonic() + 20
-    while process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert process.poll() == 0
-    process.stdin = None
+    assert process.wait(20) == 0
 
 
-def test_no_process_is_left_behind_and_none_is_started_besides(client, source, tmp_path):
+def test_no_process_is_left_behind_and_none_is_started_besides(client, segment, source, tmp_path):
     """OpenVINO's telemetry would fork one that talks to the network."""
     import psutil
 
-    client.segment(source, tmp_path / "o.nii.gz")
+    client.call(segment(source, tmp_path / "o.nii.gz"))
     worker = psutil.Process(client._process.pid)
     assert worker.children(recursive=True) == []
     client.close()
@@ -122,15 +152,15 @@ def test_a_request_cancelled_while_it_waits_is_not_carried_out(source, tmp_path,
     request = {"do": "segment", "model": str(tiny_package), "device": "cpu", "input": str(source)}
     lines = [{"id": n, **request, "output": str(tmp_path / f"{n}.nrrd")} for n in (1, 2)]
     told = io.StringIO()
-    Worker(io.StringIO("".join(json.dumps(line) + "\n" for line in lines)), told).run()
+    Server(io.StringIO("".join(json.dumps(line) + "\n" for line in lines)), told).run()
     replies = [json.loads(line) for line in told.getvalue().splitlines()]
     ends = [(reply["id"], reply.get("kind")) for reply in replies if reply["event"] != "progress"]
     assert ends == [(1, "CancelledError"), (2, "CancelledError")]
     assert not list(tmp_path.glob("*.nrrd"))
 
 
-def test_what_the_file_does_not_tell_can_be_sent(client, source, tmp_path):
-    reply = client.segment(source, tmp_path / "o.nii.gz", modality="PT")
+def test_the_modality_can_be_sent_where_the_file_does_not_give_it(client, segment, source, tmp_path):
+    reply = client.call(segment(source, tmp_path / "o.nii.gz", modality="PT"))
     assert any("the input says it is PT" in flag for flag in reply["flags"])
 
 
@@ -145,20 +175,20 @@ Segmenter.segment = segment
 """
 
 
-def test_a_worker_behind_a_launcher_is_ended(source, tmp_path, tiny_package):
+def test_a_worker_behind_a_launcher_is_ended(source, tmp_path, load, segment):
     """PythonSlicer starts the interpreter as a child of its own and waits for it."""
     (tmp_path / "sitecustomize.py").write_text(STUCK)
     launcher = tmp_path / "launcher"
     launcher.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}:$PYTHONPATH" "{sys.executable}" "$@"\nexit $?\n')
     launcher.chmod(0o755)
     token = CancelToken()
-    with WorkerClient(str(tiny_package), "cpu", str(launcher)) as client:
-        client.load()
-        worker = client._leader
+    with WorkerClient(str(launcher)) as client:
+        client.call(load)
+        worker = client._conversation.worker_pid
         assert worker not in (0, client._process.pid)
         threading.Timer(0.5, token.cancel).start()
         with pytest.raises(CancelledError):
-            client.segment(source, tmp_path / "o.nii.gz", cancel=token)
+            client.call(segment(source, tmp_path / "o.nii.gz"), cancel=token)
     assert is_gone(worker)
 
 
