@@ -1,7 +1,7 @@
 """LiverMRISeg, a module of 3D Slicer: organs in MRI of any sequence. For research use only.
 
-Nothing runs and nothing is installed when this file is imported; the parts lie in LiverMRISegPanel (Qt) and
-LiverMRISegScene (MRML, also without Qt and without the application).
+Nothing runs and nothing is installed when this file is imported. The parts are in LiverMRISegPanel (Qt) and
+LiverMRISegScene (MRML; it also works without Qt and without the application).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 _HERE = Path(__file__).resolve().parent
-# Installed, the core lies beside this file and Slicer has the folder on its path; in a checkout it lies one folder up.
+# Installed, the core is beside this file, in a folder on Slicer's path; in a checkout it is one folder up.
 for _folder in (_HERE, _HERE.parent):
     _has_part = (_folder / "LiverMRISegScene").is_dir() or (_folder / "LiverMRISegLib").is_dir()
     if _has_part and str(_folder) not in sys.path:
@@ -29,7 +29,7 @@ from LiverMRISegScene.bases import tr as _  # noqa: E402
 
 
 class LiverMRISeg(ScriptedLoadableModule):
-    """What the application shows of the module."""
+    """The description of the module that the application shows."""
 
     def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
@@ -41,7 +41,9 @@ class LiverMRISeg(ScriptedLoadableModule):
             "Segments the liver and other abdominal organs in MRI of any sequence. "
             "Choose a volume and click Segment. For research use only; not a medical device."
         )
-        parent.acknowledgementText = _("Apache-2.0. The models' own terms stand in 'About this model'.")
+        parent.acknowledgementText = _(
+            "Apache-2.0. The models have their own licences: see 'About this model' in the panel."
+        )
         from LiverMRISegScene.bases import when_started
         from LiverMRISegScene.sample_data import register
 
@@ -49,7 +51,7 @@ class LiverMRISeg(ScriptedLoadableModule):
 
 
 class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The panel's shell: loads the .ui and follows the scene."""
+    """Loads the panel's .ui file and follows the scene."""
 
     def __init__(self, parent: Any = None) -> None:
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -57,7 +59,7 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.panel = None
 
     def setup(self) -> None:
-        """Called once, when the module is first opened."""
+        """Called once, when the module is opened for the first time."""
         ScriptedLoadableModuleWidget.setup(self)
         import slicer
 
@@ -73,7 +75,7 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._on_scene_closed)
 
     def cleanup(self) -> None:
-        """The application exits or the module is reloaded: no process is left behind."""
+        """The application exits or the module is reloaded: no process may be left behind."""
         self.removeObservers()
         if self.panel is not None:
             self.panel.close()
@@ -92,7 +94,7 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
 
 class LiverMRISegLogic(ScriptedLoadableModuleLogic):
-    """For Slicer's Python console, scripts and slicer-core: no panel is needed.
+    """Segments from Slicer's Python console, scripts and slicer-core; no panel is needed.
 
     LiverMRISegLogic().segment(volumeNode, model="liver-any-sequence")
     """
@@ -103,11 +105,11 @@ class LiverMRISegLogic(ScriptedLoadableModuleLogic):
         self._scene_logic = None
 
     def segment(self, volumeNode: Any, **options: Any) -> Any:  # noqa: N803
-        """Segment a volume node; the new vtkMRMLSegmentationNode. Options as of `SceneLogic.segment`."""
+        """Segment a volume node; returns the new vtkMRMLSegmentationNode. Options: see `SceneLogic.segment`."""
         return self._logic().segment(volumeNode, **options).node
 
     def segmentBatch(self, volumeNodes: Sequence[Any], **options: Any) -> list[Any]:  # noqa: N802, N803
-        """Segment several; a list of `SceneResult`, each with its node or its error. Options as `segment`."""
+        """Segment several; returns a list of `SceneResult`, each with its node or its error. Options: see `segment`."""
         return self._logic().segment_batch(volumeNodes, **options)
 
     def close(self) -> None:
@@ -141,10 +143,10 @@ def _worker() -> Any:
 
 
 class LiverMRISegTest(ScriptedLoadableModuleTest):
-    """The self test of Slicer's Reload and Test: a drawn phantom through the whole way."""
+    """Slicer's "Reload and Test": segments a drawn phantom."""
 
     def runTest(self) -> None:  # noqa: N802
-        """Segment a phantom and look at the result."""
+        """Segment a phantom and check the result."""
         import slicer
 
         from LiverMRISegScene.self_test import check_phantom

@@ -1,4 +1,4 @@
-"""The command `livermriseg`: parses, runs one subcommand, and turns every error into one line and an exit status.
+"""The command `livermriseg`: runs one subcommand and turns every error into one line and an exit status.
 
 Exit statuses: 0 done; 1 unexpected error; 2 wrong usage; 3 an input cannot be used; 4 a model cannot be used;
 5 some cases of a cohort failed; 130 stopped by Ctrl-C, 143 by a termination signal.
@@ -34,8 +34,8 @@ For research use only; not a medical device."""
 class Stopped(KeyboardInterrupt):
     """Ctrl-C or a termination signal.
 
-    Not KeyboardInterrupt itself: Python remembers one that passes a library's `exec` even when it is caught later,
-    and then `python -m` dies of the signal instead of leaving with our status.
+    Not KeyboardInterrupt itself: if one passes through a library's `exec`, Python remembers it even when it is caught
+    later, and `python -m` then dies of the signal instead of returning our exit status.
     """
 
 
@@ -43,7 +43,7 @@ class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line in the style of all the others."""
 
     def error(self, message: str) -> NoReturn:
-        """Leave with exit status 2 and one line."""
+        """Exit with status 2 and one line."""
         self.exit(2, f"livermriseg: error: {message} (see {self.prog} --help)\n")
 
 
@@ -75,11 +75,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _stopped(stop)
     except BrokenPipeError:
-        # The reader of our output (head, less) has gone: not an error, but Python must not flush into the void.
+        # The reader of our output (head, less) has ended: not an error, but Python must not flush to it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
-        # A library may swallow the stop, or turn it into an error of its own: one whose import it interrupts does.
+        # A library may swallow the stop or turn it into an error of its own, e.g. when its import is interrupted.
         return _stopped(stop) if stop.status else _failed(error, arguments.verbose)
     finally:
         for number, handler in previous.items():
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _stopped(stop: _Stop) -> int:
-    sys.stderr.write("livermriseg: error: stopped; nothing half-written was left behind\n")
+    sys.stderr.write("livermriseg: error: stopped; no incomplete files were left behind\n")
     return stop.status or INTERRUPTED
 
 
@@ -95,7 +95,7 @@ def _failed(error: Exception, verbose: bool) -> int:
     if isinstance(error, LiverMRISegError):
         message, status = str(error), error.exit_status
     elif isinstance(error, MemoryError):
-        message, status = "not enough memory; close other programs or use a smaller volume", 1
+        message, status = "not enough memory; close other programs, or use a smaller volume", 1
     else:
         message, status = f"unexpected {type(error).__name__}: {error} (--verbose shows where)", 1
     if verbose:
@@ -105,24 +105,24 @@ def _failed(error: Exception, verbose: bool) -> int:
 
 
 class _Stop(CancelToken):
-    """Cancels the work at its next tile; `status` is the exit status, 0 as long as nothing stopped it."""
+    """Cancels the work at the next tile; `status` is the exit status, 0 as long as nothing was stopped."""
 
     status = 0
 
 
 def _heed_signals(stop: _Stop) -> dict[int, Any]:
-    """Unwind on Ctrl-C and on a termination signal, so that temporary files are removed; returns the handlers before.
+    """On Ctrl-C and on a termination signal raise `Stopped`, so that temporary files are removed.
 
-    Should the exception be lost in a library's bare `except`, the work stops at its next tile.
+    If a library's bare `except` swallows the exception, the work stops at the next tile. Returns the previous handlers.
     """
 
     def stopped(number: int, _frame: FrameType | None) -> NoReturn:
-        """Remember which signal it was, for a `Stopped` that gets lost."""
+        """Remember which signal it was, in case the `Stopped` is swallowed."""
         stop.status = INTERRUPTED if number == signal.SIGINT else TERMINATED
         stop.cancel()
         raise Stopped
 
-    # A shell lets its background jobs ignore Ctrl-C; so do we then.
+    # Background jobs of a shell ignore Ctrl-C; then we ignore it too.
     heeded = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) != signal.SIG_IGN]
     return {number: signal.signal(number, stopped) for number in heeded}
 
@@ -138,5 +138,5 @@ def _set_up_messages(verbose: bool) -> None:
     logging.addLevelName(logging.ERROR, "error")
     logging.getLogger("LiverMRISegLib").setLevel(logging.DEBUG if verbose else logging.WARNING)
     if not verbose:
-        # Other people's deprecation notices say nothing to the person at the command line.
+        # Deprecation warnings of other libraries are of no use at the command line.
         warnings.simplefilter("ignore")

@@ -10,13 +10,13 @@ class LiverMRISegError(Exception):
 
 
 class UsageError(LiverMRISegError):
-    """The call itself cannot be carried out: an unknown organ, device or option, an output that cannot be written."""
+    """The call cannot be carried out: an unknown organ, device or option, or an output that cannot be written."""
 
     exit_status = 2
 
 
 class OutputError(UsageError):
-    """An output cannot be written: folder missing, not writable, disk full. Nothing half-written is left behind."""
+    """An output cannot be written: folder missing, not writable, disk full. No incomplete file is left behind."""
 
 
 class InputError(LiverMRISegError):

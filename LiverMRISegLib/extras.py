@@ -1,4 +1,4 @@
-"""Libraries that not every installation has, asked for before the work that needs them."""
+"""Optional libraries, checked for before the work that needs them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from LiverMRISegLib.errors import UsageError
 
 
 def require(what: str, extra: str, *modules: str) -> None:
-    """Ask whether `modules` are installed, which `what` needs and the package's `extra` brings.
+    """Check that `modules`, which `what` needs, are installed; the package's `extra` installs them.
 
     Raises:
-        UsageError: some are not; it tells how to install them.
+        UsageError: some are missing; the message says how to install them.
     """
     missing = [name for name in modules if find_spec(name) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""Where the files shipped with the library are, in a checkout and in an installed wheel alike."""
+"""The folder of the files shipped with the library, in a checkout and in an installed wheel."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ DEFAULT_MODEL = "liver-any-sequence"
 
 
 def resource_folder() -> Path:
-    """The folder Resources; ModelError if the installation lacks it."""
+    """The folder Resources; ModelError if it is missing."""
     package = Path(__file__).resolve().parent
     for folder in (package / "Resources", package.parent / "Resources"):
         if folder.is_dir():

@@ -1,1 +1,1 @@
-"""The panel's parts: each binds some widgets of LiverMRISeg.ui. Only here qt, ctk and slicer.app are used."""
+"""The parts of the panel; each uses some widgets of LiverMRISeg.ui. Only this folder uses qt, ctk and slicer.app."""

@@ -1,4 +1,4 @@
-"""Weights whose licence is not permissive are used once the user has seen it; remembered for each model and licence."""
+"""The user must accept a licence of weights that is not permissive; remembered for each model and licence."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from LiverMRISegScene.model_choice import needs_agreement
 
 
 def agreed(models: Iterable[str]) -> bool:
-    """Ask for each model that needs it; False as soon as the user declines."""
+    """Ask for each model that needs it; False once the user declines."""
     return all(_agreed(name) for name in dict.fromkeys(models))
 
 
@@ -22,7 +22,7 @@ def _agreed(name: str) -> bool:
     spec = load_spec(find_model(name))
     if not needs_agreement(spec) or remembered(f"agreed/{name}") == spec.weights_license:
         return True
-    question = _("The weights of {name} come under these terms: {terms}. Use them?")
+    question = _("The weights of {name} have this licence: {terms}. Do you accept it?")
     if not slicer.util.confirmOkCancelDisplay(question.format(name=name, terms=spec.weights_license)):
         return False
     remember(f"agreed/{name}", spec.weights_license)

@@ -1,4 +1,4 @@
-"""Many volumes in one run: a table with a row for each, what became of it, and the figures as CSV."""
+"""Many volumes in one run: a table with a row for each volume and its state, and the results as CSV."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _VOLUME, _MODEL, _STATE = range(3)
 
 
 class BatchView:
-    """Binds the batch section of the panel; arguments as of `RunView`."""
+    """The batch section of the panel; arguments as in `RunView`."""
 
     def __init__(
         self, ui: Any, queue: JobQueue, picker: ModelPicker, log: LogView, why_not: Callable[[Sequence[str]], str]
@@ -54,7 +54,7 @@ class BatchView:
         self.update()
 
     def update(self) -> None:
-        """Which buttons can be clicked, and what they say."""
+        """Update the state and the text of the buttons."""
         busy, own = self._queue.is_busy, self._is_running
         rest = [job for job in self.jobs if job.state not in (DONE, EARLIER)]
         started = len(rest) < len(self.jobs)
@@ -65,32 +65,32 @@ class BatchView:
         self.ui.batchExportButton.setEnabled(any(job.is_over for job in self.jobs))
 
     def owns(self, job: Job) -> bool:
-        """Whether a job is a row of the table."""
+        """Whether a job has a row in the table."""
         return job in self.jobs
 
     def changed(self, job: Job) -> None:
-        """Show how far a row is."""
+        """Show the progress of a job in its row."""
         row = self.jobs.index(job)
         left = time_left(job.seconds_left)
         text = f"{_(job.state)}: {job.message}" + (f", {left}" if left else "")
         if job.result is not None and job.result.flags:
-            text += _("; look at: ") + "; ".join(job.result.flags)
+            text += _("; check: ") + "; ".join(job.result.flags)
         self._put(row, _STATE, text)
         self.ui.batchTable.scrollToItem(self.ui.batchTable.item(row, _STATE))
         if job.state == DONE:
-            self._keep_table()  # so that a crash later in the run loses none of it
+            self._save_table()  # so that a crash later in the run does not lose it
 
     def finished(self, jobs: Sequence[Job]) -> None:
-        """All rows are over: log them; a folder gets its table of volumes."""
+        """All jobs are over: log them, and write the table of a folder."""
         for job in jobs:
             self._log.add_job(job)
         self._log.add(_("Batch: {text}").format(text=_summary(self.jobs)))
-        self._keep_table()
+        self._save_table()
         self.ui.statusLabel.setText(_("Batch: {text}.").format(text=_summary(self.jobs)))
         self.update()
 
-    def _keep_table(self) -> None:
-        """Write the figures of a folder's batch beside its results, with those of earlier runs."""
+    def _save_table(self) -> None:
+        """Write the volumes of a folder's batch beside its results, together with those of earlier runs."""
         path = self._table_path
         if path is None:
             return
@@ -102,7 +102,7 @@ class BatchView:
 
     @property
     def _table_path(self) -> Path | None:
-        """Where the figures of a folder's batch are kept; None for volumes of the scene."""
+        """The file for the volumes of a folder's batch; None for volumes of the scene."""
         output = self.jobs[0].output if self.jobs else None
         return output.parent / batch.TABLE_FILE if output is not None else None
 
@@ -128,7 +128,7 @@ class BatchView:
         self.ui.batchTable.resizeColumnToContents(_VOLUME)
         self.ui.batchTable.resizeColumnToContents(_MODEL)
         if not self.jobs:
-            self.ui.statusLabel.setText(_("No volume was found; load some, or choose a folder."))
+            self.ui.statusLabel.setText(_("No volumes found; load some, or choose a folder."))
         self.update()
 
     def _found(self) -> list[Job]:
@@ -169,7 +169,7 @@ class BatchView:
     def _not_as_listed(self) -> str:
         offer = self._picker.offer
         if offer is None or offer.entry.name != self._listed:
-            return _("The model was changed since: click List volumes again.")
+            return _("The model has changed; click List volumes again.")
         return _("Check at least one organ.") if self._picker.organs == [] else ""
 
     def _put(self, row: int, column: int, text: str) -> None:
@@ -180,8 +180,8 @@ class BatchView:
     def _export(self, _checked: bool = False) -> None:
         path = qt.QFileDialog.getSaveFileName(self.ui.batchTable, _("Save volumes"), batch.TABLE_FILE, "CSV (*.csv)")
         if path:
-            kept = self._table_path
-            save_text(path, batch.as_csv(self.jobs, batch.read_table(kept) if kept is not None else {}))
+            table = self._table_path
+            save_text(path, batch.as_csv(self.jobs, batch.read_table(table) if table is not None else {}))
 
 
 def _summary(jobs: Sequence[Job]) -> str:

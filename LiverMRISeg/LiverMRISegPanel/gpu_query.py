@@ -1,4 +1,4 @@
-"""Which NVIDIA GPUs there are, asked without waiting: on some servers the driver takes seconds to answer."""
+"""Asks which NVIDIA GPUs there are, without waiting: on some servers the driver takes seconds to answer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from LiverMRISegPanel.qt_worker import delete_later
 
 
 class GpuQuery:
-    """Runs nvidia-smi by Qt and passes on what it tells.
+    """Runs nvidia-smi with Qt and passes on its answer.
 
     Args:
-        found: called with the GPUs, in the main thread, once for each `ask`; with none where there is no driver.
+        found: called with the GPUs once for each `ask`, in the main thread; with none if there is no driver.
     """
 
     def __init__(self, found: Callable[[Sequence[Device]], None]) -> None:
@@ -24,7 +24,7 @@ class GpuQuery:
         self._process: Any = None
 
     def ask(self) -> None:
-        """Ask, unless an answer is awaited already."""
+        """Ask, unless a question is still unanswered."""
         program = shutil.which(NVIDIA_PROGRAM)
         if program is None:
             self._found(())
@@ -37,7 +37,7 @@ class GpuQuery:
         qt.QTimer.singleShot(1000 * NVIDIA_SECONDS, lambda: process.kill() if process is self._process else None)
 
     def close(self) -> None:
-        """Nothing is passed on any more."""
+        """Stop; `found` is not called any more."""
         process, self._process = self._process, None
         if process is not None:
             process.disconnect("finished(int,QProcess::ExitStatus)", self._finished)

@@ -1,4 +1,4 @@
-"""What was done, in lines that can be copied into a bug report: no names of volumes, which may be patients' names."""
+"""A log that can be copied into a bug report: without names of volumes, which may be names of patients."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from LiverMRISegScene.jobs import DONE, Job
 
 
 class LogView:
-    """Binds the log section of the panel."""
+    """The log section of the panel."""
 
     def __init__(self, ui: Any) -> None:
         self.ui = ui
         ui.copyLogButton.connect("clicked(bool)", self._copy)
 
     def add(self, text: str) -> None:
-        """A line with the time before it."""
+        """Add a line with the time."""
         self.ui.logText.appendPlainText(f"{time.strftime('%H:%M:%S')}  {text}")
 
     def add_job(self, job: Job) -> None:
-        """How a job ended."""
+        """Add how a job ended."""
         paths = [path for path in (job.source, job.output) if path is not None]
         message = job.message if job.state == DONE else hidden(job.message, paths, job.name)
         self.add(f"{job.model}: {job.state}, {message}")

@@ -1,4 +1,4 @@
-"""Models on this computer, and whether the installation is sound."""
+"""The models on this computer, and a check of the installation."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from LiverMRISegScene.installation import (
 
 
 class Maintenance:
-    """Binds the section "Models and installation"; `models_changed` is called after an import or a removal."""
+    """The section "Models and installation"; `models_changed` is called after an import or a removal."""
 
     def __init__(self, ui: Any, models_changed: Callable[[], None]) -> None:
         self.ui, self._models_changed = ui, models_changed
         table = ui.modelTable
         table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([_("Model"), _("MB"), _("Where")])
+        table.setHorizontalHeaderLabels([_("Model"), _("MB"), _("Location")])
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.horizontalHeader().setStretchLastSection(True)
@@ -42,7 +42,7 @@ class Maintenance:
         self.refresh()
 
     def refresh(self) -> None:
-        """List the models again."""
+        """Update the list of models."""
         entries = list_models()
         self.ui.modelTable.setRowCount(len(entries))
         for row, entry in enumerate(entries):
@@ -73,7 +73,7 @@ class Maintenance:
 
     def _verified(self, name: str) -> str:
         load_model(name).verify()
-        return _("{name} is whole.").format(name=name)
+        return _("{name} is complete and undamaged.").format(name=name)
 
     def _remove(self, _checked: bool = False) -> None:
         name = self._chosen()
@@ -88,7 +88,7 @@ class Maintenance:
         row = self.ui.modelTable.currentRow()
         item = self.ui.modelTable.item(row, 0) if row >= 0 else None
         if item is None:
-            self._say(_("Choose a model in the table first."))
+            self._say(_("Select a model in the table first."))
             return ""
         return str(item.text())
 
@@ -106,7 +106,7 @@ class Maintenance:
         self._try(lambda: _("Installed.") if install_torch(ask) else _("Not installed."))
 
     def _try(self, action: Callable[[], str]) -> None:
-        """Do something with models or packages; say how it went, an error in its own words."""
+        """Do something with models or packages, and show the result or the error."""
         try:
             self._say(action())
         except LiverMRISegError as error:

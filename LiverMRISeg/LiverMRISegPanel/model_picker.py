@@ -1,4 +1,4 @@
-"""Model, organs and device: what the volume is to be segmented with."""
+"""The choice of model, organs and device."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from LiverMRISegScene.model_choice import ModelOffer, VolumeKind, details, kind_
 
 
 class ModelPicker:
-    """Shows the models that suit the volume first, and warns of those that do not."""
+    """Lists the models that suit the volume first, and warns about those that do not."""
 
     def __init__(self, ui: Any, changed: Callable[[], None]) -> None:
         self.ui, self._changed = ui, changed
@@ -35,7 +35,7 @@ class ModelPicker:
 
     @property
     def offer(self) -> ModelOffer | None:
-        """The chosen model; None if the search finds none."""
+        """The chosen model; None if the search finds nothing."""
         index = self.ui.modelSelector.currentIndex
         return self._offers[index] if 0 <= index < len(self._offers) else None
 
@@ -48,28 +48,28 @@ class ModelPicker:
 
     @property
     def device(self) -> str:
-        """As of `Segmenter.load`."""
+        """As in `Segmenter.load`."""
         return str(self.ui.deviceSelector.itemData(self.ui.deviceSelector.currentIndex) or "auto")
 
     def show_volume(self, node: Any) -> None:
-        """Offer models for this volume node, or for any if it is None."""
+        """List the models for this volume node, or for any volume if it is None."""
         self._kind = kind_of(node) if node is not None else VolumeKind()
         self._fill_models()
 
     def refresh(self) -> None:
-        """Look again which models and devices there are."""
+        """Update the lists of models and devices."""
         self._fill_models()
         self._fill_devices()
         self._query.ask()
 
     def close(self) -> None:
-        """The panel goes: no answer is awaited any more."""
+        """The panel closes: stop asking for GPUs."""
         self._query.close()
 
     def _gpus_found(self, gpus: Sequence[Device]) -> None:
-        is_news = self._gpus is None or list(gpus) != list(self._gpus)
+        is_new = self._gpus is None or list(gpus) != list(self._gpus)
         self._gpus = gpus
-        if is_news:
+        if is_new:
             self._fill_devices()
 
     def _fill_models(self) -> None:
@@ -93,7 +93,7 @@ class ModelPicker:
 
     def _warning(self, offer: ModelOffer | None) -> str:
         if offer is None:
-            return _("No model holds these words. Change what you search for, or import a model below.")
+            return _("No model matches the search. Change the search text, or import a model below.")
         return f"\u26a0 {offer.warning}" if offer.warning else ""
 
     def _fill_organs(self) -> None:
@@ -115,7 +115,7 @@ class ModelPicker:
         for device in list_devices(self._gpus or ()):
             selector.addItem(device.title, device.id)
             ids.append(device.id)
-        if self._gpus is None and wanted.startswith("cuda"):  # believed until the driver has answered
+        if self._gpus is None and wanted.startswith("cuda"):  # kept until the driver has answered
             selector.addItem(wanted, wanted)
             ids.append(wanted)
         selector.setCurrentIndex(ids.index(wanted) if wanted in ids else 0)

@@ -1,4 +1,4 @@
-"""The panel: its parts put together, and the scene's life followed."""
+"""The panel: puts its parts together and follows the scene."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Panel:
         self._volume_changed(ui.inputSelector.currentNode())
 
     def enter(self) -> None:
-        """The module is shown: models and devices may have changed meanwhile."""
+        """The module is shown: models and devices may have changed in the meantime."""
         if not self.queue.is_busy:
             self.picker.refresh()
             self.maintenance.refresh()
 
     def scene_closing(self) -> None:
-        """End what runs; nothing of the closing scene is touched."""
+        """End the run; the closing scene is not touched."""
         self.queue.abandon()
 
     def scene_closed(self) -> None:
@@ -64,7 +64,7 @@ class Panel:
     def _may_run(self, models: Sequence[str]) -> str:
         if not self.maintenance.is_installed():
             return _("Not segmented: the required packages are not installed.")
-        return "" if agreed(models) else _("Not segmented: the terms of the weights were declined.")
+        return "" if agreed(models) else _("Not segmented: the licence of the weights was not accepted.")
 
     def _volume_changed(self, node: Any) -> None:
         self.picker.show_volume(node)
@@ -81,7 +81,7 @@ class Panel:
         if self.batch.owns(job):
             self.batch.changed(job)
         self.run.changed(job)
-        if job.fraction == 0:  # it has just begun
+        if job.fraction == 0:  # it has just started
             self._update()
 
     def _jobs_finished(self, jobs: Sequence[Job]) -> None:
@@ -92,6 +92,6 @@ class Panel:
         self._update()
 
     def _update(self) -> None:
-        """A run of one section is a reason for the other to wait."""
+        """While one section runs, the other one has to wait."""
         self.run.update()
         self.batch.update()

@@ -1,4 +1,4 @@
-"""The result of one volume: organ, mL, what to look at; shown and hidden in the slices and in 3D; copied and saved."""
+"""The result of one volume: organs, their volumes and what to check; shown or hidden in 2D and 3D, copied, saved."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _ORGAN, _ML, _SLICES, _IN_3D, _LOOK = range(5)
 
 
 class ResultTable:
-    """Binds the result section of the panel."""
+    """The result section of the panel."""
 
     def __init__(self, ui: Any) -> None:
         self.ui = ui
         self._result: SceneResult | None = None
         table = ui.resultTable
         table.setColumnCount(5)
-        table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("2D"), _("3D"), _("Look at")])
+        table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("2D"), _("3D"), _("Check")])
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
@@ -52,23 +52,23 @@ class ResultTable:
 
     @property
     def node(self) -> Any:
-        """The segmentation shown; None if there is none, or it was removed from the scene."""
+        """The segmentation that is shown; None if there is none, or it was removed from the scene."""
         node = self._result.node if self._result is not None else None
         return node if node is not None and node.GetScene() is not None else None
 
     def use_node(self, node: Any) -> None:
-        """The same result now lies in another segmentation node (the user accepted it)."""
+        """The result is now in another segmentation node: the user has accepted it."""
         if self._result is not None:
             self.show(SceneResult(self._result.name, node, self._result.volumes_ml, self._result.flags))
 
     def as_text(self, separator: str) -> str:
-        """The table with a line for every organ."""
+        """The table as text, with a line for every organ."""
         result = self._result
         if result is None:
             return ""
         buffer = io.StringIO()
         writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
-        writer.writerow(["organ", "volume mL", "look at"])
+        writer.writerow(["organ", "volume mL", "check"])
         for organ, volume in result.volumes_ml.items():
             writer.writerow([organ, f"{volume:.1f}", self._flags_of(organ)])
         return buffer.getvalue()
@@ -134,7 +134,7 @@ class ResultTable:
 
 
 def save_text(path: str, text: str) -> None:
-    """Write a file whole or not at all; a failure is told in a dialog."""
+    """Write a file, whole or not at all; a failure is shown in a dialog."""
     try:
         atomic_write_text(Path(path), text)
     except OutputError as error:

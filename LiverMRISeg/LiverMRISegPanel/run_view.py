@@ -1,4 +1,4 @@
-"""One click: Segment, progress with the time left, cancel, the result, and whether it replaces an older one."""
+"""The button Segment: progress with the time left, cancel, the result, and whether it replaces an older one."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from LiverMRISegScene.segmentations import replace_segments
 
 
 class RunView:
-    """Binds the Segment button and what belongs to it.
+    """The Segment button and what belongs to it.
 
     Args:
         ui: the panel's widgets.
         queue: runs the job.
-        picker: model, organs and device.
+        picker: gives model, organs and device.
         table: shows the result.
-        log: takes down what happens.
-        why_not: asks what must be asked before these models may run; empty if they may.
+        log: records what happens.
+        why_not: asks the user what must be asked before these models may run; returns "" if they may, else the reason.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class RunView:
         self.reset()
 
     def reset(self) -> None:
-        """Nothing runs, nothing is shown."""
+        """Return to the empty state."""
         self._older = None
         self.ui.acceptFrame.setVisible(False)
         self._table.show(None)
         self.update()
 
     def update(self) -> None:
-        """Whether the button can be clicked, and what it says."""
+        """Update the state and the text of the button."""
         busy, own = self._queue.is_busy, self._queue.holds(self._job)
         why_not = "" if busy else self._missing()
         self.ui.segmentButton.setText(_("Cancel") if own else _("Segment"))
@@ -67,19 +67,19 @@ class RunView:
             self.ui.statusLabel.setText(_("Ready."))
 
     def changed(self, job: Job) -> None:
-        """Show how far a job is."""
+        """Show the progress of a job."""
         self.ui.progressBar.setValue(round(100 * job.fraction))
         left = time_left(job.seconds_left)
         self.ui.statusLabel.setText(job.message + (f", {left}" if left else ""))
 
     def finished(self, jobs: Sequence[Job]) -> None:
-        """Show the result of the run that a click began."""
+        """Show the result of a run started by a click."""
         job = jobs[0]
         self._log.add_job(job)
         if job.state == DONE and job.result is not None:
             self._show(job)
         elif job.state == CANCELLED:
-            self.ui.statusLabel.setText(_("Cancelled; nothing was changed."))
+            self.ui.statusLabel.setText(_("Cancelled. Nothing was changed."))
         else:
             self.ui.statusLabel.setText(_("Failed: {why}").format(why=job.message))
             self.ui.logCollapsibleButton.collapsed = False
@@ -120,7 +120,7 @@ class RunView:
         if self._older is not None and self._older.GetScene() is not None:
             self._older.SetDisplayVisibility(False)
             name = self._older.GetName()
-            self.ui.acceptLabel.setText(_("Replace the organs of '{name}' by the new ones?").format(name=name))
+            self.ui.acceptLabel.setText(_("Replace the organs in '{name}' with the new ones?").format(name=name))
             self.ui.acceptFrame.setVisible(True)
         else:
             self._older = None
@@ -138,7 +138,7 @@ class RunView:
             self.ui.statusLabel.setText(str(error))
             return
         self._table.use_node(older)
-        self.ui.statusLabel.setText(_("The new organs were accepted."))
+        self.ui.statusLabel.setText(_("The new result was accepted."))
 
     def _discard(self, _checked: bool = False) -> None:
         newer = self._table.node
@@ -146,7 +146,7 @@ class RunView:
         self._table.show(None)
         if newer is not None:
             slicer.mrmlScene.RemoveNode(newer)
-        self.ui.statusLabel.setText(_("The new result was discarded; the older one is unchanged."))
+        self.ui.statusLabel.setText(_("The new result was discarded. The older one is unchanged."))
 
     def _close_question(self) -> None:
         self.ui.acceptFrame.setVisible(False)

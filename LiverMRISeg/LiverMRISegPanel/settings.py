@@ -1,4 +1,4 @@
-"""What the panel remembers over sessions, in the application's settings."""
+"""What the panel remembers between sessions, in the application's settings."""
 
 from __future__ import annotations
 

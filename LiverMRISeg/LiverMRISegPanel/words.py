@@ -1,4 +1,4 @@
-"""Formatting of what the panel says."""
+"""Formatting of the panel's messages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from LiverMRISegScene.bases import tr as _
 
 _END = r"[^\s:;,'\"()]*"
-# What begins with a slash or a drive and goes on to a blank or a mark, and what ends as a file of images.
+# A path: a slash or a drive, up to a blank or punctuation. A file: a name with the ending of an image file.
 _PATH = re.compile(rf"(?:(?<![\w/\\])|\b[A-Za-z]:)[\\/]{_END}")
 _FILE = re.compile(rf"[^\s:;,'\"()/\\]+\.(?:nii|nrrd|nhdr|mha|mhd|hdr|img|raw|dcm|zip|csv)\b{_END}")
 
 
 def time_left(seconds: float | None) -> str:
-    """A rough time in words, empty while it is not known."""
+    """A rough time in words; empty if it is not known."""
     if seconds is None:
         return ""
     if seconds < 60:
@@ -24,7 +24,7 @@ def time_left(seconds: float | None) -> str:
 
 
 def hidden(text: str, paths: Iterable[Path] = (), name: str = "") -> str:
-    """A text without a volume's name, and without files and folders, any of which may hold a patient's name."""
+    """A text without the name of the volume and without files and folders, since each may contain a patient's name."""
     for folder in sorted({path.parent for path in paths}, key=lambda p: -len(str(p))):
         text = re.sub(rf"{re.escape(str(folder))}(?:[\\/]{_END})?", lambda _found: _("the file"), text)
     if name:

@@ -1,1 +1,1 @@
-"""Between the MRML scene and the core: no qt, ctk, slicer.app or slicer.modules, so that it runs under slicer-core."""
+"""Connects the MRML scene and the core. Uses no qt, ctk, slicer.app or slicer.modules, so it runs under slicer-core."""

@@ -1,4 +1,4 @@
-"""Slicer's base classes for scripted modules, or bare ones where only slicer-core is there (scripts, tests)."""
+"""Slicer's base classes for scripted modules, or empty ones where there is only slicer-core (scripts, tests)."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ try:
 except ImportError:
 
     class ScriptedLoadableModule:  # type: ignore[no-redef]
-        """Stands for the application's class, which is not there."""
+        """In place of the application's class."""
 
         def __init__(self, parent: Any = None) -> None:
             self.parent = parent
 
     class ScriptedLoadableModuleLogic:  # type: ignore[no-redef]
-        """Stands for the application's class, which is not there."""
+        """In place of the application's class."""
 
     class ScriptedLoadableModuleTest:  # type: ignore[no-redef]
-        """Stands for the application's class, which is not there."""
+        """In place of the application's class."""
 
     class ScriptedLoadableModuleWidget:  # type: ignore[no-redef]
-        """Stands for the application's class, which is not there."""
+        """In place of the application's class."""
 
     class VTKObservationMixin:  # type: ignore[no-redef]
-        """Stands for the application's class, which is not there."""
+        """In place of the application's class."""
 
 
 try:
@@ -39,7 +39,7 @@ try:
 except ImportError:
 
     def tr(text: str) -> str:
-        """The text as it is: translations come with the application."""
+        """The text itself: translations come with the application."""
         return text
 
 
@@ -51,7 +51,7 @@ def is_in_application() -> bool:
 
 
 def when_started(action: Callable[[], None]) -> None:
-    """Do something once the application has started; nothing where there is no application."""
+    """Do something once the application has started; without an application do nothing."""
     import slicer
 
     if is_in_application():

@@ -1,4 +1,4 @@
-"""Many volumes in one run: which ones, by which model, and their figures as a table."""
+"""Many volumes in one run: which volumes, with which model, and the results as a table."""
 
 from __future__ import annotations
 
@@ -21,20 +21,19 @@ _ML = " mL"
 
 
 def scene_jobs(nodes: Sequence[Any], model: str, **options: Any) -> list[Job]:
-    """A job for every volume node, by the model meant for its sequence, `model` where none is."""
+    """A job for every volume node, with the model for its sequence, or `model` where there is none."""
     return [Job(node.GetName(), model_for(kind_of(node), model), node=node, **options) for node in nodes]
 
 
 def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
-    """A job for every volume of a folder, into its sub-folder "LiverMRISeg"; what is there already counts as done.
+    """A job for every volume of a folder; results go to its sub-folder "LiverMRISeg".
 
-    What is done has the model that the table beside the results names, or none.
-
-    For a model of several images a case, a job for every case, by that model.
+    Results that are already there count as done; their model is read from the table beside them. For a model that takes
+    several images a case, there is a job for every case, with that model.
 
     Raises:
         ModelError: there is no such model.
-        InputError: the folder holds no volume.
+        InputError: the folder contains no volume.
         OutputError: its sub-folder cannot be written.
     """
     images = len(images_of(model))
@@ -53,7 +52,7 @@ def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
 
 
 def volumes_in_scene(scene: Any) -> list[Any]:
-    """All scalar volumes that are images, in the scene's order; label maps are not."""
+    """All scalar volumes with voxels, in the scene's order, without label maps."""
     nodes = [
         scene.GetNthNodeByClass(n, "vtkMRMLScalarVolumeNode")
         for n in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))
@@ -62,7 +61,7 @@ def volumes_in_scene(scene: Any) -> list[Any]:
 
 
 def volumes_of_patient(scene: Any, node: Any) -> list[Any]:
-    """The volumes that lie with `node` under the same patient of the subject hierarchy, else under the same folder."""
+    """The volumes of the patient of `node` in the subject hierarchy; without a patient, those in its folder."""
     import slicer
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -73,9 +72,7 @@ def volumes_of_patient(scene: Any, node: Any) -> list[Any]:
     if patient == hierarchy.GetSceneItemID():
         return [node]
     return [
-        other
-        for other in volumes_in_scene(scene)
-        if _lies_under(hierarchy, hierarchy.GetItemByDataNode(other), patient)
+        other for other in volumes_in_scene(scene) if _is_under(hierarchy, hierarchy.GetItemByDataNode(other), patient)
     ]
 
 
@@ -83,9 +80,9 @@ Rows = Mapping[str, Mapping[str, str]]
 
 
 def read_table(path: Path) -> Rows:
-    """The rows of a table that `as_csv` made, by volume; also where a spreadsheet saved it again, in its own way.
+    """The rows of a table that `as_csv` made, by volume, even if a spreadsheet program has saved it again.
 
-    None where there is no table, or another one.
+    Empty if there is no such table.
     """
     text = _text(path)
     delimiter = _delimiter(text)
@@ -93,7 +90,7 @@ def read_table(path: Path) -> Rows:
 
 
 def set_aside_foreign_table(path: Path) -> None:
-    """Rename a file that is no table of ours, so that nothing in it is lost where one is to be written."""
+    """Rename a file that is not a table of ours, so that it is not overwritten by one."""
     if path.exists() and not _delimiter(_text(path)):
         names = (path.with_name(f"{path.stem}_before_{number}{path.suffix}") for number in itertools.count(1))
         path.replace(next(name for name in names if not name.exists()))
@@ -107,15 +104,15 @@ def _text(path: Path) -> str:
 
 
 def _delimiter(table: str) -> str:
-    """Between the columns: spreadsheets choose their own. Empty for what is no table of ours."""
+    """The column separator, which spreadsheet programs may change; empty if it is not a table of ours."""
     head = table.partition("\n")[0].replace('"', "")
     return next((mark for mark in ",;\t" if head.startswith(f"volume{mark}")), "")
 
 
 def as_csv(jobs: Sequence[Job], earlier: Rows = MappingProxyType({})) -> str:
-    """Name, model, state, volume in mL of every organ, flags: one row a job.
+    """One row a job: name, model, state, volume of every organ in mL, flags.
 
-    What an earlier run found stands in `earlier`, the rows of its table: jobs that it did keep theirs.
+    `earlier` are the rows of an earlier run's table, which are taken over for the jobs that it did.
     """
     rows = [_row(job, earlier.get(job.name)) for job in jobs]
     figures = dict.fromkeys(key for row in rows for key, value in row.items() if key.endswith(_ML) and value)
@@ -137,7 +134,7 @@ def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
     return row
 
 
-def _lies_under(hierarchy: Any, item: int, ancestor: int) -> bool:
+def _is_under(hierarchy: Any, item: int, ancestor: int) -> bool:
     while item and item != hierarchy.GetSceneItemID():
         if item == ancestor:
             return True

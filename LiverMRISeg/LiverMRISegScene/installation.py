@@ -1,7 +1,7 @@
-"""What the module needs beyond Slicer's own packages: whether it is there, how it is installed, what to do.
+"""The packages that the module needs beyond Slicer's own: whether they are installed, and how to install them.
 
-Nothing is installed without asking. torch is never installed by pip, only by the PyTorch extension; without it the
-processor is served by OpenVINO.
+Nothing is installed without asking. torch is never installed by pip, only by the PyTorch extension; without torch,
+models run on the CPU with OpenVINO.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _TORCH_SECONDS = 120
 
 @dataclass(frozen=True)
 class CheckLine:
-    """One thing that was looked at; `remedy` is empty where it is sound."""
+    """One line of the check; `remedy` is empty if all is well."""
 
     title: str
     value: str
@@ -46,19 +46,19 @@ def requirements() -> list[str]:
 
 
 def missing_requirements() -> list[str]:
-    """Those that are not installed, or older than wanted."""
+    """The requirements that are not installed, or too old."""
     return [requirement for requirement in requirements() if not _is_met(requirement)]
 
 
 def install_missing(confirm: Callable[[str], bool], pip_install: Callable[[Sequence[str]], None] | None = None) -> bool:
-    """Install what is missing, after asking; False if the user declined.
+    """Install missing requirements, after asking; False if the user declined.
 
     Args:
         confirm: asks a question, True for yes.
         pip_install: installs requirements; by default Slicer's own way.
 
     Raises:
-        LiverMRISegError: the installation failed; the message holds the cause.
+        LiverMRISegError: the installation failed; the message gives the reason.
     """
     missing = missing_requirements()
     if not missing:
@@ -74,7 +74,7 @@ def install_missing(confirm: Callable[[str], bool], pip_install: Callable[[Seque
         (pip_install or _slicer_pip_install)(missing)
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
         raise LiverMRISegError(
-            f"installing {', '.join(missing)} failed: {error}; check the network or ask your administrator"
+            f"installing {', '.join(missing)} failed: {error}; check the network connection or ask your administrator"
         ) from error
     return True
 
@@ -87,9 +87,9 @@ def install_torch(confirm: Callable[[str], bool]) -> bool:
     """
     if importlib.util.find_spec("PyTorchUtils") is None:
         raise LiverMRISegError(
-            "the PyTorch extension is not installed; get it in the Extensions Manager and start Slicer again"
+            "the PyTorch extension is not installed; install it in the Extensions Manager and restart Slicer"
         )
-    if not confirm(_("Install PyTorch for the GPU, some gigabytes, by the PyTorch extension?")):
+    if not confirm(_("Install PyTorch for GPUs with the PyTorch extension? The download has several gigabytes.")):
         return False
     import PyTorchUtils
 
@@ -100,7 +100,7 @@ def install_torch(confirm: Callable[[str], bool]) -> bool:
 
 
 def check_installation() -> list[CheckLine]:
-    """Versions, devices, memory and disk, each with what to do if it is not sound."""
+    """Versions, devices, memory and disk space, each with what to do if something is wrong."""
     missing = ", ".join(missing_requirements())
     remedy = _("missing: {names}; click Install requirements").format(names=missing) if missing else ""
     lines = [
@@ -115,7 +115,7 @@ def check_installation() -> list[CheckLine]:
 
 
 def as_text(lines: Sequence[CheckLine]) -> str:
-    """A line for each, with its remedy after an arrow."""
+    """One line each, with the remedy after an arrow."""
     return "\n".join(f"{line.title}: {line.value}" + (f"  ->  {line.remedy}" if line.remedy else "") for line in lines)
 
 
@@ -137,7 +137,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _slicer_pip_ensure() -> Callable[..., object] | None:
-    """Slicer 5.12's own dialog for installing, which asks, shows progress and offers a restart; None in 5.10."""
+    """The installation dialog of Slicer 5.12, which asks, shows progress and offers a restart; None in 5.10."""
     try:
         import slicer.packaging
     except ImportError:
@@ -157,14 +157,14 @@ def _ensured(ensure: Callable[..., object], missing: Sequence[str]) -> bool:
 
 
 def _slicer_pip_install(missing: Sequence[str]) -> None:
-    """Slicer 5.10's way; it was asked before."""
+    """As in Slicer 5.10; the user was asked before."""
     import slicer
 
     slicer.util.pip_install(" ".join(f'"{requirement}"' for requirement in missing))
 
 
 def _slicer_lines() -> list[CheckLine]:
-    """The application's version, where there is an application."""
+    """The version of the application, if there is one."""
     import slicer
 
     version = getattr(getattr(slicer, "app", None), "applicationVersion", "")
@@ -173,10 +173,10 @@ def _slicer_lines() -> list[CheckLine]:
 
 def _engine_line() -> CheckLine:
     if _version("openvino"):
-        return CheckLine(_("The processor computes with"), "OpenVINO")
+        return CheckLine(_("CPU engine"), "OpenVINO")
     if _version("torch"):
-        return CheckLine(_("The processor computes with"), "PyTorch")
-    return CheckLine(_("The processor computes with"), _("nothing"), _("click Install requirements"))
+        return CheckLine(_("CPU engine"), "PyTorch")
+    return CheckLine(_("CPU engine"), _("none"), _("click Install requirements"))
 
 
 def _device_lines() -> list[CheckLine]:
@@ -191,12 +191,12 @@ def _device_lines() -> list[CheckLine]:
         text = device.title + (f", driver {device.driver}, compute {device.capability}" if device.driver else "")
         lines.append(CheckLine(_("GPU"), text, no_torch or support_of(device, architectures)))
     if len(devices) == 1:
-        lines.append(CheckLine(_("GPU"), _("none found; the processor is used")))
+        lines.append(CheckLine(_("GPU"), _("none found; the CPU is used")))
     return lines
 
 
 def _torch_architectures() -> list[str]:
-    """What the installed torch was built for, asked in a process of its own: torch stays out of Slicer's."""
+    """The GPU architectures of the installed torch; asked in a child process, so that Slicer does not import torch."""
     code = "import torch; print(' '.join(torch.cuda.get_arch_list()))"
     try:
         done = subprocess.run(
@@ -216,10 +216,10 @@ def _disk_lines() -> list[CheckLine]:
     models = user_folder()
     existing = next(folder for folder in (models, *models.parents) if folder.exists())
     lines = []
-    for title, folder in ((_("Temporary folder"), Path(tempfile.gettempdir())), (_("Models' folder"), existing)):
+    for title, folder in ((_("Temporary folder"), Path(tempfile.gettempdir())), (_("Model folder"), existing)):
         free = shutil.disk_usage(folder).free / 1e9
         remedy = (
-            _("less than {n:.0f} GB are free; free some space").format(n=_LEAST_DISK_GB)
+            _("less than {n:.0f} GB is free; delete some files").format(n=_LEAST_DISK_GB)
             if free < _LEAST_DISK_GB
             else ""
         )

@@ -1,4 +1,4 @@
-"""Which Python runs the worker: Slicer's own where there is one, else the one that runs this."""
+"""Which Python runs the worker: Slicer's own if there is one, else the current one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def worker_python() -> str:
-    """`PythonSlicer` beside the application or on the path; in a plain Python this interpreter."""
+    """`PythonSlicer` of the application or on PATH; in a plain Python, this interpreter."""
     import slicer
 
     application = getattr(slicer, "app", None)

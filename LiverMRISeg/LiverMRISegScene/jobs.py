@@ -1,4 +1,4 @@
-"""Segmentations one after another, without waiting for any: the panel's click and its batch are both jobs.
+"""Segmentations one after another, without blocking: a click on Segment and a batch are both jobs.
 
 The worker is injected: `QtWorker` in the application. Everything here runs in the main thread, called by the worker's
 events, so the scene is only touched between two events of the application.
@@ -31,7 +31,7 @@ WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done
 
 @dataclass(eq=False)
 class Job:
-    """One volume to segment: a node of the scene (`node`), or a file (`source`) into a file (`output`)."""
+    """One volume to segment: a node of the scene (`node`), or a file (`source`) whose result goes to `output`."""
 
     name: str
     model: str
@@ -48,12 +48,12 @@ class Job:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether it is finished, in whatever way."""
         return self.state not in (WAITING, RUNNING)
 
     @property
     def seconds_left(self) -> float | None:
-        """An estimate from what has passed; None while too little has."""
+        """An estimate from the time so far; None at the beginning."""
         passed = time.monotonic() - self.started
         if self.state != RUNNING or self.fraction < 0.08 or passed < 0.5:
             return None
@@ -61,13 +61,13 @@ class Job:
 
 
 class JobQueue:
-    """Runs jobs in order; a failure stays its own job's.
+    """Runs jobs in order; a failed job does not stop the others.
 
     Args:
-        scene: the vtkMRMLScene the results go to.
-        worker: answers requests.
-        changed: called with a job whenever something about it changed.
-        finished: called once with all jobs of a run when the last is over.
+        scene: the vtkMRMLScene that the results go to.
+        worker: the process that segments.
+        changed: called with a job whenever something about it has changed.
+        finished: called once with all jobs of a run when the last one is over.
     """
 
     def __init__(
@@ -85,32 +85,32 @@ class JobQueue:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a run is going on."""
+        """Whether a run is under way."""
         return bool(self._jobs)
 
     def holds(self, job: Job | None) -> bool:
-        """Whether a job belongs to the run that is going on."""
+        """Whether a job belongs to the run that is under way."""
         return job in self._jobs
 
     def start(self, jobs: Sequence[Job]) -> None:
-        """Begin a run. LiverMRISegError if one is going on."""
+        """Begin a run. Raises LiverMRISegError if one is under way."""
         if self.is_busy:
-            raise LiverMRISegError(_("a segmentation is running; wait for it or cancel it"))
+            raise LiverMRISegError(_("a segmentation is already running; wait for it to finish or cancel it"))
         self._jobs = list(jobs)
         self._next()
 
     def cancel(self) -> None:
-        """End the running job and drop the waiting ones; the queue tells when it is done."""
+        """Cancel the running job and drop the waiting ones; `finished` is called when it has ended."""
         for job in self._jobs:
             if job.state == WAITING:
-                self._end(job, CANCELLED, _("cancelled before it began"))
+                self._end(job, CANCELLED, _("cancelled before it started"))
         if self._current is not None:
             self._current.message = _("cancelling")
             self._changed(self._current)
             self._worker.cancel()
 
     def abandon(self) -> None:
-        """The scene closes or the application exits: end the process, touch nothing of the scene any more."""
+        """The scene closes or the application exits: end the process and do not touch the scene any more."""
         self._jobs, self._current = [], None
         self._worker.close()
         self._clean()
@@ -123,7 +123,7 @@ class JobQueue:
             return
         job = self._current = waiting[0]
         job.state, job.started = RUNNING, time.monotonic()
-        job.message, job.fraction = _("writing the volume for the segmentation process"), 0.0
+        job.message, job.fraction = _("preparing the volume"), 0.0
         self._changed(job)
         try:
             self._worker.ask(self._request(job), lambda event: self._happened(job, event))
@@ -142,7 +142,7 @@ class JobQueue:
 
     def _happened(self, job: Job, event: Event) -> None:
         if job is not self._current:
-            return  # of a job that was abandoned
+            return  # it belongs to an abandoned job
         if isinstance(event, ProgressEvent):
             job.message, job.fraction = event.text, event.fraction
             self._changed(job)

@@ -1,4 +1,4 @@
-"""Segment volume nodes: the logic of the module, for Slicer's Python console, scripts and the panel alike.
+"""Segments volume nodes, for Slicer's Python console, scripts and the panel.
 
 logic = SceneLogic(slicer.mrmlScene)
 node = logic.segment(volumeNode, model="liver-any-sequence").node
@@ -28,7 +28,7 @@ _LABELS = "labels.nrrd"
 
 @dataclass(frozen=True)
 class SceneResult:
-    """What became of one volume: the segmentation node, or `error` in one line."""
+    """The result for one volume: the segmentation node, or the `error` in one line."""
 
     name: str
     node: Any = None
@@ -39,7 +39,7 @@ class SceneResult:
 
 
 def prepared(volume_node: Any, folder: Path) -> tuple[Path, Path]:
-    """Write a volume node for the worker; tells the file, and the one that the worker writes its labels to.
+    """Write a volume node to a file for the worker; returns it, and the file that the worker writes its labels to.
 
     Raises:
         InputError: the volume cannot be used.
@@ -51,16 +51,16 @@ def prepared(volume_node: Any, folder: Path) -> tuple[Path, Path]:
 
 
 def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
-    """Read what the worker wrote into `folder` into a new segmentation node; `reply` is the worker's.
+    """Make a new segmentation node from the labels that the worker wrote to `folder` and from its `reply`.
 
     Raises:
-        InputError: the volume was removed or changed its size meanwhile.
+        InputError: the volume was removed, or its size has changed in the meantime.
     """
     if volume_node.GetScene() is None or volume_node.GetImageData() is None:
-        raise InputError(f"{volume_node.GetName()}: was removed from the scene while it was segmented")
+        raise InputError(f"{volume_node.GetName()}: was removed from the scene while it was being segmented")
     labelmap = read_labelmap(folder / _LABELS).array
     if labelmap.shape != volume_node.GetImageData().GetDimensions()[::-1]:
-        raise InputError(f"{volume_node.GetName()}: was changed while it was segmented; segment it again")
+        raise InputError(f"{volume_node.GetName()}: changed while it was being segmented; segment it again")
     labels = LabelSet("result", {int(v): structure_named(name, int(v)) for name, v in reply["labels"].items()})
     node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
     return SceneResult(volume_node.GetName(), node, reply["volumes_ml"], reply["flags"], reply["provenance"])
@@ -105,7 +105,7 @@ class SceneLogic:
             return accepted(self.scene, volume_node, Path(folder), reply)
 
     def segment_batch(self, volume_nodes: Sequence[Any], **options: Any) -> list[SceneResult]:
-        """Segment several volume nodes; a failure is kept to its own result. CancelledError ends the batch."""
+        """Segment several volume nodes; a failed one does not stop the others. CancelledError ends the batch."""
         results = []
         for node in volume_nodes:
             try:

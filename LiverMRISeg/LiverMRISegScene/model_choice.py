@@ -1,4 +1,4 @@
-"""Which model suits which volume: by the modality and the sequence that its DICOM attributes, else its name, tell."""
+"""Which model suits a volume, by modality and sequence, which are known from DICOM attributes or the volume's name."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ _PERMISSIVE = ("apache", "mit", "bsd", "cc0", "cc-by", "cc by", "public domain")
 
 @dataclass(frozen=True)
 class VolumeKind:
-    """What is known of a volume; None where nothing tells."""
+    """What is known about a volume; None if it is not known."""
 
     modality: str | None = None
     sequence: Sequence | None = None
 
     @property
     def title(self) -> str:
-        """In words: "MR, T2WI", "CT", "sequence not known"."""
+        """In words: "MR, T2WI", "CT", "unknown sequence"."""
         known = [self.modality, self.sequence.value if self.sequence else None]
-        return ", ".join(part for part in known if part) or _("sequence not known")
+        return ", ".join(part for part in known if part) or _("unknown sequence")
 
 
 @dataclass(frozen=True)
 class ModelOffer:
-    """A model of the catalog for a volume; `warning` is empty where it suits."""
+    """A model of the catalog for a volume; `warning` is empty if it suits."""
 
     entry: CatalogEntry
     spec: ModelSpec
@@ -44,14 +44,14 @@ class ModelOffer:
 
     @property
     def matches_all(self) -> str:
-        """Everything that a search looks at, in lower case."""
+        """All text that a search looks at, in lower case."""
         organs = " ".join(organ.name for organ in self.spec.labels.organs)
         words = (self.spec.name, self.entry.summary, self.spec.task, organs, *self.spec.sequences)
         return " ".join(words).lower()
 
 
 def kind_of(node: Any) -> VolumeKind:
-    """Modality and sequence of a volume node: from its DICOM attributes and place in the hierarchy, else its name."""
+    """Modality and sequence of a volume node: from DICOM attributes of it or its hierarchy item, else from its name."""
     modality = _attribute(node, _MODALITY)
     texts = [*(_attribute(node, key) for key in _DESCRIBING), node.GetName() or ""]
     sequence = next((found for text in texts if text and (found := guess_sequence(text))), None)
@@ -63,7 +63,7 @@ def kind_of(node: Any) -> VolumeKind:
 
 
 def offers(kind: VolumeKind, search: str = "") -> list[ModelOffer]:
-    """The catalog's models that hold all words of `search`, those that suit the volume first."""
+    """The models of the catalog that match all words of `search`; those that suit the volume come first."""
     found = [ModelOffer(entry, spec, _warning(spec, kind)) for entry, spec in _readable()]
     words = search.lower().split()
     chosen = [offer for offer in found if all(word in offer.matches_all for word in words)]
@@ -71,9 +71,9 @@ def offers(kind: VolumeKind, search: str = "") -> list[ModelOffer]:
 
 
 def model_for(kind: VolumeKind, asked: str) -> str:
-    """The model meant for this volume: the most specialised one that names its sequence, `asked` where none does.
+    """The most specialised model for the volume's sequence, or `asked` if no model is made for it.
 
-    A patient's contrast phases and non-contrast sequences so go to their own models, where the catalog has such.
+    So contrast phases and non-contrast sequences of a patient go to their own models if the catalog has such models.
     """
     if kind.sequence is None:
         return asked
@@ -90,36 +90,36 @@ def model_for(kind: VolumeKind, asked: str) -> str:
 
 
 def images_of(model: str) -> list[str]:
-    """The names of the images that a model takes of each case; ModelError if there is no such model."""
+    """The names of the images that a model takes for each case; ModelError if there is no such model."""
     return [image.name for image in load_spec(find_model(model)).preparation.images]
 
 
 def check_takes_one_image(model: str) -> None:
-    """ModelError for a model of several images a case, which a volume node cannot be."""
+    """Raise ModelError if the model takes several images a case: a volume node is only one."""
     names = images_of(model)
     if len(names) > 1:
         text = _(
-            "{model}: takes {count} images a case, a volume of the scene is one; "
+            "{model}: takes {count} images a case, but a volume of the scene is only one; "
             "save them as {files} and segment their folder"
         )
         raise ModelError(text.format(model=model, count=len(names), files=what_to_give(names)))
 
 
 def needs_agreement(spec: ModelSpec) -> bool:
-    """Whether the weights' licence is not one that permits any use, so that the user must have seen it."""
+    """Whether the user must have seen the licence of the weights, since it does not permit every use."""
     text = spec.weights_license.lower().strip()
     return not text.startswith(_PERMISSIVE) or "-nc" in text or "noncommercial" in text
 
 
 def details(offer: ModelOffer, size_mb: float) -> list[tuple[str, str]]:
-    """What a person wants to know before choosing, as pairs of title and text."""
+    """What a user wants to know before choosing a model, as pairs of title and text."""
     spec = offer.spec
     measured = [_measured(entry) for entry in spec.metrics]
     return [
         (_("Model"), f"{spec.name} {spec.version}, {spec.task}"),
         (_("Organs"), ", ".join(organ.name for organ in spec.labels.organs)),
         (_("Sequences"), f"{spec.modality}: {', '.join(spec.sequences)}"),
-        (_("Measured"), "; ".join(filter(None, measured)) or _("not stated by its makers")),
+        (_("Measured"), "; ".join(filter(None, measured)) or _("not stated by its authors")),
         (_("Licence of weights"), spec.weights_license),
         (_("Size"), f"{size_mb:.1f} MB"),
         (_("Use"), spec.intended_use),
@@ -133,7 +133,7 @@ def _measured(entry: Any) -> str:
 
 
 def _readable() -> list[tuple[CatalogEntry, ModelSpec]]:
-    """All models whose specification can be read; a broken one is shown by `models list`, and must not stop others."""
+    """All models whose specification can be read; a broken one must not stop the others (`models list` shows it)."""
     found = []
     for entry in list_models():
         try:
@@ -145,14 +145,16 @@ def _readable() -> list[tuple[CatalogEntry, ModelSpec]]:
 
 def _warning(spec: ModelSpec, kind: VolumeKind) -> str:
     if spec.preparation.channels:
-        text = _("takes {count} images a case, so it cannot segment a volume of the scene; segment a folder of {files}")
+        text = _(
+            "This model takes {count} images a case and cannot segment a single volume; segment a folder of {files}."
+        )
         names = [image.name for image in spec.preparation.channels]
         return text.format(count=len(names), files=what_to_give(names))
     if kind.modality not in (None, spec.modality) and spec.modality != ANY_MODALITY:
-        text = _("the volume is {found}, this model was made for {made_for}")
+        text = _("The volume is {found}; this model was made for {made_for}.")
         return text.format(found=kind.modality, made_for=spec.modality)
     if kind.sequence is not None and spec.sequences and kind.sequence.value not in spec.sequences:
-        text = _("the volume looks like {found}, this model was trained for {trained}")
+        text = _("The volume looks like {found}; this model was trained for {trained}.")
         return text.format(found=kind.sequence.value, trained=", ".join(spec.sequences))
     return ""
 

@@ -1,4 +1,4 @@
-"""Sample data of Slicer's Sample Data module: a study that the core draws itself, so no network and no patient."""
+"""Sample data for Slicer's Sample Data module: a study drawn by the core, without network and without patients."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SAMPLES = {f"LiverMRISegPhantom-{s.value}": s for s in (Sequence.T1WI, Sequence.
 
 
 def register(module_folder: Path) -> None:
-    """Offer the drawn volumes in the Sample Data module; nothing is drawn before one is asked for."""
+    """Offer the drawn volumes in the Sample Data module; a volume is drawn when it is asked for."""
     import SampleData
     import slicer
 

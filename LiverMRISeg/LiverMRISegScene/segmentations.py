@@ -1,4 +1,4 @@
-"""A label map of the core as a vtkMRMLSegmentationNode beside the volume it was made from."""
+"""A label map of the core as a vtkMRMLSegmentationNode beside its volume."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _GEOMETRY_REFERENCE = "referenceImageGeometryRef"
 
 
 def add_segmentation(scene: Any, volume_node: Any, labelmap: np.ndarray, labels: LabelSet, name: str) -> Any:
-    """A new segmentation node with one segment for every organ of `labels` that occurs.
+    """A new segmentation node with a segment for every organ of `labels` that occurs.
 
-    It has names, colours and SNOMED CT terminology, the volume's geometry as reference, the volume's parent
-    transform (so that both move together), and a place beside the volume in the subject hierarchy.
+    It has names, colours and SNOMED CT terminology, the geometry and the parent transform of the volume (so that both
+    move together), and is beside the volume in the subject hierarchy.
 
     Args:
         scene: the vtkMRMLScene.
-        volume_node: the segmented vtkMRMLScalarVolumeNode.
-        labelmap: uint8 [Z, Y, X] on the volume's own voxels.
+        volume_node: the vtkMRMLScalarVolumeNode that was segmented.
+        labelmap: uint8 [Z, Y, X] on the volume's grid.
         labels: what the values mean.
-        name: of the new node.
+        name: name of the new node.
     """
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
@@ -43,20 +43,20 @@ def add_segmentation(scene: Any, volume_node: Any, labelmap: np.ndarray, labels:
 
 
 def replace_segments(node: Any, newer: Any) -> None:
-    """Put the segments of `newer` into `node`, in place of those of the same name; others stay. `newer` is removed.
+    """Move the segments of `newer` to `node`, replacing those of the same name; `newer` is removed.
 
     Raises:
-        InputError: `node` has other segments and lies under another transform, so that these would move.
+        InputError: `node` has other segments and another transform, so that they would move.
     """
     old, new = node.GetSegmentation(), newer.GetSegmentation()
     ids = segment_ids(newer)
     if node.GetTransformNodeID() != newer.GetTransformNodeID():
         if set(segment_ids(node)) - set(ids):
             raise InputError(
-                f"{node.GetName()}: lies under another transform than the volume; choose a new segmentation"
+                f"{node.GetName()}: is not under the same transform as the volume; choose a new segmentation"
             )
         node.SetAndObserveTransformNodeID(newer.GetTransformNodeID())
-    for segment_id, copy in _copies(new, ids).items():  # all are there before the first old one goes
+    for segment_id, copy in _copies(new, ids).items():  # all are made before the first old one is removed
         if old.GetSegment(segment_id) is not None:
             old.RemoveSegment(segment_id)
         old.AddSegment(copy, segment_id)
@@ -68,7 +68,7 @@ def replace_segments(node: Any, newer: Any) -> None:
 def _copies(segmentation: Any, ids: list[str]) -> dict[str, Any]:
     """Copies of segments with their label maps.
 
-    They are built by hand: `vtkSegment.DeepCopy` fails where no conversion rules are registered, as in slicer-core.
+    Built by hand: `vtkSegment.DeepCopy` fails where no conversion rules are registered, as in slicer-core.
     """
     import slicer
 
@@ -86,7 +86,7 @@ def _copies(segmentation: Any, ids: list[str]) -> dict[str, Any]:
 
 
 def segment_ids(node: Any) -> list[str]:
-    """The identifiers of a segmentation's segments, in order."""
+    """The IDs of a segmentation's segments, in order."""
     segmentation = node.GetSegmentation()
     return [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
 
@@ -115,7 +115,7 @@ def _add_segment(
 
 
 def _oriented_image(volume_node: Any, mask: np.ndarray, box: tuple[slice, slice, slice]) -> Any:
-    """`mask` as a vtkOrientedImageData whose extent is the box within the volume's own voxels."""
+    """`mask` as a vtkOrientedImageData whose extent is `box` in the volume's voxels."""
     import slicer
     import vtk
     from vtk.util.numpy_support import numpy_to_vtk

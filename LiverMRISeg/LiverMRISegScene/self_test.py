@@ -1,4 +1,4 @@
-"""A drawn phantom through the whole way: what Slicer's "Reload and Test" and the tests outside of Slicer run."""
+"""Segments a drawn phantom: run by Slicer's "Reload and Test" and by the tests outside Slicer."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LEAST_DICE = 0.8
 
 
 def check_phantom(logic: Any, scene: Any) -> str:
-    """Segment a drawn T1 volume with the default model; tells in words how well the liver was found.
+    """Segment a drawn T1 volume with the default model; returns the result in words.
 
     Raises:
-        LiverMRISegError: the liver lies elsewhere than where it was drawn.
+        LiverMRISegError: the liver was not found where it was drawn.
     """
     import slicer
 
@@ -31,7 +31,7 @@ def check_phantom(logic: Any, scene: Any) -> str:
     truth = scan.labelmap.array == liver
     dice = 2 * float((found & truth).sum()) / float(found.sum() + truth.sum())
     if dice < _LEAST_DICE:
-        raise LiverMRISegError(f"self test: the liver of the phantom has Dice {dice:.2f}, less than {_LEAST_DICE}")
+        raise LiverMRISegError(f"self test: the Dice of the phantom's liver is {dice:.2f}, less than {_LEAST_DICE}")
     return f"Self test: the liver of the phantom was found with Dice {dice:.2f}."
 
 

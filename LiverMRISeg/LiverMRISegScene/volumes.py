@@ -1,4 +1,4 @@
-"""A scalar volume node as a `Volume` of the core, in the place that its parent transforms give it."""
+"""A scalar volume node as a `Volume` of the core, with its parent transforms applied."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def volume_of(node: Any) -> Volume:
-    """The voxels of a vtkMRMLScalarVolumeNode and their place in the world, linear parent transforms included.
+    """The voxels of a vtkMRMLScalarVolumeNode and their position in the world, with linear parent transforms applied.
 
     Raises:
-        InputError: no voxels, several components, or a parent transform that a regular grid cannot follow.
+        InputError: it has no voxels, several components, or a parent transform that does not keep a regular grid.
     """
     image = node.GetImageData()
     if image is None or image.GetNumberOfPoints() == 0:
-        raise InputError(f"{node.GetName()}: holds no voxels; load the volume again")
+        raise InputError(f"{node.GetName()}: has no voxels; load the volume again")
     if image.GetNumberOfScalarComponents() != 1:
-        raise InputError(f"{node.GetName()}: is a colour or vector volume; choose a grey one")
+        raise InputError(f"{node.GetName()}: is a colour or vector volume; choose a scalar volume")
     return Volume(_voxels(image), _geometry(node, image.GetDimensions()), node.GetName())
 
 
 def add_volume(scene: Any, volume: Volume, name: str) -> Any:
-    """A new vtkMRMLScalarVolumeNode with the voxels and the place of `volume`."""
+    """A new vtkMRMLScalarVolumeNode with the voxels and the geometry of `volume`."""
     import slicer
     import vtk
 
@@ -45,7 +45,7 @@ def add_volume(scene: Any, volume: Volume, name: str) -> Any:
 
 
 def ijk_to_world(node: Any) -> np.ndarray:
-    """4 x 4 matrix from voxel index (i, j, k) to the world's RAS, parent transforms included.
+    """4 x 4 matrix from voxel index (i, j, k) to world RAS, with parent transforms applied.
 
     Raises:
         InputError: a parent transform is not linear.
@@ -60,8 +60,8 @@ def ijk_to_world(node: Any) -> np.ndarray:
         return own
     if not parent.IsTransformToWorldLinear():
         raise InputError(
-            f"{node.GetName()}: lies under the transform '{parent.GetName()}', which is not linear; harden it first "
-            "(Transforms module, Harden transform), or take the volume out of it"
+            f"{node.GetName()}: its transform '{parent.GetName()}' is not linear; harden it first (Transforms module, "
+            "Harden transform), or remove the volume from the transform"
         )
     parent.GetMatrixTransformToWorld(matrix)
     result: np.ndarray = _as_array(matrix) @ own
@@ -77,8 +77,8 @@ def _geometry(node: Any, size: tuple[int, int, int]) -> Geometry:
     direction = columns / spacing
     if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
         raise InputError(
-            f"{node.GetName()}: its axes are not perpendicular, which no grid of voxels can follow; resample it first "
-            "(Resample Scalar/Vector/DWI Volume module), or take it out of the transform that shears it"
+            f"{node.GetName()}: its axes are not perpendicular; resample it first (Resample Scalar/Vector/DWI Volume "
+            "module), or remove it from the transform that shears it"
         )
     rows = tuple(tuple(float(v) for v in row) for row in direction)
     return Geometry(size, tuple(map(float, spacing)), tuple(map(float, matrix[:3, 3])), rows)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the subcommands say: results on stdout, progress on stderr when a person watches, tables in plain text."""
+"""The output of the subcommands: results on stdout, progress on stderr if it is a terminal, tables as plain text."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from typing import Any
 
 
 def say(text: str = "") -> None:
-    """One line (or several) of result on stdout."""
+    """Write one or more lines of results to stdout."""
     sys.stdout.write(text + "\n")
 
 
 def say_json(document: Any) -> None:
-    """One JSON document on stdout."""
+    """Write one JSON document to stdout."""
     say(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
 
 
 def note(text: str) -> None:
-    """One line to the person on stderr, which no program reads."""
+    """Write one line for the user to stderr."""
     sys.stderr.write(f"livermriseg: {' '.join(text.split())}\n")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned with spaces, numbers to the right."""
+    """A table with columns aligned by spaces and numbers to the right."""
     lines = [list(header), *[list(row) for row in rows]]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     right = [bool(rows) and all(_is_number(row[column]) for row in rows) for column in range(len(header))]
@@ -40,12 +40,14 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
-    """Options that every subcommand understands."""
-    parser.add_argument("--verbose", action="store_true", help="say more on stderr, and show the traceback of an error")
+    """Add the options of every subcommand."""
+    parser.add_argument(
+        "--verbose", action="store_true", help="print more messages to stderr, and the traceback of an error"
+    )
 
 
 class Progress:
-    """A bar on stderr if that is a terminal, else silent. Call it as `progress(text, fraction)`."""
+    """A progress bar on stderr if that is a terminal, else nothing. Call it as `progress(text, fraction)`."""
 
     def __init__(self, enabled: bool | None = None) -> None:
         from tqdm import tqdm
@@ -56,7 +58,7 @@ class Progress:
         self.prefix = ""
 
     def __call__(self, text: str, fraction: float) -> None:
-        """Show `text` and the fraction done (0 to 1)."""
+        """Show `text` and how much is done (0 to 1)."""
         self._bar.set_description_str(f"{self.prefix}{text}", refresh=False)
         self._bar.n = min(max(fraction, 0.0), 1.0)
         self._bar.refresh()
@@ -71,7 +73,7 @@ class Progress:
 
 
 def _plain(value: Any) -> Any:
-    """numpy's scalars and the library's mappings and paths, for JSON."""
+    """numpy scalars, mappings and paths as plain values for JSON."""
     if hasattr(value, "item"):
         return value.item()
     if hasattr(value, "items"):

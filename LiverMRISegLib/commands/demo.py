@@ -1,4 +1,4 @@
-"""`livermriseg demo`: the main job on an embedded sample: a phantom study, its masks, a picture and a report."""
+"""`livermriseg demo`: draws a phantom study and segments it: masks, pictures and a report."""
 
 from __future__ import annotations
 
@@ -21,18 +21,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add `demo` to the command line."""
     parser = commands.add_parser(
         "demo",
-        help="make a phantom study, segment it, write masks, pictures and a report",
-        description="Segment a phantom: proof that everything works on this computer. The phantom is drawn, not "
-        "scanned: its figures say nothing about patients.",
+        help="draw a phantom study, segment it, write masks, pictures and a report",
+        description="Segment a phantom to check that everything works on this computer. The phantom is drawn, not "
+        "scanned: its results say nothing about patients.",
     )
-    parser.add_argument("-o", "--output", type=Path, default=Path("demo_output"), metavar="DIR", help="(demo_output)")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        default=Path("demo_output"),
+        metavar="DIR",
+        help="output folder (default: demo_output)",
+    )
     add_model_options(parser)
     add_common_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make, segment, write and tell; the exit status."""
+    """Draw, segment, write and print; returns the exit status."""
     from LiverMRISegLib.commands.segment import require_report_libraries
     from LiverMRISegLib.evaluation.report import ReportCase, write_report
     from LiverMRISegLib.inference.segmenter import Segmenter
@@ -45,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         progress("loading the model", 0.0)
         segmenter = Segmenter.load(arguments.model, arguments.device)
         for number, name in enumerate(SEQUENCES):
-            progress(f"{name}: making the phantom", number / len(SEQUENCES))
+            progress(f"{name}: drawing the phantom", number / len(SEQUENCES))
             scan, result = _segmented(name, segmenter, folder)
             case = ReportCase.of(scan.volume.name, scan.volume, result)
             atomic_write_bytes(folder / f"{scan.volume.name}.png", case.picture)
@@ -58,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _made(folder: Path) -> Path:
     if folder.exists() and not folder.is_dir():
-        raise UsageError(f"-o {folder}: is a file; name a folder")
+        raise UsageError(f"-o {folder}: is a file; give a folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -82,7 +89,7 @@ def _segmented(name: str, segmenter: Segmenter, folder: Path) -> tuple[PhantomSc
 
 
 def _dice(scan: PhantomScan, result: Segmentation) -> dict[str, float]:
-    """Dice against what was drawn, for the organs that the model has and the phantom too."""
+    """Dice against the drawn organs, for the organs that both the model and the phantom have."""
     from LiverMRISegLib.inference.agreement import dice
     from LiverMRISegLib.phantom.study import LABELS
 
@@ -102,7 +109,7 @@ def _tell(rows: list[tuple[str, Any, dict[str, float]]], folder: Path, segmenter
     ]
     say(f"A phantom in {len(rows)} sequences, segmented by {segmenter.package.spec.name} on {segmenter.engine.name}:")
     say(table(header, lines))
-    say(f"\nMasks, pictures and {folder / 'report.html'} are written. Now your own volume:")
+    say(f"\nMasks, pictures and {folder / 'report.html'} were written. Now segment your own volume:")
     say("  livermriseg segment t2.nii.gz -o t2.seg.nrrd --report t2.html")
     say("For research use only.")
 

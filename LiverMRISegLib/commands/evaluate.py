@@ -25,16 +25,20 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--predictions", required=True, type=Path, metavar="DIR", help="folder of segmentations")
     parser.add_argument("--references", required=True, type=Path, metavar="DIR", help="folder of reference label maps")
-    what = "a model, a JSON file {value: organ}, or a known set: FLARE, AMOS, BTCV, CHAOS, total_mr, ..."
-    parser.add_argument("--labels", metavar="PACKAGE|FILE", help=f"what the values mean (the default model's): {what}")
-    parser.add_argument("--reference-labels", metavar="PACKAGE|FILE", help="the same for the references, if different")
-    parser.add_argument("-o", "--output", required=True, type=Path, metavar="CSV", help="the table of all figures")
+    what = "a model, a JSON file {value: organ}, or a known label set (FLARE, AMOS, BTCV, CHAOS, total_mr, ...)"
+    parser.add_argument(
+        "--labels", metavar="PACKAGE|FILE", help=f"meaning of the label values: {what}; default: the default model"
+    )
+    parser.add_argument(
+        "--reference-labels", metavar="PACKAGE|FILE", help="the same for the references, if they differ"
+    )
+    parser.add_argument("-o", "--output", required=True, type=Path, metavar="CSV", help="table of all results")
     add_common_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Compare, write the table, print the means; the exit status."""
+    """Compare, write the table, print the means; returns the exit status."""
     from LiverMRISegLib.evaluation.cohort import as_csv, evaluate_cohort, labels_named, pair_cases
     from LiverMRISegLib.extras import require
     from LiverMRISegLib.io.atomic import atomic_write_text, check_writable

@@ -1,4 +1,4 @@
-"""`livermriseg models`: which models there are, what one is, whether it is whole; bringing some in, out and away."""
+"""`livermriseg models`: list, show, verify, import, tune, export and remove models."""
 
 from __future__ import annotations
 
@@ -15,57 +15,71 @@ if TYPE_CHECKING:
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `models` and its actions to the command line."""
-    parser = commands.add_parser("models", help="list, show, verify, import, export and remove models")
+    parser = commands.add_parser("models", help="list, show, verify, import, tune, export and remove models")
     actions = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    listing = actions.add_parser("list", help="all models, shipped and imported")
+    listing = actions.add_parser("list", help="list all models, shipped and imported")
     listing.add_argument("--json", action="store_true", help="print one JSON document")
     listing.set_defaults(run=run_list)
-    show = actions.add_parser("show", help="what a model segments, what it was trained on, what was measured")
+    show = actions.add_parser("show", help="show what a model segments, what it was trained on and how well it did")
     show.add_argument("model", metavar="NAME|PATH")
     show.add_argument("--json", action="store_true", help="print model.json")
     show.set_defaults(run=run_show)
     verify = actions.add_parser("verify", help="check every file and tensor of a model")
     verify.add_argument("model", metavar="NAME|PATH")
     verify.set_defaults(run=run_verify)
-    importing = actions.add_parser("import", help="bring in a model package, or convert a foreign checkpoint, once")
-    kinds = importing.add_subparsers(dest="kind", metavar="KIND", required=True)
-    stunet = kinds.add_parser("stunet", help="convert an official .model or .pth file")
-    sam = kinds.add_parser("sam-med3d", help="convert sam_med3d_turbo.pth into an encoder for one-label training")
-    for foreign in (stunet, sam):
-        foreign.add_argument("source", type=Path, metavar="SOURCE")
-        foreign.add_argument("name", metavar="NAME", help="of the new model")
-        foreign.set_defaults(run=run_import_foreign)
-    nnunet = kinds.add_parser("nnunet", help="convert a model that nnU-Net v2 trained")
-    nnunet.add_argument("source", type=Path, metavar="FOLDER", help="TRAINER__PLANS__CONFIGURATION, with plans.json")
-    nnunet.add_argument("name", metavar="NAME", help="of the new model")
-    nnunet.add_argument("--folds", type=names, metavar="A,B", help="e.g. 0,1,2 or all (every one that is there)")
-    nnunet.add_argument("--checkpoint", metavar="FILE", help="of each fold (checkpoint_final.pth)")
-    nnunet.set_defaults(run=run_import_nnunet)
-    package = kinds.add_parser("package", help="copy a model package, a folder or .zip, once it was found whole")
-    package.add_argument("source", type=Path, metavar="SOURCE")
-    package.add_argument("--name", metavar="NAME", help="of the model here (default: its own)")
-    package.add_argument("--replace", action="store_true", help="in place of the one imported before by that name")
-    package.set_defaults(run=run_import_package)
-    tune = actions.add_parser("tune", help="measure on your volumes how fast a model can be on this CPU")
-    tune.add_argument("model", metavar="NAME|PATH")
-    tune.add_argument("volumes", type=Path, nargs="+", metavar="VOLUME", help="some that are like those to come")
-    tune.add_argument("--least-dice", type=float, default=0.999, metavar="D", help="of every label (0.999)")
-    tune.add_argument("--keep", action="store_true", help="run an imported model with the fastest of them from now on")
-    tune.set_defaults(run=run_tune)
-    exporting = actions.add_parser("export", help="write a model in the format of other software")
+    importing = actions.add_parser("import", help="import a model package, or convert a checkpoint of another project")
+    _add_kinds(importing.add_subparsers(dest="kind", metavar="KIND", required=True))
+    _add_tune(actions)
+    exporting = actions.add_parser("export", help="write a model in the format of another program")
     exporting.add_argument("model", metavar="NAME|PATH")
-    exporting.add_argument("--format", required=True, choices=("monai-bundle",), help="what to write")
-    exporting.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    exporting.add_argument("--format", required=True, choices=("monai-bundle",), help="format to write")
+    exporting.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="new or empty folder")
     exporting.set_defaults(run=run_export)
     remove = actions.add_parser("remove", help="delete an imported model")
     remove.add_argument("name", metavar="NAME")
     remove.set_defaults(run=run_remove)
-    for action in (listing, show, verify, stunet, sam, nnunet, package, tune, exporting, remove):
+    for action in (listing, show, verify, exporting, remove):
         add_common_options(action)
 
 
+def _add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The kinds of `models import`."""
+    stunet = kinds.add_parser("stunet", help="convert an official .model or .pth file")
+    sam = kinds.add_parser("sam-med3d", help="convert sam_med3d_turbo.pth into an encoder for one-label training")
+    for foreign in (stunet, sam):
+        foreign.add_argument("source", type=Path, metavar="SOURCE")
+        foreign.add_argument("name", metavar="NAME", help="name of the new model")
+        foreign.set_defaults(run=run_import_foreign)
+    nnunet = kinds.add_parser("nnunet", help="convert a trained nnU-Net v2 model")
+    nnunet.add_argument("source", type=Path, metavar="FOLDER", help="TRAINER__PLANS__CONFIGURATION, with plans.json")
+    nnunet.add_argument("name", metavar="NAME", help="name of the new model")
+    folds = "folds to use, e.g. 0,1,2 or all (default: all numbered folds)"
+    nnunet.add_argument("--folds", type=names, metavar="A,B", help=folds)
+    nnunet.add_argument("--checkpoint", metavar="FILE", help="file in each fold (default: checkpoint_final.pth)")
+    nnunet.set_defaults(run=run_import_nnunet)
+    package = kinds.add_parser("package", help="check and copy a model package (folder or .zip)")
+    package.add_argument("source", type=Path, metavar="SOURCE")
+    package.add_argument("--name", metavar="NAME", help="name of the model on this computer (default: its own)")
+    package.add_argument("--replace", action="store_true", help="replace a model imported under this name before")
+    package.set_defaults(run=run_import_package)
+    for kind in (stunet, sam, nnunet, package):
+        add_common_options(kind)
+
+
+def _add_tune(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    tune = actions.add_parser("tune", help="find the fastest settings of a model for this CPU on your volumes")
+    tune.add_argument("model", metavar="NAME|PATH")
+    tune.add_argument("volumes", type=Path, nargs="+", metavar="VOLUME", help="volumes like those you will segment")
+    least = "lowest Dice of each organ against the model at full precision (default: 0.999)"
+    tune.add_argument("--least-dice", type=float, default=0.999, metavar="D", help=least)
+    keep = "use the fastest allowed setting for this imported model from now on"
+    tune.add_argument("--keep", action="store_true", help=keep)
+    tune.set_defaults(run=run_tune)
+    add_common_options(tune)
+
+
 def run_list(arguments: argparse.Namespace) -> int:
-    """Print a line per model; a damaged one is listed with what is wrong."""
+    """Print one line per model; for a damaged one, what is wrong."""
     from LiverMRISegLib.errors import ModelError
     from LiverMRISegLib.models.catalog import list_models
     from LiverMRISegLib.models.package.model_package import ModelPackage
@@ -94,7 +108,7 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 
 def run_show(arguments: argparse.Namespace) -> int:
-    """Print what a model is."""
+    """Print the description of a model."""
     from LiverMRISegLib.models.catalog import load_model
     from LiverMRISegLib.models.package.codec import to_json
 
@@ -112,12 +126,13 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
     package = load_model(arguments.model)
     tensors = package.verify()
-    say(f"{package.spec.name} {package.spec.version} is whole: {tensors} tensors, {package.size_mb:.1f} MB")
+    name, found = f"{package.spec.name} {package.spec.version}", f"{tensors} tensors, {package.size_mb:.1f} MB"
+    say(f"{name} is complete and undamaged: {found}")
     return 0
 
 
 def run_import_foreign(arguments: argparse.Namespace) -> int:
-    """Convert a foreign checkpoint into the user's models folder."""
+    """Convert a checkpoint of another project into the user's models folder."""
     from LiverMRISegLib.models.catalog import check_new_name, user_folder
     from LiverMRISegLib.models.importers.import_sam_med3d import import_sam_med3d
     from LiverMRISegLib.models.importers.import_stunet import import_stunet
@@ -130,7 +145,7 @@ def run_import_foreign(arguments: argparse.Namespace) -> int:
 
 
 def run_import_nnunet(arguments: argparse.Namespace) -> int:
-    """Convert a folder of nnU-Net into the user's models folder."""
+    """Convert a folder of a trained nnU-Net model into the user's models folder."""
     from LiverMRISegLib.models.catalog import check_new_name, user_folder
     from LiverMRISegLib.models.importers.import_nnunet import CHECKPOINT, import_nnunet
     from LiverMRISegLib.models.package.model_package import load_spec
@@ -159,7 +174,7 @@ def run_import_package(arguments: argparse.Namespace) -> int:
 
 
 def run_tune(arguments: argparse.Namespace) -> int:
-    """Print what each setting costs and changes, and keep the fastest if asked to."""
+    """Print the time and the Dice of each setting, and store the fastest one if asked to."""
     from LiverMRISegLib.inference import tuning
     from LiverMRISegLib.io import read_channels
     from LiverMRISegLib.models.catalog import load_model
@@ -185,7 +200,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    """Write a MONAI bundle, the only format there is so far."""
+    """Write a MONAI bundle, so far the only format."""
     from LiverMRISegLib.extras import require
     from LiverMRISegLib.models.catalog import load_model
 
@@ -193,7 +208,7 @@ def run_export(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.models.monai_bundle.export_monai_bundle import export_monai_bundle
 
     folder = export_monai_bundle(load_model(arguments.model), arguments.output)
-    say(f"{folder} written; {folder / 'docs' / 'README.md'} tells how to run it")
+    say(f"{folder} written; {folder / 'docs' / 'README.md'} says how to run it")
     return 0
 
 
@@ -224,7 +239,7 @@ def _description(package: ModelPackage) -> str:
 
 
 def _images(spec: ModelSpec) -> list[str]:
-    """What to give of each case, where it is more than one image."""
+    """Which images to give for each case, if there is more than one."""
     from LiverMRISegLib.io.channels import what_to_give
 
     channels = spec.preparation.channels

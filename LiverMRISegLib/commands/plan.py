@@ -1,4 +1,4 @@
-"""Which inputs a `segment` call has and where each result goes; everything wrong with that is said before any work."""
+"""The cases of a `segment` call and where each result goes; everything wrong with them is reported before any work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from LiverMRISegLib.io.file_names import name_of
 
 @dataclass(frozen=True)
 class Case:
-    """One input volume and the file its segmentation is written to; `further` are the other images of the case."""
+    """One input volume and the file that its segmentation goes to; `further` are the other images of the case."""
 
     name: str
     source: Path
@@ -24,20 +24,20 @@ class Case:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All that is read or written."""
+        """All files that are read or written."""
         return (self.source, *self.further, self.output)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The cases of a call. `is_cohort` says that one failure must not stop the others."""
+    """The cases of a call. In a cohort (`is_cohort`) one failure does not stop the others."""
 
     cases: tuple[Case, ...]
     is_cohort: bool
     made_folders: list[Path] = field(default_factory=list)
 
     def prepare_output(self, extra_files: Sequence[Path] = ()) -> None:
-        """Make the output folders and prove by a temporary file that each can be written; OutputError if not."""
+        """Make the output folders and check with a temporary file that each is writable; OutputError if not."""
         for folder in sorted({f.parent for f in (*(case.output for case in self.cases), *extra_files)}):
             self._make(folder)
             try:
@@ -45,18 +45,20 @@ class Plan:
                     pass
             except OSError as error:
                 self.remove_empty_folders()
-                raise OutputError(f"{folder}: cannot write there ({error.strerror}); choose another output") from error
+                raise OutputError(
+                    f"{folder}: cannot be written to ({error.strerror}); choose another output"
+                ) from error
 
     def _make(self, folder: Path) -> None:
         missing = [p for p in (folder, *folder.parents) if not p.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise OutputError(f"{folder}: cannot make this folder ({error.strerror}); choose another output") from error
+            raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another output") from error
         self.made_folders.extend(missing)
 
     def remove_empty_folders(self) -> None:
-        """Take away the folders that `prepare_output` made and that nothing was written to."""
+        """Remove the folders that `prepare_output` made and that are still empty."""
         for folder in self.made_folders:
             try:
                 folder.rmdir()
@@ -67,10 +69,11 @@ class Plan:
 def plan_cases(inputs: Sequence[Path], output: Path, file_format: str | None, images: int = 1) -> Plan:
     """The cases of `inputs` (files, folders of volumes, DICOM folders) for -o `output`.
 
-    Where a model takes several `images` a case, each input stands for all of its case (`io.channels`).
+    Where a model takes several `images` a case, each input stands for all images of its case (`io.channels`).
 
-    Raises UsageError for names that clash, an output that would overwrite an input, or an ending that is no
-    format; InputError if the only input does not exist or a folder holds no volume.
+    Raises:
+        UsageError: names clash, an output would overwrite an input, or an ending is not a known format.
+        InputError: the only input does not exist, or a folder contains no volume.
     """
     expanded: list[Path] = []
     any_folder = False
@@ -93,7 +96,7 @@ def plan_cases(inputs: Sequence[Path], output: Path, file_format: str | None, im
 
 
 def _cases_of(files: Sequence[Path], images: int) -> list[tuple[str, tuple[Path, ...]]]:
-    """Name and images of every case, each once."""
+    """Name and images of every case, each case once."""
     if images == 1:
         return [(name_of(file), (file,)) for file in files]
     from LiverMRISegLib.io.channels import case_of, channel_files
@@ -102,7 +105,7 @@ def _cases_of(files: Sequence[Path], images: int) -> list[tuple[str, tuple[Path,
 
 
 def _volumes_of(source: Path, alone: bool) -> list[Path]:
-    """The volumes that an INPUT stands for; itself if it is a file, a DICOM folder, or (in a cohort) missing."""
+    """The volumes of an INPUT: itself if it is a file, a DICOM folder, or (in a cohort) missing."""
     from LiverMRISegLib.io import find_volumes, is_dicom_folder
 
     if not source.exists() and alone:
@@ -111,7 +114,9 @@ def _volumes_of(source: Path, alone: bool) -> list[Path]:
         return [source]
     found = find_volumes(source)
     if not found and alone:
-        raise InputError(f"{source}: holds no volume (.nii.gz, .nii, .nrrd, .mha) and no DICOM image; check the path")
+        raise InputError(
+            f"{source}: contains no volume (.nii.gz, .nii, .nrrd, .mha) and no DICOM image; check the path"
+        )
     return found or [source]
 
 
@@ -123,16 +128,18 @@ def _is_file_name(output: Path) -> bool:
 
 def _check_single_file(output: Path, file_format: str | None, is_cohort: bool) -> None:
     if is_cohort:
-        raise UsageError(f"-o {output}: several volumes need a folder to write to, not a file")
+        raise UsageError(f"-o {output}: several volumes need an output folder, not a file")
     if file_format and not output.name.lower().endswith(f".{file_format}"):
-        raise UsageError(f"-o {output} does not end with .{file_format}; leave --format away or change the ending")
+        raise UsageError(f"-o {output} does not end with .{file_format}; omit --format or change the ending")
 
 
 def _check_folder(output: Path, inputs: Sequence[Path], is_cohort: bool) -> None:
     if output.exists() and not output.is_dir():
-        raise UsageError(f"-o {output}: a file of that name exists and its ending is none of .{', .'.join(FORMATS)}")
+        raise UsageError(
+            f"-o {output}: a file of that name exists, and its ending is not one of .{', .'.join(FORMATS)}"
+        )
     if not is_cohort and output.suffix and not output.exists():
-        raise UsageError(f"-o {output}: unknown ending; known are .{', .'.join(FORMATS)} (or name a folder)")
+        raise UsageError(f"-o {output}: unknown ending; known are .{', .'.join(FORMATS)} (or give a folder)")
     for source in inputs:
         if source.is_dir() and output.resolve() == source.resolve():
             raise UsageError(

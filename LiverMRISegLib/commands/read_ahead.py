@@ -1,4 +1,4 @@
-"""The next case of a cohort is read while the present one is segmented."""
+"""Reads the next case of a cohort while the current one is segmented."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Result = TypeVar("Result")
 
 
 class ReadAhead(Generic[Item, Result]):
-    """Calls `read` in a thread of its own, one item ahead: at most two results are held, the one in use and the next.
+    """Calls `read` in a thread, one item ahead. At most two results are held: the current one and the next.
 
-    Where an item cannot be read, the error comes when the item is asked for.
+    If an item cannot be read, the error is raised when the item is asked for.
     """
 
     def __init__(self, read: Callable[[Item], Result]) -> None:
@@ -23,7 +23,7 @@ class ReadAhead(Generic[Item, Result]):
         self._ahead: tuple[Item, Future[Result]] | None = None
 
     def get(self, item: Item, following: Item | None) -> Result:
-        """What `read` makes of `item`; `following` is begun."""
+        """The result of `read` for `item`; starts to read `following`."""
         ahead, self._ahead = self._ahead, None
         future = ahead[1] if ahead and ahead[0] == item else self._pool.submit(self._read, item)
         try:

@@ -1,4 +1,4 @@
-"""`livermriseg segment`: volumes in, label maps out, the model loaded once, a failure kept to its own case."""
+"""`livermriseg segment`: volumes in, label maps out; one model for all, and a failed case does not stop the others."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 
 @dataclass(frozen=True)
 class CaseResult:
-    """What became of one case; `error` is empty unless it failed. Without the label map, so that many fit in memory."""
+    """The outcome of one case; `error` is empty unless it failed. It has no label map, so that many fit in memory."""
 
     case: Case
     status: str
@@ -61,23 +61,24 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser(
         "segment",
         help="segment volumes: files, folders of volumes, DICOM folders",
-        description="Segment MR volumes. One volume goes to a file or a folder, several go to a folder. For a model of "
-        "several images a case (models show), name them CASE_0000.nii.gz, CASE_0001.nii.gz, ... and give one of them.",
+        description="Segment MR volumes. The result of one volume goes to a file or a folder, those of several volumes "
+        "to a folder. For a model that takes several images a case (see 'models show'), name the files "
+        "CASE_0000.nii.gz, CASE_0001.nii.gz, ... and give one of them.",
     )
     parser.add_argument("inputs", nargs="+", type=Path, metavar="INPUT", help="volume, folder of volumes, DICOM folder")
     parser.add_argument(
         "-o", "--output", required=True, type=Path, metavar="OUT",
         help="a file (" + " ".join(f".{ending}" for ending in FORMATS) + "), or a folder for NAME_seg.nii.gz",
     )  # fmt: skip
-    parser.add_argument("--format", choices=FORMATS, help="format of the files in the output folder (nii.gz)")
-    parser.add_argument("--series", metavar="UID", help="which series of a DICOM folder, where it holds several")
+    parser.add_argument("--format", choices=FORMATS, help="format of the files in the output folder (default: nii.gz)")
+    parser.add_argument("--series", metavar="UID", help="series to segment, if a DICOM folder contains several")
     parser.add_argument("--organs", type=names, metavar="A,B", help="only these organs, e.g. liver,right_kidney")
     add_model_options(parser)
     parser.add_argument(
-        "--tta", action="store_true", help="average over mirrored copies, if the model was trained on such: slower"
+        "--tta", action="store_true", help="average over mirrored copies (slower), if the model was trained for it"
     )
     parser.add_argument("--report", type=Path, metavar="HTML", help="write a report with pictures to this file")
-    parser.add_argument("--skip-existing", action="store_true", help="leave cases alone whose output exists")
+    parser.add_argument("--skip-existing", action="store_true", help="skip cases whose output exists")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout instead of tables")
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -85,12 +86,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """--model and --device."""
-    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model package ({DEFAULT_MODEL})")
-    parser.add_argument("--device", default="auto", choices=DEVICES, help="where to compute (auto)")
+    parser.add_argument(
+        "--model", default=DEFAULT_MODEL, metavar="NAME|PATH", help=f"model to use (default: {DEFAULT_MODEL})"
+    )
+    parser.add_argument("--device", default="auto", choices=DEVICES, help="where to compute (default: auto)")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Segment every input; returns the exit status. A single volume's error is raised."""
+    """Segment every input; returns the exit status. The error of a single volume is raised."""
     from LiverMRISegLib.models.catalog import find_model
     from LiverMRISegLib.models.package.model_package import load_spec
 
@@ -98,7 +101,7 @@ def run(arguments: argparse.Namespace) -> int:
     images = [image.name for image in spec.preparation.images]
     plan = plan_cases(arguments.inputs, arguments.output, arguments.format, len(images))
     if arguments.series and not any(case.source.is_dir() for case in plan.cases):
-        raise UsageError(f"--series {arguments.series}: a series can only be chosen in a DICOM folder")
+        raise UsageError(f"--series {arguments.series}: only a DICOM folder has series to choose from; omit --series")
     report = Report(arguments.report, plan)
     organs = [spec.labels.named(name).name for name in arguments.organs] if arguments.organs else None
     plan.prepare_output(report.files)
@@ -115,7 +118,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 class Report:
-    """The cases of --report, kept until the end; does nothing without the option."""
+    """Collects the cases of --report; does nothing without the option."""
 
     def __init__(self, path: Path | None, plan: Plan) -> None:
         self.path = path
@@ -123,23 +126,23 @@ class Report:
         if path is None:
             return
         if path.suffix.lower() not in (".html", ".htm"):
-            raise UsageError(f"--report {path}: a report is an HTML file; let its name end with .html")
+            raise UsageError(f"--report {path}: a report is an HTML file; its name must end with .html")
         if path.resolve() in {p.resolve() for case in plan.cases for p in case.files}:
             raise UsageError(f"--report {path} is also an input or an output; choose another name")
         require_report_libraries()
 
     @property
     def files(self) -> list[Path]:
-        """The file to be written, if any."""
+        """The file that will be written, if any."""
         return [self.path] if self.path else []
 
     @property
     def is_written(self) -> bool:
-        """Whether there was a case to show."""
+        """Whether a report was written."""
         return self.path is not None and bool(self._cases)
 
     def add(self, case: Case, volume: Volume, segmentation: Segmentation) -> None:
-        """Keep a case for the report."""
+        """Add a case to the report."""
         if self.path is not None:
             from LiverMRISegLib.evaluation.report import ReportCase
 
@@ -161,7 +164,7 @@ def require_report_libraries() -> None:
 
 
 class _Cohort:
-    """The cases of one call, segmented in turn with one loaded model."""
+    """Segments the cases of one call one after another with one loaded model."""
 
     def __init__(
         self,
@@ -179,7 +182,7 @@ class _Cohort:
         self._segmenter: Segmenter | None = None
 
     def results(self) -> Iterator[CaseResult]:
-        """The result of each case; in a cohort an error that concerns one case alone becomes a failed case."""
+        """The result of each case; in a cohort an error that concerns only one case becomes a failed case."""
         cases = self.plan.cases
         with Progress(enabled=False if self.arguments.json else None) as progress, ReadAhead(self._read) as reader:
             for number, (case, following) in enumerate(zip(cases, [*cases[1:], None], strict=True), start=1):
@@ -188,7 +191,7 @@ class _Cohort:
                 try:
                     result = self._result(case, following, reader, progress)
                 except Exception as error:
-                    self.arguments.stop.check()  # an import that Ctrl-C interrupts, for one, fails in its own words
+                    self.arguments.stop.check()  # e.g. an import interrupted by Ctrl-C raises an error of its own
                     if not self.plan.is_cohort or not _concerns_one_case(error):
                         raise
                     logger.info("%s failed", case.name, exc_info=True)
@@ -211,7 +214,7 @@ class _Cohort:
         if self._is_skipped(case):
             return CaseResult(case, SKIPPED)
         progress("reading", 0.0)
-        # A model is only loaded once there is something to segment: a bad input answers at once.
+        # The model is loaded only when there is something to segment, so a bad input is reported at once.
         start = time.perf_counter()
         volume, *further = reader.get(case, None if following and self._is_skipped(following) else following)
         read = time.perf_counter()
@@ -246,12 +249,12 @@ class _Cohort:
 
 
 def _concerns_one_case(error: Exception) -> bool:
-    """Whether the other cases may still succeed: not if the model, the device or the call itself is wrong."""
+    """Whether the other cases may still succeed; not if the model, the device or the call itself is wrong."""
     return isinstance(error, (InputError, OutputError)) or not isinstance(error, LiverMRISegError)
 
 
 def describe(error: Exception, source: Path) -> str:
-    """One line for an error of a case."""
+    """The error of a case in one line."""
     if isinstance(error, LiverMRISegError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
@@ -273,7 +276,7 @@ def _tell(results: Sequence[CaseResult], plan: Plan, report: Report) -> None:
 
 def _tell_one(result: CaseResult) -> None:
     if result.status == SKIPPED:
-        say(f"{result.case.output} exists and was left alone")
+        say(f"{result.case.output} exists and was skipped")
         return
     say(table(("organ", "mL"), [(organ, f"{volume:.1f}") for organ, volume in result.volumes_ml.items()]))
     for flag in result.flags:

@@ -1,4 +1,4 @@
-"""The models on this computer: shipped or imported, found by name, imported from a package, removed."""
+"""The models on this computer: listed, found by name, imported from a package, removed."""
 
 from __future__ import annotations
 
@@ -24,11 +24,13 @@ from LiverMRISegLib.resources import resource_folder
 logger = logging.getLogger(__name__)
 CATALOG = "catalog.json"
 FOLDER_VARIABLE = "LIVERMRISEG_MODELS"
+# A folder of this name can be made on every system, and does not lead out of its parent.
+_NAME = re.compile(r'[^.\\/:*?"<>|\x00-\x1f][^\\/:*?"<>|\x00-\x1f]*')
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A model by name; `is_shipped` tells it came with the installation, `summary` what it is for in one line."""
+    """A model by name. `is_shipped`: it came with the installation; `summary`: what it is for, in one line."""
 
     name: str
     path: Path
@@ -50,18 +52,24 @@ def user_folder() -> Path:
 
 
 def list_models() -> list[CatalogEntry]:
-    """All models by name; the user's own stand before a shipped one of the same name."""
+    """All models by name; a model of the user replaces a shipped one of the same name."""
     entries: dict[str, CatalogEntry] = {}
     for name, summary in _shipped().items():
         entries[name] = CatalogEntry(name, resource_folder() / "models" / name, True, summary)
     folder = user_folder()
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.name.startswith("."):  # what an import that was killed leaves behind
+        if path.name.startswith("."):  # left behind by an import that was killed
             continue
         if (path / SPECIFICATION).is_file() or (path.is_file() and path.suffix.lower() == ".zip"):
             name = path.stem if path.is_file() else path.name
             entries[name] = CatalogEntry(name, path, False)
     return sorted(entries.values(), key=lambda entry: entry.name)
+
+
+def size_mb(entry: CatalogEntry) -> float:
+    """The size of a model on disk in megabytes."""
+    files = entry.path.rglob("*") if entry.path.is_dir() else [entry.path]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
 def _shipped() -> dict[str, str]:
@@ -75,7 +83,11 @@ def _shipped() -> dict[str, str]:
 
 
 def find_model(name_or_path: str | Path) -> Path:
-    """The package that a name of the catalog or a path means; ModelError names what there is."""
+    """The package for a name of the catalog or a path.
+
+    Raises:
+        ModelError: there is none; the message lists the models.
+    """
     entries = {entry.name: entry.path for entry in list_models()}
     if str(name_or_path) in entries:
         return entries[str(name_or_path)]
@@ -83,15 +95,20 @@ def find_model(name_or_path: str | Path) -> Path:
     if path.exists():
         return path
     near = difflib.get_close_matches(str(name_or_path), entries, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(entries) or 'none'}"
-    raise ModelError(f"{name_or_path}: neither a model's name nor a package's path; {hint}")
+    hint = f"did you mean '{near[0]}'?" if near else f"models: {', '.join(entries) or 'none'}"
+    raise ModelError(f"{name_or_path}: no model has this name, and there is no package at this path; {hint}")
+
+
+def load_model(name_or_path: str | Path) -> ModelPackage:
+    """Find and load a model. Raises ModelError: see `find_model` and `ModelPackage.load`."""
+    return ModelPackage.load(find_model(name_or_path))
 
 
 def smaller_model(spec: ModelSpec) -> ModelPackage | None:
-    """The largest model of the catalog that is smaller than that of `spec` and can do the same.
+    """The largest model of the catalog that is smaller than the model of `spec` and can replace it.
 
-    It fits the same inputs, knows all organs (by values of its own), may be mirrored along the same axes, and is not
-    damaged. None for a model of nnU-Net: whoever imports one wants its result, not another's.
+    It takes the same inputs, has all the organs (its label values may differ), may be mirrored along the same axes, and
+    is not damaged. None for an nnU-Net model: whoever imports one wants the result of that model and no other.
     """
     if spec.preparation.scheme == NNUNET:
         return None
@@ -115,7 +132,7 @@ def smaller_model(spec: ModelSpec) -> ModelPackage | None:
 
 
 def _usable_specs() -> list[tuple[ModelSpec, int, Path]]:
-    """Of all models whose network can be built here: a package may come from a newer version."""
+    """All models whose network can be built here: a package may come from a newer version of this library."""
     found = []
     for entry in list_models():
         try:
@@ -131,31 +148,25 @@ def _parameters(spec: ModelSpec) -> int:
     return sum(math.prod(shape) for shape in shapes.values())
 
 
-def load_model(name_or_path: str | Path) -> ModelPackage:
-    """Find and load; ModelError as `find_model` and `ModelPackage.load`."""
-    return ModelPackage.load(find_model(name_or_path))
-
-
-_NAME = re.compile(r'[^.\\/:*?"<>|\x00-\x1f][^\\/:*?"<>|\x00-\x1f]*')
-
-
 def import_package(source: Path, name: str | None = None, *, replace: bool = False) -> CatalogEntry:
-    """Copy a package, a folder or .zip, to the user's models once it was found whole.
+    """Check a package, a folder or .zip, and copy it to the user's models.
 
     Args:
-        source: the package; it stays as it is.
-        name: of the model here; its own where none is given.
-        replace: take the place of a model that was imported under the same name before.
+        source: the package; it is not changed.
+        name: of the model on this computer; by default its own.
+        replace: replace a model that was imported under the same name before.
 
     Raises:
-        ModelError: no package, or damaged.
-        UsageError: `name` is none for a folder, or a model of that name was imported before.
+        ModelError: it is not a package, or it is damaged.
+        UsageError: `name` cannot be used, or a model of that name was imported before.
         OutputError: no space, or no permission.
     """
     package = ModelPackage.load(source)
     package.verify()
     if name is None and not is_model_name(package.spec.name):
-        raise ModelError(f"{source}: its name '{package.spec.name}' cannot be a folder's; give it another one")
+        raise ModelError(
+            f"{source}: its name '{package.spec.name}' cannot be used as a folder name; give it another one"
+        )
     name = package.spec.name if name is None else name
     old = _imported(name) if replace and is_model_name(name) else None
     if old is None:
@@ -168,27 +179,43 @@ def import_package(source: Path, name: str | None = None, *, replace: bool = Fal
             _put(Path(folder) / "new", target, old, Path(folder) / "old")
     except OSError as error:
         raise OutputError(
-            f"{target}: cannot be written ({error.strerror or error}); free some space, or choose another folder by "
-            f"the environment variable {FOLDER_VARIABLE}"
+            f"{target}: cannot be written ({error.strerror or error}); free some space, or set the environment "
+            f"variable {FOLDER_VARIABLE} to another folder"
         ) from error
     return CatalogEntry(name, target, False)
 
 
+def remove_model(name: str) -> None:
+    """Delete an imported model.
+
+    Raises:
+        UsageError: there is no such model, or it came with the installation.
+        OutputError: no permission.
+    """
+    entry = next((e for e in list_models() if e.name == name), None)
+    if entry is None or entry.is_shipped:
+        raise UsageError(f"{name}: {'came with LiverMRISeg and cannot be removed' if entry else 'no such model'}")
+    try:
+        shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink()
+    except OSError as error:
+        raise OutputError(f"{entry.path}: cannot be removed ({error.strerror})") from error
+
+
 def is_model_name(name: str) -> bool:
-    """Whether a folder can have this name on every system, without leading out of its parent or looking like a .zip."""
+    """Whether a model can have this name: one for a folder on every system, that does not end with .zip."""
     return _NAME.fullmatch(name) is not None and not name.lower().endswith(".zip")
 
 
 def check_new_name(name: str) -> None:
-    """Ask whether a model can be brought in by this name.
+    """Check that a model can be imported under this name.
 
     Raises:
-        UsageError: it is none for a folder, or a model of that name was imported before.
+        UsageError: the name cannot be used, or a model of that name was imported before.
     """
     if not is_model_name(name):
-        raise UsageError(f"'{name}' is no name for a model; use letters, digits, - and _")
+        raise UsageError(f"'{name}' cannot be the name of a model; use letters, digits, - and _")
     if _imported(name) is not None:
-        raise UsageError(f"a model '{name}' was imported before; remove it first or give this one another name")
+        raise UsageError(f"a model named '{name}' was imported before; remove it first, or give this one another name")
 
 
 def _imported(name: str) -> Path | None:
@@ -196,7 +223,7 @@ def _imported(name: str) -> Path | None:
 
 
 def _copy(source: Path, folder: Path) -> None:
-    """The package's files without their permissions: what lies on a read-only stick can be removed later."""
+    """Copy the files without their permissions: a copy from a read-only disk must be removable later."""
     if not source.is_dir():
         shutil.unpack_archive(source, folder, "zip")  # its names and sizes were checked when it was loaded
         return
@@ -216,25 +243,3 @@ def _put(new: Path, target: Path, old: Path | None, aside: Path) -> None:
         if old is not None:
             aside.replace(old)
         raise
-
-
-def remove_model(name: str) -> None:
-    """Delete an imported model.
-
-    Raises:
-        UsageError: no such model, or it came with the installation.
-        OutputError: no permission.
-    """
-    entry = next((e for e in list_models() if e.name == name), None)
-    if entry is None or entry.is_shipped:
-        raise UsageError(f"{name}: {'came with LiverMRISeg and stays' if entry else 'no such model'}")
-    try:
-        shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink()
-    except OSError as error:
-        raise OutputError(f"{entry.path}: cannot be removed ({error.strerror})") from error
-
-
-def size_mb(entry: CatalogEntry) -> float:
-    """What a model takes on disk, in megabytes."""
-    files = entry.path.rglob("*") if entry.path.is_dir() else [entry.path]
-    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6

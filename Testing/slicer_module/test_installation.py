@@ -42,7 +42,7 @@ def test_a_failure_is_told_in_words(absent):
     def fail(names):
         raise subprocess.CalledProcessError(1, "pip")
 
-    with pytest.raises(LiverMRISegError, match=r"no-such-package failed: .*check the network"):
+    with pytest.raises(LiverMRISegError, match=r"no-such-package failed: .*check the network connection"):
         install_missing(lambda question: True, fail)
 
 
@@ -123,7 +123,7 @@ def test_torch_only_by_the_extension(monkeypatch, tmp_path):
 
 def test_the_check_names_versions_devices_and_disk():
     text = as_text(check_installation())
-    for word in ("Python: 3.", "numpy: ", "openvino: ", "Processor: processor", "Models' folder: ", "OpenVINO"):
+    for word in ("Python: 3.", "numpy: ", "openvino: ", "Processor: processor", "Model folder: ", "OpenVINO"):
         assert word in text
     assert "->" not in text.replace("  ->  less than", "")
 

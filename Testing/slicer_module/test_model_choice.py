@@ -53,7 +53,7 @@ def test_what_is_known_of_a_volume(scene):
     assert (
         kind_of(named(scene, "x", SeriesDescription="t1_vibe arterial", Modality="MR")).sequence is Sequence.C_ARTERIAL
     )
-    assert kind_of(named(scene, "volume")).title == "sequence not known"
+    assert kind_of(named(scene, "volume")).title == "unknown sequence"
     assert kind_of(named(scene, "t1", Modality="CT")).title == "CT"
     assert kind_of(named(scene, "CT abdomen")).modality == "CT"
 
@@ -146,18 +146,18 @@ def test_a_folder_goes_on_where_it_stopped(tmp_path):
     assert [row.model for row in folder_jobs(tmp_path, "liver-any-sequence")] == ["another", "liver-any-sequence"]
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(InputError, match="holds no volume"):
+    with pytest.raises(InputError, match="contains no volume"):
         folder_jobs(empty, "liver-any-sequence")
 
 
 def test_the_table_of_volumes(scene):
     rows = scene_jobs([named(scene, n) for n in ("a", "b, c")], "liver-any-sequence")
     rows[0].state, rows[0].result = "done", SceneResult("a", None, {"liver": 1500.04}, ["liver touches the edge"])
-    rows[1].state, rows[1].message = "failed", "holds no voxels"
+    rows[1].state, rows[1].message = "failed", "has no voxels"
     lines = as_csv(rows).splitlines()
     assert lines[0] == "volume,model,state,liver mL,flags,message"
     assert lines[1] == "a,liver-any-sequence,done,1500.0,liver touches the edge,"
-    assert lines[2] == '"b, c",liver-any-sequence,failed,,,holds no voxels'
+    assert lines[2] == '"b, c",liver-any-sequence,failed,,,has no voxels'
 
 
 def test_the_table_keeps_what_an_earlier_run_found(scene, tmp_path):
@@ -220,7 +220,7 @@ def test_a_model_of_several_images_segments_folders_and_no_volume_of_the_scene(s
     node = named(scene, "volume")
     offered = {offer.entry.name: offer.warning for offer in offers(kind_of(node))}
     assert "takes 2 images a case" in offered["two"]
-    with pytest.raises(ModelError, match=r"two: takes 2 images a case, .* save them as CASE_0000 T1, CASE_0001 T2"):
+    with pytest.raises(ModelError, match=r"two: takes 2 images a case, but .* save them as CASE_0000 T1, CASE_0001 T2"):
         SceneLogic(scene).segment(node, model="two")
     folder = tmp_path / "cases"
     folder.mkdir()

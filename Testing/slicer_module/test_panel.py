@@ -81,7 +81,7 @@ def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, mon
     assert not node.GetDisplayNode().GetSegmentVisibility3D("liver")
     assert node.GetDisplayNode().GetSegmentVisibility3D("spleen")
     host.click(panel.ui.copyButton)
-    assert qt.QApplication.clipboard().text().startswith("organ\tvolume mL\tlook at\nliver\t1")
+    assert qt.QApplication.clipboard().text().startswith("organ\tvolume mL\tcheck\nliver\t1")
     target = tmp_path / "volumes.csv"
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(target)))
     host.click(panel.ui.exportButton)
@@ -212,7 +212,7 @@ def test_weights_that_are_not_free_are_asked_for_once(host, panel, scene, phanto
     host.dialogs.answer = True
     assert "BTCV" in host.dialogs.shown[0][1]
     assert not panel.queue.is_busy
-    assert "declined" in panel.ui.statusLabel.text
+    assert "not accepted" in panel.ui.statusLabel.text
     segment(host, panel)
     segment(host, panel)
     assert len(host.dialogs.shown) == 2
@@ -251,7 +251,7 @@ def test_leaving_the_application_ends_the_worker(host, module, scene, phantom):
 
 def test_models_that_do_not_fit_are_marked_and_search_finds(host, panel, scene):
     panel.ui.inputSelector.setCurrentNode(add_random(scene, "CT thorax"))
-    assert "the volume is CT" in panel.ui.fitWarning.text
+    assert "The volume is CT" in panel.ui.fitWarning.text
     assert panel.ui.fitWarning.visible
     panel.ui.modelSearch.setText("knee")
     assert panel.picker.offer is None
@@ -297,10 +297,10 @@ def test_check_installation_and_models(host, panel, monkeypatch, tmp_path):
     assert panel.ui.modelTable.rowCount == shipped + 1
     panel.ui.modelTable.selectRow(shipped)
     host.click(panel.ui.verifyModelButton)
-    assert panel.ui.checkText.toPlainText() == "tiny is whole."
+    assert panel.ui.checkText.toPlainText() == "tiny is complete and undamaged."
     host.click(panel.ui.removeModelButton)
     assert panel.ui.modelTable.rowCount == shipped
     (tmp_path / "broken.zip").write_bytes(b"no zip")
     monkeypatch.setattr(qt.QFileDialog, "getOpenFileName", staticmethod(lambda *a: str(tmp_path / "broken.zip")))
     host.click(panel.ui.importModelButton)
-    assert "is no model package" in panel.ui.checkText.toPlainText()
+    assert "is not a model package" in panel.ui.checkText.toPlainText()

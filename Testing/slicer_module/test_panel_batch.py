@@ -156,8 +156,8 @@ def test_words_without_names(tmp_path):
 
     folder = tmp_path / "Mueller Anna" / "1970"
     for told in (
-        f"{folder}/Anna_0001.nii.gz: is damaged", "the first is Anna_0001.dcm;", "Anna: holds no voxels",
-        f"{folder}: cannot be read", "Anna_0001: lies elsewhere", "/data/Anna/x y", "see C:\\Anna\\t2",
+        f"{folder}/Anna_0001.nii.gz: is damaged", "the first is Anna_0001.dcm;", "Anna: has no voxels",
+        f"{folder}: cannot be read", "Anna_0001: has another grid", "/data/Anna/x y", "see C:\\Anna\\t2",
     ):  # fmt: skip
         said = hidden(told, [folder / "Anna_0000.nii.gz"], "Anna")
         assert not any(word in said for word in ("Anna", "Mueller", "1970")), said

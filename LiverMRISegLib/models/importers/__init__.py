@@ -1,1 +1,1 @@
-"""Checkpoints of others, converted once into model packages."""
+"""Checkpoints of other projects, converted once into model packages."""

@@ -1,4 +1,4 @@
-"""Foreign checkpoints read without running what may be in them: tensors and plain numbers, nothing else."""
+"""Foreign checkpoints, read without running any code in them: tensors and plain numbers, nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def read_foreign(source: Path) -> Any:
         if "Unsupported operand" in str(error):  # no pickle at all: a web page that says why there was no download
             raise ModelError(f"{source}: is damaged or no checkpoint; download it again") from error
         raise ModelError(
-            f"{source}: holds more than tensors and numbers and was not read, for it could run code; "
+            f"{source}: contains more than tensors and numbers, which could run code, and was not read; "
             "get the checkpoint from its authors"
         ) from error
     except (OSError, RuntimeError, EOFError, ValueError, LookupError) as error:

@@ -1,4 +1,4 @@
-"""A trained model of nnU-Net v2 as a package: the networks of its folds, prepared and tiled exactly as nnU-Net does."""
+"""A trained nnU-Net v2 model as a package: the networks of its folds, with nnU-Net's preparation and tiling."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from LiverMRISegLib.models.package.specification import NNUNET, InferenceSpec, M
 
 CHECKPOINT = "checkpoint_final.pth"
 _PLANS, _DATASET, _ALL = "plans.json", "dataset.json", "fold_all"
-# Left before the names by torch.compile and by training on several GPUs.
+# Prefixes that torch.compile and training on several GPUs put before the names.
 _WRAPPERS = ("_orig_mod.", "module.")
 
 
@@ -36,15 +36,15 @@ def import_nnunet(
     """Convert a trained-model folder (TRAINER__PLANS__CONFIGURATION) into the package `folder / name`.
 
     Args:
-        source: it holds plans.json, dataset.json and fold_0, fold_1, ... or fold_all with a checkpoint each.
+        source: it contains plans.json, dataset.json and fold_0, fold_1, ... or fold_all, each with a checkpoint.
         name: of the package.
         folder: the package's parent.
-        folds: "0", "1", ... or "all"; by default every numbered fold that is there, else fold_all.
-        checkpoint: the file to take in each fold.
+        folds: "0", "1", ... or "all"; by default every numbered fold, else fold_all.
+        checkpoint: the file to read in each fold.
 
     Raises:
-        ModelError: not such a folder, a kind of model that is not supported, or a checkpoint that may not be read.
-        OutputError: the package exists already or cannot be written.
+        ModelError: the folder is not a trained model, the kind of model is not supported, or a checkpoint is not safe.
+        OutputError: the package already exists or cannot be written.
     """
     source = Path(source)
     plans, dataset = read_json(source / _PLANS), read_json(source / _DATASET)
@@ -59,25 +59,27 @@ def import_nnunet(
 
 
 def _members(source: Path, folds: Sequence[str], checkpoint: str) -> list[Path]:
-    """The folders of the folds; whether each has its checkpoint is left to reading it where they were asked for."""
+    """The folders of the folds. Folds that were asked for are not searched: reading their checkpoint will tell."""
     if folds:
         return [source / f"fold_{fold}" for fold in folds]
     found = sorted(path for path in source.glob("fold_*") if (path / checkpoint).is_file())
     numbered = [path for path in found if path.name != _ALL]
     if not found:
-        raise ModelError(f"{source}: no fold holds a {checkpoint}; choose another by --checkpoint, or copy it again")
+        raise ModelError(
+            f"{source}: no fold contains {checkpoint}; choose another file with --checkpoint, or copy the model again"
+        )
     return numbered or found
 
 
 def _document(path: Path) -> Mapping[str, Any]:
     document = read_foreign(path)
     if not isinstance(document, Mapping) or not isinstance(document.get("network_weights"), Mapping):
-        raise ModelError(f"{path}: holds no 'network_weights'; is it a checkpoint of nnU-Net v2?")
+        raise ModelError(f"{path}: contains no 'network_weights'; is it an nnU-Net v2 checkpoint?")
     return document
 
 
 def _state(document: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """The tensors by name, every one once."""
+    """The tensors by name, each of them once."""
     from LiverMRISegLib.networks.nnunet_unets import once
 
     named = {_unwrapped(key): tensor for key, tensor in document["network_weights"].items()}
@@ -126,14 +128,14 @@ def _spec(
 
 
 def _trainer_and_configuration(source: Path, document: Mapping[str, Any]) -> tuple[str, str]:
-    """What the checkpoint says; the folder's name where it does not."""
+    """Trainer and configuration, from the checkpoint, else from the folder's name."""
     parts = source.resolve().name.split("__")
     trainer, _, configuration = parts if len(parts) == 3 else ("", "", "")
     arguments = document.get("init_args")
     said = arguments.get("configuration") if isinstance(arguments, Mapping) else None
     if not (said or configuration):
         raise ModelError(
-            f"{source}: neither the checkpoint nor the folder's name tells the configuration; "
+            f"{source}: neither the checkpoint nor the folder's name gives the configuration; "
             "name the folder TRAINER__PLANS__CONFIGURATION as nnU-Net does"
         )
     return str(document.get("trainer_name") or trainer), str(said or configuration)
@@ -141,10 +143,12 @@ def _trainer_and_configuration(source: Path, document: Mapping[str, Any]) -> tup
 
 @contextmanager
 def _naming(path: Path) -> Iterator[None]:
-    """Errors from within name the file that they are about."""
+    """Put the name of the file before the errors that are raised inside."""
     try:
         yield
     except LiverMRISegError as error:
         raise ModelError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-        raise ModelError(f"{path}: is not as nnU-Net v2 writes it ({error!r}); copy the model again") from error
+        raise ModelError(
+            f"{path}: was not written by nnU-Net v2, or was changed ({error!r}); copy the model again"
+        ) from error

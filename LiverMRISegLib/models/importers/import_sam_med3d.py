@@ -1,4 +1,4 @@
-"""The image encoder of a SAM-Med3D checkpoint (`sam_med3d_turbo.pth`) as a package that makes features (paper 002)."""
+"""The image encoder of a SAM-Med3D checkpoint (`sam_med3d_turbo.pth`) as a package, for features (paper 002)."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def import_sam_med3d(source: Path, name: str, folder: Path) -> Path:
     """Convert a checkpoint into the package `folder / name`; prompt encoder and mask decoder are left out.
 
     The preparation is that of the authors' inference: axes to the right, front and head, 1.5 mm, mean and deviation of
-    voxels above 0 (torchio's ZNormalization with a mask, which normalises the voxels beside the mask too).
+    voxels above 0 (TorchIO's ZNormalization with a mask, which normalises the voxels outside the mask too).
 
     Raises:
-        ModelError: not such a checkpoint, or it holds what may not be read.
-        OutputError: the package exists already or cannot be written.
+        ModelError: it is not such a checkpoint, or it is not safe to read.
+        OutputError: the package already exists or cannot be written.
     """
     document = read_foreign(Path(source))
     state = document.get(_KEY) if isinstance(document, Mapping) else None
     if not isinstance(state, Mapping):
-        raise ModelError(f"{source}: holds no '{_KEY}'; is it a checkpoint of SAM-Med3D?")
+        raise ModelError(f"{source}: contains no '{_KEY}'; is it a SAM-Med3D checkpoint?")
     encoder = {k.removeprefix(_PREFIX): t.float().numpy() for k, t in state.items() if k.startswith(_PREFIX)}
     if not encoder:
-        raise ModelError(f"{source}: holds no tensors of an image encoder")
+        raise ModelError(f"{source}: contains no tensors of an image encoder; is it a SAM-Med3D checkpoint?")
     spec = ModelSpec(
         name=name,
         version="1.0",

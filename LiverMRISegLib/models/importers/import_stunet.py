@@ -1,6 +1,6 @@
 """The authors' STU-Net checkpoints (105 classes of CT) as model packages.
 
-A checkpoint is read once, by `foreign.read_foreign`. Facts of the released plan: methods.md 1.3 and 1.4.
+A checkpoint is read once, by `foreign.read_foreign`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def import_stunet(source: Path, name: str, folder: Path) -> Path:
     """Convert an official `.model` or `.pth` file into the package `folder / name`.
 
     Raises:
-        ModelError: not such a checkpoint, or it holds what may not be read.
-        OutputError: the package exists already or cannot be written.
+        ModelError: it is not such a checkpoint, or it is not safe to read.
+        OutputError: the package already exists or cannot be written.
     """
     state = read_checkpoint(Path(source))
     size = _size_of(state, source)
@@ -36,7 +36,7 @@ def import_stunet(source: Path, name: str, folder: Path) -> Path:
     if classes != _RELEASED_CLASSES:
         raise ModelError(
             f"{source}: has {classes} classes, the released checkpoints have {_RELEASED_CLASSES}; "
-            "fine-tuned networks are exported by the training stage"
+            "for a network of your own training, import the package that the training wrote"
         )
     kwargs = {"in_channels": int(state[_FIRST].shape[1]), "out_channels": classes, "strides": RELEASED_STRIDES}
     spec = ModelSpec(
@@ -56,22 +56,24 @@ def import_stunet(source: Path, name: str, folder: Path) -> Path:
 
 
 def read_checkpoint(source: Path) -> dict[str, np.ndarray]:
-    """The tensors of a checkpoint by name, float32, without "module." in front; ModelError if it cannot be read."""
+    """The tensors of a checkpoint by name, float32, without the prefix "module."; ModelError if it cannot be read."""
     if source.suffix not in _KEYS:
         raise ModelError(f"{source}: a STU-Net checkpoint ends with .model (nnU-Net v1) or .pth (v2)")
     document = read_foreign(source)
     weights = document.get(_KEYS[source.suffix]) if isinstance(document, Mapping) else None
     if not isinstance(weights, Mapping):
-        raise ModelError(f"{source}: holds no '{_KEYS[source.suffix]}'; is it a STU-Net checkpoint?")
+        raise ModelError(f"{source}: contains no '{_KEYS[source.suffix]}'; is it a STU-Net checkpoint?")
     return {key.removeprefix("module."): tensor.float().numpy() for key, tensor in weights.items()}
 
 
 def _size_of(state: Mapping[str, np.ndarray], source: Path) -> str:
-    """Which size it is, by its widths and blocks; the package then checks every tensor."""
+    """The size of the network, from its widths; the package then checks every tensor."""
     if _FIRST not in state or _LAST not in state:
-        raise ModelError(f"{source}: holds no tensors of a STU-Net")
+        raise ModelError(f"{source}: contains no tensors of a STU-Net; is it a STU-Net checkpoint?")
     widths = tuple(int(state[f"conv_blocks_context.{s}.0.conv1.weight"].shape[0]) for s in range(6))
     for name, size in STUNET_SIZES.items():
         if size.widths == widths:
             return name
-    raise ModelError(f"{source}: widths {widths} are those of no known STU-Net; known: {', '.join(STUNET_SIZES)}")
+    raise ModelError(
+        f"{source}: the widths {widths} do not belong to a known STU-Net; known: {', '.join(STUNET_SIZES)}"
+    )

@@ -1,4 +1,4 @@
-"""Which of our networks an nnU-Net v2 plan describes; both ways of plans.json to say so (methods.md 10.4)."""
+"""The network that an nnU-Net v2 plan describes, in the old and the new format of plans.json."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.networks.sizes import PLAIN, RESIDUAL_ENCODER
 
-# By class: our name, what its plan calls the numbers of convolutions or blocks, and those of the decoder's stages.
+# By class: our name, the plan's key for the numbers of convolutions or blocks, and the convolutions per decoder stage.
 _KINDS = {
     "PlainConvUNet": (PLAIN, "n_conv_per_stage", 2),
     "ResidualEncoderUNet": (RESIDUAL_ENCODER, "n_blocks_per_stage", 1),
 }
 _OPERATIONS = {"conv_op": "Conv3d", "norm_op": "InstanceNorm3d", "nonlin": "LeakyReLU"}
 _SETTINGS = {"conv_bias": True, "norm_op_kwargs": {"eps": 1e-5, "affine": True}, "nonlin_kwargs": {"inplace": True}}
-# Without effect on the result: dropout only acts in training, deep supervision only adds outputs.
-_NO_MATTER = {"n_stages", "dropout_op", "dropout_op_kwargs", "deep_supervision"}
+# No effect on the result: dropout only acts in training, deep supervision only adds outputs.
+_IGNORED = {"n_stages", "dropout_op", "dropout_op_kwargs", "deep_supervision"}
 
 
 def network_of_configuration(configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Name and kwargs of `build_network`, but for the channels, of a configuration of plans.json.
+    """Name and kwargs of `build_network`, without the channels, for a configuration of plans.json.
 
     Raises:
         ModelError: another network than those two, or one of them with operations that ours has not.
@@ -68,7 +68,7 @@ def _check_operations(kwargs: Mapping[str, Any], shape: set[str]) -> None:
         elif key in _SETTINGS:
             fits = value == _SETTINGS[key]
         else:
-            fits = key in shape | _NO_MATTER or value is None
+            fits = key in shape | _IGNORED or value is None
         if not fits:
             raise ModelError(f"its network has {key} {value!r}, which is not supported")
 

@@ -1,4 +1,4 @@
-"""What nnU-Net v2's plans.json and dataset.json mean in our terms; what we cannot do the same way is refused."""
+"""nnU-Net v2's plans.json and dataset.json in our terms; whatever we cannot do in the same way is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NORMALISATIONS = {
     "RescaleTo01Normalization": "unit-range",
 }
 _MASKED = "z-score-nonzero"
-# In which orientation a reader hands the array over; None: as it lies in the file.
+# The orientation of the array that a reader returns; None: as it is in the file.
 _READERS: Mapping[str, str | None] = {"SimpleITKIO": None, "NibabelIO": None, "NibabelIOWithReorient": "RAS"}
 _RESAMPLING = "resample_data_or_seg_to_shape"
 
@@ -75,7 +75,7 @@ def _check_resampling(configuration: Mapping[str, Any], what: str, orders: Seque
     if function != _RESAMPLING:
         raise ModelError(f"its {what} are resampled by {function}; only {_RESAMPLING} is supported")
     fits = options["order"] in orders and options.get("order_z", 0) == 0 and not options.get("is_seg")
-    # Left away, nnU-Net's function takes False; its plans always say null, which leaves it to the spacing.
+    # Without it nnU-Net's function uses False; its plans always say null: the spacing decides.
     if not fits or options.get("force_separate_z", False) is not None:
         raise ModelError(f"its {what} are resampled with {dict(options)}, which is not supported")
 
@@ -83,7 +83,7 @@ def _check_resampling(configuration: Mapping[str, Any], what: str, orders: Seque
 def preparation_of(
     plans: Mapping[str, Any], configuration: Mapping[str, Any], channels: Sequence[str]
 ) -> PreparationSpec:
-    """How the images of a case, called `channels`, are prepared; ModelError for what is not supported."""
+    """How the images of a case, named `channels`, are prepared; ModelError for what is not supported."""
     reader = plans.get("image_reader_writer", "SimpleITKIO")
     if reader not in _READERS:
         raise ModelError(f"its images are read by {reader}; supported are {', '.join(_READERS)}")

@@ -1,4 +1,4 @@
-"""A model package as a MONAI bundle, which MONAI, MONAI Label and others run without this library."""
+"""A model package as a MONAI bundle, which MONAI, MONAI Label and other programs run without this library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import ModelSpec
 from LiverMRISegLib.networks.instance_norm import InstanceNorm3d
 
-# By their names on PyPI, with the least versions that run the bundle.
+# Names on PyPI, and the lowest versions that run the bundle.
 _NEEDED = {
     "monai": "1.5.0", "torch": "2.6.0", "numpy": "1.26.0", "nibabel": "5.2.0", "pytorch-ignite": "0.5.0",
     "scikit-image": "0.22.0", "scipy": "1.11.0", "fire": "0.6.0",
@@ -34,10 +34,10 @@ _NEEDED = {
 
 
 def export_monai_bundle(package: ModelPackage, folder: Path) -> Path:
-    """Write a bundle into `folder`, which must not exist or be empty; whole or not at all.
+    """Write a bundle, whole or not at all, into `folder`, which must be new or empty.
 
     Raises:
-        ModelError: MONAI cannot prepare what the model takes, or the package is damaged.
+        ModelError: MONAI cannot prepare the model's images, or the package is damaged.
         OutputError: it cannot be written there.
     """
     spec = package.spec
@@ -70,7 +70,7 @@ def _torchscript(networks: Sequence[nn.Module], spec: ModelSpec) -> bytes:
     """The networks as one TorchScript module, for batches of any size."""
     whole = networks[0] if len(networks) == 1 else _Mean(networks)
     for module in whole.modules():
-        # Ours takes a batch apart, which a trace would keep for one of its size.
+        # Ours splits a batch, which a trace would record for the one batch size it sees.
         if isinstance(module, InstanceNorm3d):
             module.__class__ = nn.InstanceNorm3d  # type: ignore[assignment]
     with warnings.catch_warnings(), torch.inference_mode():
@@ -83,7 +83,7 @@ def _torchscript(networks: Sequence[nn.Module], spec: ModelSpec) -> bytes:
 
 
 def _versions() -> dict[str, str]:
-    """Of what the bundle needs: those here, or the least ones of what is not installed."""
+    """Versions of what the bundle needs: the installed one, else the lowest that runs it."""
     found = {}
     for name, least in _NEEDED.items():
         try:
@@ -100,23 +100,24 @@ def _readme(spec: ModelSpec) -> str:
 
 {spec.task}. **{spec.intended_use}** Weights: {spec.weights_license}.
 
-Segments every `.nii` and `.nii.gz` of a folder, from the bundle's own; needs `pip install torch {needed}`:
+Segments every `.nii` and `.nii.gz` file of a folder. Run it in the bundle's folder, after
+`pip install torch {needed}`:
 
     python -m monai.bundle run --config_file configs/inference.json --dataset_dir IMAGES --output_dir MASKS
 
-The masks `NAME_seg.nii.gz` lie on the grids of the images:
+The masks `NAME_seg.nii.gz` have the grids of the images:
 
 | value | organ |
 |---|---|
 | 0 | background |
 {organs}
 
-Written by `livermriseg models export {spec.name} --format monai-bundle`. What livermriseg does and this bundle does
-not, so that results differ a little:
+Written by `livermriseg models export {spec.name} --format monai-bundle`. Results differ a little from those of
+livermriseg:
 
 {chr(10).join(f"- {sentence}" for sentence in left_out(spec))}
 
 The figures in `configs/metadata.json` (`eval_metrics`) were measured with livermriseg, not with this bundle.
-`{NETWORK}` is TorchScript and `{TRANSFORMS}` is Python: unlike the package they were made from, to run them is to trust
-their maker.
+`{NETWORK}` is TorchScript and `{TRANSFORMS}` is Python. Unlike the package they were made from, they are programs: run
+them only if you trust their source.
 """

@@ -1,7 +1,7 @@
-"""What a model package says, in the words of a MONAI bundle: its inference workflow and its metadata.
+"""The inference workflow and the metadata of a MONAI bundle, made from a model package.
 
 Bundle: https://docs.monai.io/en/stable/mb_specification.html. MONAI's arrays are [C, Z, Y, X] here: `Orientationd`
-gets the package's orientation backwards.
+gets the package's orientation in reverse order.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _OWN = TRANSFORMS.removesuffix(".py").replace("/", ".")
 
 
 def check_exportable(spec: ModelSpec) -> None:
-    """Ask whether MONAI's transforms can prepare what the model takes; ModelError if not."""
+    """Check that MONAI's transforms can prepare the model's images; ModelError if not."""
     preparation = spec.preparation
     reasons = (
         (not spec.labels, "it segments nothing"),
-        (preparation.scheme != OWN, f"its images are prepared by the scheme '{preparation.scheme}'"),
-        (preparation.space != "intensity", f"its images lie in {preparation.space} space"),
+        (preparation.scheme != OWN, f"its images are prepared with the scheme '{preparation.scheme}'"),
+        (preparation.space != "intensity", f"its images are in {preparation.space} space"),
         (preparation.normalisation == "z-score-positive", f"its normalisation is '{preparation.normalisation}'"),
         (preparation.orientation is None, "it takes images in the files' own orientation"),
     )
@@ -34,16 +34,19 @@ def check_exportable(spec: ModelSpec) -> None:
 
 
 def left_out(spec: ModelSpec) -> list[str]:
-    """What this library does with the model and the bundle does not, a sentence each."""
+    """What this library does and the bundle does not, one sentence each."""
     rules = [rule for rule in spec.postprocessing.values() if rule.near or rule.minimum_ml > 0]
     parts = (
-        (spec.preparation.antialias, "Images finer than the network's grid are smoothed by a Gaussian, not averaged."),
+        (
+            spec.preparation.antialias,
+            "Images finer than the network's grid are smoothed with a Gaussian, not averaged.",
+        ),
         (spec.preparation.image_order == 3, "Images are interpolated linearly, not by cubic splines."),
-        (spec.inference.image_refinement, "Outlines are not drawn to the image."),
-        (bool(spec.inference.region), "All tiles are computed, not only those where the body is."),
-        (bool(rules), "Organs are not dropped for being small, or far from where they belong."),
-        (True, "Nothing is flagged and no volume is reported."),
-        (True, "The mask of an image of one slice has two axes."),
+        (spec.inference.image_refinement, "Outlines are not refined by edges of the image."),
+        (bool(spec.inference.region), "All tiles are computed, not only those inside the body."),
+        (bool(rules), "Organs that are too small or in the wrong place are not removed."),
+        (True, "There are no flags, and volumes are not reported."),
+        (True, "The mask of a single slice has two axes."),
     )
     return [sentence for applies, sentence in parts if applies]
 
@@ -88,7 +91,7 @@ def inference_config(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _precision(precision: str) -> dict[str, Any]:
-    """As `TorchEngine`: 16 bits on NVIDIA GPUs only, and not where the package asks for 32."""
+    """As in `TorchEngine`: 16 bits on NVIDIA GPUs only, and not where the package asks for 32."""
     if precision == "float32":
         return {"amp": False}
     bfloat = {"amp_kwargs": {"dtype": "$torch.bfloat16"}} if precision == "bfloat16" else {}
@@ -118,7 +121,7 @@ def _preprocessing(spec: ModelSpec) -> list[dict[str, Any]]:
 
 
 def _normalisation(preparation: PreparationSpec) -> list[dict[str, Any]]:
-    """As `inference.normalisation.normalise`."""
+    """As in `preparation.normalisation.normalise`."""
     intensity = preparation.intensity
     z_score = {"_target_": "NormalizeIntensityd", "keys": _IMAGE}
     if preparation.normalisation == "none":
@@ -180,7 +183,7 @@ def _postprocessing(spec: ModelSpec) -> list[dict[str, Any]]:
 
 
 def metadata(spec: ModelSpec, versions: dict[str, str]) -> dict[str, Any]:
-    """configs/metadata.json; `versions` of monai, torch, numpy and what else it needs, by their names on PyPI."""
+    """configs/metadata.json; `versions` of everything the bundle needs, by names on PyPI."""
     names = {"0": "background", **{str(value): organ.name for value, organ in sorted(spec.labels.items())}}
     patch, classes = list(spec.inference.patch), int(spec.network.kwargs["out_channels"])
     tensor = {"type": "image", "num_channels": 1, "spatial_shape": patch, "dtype": "float32", "is_patch_data": True}

@@ -1,4 +1,4 @@
-"""What MONAI's own transforms cannot do of how this library prepares images and cleans masks.
+"""The steps of this library's preparation and postprocessing that MONAI has no transform for.
 
 A copy of this file goes into every bundle (`export_monai_bundle`), so it imports nothing of this library.
 """
@@ -25,29 +25,29 @@ def nifti_files(folder: str) -> list[str]:
     """The images of a folder.
 
     Raises:
-        ValueError: it has none, or two whose masks would have one name.
+        ValueError: there are none, or two of them would have masks of the same name.
     """
     files = sorted(path for path in Path(folder).glob("*") if path.name.endswith((".nii", ".nii.gz")))
     if not files:
-        raise ValueError(f"{folder}: holds no .nii or .nii.gz; check --dataset_dir")
+        raise ValueError(f"{folder}: contains no .nii or .nii.gz file; check --dataset_dir")
     stems = [path.name.removesuffix(".gz") for path in files]
     double = sorted({stem for stem in stems if stems.count(stem) > 1})
     if double:
-        raise ValueError(f"{folder}: {double[0]} is there twice, with and without .gz; take one away")
+        raise ValueError(f"{folder}: {double[0]} exists with and without .gz; remove one of them")
     return [str(path) for path in files]
 
 
 class ResizeToSpacingd(MapTransform, InvertibleTransform):
-    """The same extent in a whole number of voxels of about `spacing` mm, in the order of the image's axes."""
+    """Resample to about `spacing` mm, keeping the extent, in a whole number of voxels; axes in the image's order."""
 
     def __init__(self, keys: KeysCollection, spacing: Sequence[float], smooth: bool) -> None:
         super().__init__(keys)
         self.spacing = spacing
-        # The size is set for each image; the same object is needed for the way back.
+        # The size is set for each image; `inverse` needs the same object.
         self.resize = Resize([1, 1, 1], mode="trilinear", align_corners=False, anti_aliasing=smooth)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
-        """Resize every image, a MetaTensor [C, ...] that knows its spacing."""
+        """Resize every image, a MetaTensor [C, ...] with its spacing."""
         result = dict(data)
         for key in self.key_iterator(result):
             image: MetaTensor = result[key]
@@ -57,20 +57,18 @@ class ResizeToSpacingd(MapTransform, InvertibleTransform):
         return result
 
     def inverse(self, data: Mapping[Hashable, Any]) -> Data:
-        """Back to the size it had."""
+        """Return to the original size."""
         result = dict(data)
         for key in self.key_iterator(result):
             how = result[key].applied_operations[-1]["extra_info"]
-            if (
-                how["mode"] == "nearest"
-            ):  # which takes voxels half a one too early; Invertd writes it for nearest_interp
+            if how["mode"] == "nearest":  # set by Invertd's nearest_interp; it is half a voxel off
                 how["mode"] = "nearest-exact"
             result[key] = self.resize.inverse(result[key])
         return result
 
 
 class ClipBrightd(MapTransform):
-    """Cut what is brighter than the 99.5 percentile of all that is brighter than air."""
+    """Clip at the 99.5 percentile of the voxels that are brighter than air."""
 
     def __call__(self, data: Mapping[Hashable, Any]) -> Data:
         """Clip every image."""
@@ -86,7 +84,7 @@ class ClipBrightd(MapTransform):
 
 
 class PadWithAird(MapTransform, InvertibleTransform):
-    """Pad to at least `size` voxels with the darkest value of each image."""
+    """Pad to at least `size` voxels with the lowest value of each image."""
 
     def __init__(self, keys: KeysCollection, size: Sequence[int]) -> None:
         super().__init__(keys)
@@ -100,7 +98,7 @@ class PadWithAird(MapTransform, InvertibleTransform):
         return result
 
     def inverse(self, data: Mapping[Hashable, Any]) -> Data:
-        """Take the padding away."""
+        """Remove the padding."""
         result = dict(data)
         for key in self.key_iterator(result):
             result[key] = self.pad.inverse(result[key])
@@ -108,7 +106,7 @@ class PadWithAird(MapTransform, InvertibleTransform):
 
 
 class FillBackgroundHolesd(MapTransform):
-    """Give holes in `labels` their label where nothing else is; MONAI's FillHoles also takes enclosed organs away."""
+    """Fill holes in `labels` where they are background; MONAI's FillHoles would also remove enclosed organs."""
 
     def __init__(self, keys: KeysCollection, labels: Sequence[int]) -> None:
         super().__init__(keys)

@@ -12,7 +12,7 @@ def built_member(package: ModelPackage, number: int) -> torch.nn.Module:
     """One of the package's networks (0, 1, ...) in float32 on the CPU, for inference only.
 
     Raises:
-        ModelError: the weights are not those of the network.
+        ModelError: the weights do not fit the network.
     """
     spec = package.spec.network
     network = build_network(spec.name, **dict(spec.kwargs))

@@ -1,4 +1,4 @@
-"""model.json: `ModelSpec` to plain JSON and back, strictly; nothing in it is ever run."""
+"""model.json: a `ModelSpec` to JSON and back. Reading is strict; nothing in the file is ever run."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _OUTER = ("schema_version", "files")
 
 
 def to_json(spec: ModelSpec, files: Mapping[str, str]) -> str:
-    """model.json of `spec`; `files` maps the name of every other file of the package to its sha256."""
+    """The text of model.json; `files` maps the name of every other file of the package to its sha256."""
     document = {"schema_version": SCHEMA_VERSION, **to_plain(spec), "labels": _labels_to_plain(spec.labels)}
-    if not spec.preparation.channels:  # programs from before there were channels read it too
+    if not spec.preparation.channels:  # so that older versions, which know no channels, can read it
         del document["preparation"]["channels"]
     return json.dumps({**document, "files": dict(files)}, indent=2, ensure_ascii=False) + "\n"
 
@@ -78,9 +78,9 @@ def _labels_to_plain(labels: LabelSet) -> list[dict[str, Any]]:
 
 
 def _labels_from_plain(entries: Any, name: str) -> LabelSet:
-    """Codes and colours are written for readers of the file; the organ's name decides.
+    """The organ's name decides; codes and colours are there for other readers of the file.
 
-    Only what says that it is some structure, in a foreign model, may have a name that is not ours.
+    Only a structure of a foreign model, marked by the code of any anatomical structure, may have an unknown name.
     """
     return LabelSet(name, {int(entry["value"]): _organ(entry) for entry in entries})
 

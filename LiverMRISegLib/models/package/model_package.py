@@ -23,9 +23,9 @@ _FLOATS = (np.float16, np.float32)
 
 @dataclass(frozen=True)
 class ModelPackage:
-    """A package that was found whole: the hashes agree. Weights are read when they are asked for, and not kept.
+    """A package whose files have the right hashes. Weights are read each time they are asked for, and not stored.
 
-    `path` is where it lies, `hashes` the sha256 of every file of weights, `stamp` tells whether it was changed since.
+    `path`: the folder or .zip; `hashes`: the sha256 of every weights file; `stamp`: shows whether it has changed since.
     """
 
     spec: ModelSpec
@@ -38,7 +38,7 @@ class ModelPackage:
         """Read a folder or a .zip.
 
         Raises:
-            ModelError: not a package, or a file that is not the one model.json speaks of.
+            ModelError: it is not a package, or a file does not match model.json.
         """
         path = Path(path)
         stamp = storage.stamp(path)
@@ -49,7 +49,7 @@ class ModelPackage:
 
     @property
     def fingerprint(self) -> str:
-        """A short name of exactly these weights."""
+        """A short identifier of exactly these weights."""
         digests = [self.hashes[name] for name in sorted(self.hashes)]
         return (digests[0] if len(digests) == 1 else _sha256("".join(digests).encode()))[:16]
 
@@ -60,23 +60,23 @@ class ModelPackage:
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
-        """All tensors by name, as stored (float16 or float32); read anew every time.
+        """All tensors by name, as stored (float16 or float32); read from disk every time.
 
         Raises:
-            ModelError: they are not what the network has, or the package was changed since it was loaded.
+            ModelError: they do not fit the network, or the package has changed since it was loaded.
         """
         return self._read("")
 
     def member(self, number: int) -> dict[str, np.ndarray]:
-        """The tensors of one of the package's networks (0, 1, ...) by the network's own names; as `weights`."""
+        """The tensors of one network (0, 1, ...) by the network's own names. Errors: see `weights`."""
         prefix = "" if self.spec.network.members == 1 else member_prefix(number)
         return {name.removeprefix(prefix): array for name, array in self._read(prefix).items()}
 
     @contextmanager
     def mapped_member(self, number: int) -> Iterator[dict[str, np.ndarray]]:
-        """As `member`, but where the package is a folder the tensors are views of its files (`storage.mapped_tensors`).
+        """Like `member`, but the tensors of a folder are views of its files (see `storage.mapped_tensors`).
 
-        For whoever makes something else of them: they take no memory once the context is left.
+        For callers that convert them: they take no memory once the context is left.
         """
         self._check_unchanged()
         prefix = "" if self.spec.network.members == 1 else member_prefix(number)
@@ -89,7 +89,7 @@ class ModelPackage:
 
     def _check_unchanged(self) -> None:
         if storage.stamp(self.path) != self.stamp:
-            raise ModelError(f"{self.path}: was changed since it was loaded; start again")
+            raise ModelError(f"{self.path}: has changed since it was loaded; start again")
 
     def _read(self, prefix: str) -> dict[str, np.ndarray]:
         self._check_unchanged()
@@ -100,39 +100,44 @@ class ModelPackage:
         return tensors
 
     def run_by(self, inference: InferenceSpec) -> ModelPackage:
-        """The same package to be run by other tiles, precision or region; nothing is written."""
+        """The same package with another tile size, precision or region; nothing is written."""
         return replace(self, spec=replace(self.spec, inference=inference))
 
     def verify(self) -> int:
-        """Check everything that `load` leaves for later: names, shapes and values of all tensors; ModelError if not.
+        """Check what `load` does not: names, shapes and values of all tensors.
 
-        Returns how many there are.
+        Returns:
+            The number of tensors.
+
+        Raises:
+            ModelError: something is wrong with one of them.
         """
         weights = self.weights
         for name, array in weights.items():
             if not np.isfinite(array).all():
-                raise ModelError(f"{self.path}: tensor '{name}' holds NaN or Inf; get the model again")
+                raise ModelError(f"{self.path}: tensor '{name}' contains NaN or infinite values; get the model again")
         return len(weights)
 
 
 def member_prefix(number: int) -> str:
-    """What stands before the names of a member's tensors, in a package of several."""
+    """The prefix of the names of a member's tensors, in a package with several members."""
     return f"members.{number}."
 
 
 def load_spec(path: Path) -> ModelSpec:
-    """What a package says of itself, without reading its weights; ModelError if it is no package.
+    """The specification of a package, without reading its weights (`ModelPackage.load` checks those).
 
-    Whether the weights are whole is left to `ModelPackage.load`.
+    Raises:
+        ModelError: it is not a package.
     """
     return _parsed(storage.read_specification(Path(path)), Path(path))[0]
 
 
 def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path) -> Path:
-    """Write a package: a .zip if `path` ends so, else a folder that must not exist or be empty. Whole or not at all.
+    """Write a package, whole or not at all: a .zip if `path` ends with .zip, else a new or empty folder.
 
     Raises:
-        ModelError: the weights are not those of the network the spec names.
+        ModelError: the weights do not fit the network of the specification.
         OutputError: it cannot be written there.
     """
     from safetensors.numpy import save
@@ -150,7 +155,7 @@ def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path)
 
 
 def rewrite(package: ModelPackage, spec: ModelSpec) -> ModelPackage:
-    """Give a package in a folder another specification; its weights stay. Returns it as it is then.
+    """Replace the specification of a package in a folder; its weights stay. Returns the changed package.
 
     Raises:
         OutputError: it cannot be written.
@@ -181,11 +186,13 @@ def _check_hashes(found: Mapping[str, str], expected: Mapping[str, str], path: P
         raise ModelError(f"{path}: '{name}' is not named in {storage.SPECIFICATION}; get the model again")
     for name, digest in expected.items():
         if found[name] != digest.lower():
-            raise ModelError(f"{path}: '{name}' has a wrong sha256, it was damaged or changed; get the model again")
+            raise ModelError(
+                f"{path}: '{name}' has the wrong sha256: it is damaged or was changed; get the model again"
+            )
 
 
 def _check_tensors(tensors: Mapping[str, np.ndarray], spec: ModelSpec, path: Path, prefix: str = "") -> None:
-    """That `tensors` are just those of the network's whose names begin with `prefix`."""
+    """Check that `tensors` are exactly the network's tensors whose names begin with `prefix`."""
     try:
         expected = {n: shape for n, shape in _expected_shapes(spec.network).items() if n.startswith(prefix)}
     except (LiverMRISegError, KeyError, TypeError, ValueError) as error:
@@ -198,7 +205,7 @@ def _check_tensors(tensors: Mapping[str, np.ndarray], spec: ModelSpec, path: Pat
         if array.shape != expected[name]:
             raise ModelError(f"{path}: tensor '{name}' has shape {array.shape} instead of {expected[name]}")
         if array.dtype.type not in _FLOATS:
-            raise ModelError(f"{path}: tensor '{name}' is {array.dtype}, float16 or float32 was expected")
+            raise ModelError(f"{path}: tensor '{name}' is {array.dtype}; expected float16 or float32")
 
 
 def _expected_shapes(network: NetworkSpec) -> dict[str, Shape]:

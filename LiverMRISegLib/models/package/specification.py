@@ -1,4 +1,4 @@
-"""What model.json says: plain frozen dataclasses, checked when made, written and read without running any code.
+"""The contents of model.json: frozen dataclasses, checked when made, written and read without running any code.
 
 Arrays inside are in [Z, Y, X] order like every array of the library (`spacing`, `patch`, `strides`, `mirror_axes`).
 """
@@ -34,10 +34,10 @@ def _check_normalisation(name: str) -> None:
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """`build_network(name, **kwargs)` makes the network; kwargs hold in_channels, out_channels, strides, ...
+    """`build_network(name, **kwargs)` makes the network; kwargs are in_channels, out_channels, strides, ...
 
-    A package of several `members` (folds, the two networks of cross pseudo supervision) holds the tensors of each with
-    "members.0." and so on before their names; inference takes the mean of their logits.
+    In a package with several `members` (folds, the two networks of cross pseudo supervision) the names of each member's
+    tensors begin with "members.0.", "members.1.", ...; inference takes the mean of their logits.
     """
 
     name: str
@@ -46,12 +46,12 @@ class NetworkSpec:
 
     def __post_init__(self) -> None:
         if not 1 <= self.members <= MOST_MEMBERS:
-            raise ModelError(f"network.members must lie between 1 and {MOST_MEMBERS}, not {self.members}")
+            raise ModelError(f"network.members must be between 1 and {MOST_MEMBERS}, not {self.members}")
 
 
 @dataclass(frozen=True)
 class ChannelSpec:
-    """One image of a case: its `name` for people, `normalisation` and `intensity` as of `PreparationSpec`."""
+    """One image of a case: its `name` for people; `normalisation` and `intensity` as in `PreparationSpec`."""
 
     name: str
     normalisation: str = "z-score"
@@ -65,17 +65,18 @@ class ChannelSpec:
 class PreparationSpec:
     """How an image becomes the network's input.
 
-    `orientation`: code as in `volume.py` ("LPS"), or None to keep the file's own array orientation (nnU-Net).
-    `spacing`: target in mm, [Z, Y, X] of the oriented array. `normalisation`, applied after resampling:
-    "z-score" over all voxels; "z-score-nonzero" over voxels that are not 0, which stay 0;
-    "z-score-positive" by mean and deviation of voxels above 0, of all voxels; "percentile-z-score" clips at
-    the 99.5 percentile of the voxels brighter than air, then z-score of the whole; "ct" clips to
-    `intensity` (low, high) and then applies (mean, std); "none"; "unit-range" from 0 to 1.
-    `image_order`: 1 linear or 3 cubic for the image. `antialias`: along axes that become coarser, voxels hold the mean
-    of all that they cover, not what is interpolated at their centres; noise is averaged. Needs `image_order` 1.
-    `space`: "anatomy" turns the resampled image into gradient magnitudes (paper 004) in front of the normalisation.
-    `scheme`: "nnunet" prepares in nnU-Net's order (`inference.nnunet_preparation`), after it put the array's axes in
-    the order `transpose`; `spacing` is that of the axes so ordered.
+    `orientation`: a code as in `volume.py` ("LPS"), or None to keep the file's own array orientation (nnU-Net).
+    `spacing`: target in mm, [Z, Y, X] of the oriented array.
+    `normalisation`, applied after resampling: "z-score" over all voxels; "z-score-nonzero" over the voxels that are not
+    0, which stay 0; "z-score-positive" over all voxels, with the mean and standard deviation of those above 0;
+    "percentile-z-score" clips at the 99.5 percentile of the voxels brighter than air, then z-score over all voxels;
+    "ct" clips to `intensity` (low, high) and then applies (mean, std); "unit-range" scales to 0 to 1; "none".
+    `image_order`: interpolation of the image, 1 linear or 3 cubic.
+    `antialias`: along axes that become coarser, a voxel is the mean of everything it covers instead of the value at its
+    centre, which averages noise. Needs `image_order` 1.
+    `space`: "anatomy" turns the resampled image into gradient magnitudes (paper 004) before the normalisation.
+    `scheme`: "nnunet" prepares in nnU-Net's order (`preparation.nnunet_scheme`), after putting the array's axes into
+    the order `transpose`; `spacing` belongs to the axes in that order.
     `channels`: the images of a case in the network's order, where it takes several, all on one grid (scheme nnunet
     only); `normalisation` and `intensity` are then those of the first.
     """
@@ -93,7 +94,7 @@ class PreparationSpec:
 
     @property
     def images(self) -> tuple[ChannelSpec, ...]:
-        """What a case consists of: `channels`, or the one image."""
+        """The images of a case: `channels`, or the one image."""
         return self.channels or (ChannelSpec("image", self.normalisation, self.intensity),)
 
     def __post_init__(self) -> None:
@@ -101,9 +102,11 @@ class PreparationSpec:
         if sorted(self.transpose) != [0, 1, 2]:
             raise ModelError(f"preparation.transpose must order 0, 1, 2, not {self.transpose}")
         if self.scheme == OWN and self.transpose != (0, 1, 2):
-            raise ModelError("preparation.transpose belongs to the scheme nnunet; leave it away or set the scheme")
+            raise ModelError("preparation.transpose belongs to the scheme nnunet; omit it or set the scheme")
         if self.channels and (self.scheme == OWN or len(self.channels) == 1):
-            raise ModelError("preparation.channels are two or more, of the scheme nnunet; leave them away otherwise")
+            raise ModelError(
+                "preparation.channels are for two or more images in the scheme nnunet; omit them otherwise"
+            )
         if self.space not in SPACES:
             raise ModelError(f"unknown preparation.space '{self.space}'; known: {', '.join(SPACES)}")
         _check_normalisation(self.normalisation)
@@ -112,18 +115,24 @@ class PreparationSpec:
         if self.image_order not in (1, 3):
             raise ModelError(f"preparation.image_order must be 1 or 3, not {self.image_order}")
         if self.antialias and (self.image_order != 1 or self.scheme != OWN):
-            raise ModelError("preparation.antialias needs image_order 1 and not the scheme nnunet; leave it away")
+            raise ModelError(
+                "preparation.antialias needs image_order 1 and cannot be used with the scheme nnunet; omit it"
+            )
 
 
 @dataclass(frozen=True)
 class InferenceSpec:
-    """Tiles and test-time options: `patch` voxels, `overlap` (0 to <1), `mirror_axes` used by --tta (0=Z, 1=Y, 2=X).
+    """Tiles and test-time options.
 
-    `resample`: what goes back to the volume's grid, "logits" (smooth outlines) or "labels" (papers 003/004's FLARE
-    networks: the threshold comes first, faster and coarser). `scheme`: "nnunet" tiles exactly as nnU-Net does.
-    `region`: the name of a model that looks first where the organs are, or "body" for what is brighter than air;
-    beyond `region_margin` mm around what is found all is background, and no tile is computed. `image_refinement`:
-    probabilities are drawn to what the image shows before they become labels (`inference.image_refinement`).
+    `patch`: size of a tile in voxels; `overlap` of neighbouring tiles (0 to <1).
+    `mirror_axes`: used by --tta (0=Z, 1=Y, 2=X).
+    `resample`: what is resampled to the volume's grid, "logits" (smooth outlines) or "labels" (faster, coarser; as
+    in the FLARE networks of papers 003 and 004).
+    `scheme`: "nnunet" tiles exactly as nnU-Net does.
+    `region`: the name of a model that first finds where the organs are, or "body" for everything brighter than air; no
+    tile is computed more than `region_margin` mm away from what was found, and all is background there.
+    `image_refinement`: outlines are moved to edges of the image before probabilities become labels
+    (`inference.image_refinement`).
     """
 
     patch: tuple[int, int, int]
@@ -145,7 +154,7 @@ class InferenceSpec:
         if len(self.patch) != 3 or min(self.patch) < 1:
             raise ModelError(f"inference.patch must be three positive integers, not {self.patch}")
         if not 0 <= self.overlap < 1:
-            raise ModelError(f"inference.overlap must lie in [0, 1), not {self.overlap}")
+            raise ModelError(f"inference.overlap must be at least 0 and less than 1, not {self.overlap}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ModelError(f"inference.precision must be auto, float32 or bfloat16, not '{self.precision}'")
         if any(axis not in (0, 1, 2) for axis in self.mirror_axes):
@@ -154,9 +163,9 @@ class InferenceSpec:
 
 @dataclass(frozen=True)
 class OrganRule:
-    """Post-processing and plausibility of one organ; volumes in mL, a bound of None is not checked.
+    """Post-processing and plausibility of one organ. Volumes are in mL; without `plausible_ml` they are not checked.
 
-    `near`: the name of an organ in whose box, grown by `near_mm` to all sides, this one has to lie.
+    `near`: the organ must be inside the bounding box of the organ with this name, enlarged by `near_mm` on all sides.
     """
 
     keep_largest: bool = False
@@ -169,11 +178,11 @@ class OrganRule:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All of model.json but the schema version and the files' hashes.
+    """All of model.json except the schema version and the hashes of the files.
 
-    `labels` maps the network's output channel to an organ (0 is background; a channel without organ becomes
-    background). `provenance` is a list of stages (config, data, licences); `metrics` a list of measured results,
-    each with data set and number of cases.
+    `labels` maps the network's output channels to organs (0 is background; a channel without an organ becomes
+    background). `provenance` lists the stages (config, data, licences), `metrics` the measured results, each with its
+    data set and number of cases.
     """
 
     name: str
@@ -194,8 +203,8 @@ class ModelSpec:
     def __post_init__(self) -> None:
         taken, given = self.network.kwargs.get("in_channels"), len(self.preparation.channels)
         if given and taken != given:
-            raise ModelError(f"preparation.channels are {given}, the network takes {taken}")
+            raise ModelError(f"there are {given} preparation.channels, but the network takes {taken}")
 
     def rule_for(self, organ_name: str) -> OrganRule:
-        """The organ's rule, or the rule that does nothing."""
+        """The organ's rule, or a rule that does nothing."""
         return self.postprocessing.get(organ_name, OrganRule())

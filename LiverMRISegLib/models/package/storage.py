@@ -1,4 +1,4 @@
-"""What lies in a model package, a folder or a zip: entry by entry, with the names and sizes checked first."""
+"""The files of a model package, a folder or a .zip: names and sizes are checked before anything is read."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ Stamp = tuple[tuple[str, int, float], ...]
 
 
 def stamp(path: Path) -> Stamp:
-    """What the package at `path` holds; the same again as long as nothing in it is changed.
+    """The contents of the package at `path`; the same value as long as nothing in it changes.
 
     Raises:
-        ModelError: not a package, a name or a size that a package does not have.
+        ModelError: it is not a package, or a file has a name or size that is not allowed.
     """
     if path.is_dir():
         found = _folder_stamp(path)
@@ -44,19 +44,21 @@ def stamp(path: Path) -> Stamp:
         with _archive(path) as archive:
             found = tuple((entry.filename, entry.file_size, changed) for entry in _entries(archive, path))
     if SPECIFICATION not in (name for name, _, _ in found):
-        raise ModelError(f"{path}: is no model package, {SPECIFICATION} is missing; give a folder or .zip that has it")
+        raise ModelError(
+            f"{path}: is not a model package: {SPECIFICATION} is missing; give a folder or .zip that has it"
+        )
     return found
 
 
 def read_specification(path: Path) -> bytes:
-    """Only the package's model.json, as fast for a large package as for a small one; errors as `stamp`."""
+    """The package's model.json alone, as fast for a large package as for a small one. Errors: see `stamp`."""
     stamp(path)
     with _opened(path, SPECIFICATION) as file:
         return file.read()
 
 
 def hashes(path: Path) -> dict[str, str]:
-    """The sha256 of every file of weights, read piece by piece; errors as `stamp`."""
+    """The sha256 of every weights file, read piece by piece. Errors: see `stamp`."""
     found = {}
     for name, size, _ in stamp(path):
         if name != SPECIFICATION:
@@ -66,10 +68,10 @@ def hashes(path: Path) -> dict[str, str]:
 
 
 def read_tensors(path: Path, name: str, prefix: str = "") -> dict[str, np.ndarray]:
-    """The tensors of a file of weights whose names begin with `prefix`.
+    """The tensors of a weights file whose names begin with `prefix`.
 
     Raises:
-        ModelError: the file holds no safetensors.
+        ModelError: the file does not contain safetensors.
     """
     from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load
@@ -81,30 +83,30 @@ def read_tensors(path: Path, name: str, prefix: str = "") -> dict[str, np.ndarra
         with _opened(path, name) as packed:
             return {key: array for key, array in load(packed.read()).items() if key.startswith(prefix)}
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}/{name}: holds no safetensors ({error}); get the model again") from error
+        raise ModelError(f"{path}/{name}: is not a safetensors file ({error}); get the model again") from error
 
 
 @contextmanager
 def mapped_tensors(path: Path, name: str, prefix: str = "") -> Iterator[dict[str, np.ndarray]]:
-    """As `read_tensors`, but of a folder as views of the file itself, which take no memory of their own.
+    """Like `read_tensors`, but for a folder the tensors are views of the file, which take no memory of their own.
 
-    On leaving, what was read of the file is given back to the system. The views stay valid: who uses one later reads
-    the file again. Where a system cannot do so (Windows, which would also keep the file from being removed), they are
-    read.
+    On leaving, the memory of what was read is given back to the system. The views stay valid: using one later reads the
+    file again. Where the system cannot do this (Windows, where it would also stop the file from being deleted), the
+    tensors are read into memory.
     """
     if not path.is_dir() or not hasattr(mmap, "MADV_DONTNEED"):
         yield read_tensors(path, name, prefix)
         return
     try:
         with (path / name).open("rb") as file:
-            # A private copy, for OpenVINO only shares arrays that it may write to; it does not: nothing is copied.
+            # A private mapping: OpenVINO only shares arrays that it may write to. It does not, so nothing is copied.
             content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
         names = [key for key in header if key != "__metadata__" and key.startswith(prefix)]
         tensors = {key: _view(content, 8 + length, header[key]) for key in names}
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}/{name}: holds no safetensors ({error}); get the model again") from error
+        raise ModelError(f"{path}/{name}: is not a safetensors file ({error}); get the model again") from error
     yield tensors
     content.madvise(mmap.MADV_DONTNEED)
 
@@ -114,18 +116,18 @@ def _view(content: mmap.mmap, start: int, entry: dict[str, Any]) -> np.ndarray:
     kind = _NUMBER_TYPES[entry["dtype"]]
     count = math.prod(entry["shape"])
     if last - first != count * np.dtype(kind).itemsize:
-        raise ValueError("a tensor's size does not fit its shape")
+        raise ValueError("the size of a tensor does not fit its shape")
     return np.frombuffer(content, kind, count, start + first).reshape(entry["shape"])
 
 
 def _folder_stamp(path: Path) -> Stamp:
     found = []
     for file in sorted(path.iterdir()):
-        if file.name.startswith("."):  # what file managers leave behind
+        if file.name.startswith("."):  # left behind by file managers
             continue
         _check_name(file.name, path)
         if not file.is_file() or file.is_symlink():
-            raise ModelError(f"{path}: '{file.name}' is no plain file; {_REMEDY}")
+            raise ModelError(f"{path}: '{file.name}' is not a regular file; {_REMEDY}")
         status = file.stat()
         _check_size(file.name, status.st_size, path)
         found.append((file.name, status.st_size, status.st_mtime_ns))
@@ -135,12 +137,12 @@ def _folder_stamp(path: Path) -> Stamp:
 @contextmanager
 def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
     if not path.exists():
-        raise ModelError(f"{path}: no such model; 'livermriseg models list' shows what is there")
+        raise ModelError(f"{path}: no such model; 'livermriseg models list' shows all models")
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError) as error:
-        raise ModelError(f"{path}: is no model package (a folder or .zip with {SPECIFICATION}): {error}") from error
+        raise ModelError(f"{path}: is not a model package (a folder or .zip with {SPECIFICATION}): {error}") from error
 
 
 @contextmanager
@@ -158,7 +160,7 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     entries = archive.infolist()
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
-        raise ModelError(f"{path}: holds an entry twice; {_REMEDY}")
+        raise ModelError(f"{path}: contains an entry twice; {_REMEDY}")
     for entry in entries:
         _check_name(entry.filename, path)
         _check_size(entry.filename, entry.file_size, path)
@@ -168,13 +170,13 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
 
 
 def _sha256(file: IO[bytes], size: int, what: str) -> str:
-    """Of a file that announces `size` bytes, reading no more than one piece beyond: a header that lies is caught."""
+    """The hash of a file that should have `size` bytes. Reads at most one piece more, to notice a wrong size."""
     digest, left = hashlib.sha256(), size
     while left >= 0 and (piece := file.read(_PIECE)):
         digest.update(piece)
         left -= len(piece)
     if left != 0:
-        raise ModelError(f"{what} has not the size it announces; {_REMEDY}")
+        raise ModelError(f"{what} does not have the size that it claims; {_REMEDY}")
     return digest.hexdigest()
 
 
@@ -188,4 +190,4 @@ def _check_name(name: str, path: Path) -> None:
 def _check_size(name: str, size: int, path: Path) -> None:
     limit = LARGEST_SPECIFICATION if name == SPECIFICATION else LARGEST_WEIGHTS
     if size > limit:
-        raise ModelError(f"{path}: '{name}' has {size / 1024**3:.1f} GiB, more than a package may hold; {_REMEDY}")
+        raise ModelError(f"{path}: '{name}' has {size / 1024**3:.1f} GiB, more than a package may contain; {_REMEDY}")

@@ -205,7 +205,7 @@ def test_which_folds(tmp_path):
     assert count("d", checkpoint="checkpoint_best.pth") == 1
     with pytest.raises(ModelError, match=r"fold_5/checkpoint_final\.pth: no such file"):
         count("e", folds=["5"])
-    with pytest.raises(ModelError, match=r"no fold holds a other\.pth"):
+    with pytest.raises(ModelError, match=r"no fold contains other\.pth"):
         count("e", checkpoint="other.pth")
 
 
@@ -217,7 +217,7 @@ CONFIGURATION = [
     ({"resampling_fn_data": "resample_torch_fornnunet"}, "resampled by resample_torch_fornnunet"),
     ({"resampling_fn_probabilities_kwargs": {**made.OPTIONS, "order": 3}}, "probabilities are resampled with"),
     ({"resampling_fn_data_kwargs": {**made.OPTIONS, "order": 3, "force_separate_z": True}}, "data are resampled with"),
-    ({"spacing": [1.0, 2.0]}, r"plans\.json: is not as nnU-Net v2 writes it"),
+    ({"spacing": [1.0, 2.0]}, r"plans\.json: was not written by nnU-Net v2"),
 ]
 
 
@@ -263,7 +263,7 @@ def test_an_unknown_class_of_network(tmp_path):
         ({"labels": {"background": 0, "a": 1, "b": 3}}, "without a gap"),
         ({"labels": {"background": 0, **{f"s{n}": n for n in range(1, 300)}}}, "at most 255"),
         ({"channel_names": {"0": "T1", "2": "T2"}}, "channels must be numbered 0, 1"),
-        ({"labels": "none"}, r"dataset\.json: is not as nnU-Net"),
+        ({"labels": "none"}, r"dataset\.json: was not written by nnU-Net"),
     ],
 )
 def test_data_sets_that_are_refused(changes, words, tmp_path):
@@ -314,7 +314,7 @@ def test_checkpoints_that_are_refused(tmp_path):
         import_nnunet(folder, "x", tmp_path)
     assert not (tmp_path / "sprung").exists()
     torch.save({"state": 1}, folder / "fold_0" / "checkpoint_final.pth")
-    with pytest.raises(ModelError, match="holds no 'network_weights'"):
+    with pytest.raises(ModelError, match="contains no 'network_weights'"):
         import_nnunet(folder, "x", tmp_path)
     less = {key: tensor for key, tensor in network().state_dict().items() if "transpconvs.0" not in key}
     torch.save(made.checkpoint(less), folder / "fold_0" / "checkpoint_final.pth")

@@ -161,9 +161,9 @@ def test_a_package_of_one_image_is_written_as_before(tmp_path):
 
 def test_channels_that_make_no_sense_are_refused(tmp_path):
     two = (ChannelSpec("a"), ChannelSpec("b", "none"))
-    with pytest.raises(ModelError, match="two or more, of the scheme nnunet"):
+    with pytest.raises(ModelError, match="two or more images in the scheme nnunet"):
         PreparationSpec((1.0, 1.0, 1.0), channels=two)
-    with pytest.raises(ModelError, match="two or more, of the scheme nnunet"):
+    with pytest.raises(ModelError, match="two or more images in the scheme nnunet"):
         PreparationSpec((1.0, 1.0, 1.0), scheme="nnunet", channels=two[:1])
     with pytest.raises(ModelError, match="unknown normalisation 'other'"):
         ChannelSpec("a", "other")

@@ -64,7 +64,7 @@ def test_what_is_no_such_checkpoint(tmp_path, state):
     with pytest.raises(ModelError, match=r"b\.pth"):
         import_stunet(tmp_path / "b.pth", "x", tmp_path)
     torch.save({"weights": state}, tmp_path / "c.pth")
-    with pytest.raises(ModelError, match="holds no 'network_weights'"):
+    with pytest.raises(ModelError, match="contains no 'network_weights'"):
         import_stunet(tmp_path / "c.pth", "x", tmp_path)
     fewer = {k: (v[:3] if k.startswith("seg_outputs") else v) for k, v in state.items()}
     torch.save({"network_weights": fewer}, tmp_path / "d.pth")

@@ -66,7 +66,7 @@ def test_a_package_that_changes_while_it_is_used(tmp_path, use):
     path = save_package(SPEC, WEIGHTS, tmp_path / "p")
     loaded = ModelPackage.load(path)
     (path / "weights.safetensors").write_bytes((path / "weights.safetensors").read_bytes() + b" ")
-    with pytest.raises(ModelError, match="was changed since"):
+    with pytest.raises(ModelError, match="has changed since"):
         use(loaded)
 
 
@@ -184,7 +184,7 @@ class Trap:
 
 
 def test_a_pickle_renamed_is_refused_and_not_run(tmp_path):
-    refused(repacked(tmp_path, pickle.dumps(Trap(tmp_path / "sprung"))), "no safetensors", verify=True)
+    refused(repacked(tmp_path, pickle.dumps(Trap(tmp_path / "sprung"))), "not a safetensors", verify=True)
     assert not (tmp_path / "sprung").exists()
 
 
@@ -253,7 +253,7 @@ def test_a_huge_entry_is_refused_before_it_is_unpacked(tmp_path):
 
 def test_no_zip_at_all(tmp_path):
     (tmp_path / "p.zip").write_bytes(b"not a zip")
-    refused(tmp_path / "p.zip", "no model package")
+    refused(tmp_path / "p.zip", "not a model package")
 
 
 def test_a_zip_with_damaged_contents(tmp_path):
@@ -262,7 +262,7 @@ def test_a_zip_with_damaged_contents(tmp_path):
     entry = zipfile.ZipFile(path).infolist()[1]
     content[entry.header_offset + 200 : entry.header_offset + 400] = b"\xff" * 200
     path.write_bytes(bytes(content))
-    refused(path, "no model package")
+    refused(path, "not a model package")
 
 
 def test_what_a_killed_import_leaves_is_no_model(tmp_path, monkeypatch):
