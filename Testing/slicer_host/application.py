@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import types
+import unittest
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,13 @@ class Application:
     def testingEnabled(self) -> bool:  # noqa: N802
         return True
 
+    def translate(self, _context: str, text: str, *_: Any) -> str:
+        """The text itself: there are no translations here."""
+        return text
+
+    def commandOptions(self) -> Any:  # noqa: N802
+        return types.SimpleNamespace(noMainWindow=True)
+
     def connect(self, signature: str, slot: Callable[[], None]) -> bool:
         if signature != "startupCompleted()":
             raise ValueError(f"the host's application has no signal {signature}")
@@ -79,17 +87,39 @@ class ModuleManager:
         return signature == "moduleAboutToBeUnloaded(QString)"
 
 
-def make_base_module() -> types.ModuleType:
-    """slicer.ScriptedLoadableModule: Slicer's own file if SLICER_PYTHON_DIR names its folder, else the host's."""
+def slicer_file(name: str, inside: str = "") -> Path | None:
+    """A file of the Slicer checkout whose Base/Python/slicer SLICER_PYTHON_DIR names; None without the variable.
+
+    Args:
+        name: of the file.
+        inside: its folder, seen from the checkout; by default Base/Python/slicer.
+    """
     folder = os.environ.get("SLICER_PYTHON_DIR")
+    if not folder:
+        return None
+    path = (Path(folder).parents[2] / inside if inside else Path(folder)) / name
+    return path if path.is_file() else None
+
+
+def import_file(name: str, path: Path) -> types.ModuleType:
+    """Import a file as the module `name`."""
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise RuntimeError(f"{path}: cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def make_base_module() -> types.ModuleType:
+    """slicer.ScriptedLoadableModule: Slicer's own file if there is a checkout, else the host's."""
     name = "slicer.ScriptedLoadableModule"
-    if folder:
-        spec = importlib.util.spec_from_file_location(name, Path(folder) / "ScriptedLoadableModule.py")
-        if spec is None or spec.loader is None:
-            raise RuntimeError(f"{folder}: SLICER_PYTHON_DIR holds no ScriptedLoadableModule.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
+    path = slicer_file("ScriptedLoadableModule.py")
+    if path is not None:
+        return import_file(name, path)
+    if "SLICER_PYTHON_DIR" in os.environ:
+        raise RuntimeError(f"{os.environ['SLICER_PYTHON_DIR']}: SLICER_PYTHON_DIR has no ScriptedLoadableModule.py")
     module = types.ModuleType(name)
 
     class ScriptedLoadableModule:
@@ -112,7 +142,10 @@ def make_base_module() -> types.ModuleType:
         def __init__(self, parent: Any = None) -> None:
             pass
 
-    class ScriptedLoadableModuleTest:
+    class ScriptedLoadableModuleTest(unittest.TestCase):
+        def runTest(self) -> None:  # noqa: N802
+            pass
+
         def delayDisplay(self, text: str, _milliseconds: int = 0) -> None:  # noqa: N802
             self.delayed = [*getattr(self, "delayed", []), text]
 
@@ -127,7 +160,10 @@ def make_base_module() -> types.ModuleType:
 
 
 def make_translation_module() -> types.ModuleType:
-    """slicer.i18n: texts as they are."""
+    """slicer.i18n: Slicer's own file if there is a checkout, else texts as they are."""
+    path = slicer_file("i18n.py")
+    if path is not None:
+        return import_file("slicer.i18n", path)
     module = types.ModuleType("slicer.i18n")
     module.tr = lambda text: text  # type: ignore[attr-defined]
     module.translate = lambda _context, text: text  # type: ignore[attr-defined]

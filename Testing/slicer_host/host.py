@@ -39,10 +39,12 @@ class Host:
         slicer.app = application.Application(self._qt_application)
         slicer.mrmlScene = self.scene
         slicer.modules = type("modules", (), {})()
-        for name, module in (
-            ("ScriptedLoadableModule", application.make_base_module()),
-            ("i18n", application.make_translation_module()),
+        # In this order: Slicer's ScriptedLoadableModule imports slicer.i18n.
+        for name, make in (
+            ("i18n", application.make_translation_module),
+            ("ScriptedLoadableModule", application.make_base_module),
         ):
+            module = make()
             sys.modules[f"slicer.{name}"] = module
             setattr(slicer, name, module)
 
