@@ -23,6 +23,8 @@ def register(module_folder: Path) -> None:
             category="LiverMRISeg",
             sampleName=name,
             thumbnailFileName=str(icon),
+            uris="",  # nothing is downloaded, but SampleDataSource counts its uris and file names
+            fileNames=name,
             nodeNames=name,
             customDownloader=lambda _source, name=name: add_sample(slicer.mrmlScene, name)[0],
         )
