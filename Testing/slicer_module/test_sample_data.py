@@ -8,9 +8,9 @@ from helpers.places import ROOT
 
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
-from LiverMRISegLib.phantom.study import make_study  # noqa: E402
-from LiverMRISegScene.sample_data import SAMPLES, register  # noqa: E402
-from LiverMRISegScene.volumes import volume_of  # noqa: E402
+from LiverMRISegLib.phantom.study import make_study
+from LiverMRISegScene.sample_data import SAMPLES, register
+from LiverMRISegScene.volumes import volume_of
 
 
 def test_samples_are_registered_and_drawn_when_asked_for(host, scene, monkeypatch):
