@@ -16,7 +16,7 @@ def read_foreign(source: Path) -> Any:
     """What torch saved in a file, by torch's weights-only reader with an explicit list of harmless types.
 
     Raises:
-        ModelError: no such file, a damaged one, or one that holds more than tensors and numbers.
+        ModelError: no such file, a damaged one, or one that contains more than tensors and numbers.
         UsageError: torch is not installed.
     """
     require("reading a checkpoint", "torch", "torch")

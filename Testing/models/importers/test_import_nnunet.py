@@ -310,7 +310,7 @@ class Trap:
 
 def test_checkpoints_that_are_refused(tmp_path):
     folder = write(tmp_path, more={"more": Trap(tmp_path / "sprung")})
-    with pytest.raises(ModelError, match=r"checkpoint_final\.pth: holds more than tensors"):
+    with pytest.raises(ModelError, match=r"checkpoint_final\.pth: contains more than tensors"):
         import_nnunet(folder, "x", tmp_path)
     assert not (tmp_path / "sprung").exists()
     torch.save({"state": 1}, folder / "fold_0" / "checkpoint_final.pth")

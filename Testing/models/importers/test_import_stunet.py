@@ -49,7 +49,7 @@ class Trap:
 
 def test_code_is_not_run(tmp_path, state):
     torch.save({"state_dict": state, "more": Trap(tmp_path / "sprung")}, tmp_path / "evil.model")
-    with pytest.raises(ModelError, match=r"evil\.model: holds more than tensors"):
+    with pytest.raises(ModelError, match=r"evil\.model: contains more than tensors"):
         import_stunet(tmp_path / "evil.model", "x", tmp_path)
     assert not (tmp_path / "sprung").exists()
     assert not (tmp_path / "x").exists()
