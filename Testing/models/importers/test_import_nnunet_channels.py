@@ -168,7 +168,7 @@ def test_channels_that_make_no_sense_are_refused(tmp_path):
     with pytest.raises(ModelError, match="unknown normalisation 'other'"):
         ChannelSpec("a", "other")
     preparation = PreparationSpec((1.0, 1.0, 1.0), scheme="nnunet", channels=two)
-    with pytest.raises(ModelError, match="are 2 preparation.channels, but the network takes 1"):
+    with pytest.raises(ModelError, match=r"are 2 preparation\.channels, but the network takes 1"):
         replace(tiny_spec(), preparation=preparation)
     path, _ = imported(tmp_path)
     document = json.loads((path / "model.json").read_text())
