@@ -147,7 +147,7 @@ def test_transforms_that_a_grid_cannot_follow_are_refused(scene):
     spline.SetTargetLandmarks(target)
     grid.SetAndObserveTransformToParent(spline)
     node.SetAndObserveTransformNodeID(grid.GetID())
-    with pytest.raises(InputError, match="'bent', is not linear; harden it"):
+    with pytest.raises(InputError, match="'bent' is not linear; harden it"):
         volume_of(node)
 
 

@@ -174,7 +174,7 @@ def test_channels_that_make_no_sense_are_refused(tmp_path):
     document = json.loads((path / "model.json").read_text())
     document["preparation"]["channels"][1]["colour"] = "red"
     (path / "model.json").write_text(json.dumps(document))
-    with pytest.raises(ModelError, match=r"preparation\.channels: unknown key 'colour'"):
+    with pytest.raises(ModelError, match=r"unknown key 'preparation\.channels\[1\]\.colour'"):
         load_spec(path)
 
 
