@@ -158,6 +158,8 @@ def test_the_node_box_follows_the_scene_and_does_not_choose_by_itself(host, tmp_
     scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "another class")
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "a")
     scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    assert box.nodeCount() == 2  # a label map is a scalar volume to Slicer's box
+    box.showChildNodeTypes = False
     assert box.nodeCount() == 1
     assert box.currentNode() is None
     box.setCurrentNode(node)
@@ -165,6 +167,32 @@ def test_the_node_box_follows_the_scene_and_does_not_choose_by_itself(host, tmp_
     scene.RemoveNode(node)
     assert box.currentNode() is None
     assert changes == [node, None]
+
+
+PATH_UI = """<ui version="4.0"><class>T</class><widget class="qMRMLWidget" name="T"><layout class="QVBoxLayout" name="l">
+<item><widget class="ctkPathLineEdit" name="path">{filters}</widget></item></layout></widget></ui>"""
+
+
+@pytest.mark.parametrize(
+    ("filters", "dialog"),
+    [
+        ("", "getOpenFileName"),
+        ('<property name="filters"><set>ctkPathLineEdit::Dirs</set></property>', "getExistingDirectory"),
+        (
+            '<property name="filters"><set>ctkPathLineEdit::Files|ctkPathLineEdit::Writable</set></property>',
+            "getSaveFileName",
+        ),
+    ],
+)
+def test_what_a_path_box_browses_for(qt, tmp_path, monkeypatch, filters, dialog):
+    import slicer
+
+    (tmp_path / "t.ui").write_text(PATH_UI.format(filters=filters))
+    box = slicer.util.childWidgetVariables(slicer.util.loadUI(str(tmp_path / "t.ui"))).path
+    for name in ("getOpenFileName", "getExistingDirectory", "getSaveFileName"):
+        monkeypatch.setattr(qt.QFileDialog, name, staticmethod(lambda *a, name=name: name))
+    box.browse()
+    assert box.currentPath == dialog
 
 
 def test_what_a_person_cannot_click_cannot_be_clicked(host, qt):

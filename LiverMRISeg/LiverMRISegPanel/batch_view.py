@@ -9,7 +9,7 @@ from typing import Any
 import qt
 import slicer
 
-from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.errors import InputError, LiverMRISegError
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
@@ -138,13 +138,21 @@ class BatchView:
             return []
         source = self.ui.batchSource.currentIndex
         if source == _FOLDER:
-            return batch.folder_jobs(Path(self.ui.batchFolder.currentPath), offer.entry.name)
+            return self._in_folder(offer.entry.name)
         node = self.ui.inputSelector.currentNode()
         if source == _PATIENT and node is not None:
             nodes = batch.volumes_of_patient(slicer.mrmlScene, node)
         else:
             nodes = batch.volumes_in_scene(slicer.mrmlScene) if source == _SCENE else []
         return batch.scene_jobs(nodes, offer.entry.name)
+
+    def _in_folder(self, model: str) -> list[Job]:
+        path = self.ui.batchFolder.currentPath.strip()
+        if not path:  # as a path it would be the folder that Slicer was started in
+            raise InputError(_("Choose a folder first."))
+        jobs = batch.folder_jobs(Path(path), model)
+        self.ui.batchFolder.addCurrentPathToHistory()
+        return jobs
 
     def _run(self, _checked: bool = False) -> None:
         if self._queue.is_busy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import types
 from typing import Any
 
@@ -110,25 +111,83 @@ class _CollapsibleGroupBox(QtWidgets.QGroupBox):
 
 
 class _PathLineEdit(QtWidgets.QWidget):
-    """A path and a button to browse."""
+    """A path with a history, and a button to browse, whose dialog depends on `filters` (ctkPathLineEdit.cpp)."""
 
     currentPathChanged = QtCore.Signal(str)  # noqa: N815
+    Dirs, Files, Drives, Readable, Writable, Executable = 0x1, 0x2, 0x4, 0x10, 0x20, 0x40
+    _MOST_REMEMBERED = 5
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
+        self._filters = self.Dirs | self.Files | self.Drives | self.Readable | self.Executable
+        self._key = ""
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
-        self._edit = QtWidgets.QLineEdit(self)
-        self._edit.textChanged.connect(self.currentPathChanged)
-        layout.addWidget(self._edit)
+        self._box = QtWidgets.QComboBox(self)
+        self._box.setEditable(True)
+        self._box.setInsertPolicy(QtWidgets.QComboBox.InsertPolicy.NoInsert)
+        self._box.editTextChanged.connect(self.currentPathChanged)
+        layout.addWidget(self._box, 1)
+        self._button = QtWidgets.QToolButton(self)
+        self._button.setText("...")
+        self._button.clicked.connect(self.browse)
+        layout.addWidget(self._button)
+
+    def browse(self) -> None:
+        dialogs = sys.modules["qt"].QFileDialog
+        if not self._filters & self.Files:
+            path = dialogs.getExistingDirectory(self, "Select a directory...", self._get_path())
+        elif self._filters & self.Writable:
+            path = dialogs.getSaveFileName(self, "Select a file to save", self._get_path())
+        else:
+            path = dialogs.getOpenFileName(self, "Open a file", self._get_path())
+        if path:
+            self._set_path(path)
+
+    def addCurrentPathToHistory(self) -> None:  # noqa: N802
+        path = self._get_path()
+        if path:
+            others = [other for other in self._history() if other != path]
+            _settings().setValue(self._setting(), [path, *others])
+            self.retrieveHistory()
+
+    def retrieveHistory(self) -> None:  # noqa: N802
+        """Without a path, the one that was used last is chosen."""
+        path = self._get_path()
+        self._box.clear()
+        self._box.addItems(self._history()[: self._MOST_REMEMBERED])
+        if path:
+            self._set_path(path)
+
+    def _history(self) -> list[str]:
+        found = _settings().value(self._setting()) or []
+        return [found] if isinstance(found, str) else list(found)
+
+    def _setting(self) -> str:
+        return f"ctkPathLineEdit/{self._key or QtCore.QObject.objectName(self)}"
 
     def _get_path(self) -> str:
-        return self._edit.text()
+        return self._box.currentText()
 
     def _set_path(self, path: str) -> None:
-        self._edit.setText(path)
+        self._box.setEditText(path)
+
+    def _set_filters(self, filters: int) -> None:
+        self._filters = filters
+
+    def _set_key(self, key: str) -> None:
+        self._key = key
+        self.retrieveHistory()
 
     currentPath = QtCore.Property(str, _get_path, _set_path)  # noqa: N815
+    filters = QtCore.Property(int, lambda self: self._filters, _set_filters)
+    settingKey = QtCore.Property(str, lambda self: self._key, _set_key)  # noqa: N815
+
+
+def _settings() -> Any:
+    import slicer
+
+    return slicer.app.settings()
 
 
 def make_ctk_module() -> types.ModuleType:

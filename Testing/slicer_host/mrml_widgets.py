@@ -56,6 +56,7 @@ class _NodeComboBox(QtWidgets.QWidget):
         self._nodes: list[Any] = []
         self._types: list[str] = []
         self._none_enabled, self._none_text = False, "None"
+        self._children_shown = True
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._box = QtWidgets.QComboBox(self)
@@ -102,7 +103,7 @@ class _NodeComboBox(QtWidgets.QWidget):
         nodes: list[Any] = [None] if self._none_enabled else []
         for kind in self._types if self._scene is not None else ():
             found = [self._scene.GetNthNodeByClass(n, kind) for n in range(self._scene.GetNumberOfNodesByClass(kind))]
-            nodes.extend(node for node in found if not node.GetHideFromEditors() and node.GetClassName() == kind)
+            nodes.extend(node for node in found if not node.GetHideFromEditors() and self._is_of(node, kind))
         blocked = self._box.blockSignals(True)
         self._nodes = nodes
         self._box.clear()
@@ -111,6 +112,10 @@ class _NodeComboBox(QtWidgets.QWidget):
         self._box.blockSignals(blocked)
         if self.currentNode() is not current:
             self.nodeChanged.emit(self.currentNode())
+
+    def _is_of(self, node: Any, kind: str) -> bool:
+        """Slicer's box also lists derived classes, as label maps among scalar volumes, unless told not to."""
+        return self._children_shown or node.GetClassName() == kind
 
     def _chosen(self, _index: int) -> None:
         self.nodeChanged.emit(self.currentNode())
@@ -123,11 +128,16 @@ class _NodeComboBox(QtWidgets.QWidget):
         self._none_enabled = enabled
         self._refresh()
 
+    def _set_children_shown(self, shown: bool) -> None:
+        self._children_shown = shown
+        self._refresh()
+
     def _set_none_text(self, text: str) -> None:
         self._none_text = text
         self._refresh()
 
     nodeTypes = QtCore.Property("QStringList", lambda self: self._types, _set_types)  # noqa: N815
+    showChildNodeTypes = QtCore.Property(bool, lambda self: self._children_shown, _set_children_shown)  # noqa: N815
     noneEnabled = QtCore.Property(bool, lambda self: self._none_enabled, _set_none_enabled)  # noqa: N815
     noneDisplay = QtCore.Property(str, lambda self: self._none_text, _set_none_text)  # noqa: N815
     addEnabled = QtCore.Property(bool, lambda self: False, lambda self, value: None)  # noqa: N815

@@ -170,3 +170,4 @@ def _adapt(module: Any) -> None:
     for name in ("getOpenFileName", "getSaveFileName"):
         original = getattr(QtWidgets.QFileDialog, name)
         setattr(module.QFileDialog, name, staticmethod(lambda *a, original=original: original(*a)[0]))
+    module.QFileDialog.getExistingDirectory = staticmethod(QtWidgets.QFileDialog.getExistingDirectory)

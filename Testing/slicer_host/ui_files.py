@@ -42,6 +42,7 @@ def make_loader(modules: list[types.ModuleType]) -> type:
             connections = root.find("connections")
             if connections is not None:
                 root.remove(connections)
+            _resolve_flags(root, find)
             buffer = QtCore.QBuffer()
             buffer.setData(ElementTree.tostring(root))
             buffer.open(QtCore.QIODevice.OpenModeFlag.ReadOnly)
@@ -58,6 +59,15 @@ def make_loader(modules: list[types.ModuleType]) -> type:
             return widget
 
     return QUiLoader
+
+
+def _resolve_flags(root: ElementTree.Element, find: Any) -> None:
+    """Flags of custom widgets (<set>ctkPathLineEdit::Dirs</set>) as numbers: PySide knows none of a Python class."""
+    for flags in root.iter("set"):
+        names = (flags.text or "").split("|")
+        if all(name.startswith("ctk") for name in names):
+            values = [getattr(find(kind), flag) for kind, _, flag in (name.partition("::") for name in names)]
+            flags.tag, flags.text = "number", str(sum(values))
 
 
 def _connect(widget: Any, connection: ElementTree.Element) -> None:

@@ -28,6 +28,13 @@ def test_empty_panel_says_what_to_do(panel):
     assert not panel.ui.acceptFrame.visible
 
 
+def test_only_images_can_be_chosen(panel, scene):
+    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    scene.AddNewNodeByClass("vtkMRMLVectorVolumeNode", "colours")
+    add_random(scene, "T1WI")
+    assert panel.ui.inputSelector.nodeCount() == 1
+
+
 def test_a_click_segments_and_the_window_lives(host, panel, scene, phantom):
     import qt
 

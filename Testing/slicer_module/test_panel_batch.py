@@ -116,6 +116,28 @@ def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path, monkeypatch):
     assert [row["liver mL"] for row in rows[:2]] == [row["liver mL"] for row in first]
 
 
+def test_the_folder_is_browsed_for_and_an_empty_one_is_refused(host, panel, tmp_path, monkeypatch):
+    import qt
+
+    from LiverMRISegLib.io import write_volume
+
+    write_volume(make_volume(size=(8, 8, 8)), tmp_path / "p1_T1.nii.gz")
+    panel.ui.batchCollapsibleButton.collapsed = False
+    panel.ui.batchSource.setCurrentIndex(2)
+    monkeypatch.chdir(tmp_path)
+    host.click(panel.ui.batchListButton)
+    assert panel.ui.statusLabel.text == "Choose a folder first."
+    assert panel.batch.jobs == []
+    assert not (tmp_path / "LiverMRISeg").exists()
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", staticmethod(lambda *a: str(tmp_path)))
+    panel.ui.batchFolder.browse()
+    host.click(panel.ui.batchListButton)
+    assert [job.name for job in panel.batch.jobs] == ["p1_T1"]
+    panel.ui.batchFolder.currentPath = ""
+    panel.ui.batchFolder.retrieveHistory()
+    assert panel.ui.batchFolder.currentPath == str(tmp_path)
+
+
 def test_a_batch_is_listed_again_for_another_model(host, panel, scene):
     panel.ui.inputSelector.setCurrentNode(add_random(scene, "T1WI"))
     panel.ui.batchCollapsibleButton.collapsed = False
