@@ -169,7 +169,8 @@ def test_the_node_box_follows_the_scene_and_does_not_choose_by_itself(host, tmp_
     assert changes == [node, None]
 
 
-PATH_UI = """<ui version="4.0"><class>T</class><widget class="qMRMLWidget" name="T"><layout class="QVBoxLayout" name="l">
+PATH_UI = """<ui version="4.0"><class>T</class>
+<widget class="qMRMLWidget" name="T"><layout class="QVBoxLayout" name="l">
 <item><widget class="ctkPathLineEdit" name="path">{filters}</widget></item></layout></widget></ui>"""
 
 
