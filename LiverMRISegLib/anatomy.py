@@ -93,6 +93,7 @@ ORGANS: tuple[Organ, ...] = (
 # Not of the abdomen: the structure of the semi-supervised literature's heart benchmark, for training on it.
 LEFT_ATRIUM = Organ("left atrium", Code("82471001", "Left atrium"), (206, 110, 84))
 _BY_NAME = {organ.name: organ for organ in (*ORGANS, LEFT_ATRIUM)}
+ORGAN_NAMES = tuple(_BY_NAME)
 _ALIASES = {
     "esophagus": "oesophagus",
     "ivc": "inferior vena cava",
@@ -115,11 +116,17 @@ def organ_named(name: str) -> Organ:
     return organ
 
 
-def structure_named(name: str, value: int) -> Organ:
+def structure_named(name: str, value: int = 1) -> Organ:
     """The organ called `name`, or, of any other name, a structure of that name coloured by its label `value`."""
     red, green, blue = colorsys.hsv_to_rgb(value * _GOLDEN % 1, 0.55, 0.9)
     color = (round(255 * red), round(255 * green), round(255 * blue))
     return _known(name) or Organ(name, ANATOMICAL_STRUCTURE, color)
+
+
+def has_side(name: str) -> bool:
+    """Whether a structure is that of one side, so that a mirrored image would teach it wrongly."""
+    known = _known(name)
+    return known.is_paired if known else not {"left", "right"}.isdisjoint(_key(name).split())
 
 
 def _known(name: str) -> Organ | None:

@@ -21,6 +21,7 @@ from LiverMRISegLib.anatomy import (
     RIGHT_KIDNEY,
     TOTALSEGMENTATOR_V1,
     LabelSet,
+    has_side,
     organ_named,
     structure_named,
 )
@@ -141,3 +142,18 @@ def test_values_of_totalsegmentator_by_place_and_size():
     assert superior["duodenum"] < superior["pancreas"] < superior["portal and splenic vein"]
     for side in ("right", "left"):
         assert superior[f"{side} adrenal gland"] > superior[f"{side} kidney"]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("liver", False),
+        ("kidney_left", True),
+        ("left atrium", False),
+        ("lung right", True),
+        ("left_lung", True),
+        ("cyst", False),
+    ],
+)
+def test_a_structure_of_one_side_is_known_by_its_name(name, expected):
+    assert has_side(name) is expected

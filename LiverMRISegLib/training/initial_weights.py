@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from LiverMRISegLib.anatomy import STUNET_105, LabelSet, organ_named
+from LiverMRISegLib.anatomy import STUNET_105, LabelSet, structure_named
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.catalog import load_model
@@ -116,10 +116,10 @@ def _weights_of(start: str) -> tuple[Mapping[str, np.ndarray], LabelSet]:
 
 def _rows(labels: LabelSet, organs: Sequence[str], start: str) -> dict[int, int]:
     """Own row of a head -> the start's row, for background and the organs that the start has."""
-    wanted = dict(enumerate((organ_named(organ) for organ in organs), start=1))
+    wanted = {value: structure_named(organ, value) for value, organ in enumerate(organs, start=1)}
     new = [organ.name for organ in wanted.values() if organ not in labels.organs]
     if len(new) == len(wanted):
-        raise UsageError(f"{start} has none of: {', '.join(new)}; so its heads cannot be kept: leave keep_heads away")
+        raise UsageError(f"{start} has none of: {', '.join(new)}; so its heads cannot be kept: omit keep_heads")
     if new:
         logger.info("%s has no %s: their heads begin at random", start, ", ".join(new))
     return {0: 0, **{row: labels.value_of(organ) for row, organ in wanted.items() if organ in labels.organs}}

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from LiverMRISegLib.anatomy import ORGAN_NAMES
 from LiverMRISegLib.errors import ModelError, OutputError
 from LiverMRISegLib.models.package.model_package import member_prefix, save_package
 from LiverMRISegLib.models.package.specification import ModelSpec, OrganRule
@@ -42,7 +43,8 @@ def organ_rules(organs: Sequence[str]) -> dict[str, OrganRule]:
     Args:
         organs: names of all organs of the model; a rule that needs another organ is left out where that is missing.
     """
-    return {organ: _usual_rule(organ, organs) for organ in organs}
+    # Of a structure that is not ours (lesions, say) nobody knows that it is one piece.
+    return {organ: _usual_rule(organ, organs) for organ in organs if organ in ORGAN_NAMES}
 
 
 def _usual_rule(organ: str, organs: Sequence[str]) -> OrganRule:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from LiverMRISegLib.anatomy import organ_named
+from LiverMRISegLib.anatomy import structure_named
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package.specification import NetworkSpec
 from LiverMRISegLib.networks.factory import build_network
@@ -77,9 +77,9 @@ class StageConfig:
     def __post_init__(self) -> None:
         if self.checkpoint not in (BEST, LAST):
             raise UsageError(f"checkpoint must be '{BEST}' or '{LAST}', not '{self.checkpoint}'")
-        trained = {organ_named(organ) for organ in self.data.organs}
+        trained = {structure_named(organ).name for organ in self.data.organs}
         for organ in self.offered:
-            if organ_named(organ) not in trained:
+            if structure_named(organ).name not in trained:
                 raise UsageError(f"offered: '{organ}' is not one of data.organs")
         if not 0 <= self.start_share < 1:
             raise UsageError(f"start_share must be at least 0 and below 1, not {self.start_share}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from LiverMRISegLib.anatomy import organ_named
+from LiverMRISegLib.anatomy import has_side
 from LiverMRISegLib.data.augmentation import AugmentationConfig
 from LiverMRISegLib.data.case_selection import FoldConfig, PoolConfig
 from LiverMRISegLib.errors import UsageError
@@ -79,7 +79,7 @@ class DataConfig:
     """Processes that make the batches; 0 for none, -1 for none on a CPU and up to 8 beside a GPU."""
 
     def __post_init__(self) -> None:
-        paired = [organ for organ in self.organs if organ_named(organ).is_paired]
+        paired = [organ for organ in self.organs if has_side(organ)]
         # Codes name the axes x, y, z, arrays hold them as z, y, x; without a code left and right may be any axis.
         sides = {2 - i for i, letter in enumerate(self.orientation) if letter in "LR"} or {0, 1, 2}
         for axis in sides & set(self.augmentation.mirror_axes if paired else ()):

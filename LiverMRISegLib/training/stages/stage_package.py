@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.data.case_selection import Pools
 from LiverMRISegLib.errors import UsageError
@@ -66,9 +66,9 @@ def _members(config: StageConfig, state: Mapping[str, Any]) -> list[dict[str, np
 
 def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], members: int) -> ModelSpec:
     used = [*pools.labelled, *pools.unlabelled]
-    trained = [organ_named(organ) for organ in config.data.organs]
-    offered = [organ_named(organ) for organ in config.offered] or trained
-    values = {value: organ for value, organ in enumerate(trained, start=1) if organ in offered}
+    trained = [structure_named(organ, value) for value, organ in enumerate(config.data.organs, start=1)]
+    offered = [structure_named(organ).name for organ in config.offered or config.data.organs]
+    values = {value: organ for value, organ in enumerate(trained, start=1) if organ.name in offered}
     names: Sequence[str] = [organ.name for organ in values.values()]
     sequences = sorted({scan.sequence for _, scan in used})
     return ModelSpec(

@@ -266,12 +266,14 @@ def test_the_script_writes_datalist_summary_and_pictures_and_trains(nnunet, tmp_
     config = write_config(
         tmp_path, output, loop="{steps: 2, log_every: 1, checkpoint_every: 2, precision: 32-true, accelerator: cpu}"
     )
-    config.write_text(config.read_text().replace("[liver, spleen]", "[liver]") + f"run_folder: {tmp_path / 'run'}\n")
+    config.write_text(
+        config.read_text().replace("[liver, spleen]", "[liver, tumour]") + f"run_folder: {tmp_path / 'run'}\n"
+    )
     from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 
     run(read_config(FinetuneConfig, config))
     document = json.loads((tmp_path / "run/model/model.json").read_text())
-    assert [entry["organ"] for entry in document["labels"]] == ["liver"]
+    assert [entry["organ"] for entry in document["labels"]] == ["liver", "tumour"]
     assert read_datalist(output).values == {1: "liver", 2: "tumour"}
 
 
