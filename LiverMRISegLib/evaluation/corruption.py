@@ -136,7 +136,8 @@ def thicker(volume: Volume, thickness: float, *, nearest: bool = False) -> Volum
 def rotated(volume: Volume, axis: int, degrees: float, *, nearest: bool = False) -> Volume:
     """The patient turned about world axis 0 (x), 1 (y) or 2 (z) through the grid's middle, on the same grid.
 
-    What is turned in from outside is as dark as the darkest voxel.
+    Clockwise where the axis points at the viewer: about z the left side goes to the front. What is turned in from
+    outside is as dark as the darkest voxel.
     """
     import SimpleITK as sitk
 

@@ -87,13 +87,19 @@ def test_rotation_moves_image_and_reference_alike(axis):
     assert turned.array[truth.array == 1].mean() > 5 * turned.array[truth.array == 0].mean()
 
 
-def test_a_turn_about_z_is_of_the_asked_angle():
-    geometry = Geometry((41, 41, 3), (2.0, 2.0, 2.0), (-40.0, -40.0, 0.0))
+@pytest.mark.parametrize("axis", range(3))
+def test_a_turn_is_of_the_asked_angle_and_sense(axis):
+    """A rod along the next axis turns away from the one after it: left to front, back to below, above to the right."""
+    geometry = Geometry((41, 41, 41), (2.0, 2.0, 2.0), (-40.0, -40.0, -40.0))
+    along, after = (axis + 1) % 3, (axis + 2) % 3
     array = np.zeros(geometry.shape, np.uint8)
-    array[:, 20, 28:38] = 1
-    turned = corruption.rotated(Volume(array, geometry), 2, 30.0, nearest=True).array
-    _, y, x = (v.mean() - 20 for v in np.nonzero(turned)[0:3])
-    assert abs(np.rad2deg(np.arctan2(y, x))) == pytest.approx(30.0, abs=3)
+    rod = [slice(19, 22)] * 3
+    rod[2 - along] = slice(28, 38)
+    array[tuple(rod)] = 1
+    turned = corruption.rotated(Volume(array, geometry), axis, 30.0, nearest=True)
+    middle = np.array(geometry.world_of(np.argwhere(turned.array).mean(0)[::-1]))
+    assert middle[axis] == pytest.approx(0.0, abs=0.5)
+    assert np.rad2deg(np.arctan2(middle[after], middle[along])) == pytest.approx(-30.0, abs=1)
 
 
 def test_a_slab_is_cut_around_the_labels_and_stays_in_place():
