@@ -4,6 +4,7 @@ import csv
 import shutil
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,9 +37,25 @@ def test_without_a_gpu_time_alone_is_known():
     assert cost.seconds >= 0.5
 
 
-def test_the_driver_is_asked_where_there_is_one():
-    read = gpu_memory_reader()
-    assert read is None or read() >= 0
+@pytest.mark.parametrize(("gpu", "megabytes"), [("0", 100.0), ("1", 200.0), ("GPU-abc", 300.0)])
+def test_the_driver_is_asked_where_there_is_one(monkeypatch, gpu, megabytes):
+    """Of a GPU by its number or its name; NVML counts bytes."""
+    used = {0: 100, 1: 200, "GPU-abc": 300}
+    driver = SimpleNamespace(
+        NVMLError=OSError, nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByIndex=used.get, nvmlDeviceGetHandleByUUID=used.get,
+        nvmlDeviceGetMemoryInfo=lambda handle: SimpleNamespace(used=handle * 2**20),
+    )  # fmt: skip
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    assert gpu_memory_reader(gpu)() == pytest.approx(megabytes)
+
+
+def test_without_a_driver_no_memory_is_read(monkeypatch):
+    def fails():
+        raise OSError("no driver")
+
+    monkeypatch.setitem(sys.modules, "pynvml", SimpleNamespace(NVMLError=OSError, nvmlInit=fails))
+    assert gpu_memory_reader() is None
 
 
 def test_half_a_sum_of_readings_is_none():

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from helpers.places import ROOT
+from helpers.warm_python import warm_python
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.volume import Geometry, Volume
@@ -75,13 +76,19 @@ def write_config(folder: Path, datalist: Path, **changes: str) -> Path:
     return path
 
 
+def snakemake_command(workflow: str, folder: Path, *more: str) -> list[str]:
+    """The command that runs a workflow in `folder`, whose stages start from a warm Python."""
+    python = sys.executable if "--dry-run" in more else warm_python()
+    code = "import sys; sys.executable = sys.argv.pop(1); from snakemake.cli import main; main()"
+    return [sys.executable, "-c", code, python, "-s", str(ROOT / f"scripts/train/workflows/{workflow}.smk"),
+            "-d", str(folder), "--cores", "1", *more]  # fmt: skip
+
+
 def snakemake(workflow: str, folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """Run a workflow in `folder` with its settings.yaml."""
-    return subprocess.run(
-        [sys.executable, "-m", "snakemake", "-s", str(ROOT / f"scripts/train/workflows/{workflow}.smk"),
-         "--configfile", str(folder / "settings.yaml"), "-d", str(folder), "--cores", "1", *more],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-    )  # fmt: skip
+    command = snakemake_command(workflow, folder, "--configfile", str(folder / "settings.yaml"), *more)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
 def status_of_script_here(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:

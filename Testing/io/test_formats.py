@@ -264,7 +264,7 @@ def test_float_labels_are_read_and_images_are_not_labels(tmp_path):
     write_volume(Volume(np.round(volume.array), volume.geometry), tmp_path / "whole.nii")
     assert read_labelmap(tmp_path / "whole.nii").array.dtype == np.int32
     write_volume(volume, tmp_path / "image.nii")
-    with pytest.raises(Exception, match="fractions"):
+    with pytest.raises(InputError, match="fractions"):
         read_labelmap(tmp_path / "image.nii")
 
 

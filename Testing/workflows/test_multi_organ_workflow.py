@@ -4,7 +4,6 @@ import csv
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.places import ROOT
+from helpers.tiny_data import snakemake_command
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_volume, write_volume
@@ -75,8 +75,7 @@ def write_settings(folder: Path, more: str = "", flags: str = "", sequences: str
 
 
 def command(folder: Path, *more: str) -> list[str]:
-    return [sys.executable, "-m", "snakemake", "-s", str(WORKFLOWS / "multi_organ.smk"), "-d", str(folder),
-            "--cores", "1", *more]  # fmt: skip
+    return snakemake_command("multi_organ", folder, *more)
 
 
 def environment() -> dict[str, str]:

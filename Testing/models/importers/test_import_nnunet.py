@@ -81,7 +81,7 @@ def test_folds_are_averaged_and_mirrored_only_when_asked(tmp_path):
 def test_without_mirroring_axes_there_is_no_tta(tmp_path):
     more = {"inference_allowed_mirroring_axes": None}
     path = import_nnunet(write(tmp_path, more=more), "n", tmp_path / "models")
-    with pytest.raises(Exception, match="leave --tta away"):
+    with pytest.raises(UsageError, match="tta"):
         Segmenter.load(path, "cpu").segment(volume(), tta=True)
 
 
