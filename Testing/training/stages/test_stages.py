@@ -87,10 +87,13 @@ def networks(run: Path) -> dict[str, torch.Tensor]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_every_stage_trains_and_writes_a_package_that_segments(stage, datalist, tmp_path):
+def test_every_stage_learns_and_writes_a_package_that_segments(stage, datalist, tmp_path):
     config = config_of(stage, tmp_path, datalist)
+    config = replace(config, loop=replace(config.loop, steps=40, learning_rate=0.01, validate_every=20))
+    if stage == "cross_pseudo_supervision":  # cross entropy alone finds no small organ in so few steps
+        config = replace(config, cps=replace(config.cps, preset="dice"))
     result = STAGES[stage][1](config)
-    assert result.step == 12
+    assert result.step == 40
     run = tmp_path / "run"
     assert len(list((run / "checkpoints").glob("step_*.pt"))) == 2
     assert (run / "checkpoints/best.pt").exists()
@@ -102,9 +105,13 @@ def test_every_stage_trains_and_writes_a_package_that_segments(stage, datalist, 
     assert package.spec.network.members == (2 if stage == "cross_pseudo_supervision" else 1)
     assert [o.name for o in package.spec.labels.organs] == ["liver", "spleen"]
     assert set(package.spec.sequences) == ({"GED4"} if stage == "finetune" else {"GED4", "T1WI", "T2WI"})
-    image = read_volume(next(datalist.parent.glob("p4_GED4.nii.gz")))
-    segmented = Segmenter.load(run / "model", "cpu").segment(image)
-    assert segmented.labelmap.shape == image.array.shape
+    found = Segmenter.load(run / "model", "cpu").segment(read_volume(datalist.parent / "p4_GED4.nii.gz")).labelmap == 1
+    # A volume that was not trained on.
+    liver = read_labelmap(datalist.parent / "p4_GED4_label.nii.gz").array == 1
+    assert found.shape == liver.shape
+    assert 2 * (found & liver).sum() / (found.sum() + liver.sum()) > 0.7, (
+        "the liver of a volume that was not trained on"
+    )
 
 
 def test_nnunets_network_trains_and_segments_as_well(datalist, tmp_path):
@@ -122,12 +129,6 @@ def test_nnunets_network_trains_and_segments_as_well(datalist, tmp_path):
     segmented = Segmenter.load(tmp_path / "run/model", "cpu").segment(image)
     assert segmented.labelmap.shape == image.array.shape
     assert run_finetune(replace(config, run_folder=tmp_path / "next", start=str(tmp_path / "run/model"))).step == 12
-
-
-def test_the_liver_is_learnt(datalist, tmp_path):
-    config = config_of("finetune", tmp_path, datalist)
-    longer = replace(config.loop, steps=80, learning_rate=0.01, validate_every=40, log_every=40)
-    assert run_finetune(replace(config, loop=longer)).best_score > 0.7
 
 
 def test_test_labels_are_never_read(datalist, tmp_path):
