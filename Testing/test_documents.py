@@ -62,7 +62,6 @@ def test_files_that_are_named_exist(page):
     text = page.read_text(encoding="utf-8")
     named = re.findall(r"(?:scripts|Testing|docs)/[\w/]+\.\w+", text)
     named += [f"scripts/train/configs/{name}" for name in re.findall(r"`configs/(\w+\.yaml)`", text)]
-    named = [name for name in named if "/recipes/" not in name or (ROOT / "scripts/train/recipes").exists()]
     assert not [name for name in named if not (ROOT / name).exists()]
 
 

@@ -182,7 +182,7 @@ def self_training(study: Study, name: str, data: DataConfig, models: tuple[Path,
 
 
 def all_together(study: Study) -> Path:
-    """What the two best teachers agree on, beside translated CT and images painted from the CT's labels."""
+    """What the two best teachers agree on, beside translated CT and images made from the CT's labels."""
     folder = study.work / f"steps_{study.steps}"
     teachers = [run_folder_of(f"{name} + self-training", folder) / "model" for name in _TEACHERS]
     output = folder / "labels" / "all_together"

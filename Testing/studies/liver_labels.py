@@ -62,7 +62,7 @@ def common(lists: Path, patients: tuple[str, ...], work: Path, steps: int, seed:
 
 
 def rows(lists: Path, synthetic: SyntheticConfig, work: Path, steps: int, seed: int) -> list[Row]:
-    """From random weights, and from the shipped model's; also with images painted from CT's label maps beside."""
+    """From random weights, and from the shipped model's; also with images made from CT's label maps beside."""
     shared = common(lists, _LABELLED, work, steps, seed)
     started = {**shared, "start": DEFAULT_MODEL}
     with_synthetic = replace(shared["data"], synthetic=synthetic)
@@ -71,9 +71,9 @@ def rows(lists: Path, synthetic: SyntheticConfig, work: Path, steps: int, seed: 
         untrained("the default model as it is", shared, DEFAULT_MODEL),
         supervised("supervised", shared),
         supervised("from the default model, supervised", started, keep_heads=True),
-        supervised("from the default model, supervised + painted", started, keep_heads=True, data=with_synthetic),
+        supervised("from the default model, supervised + synthetic", started, keep_heads=True, data=with_synthetic),
         cross_pseudo("from the default model, CPS", started, cps),
-        cross_pseudo("from the default model, CPS + painted", started, cps, data=with_synthetic),
+        cross_pseudo("from the default model, CPS + synthetic", started, cps, data=with_synthetic),
         cross_pseudo("CPS", shared, cps),
         copy_paste("BCP", shared, settings),
         intermediate_domains("MiDSS", shared),

@@ -1,7 +1,7 @@
 """Four phases and two vendors of phantoms, labels on GED4 of vendor A alone: phantom_phases.py [--rows NAME ...].
 
 Every training patient lacks some of the phases. Dice of the liver per phase and vendor, on patients of their own: what
-cross pseudo supervision, unlabelled volumes of all sequences, inverted contrast and painted images add.
+cross pseudo supervision, unlabelled volumes of all sequences, inverted contrast and synthetic images add.
 """
 
 from __future__ import annotations
@@ -111,12 +111,12 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
     return [
         supervised("supervised", common),
         supervised("supervised + inverted", common, data=replace(inverted, unlabelled=data.unlabelled)),
-        supervised("supervised + painted", common, data=replace(data, synthetic=synthetic)),
+        supervised("supervised + synthetic", common, data=replace(data, synthetic=synthetic)),
         cross_pseudo("CPS, GED4 pool", common, cps),
         cross_pseudo("CPS, all sequences", common, cps, data=everything),
         cross_pseudo("CPS, all sequences + inverted", common, cps, data=inverted),
         cross_pseudo(
-            "CPS, all sequences + inverted + painted", common, cps, data=replace(inverted, synthetic=synthetic)
+            "CPS, all sequences + inverted + synthetic", common, cps, data=replace(inverted, synthetic=synthetic)
         ),
     ]
 

@@ -1,6 +1,6 @@
-"""Models on painted images of bodies held out: Dice of every organ, the same images for all.
+"""Models on synthetic images of held-out bodies: Dice of every organ, the same images for all.
 
-painted_images.py MODEL [MODEL ...] [--config CONFIG] [--images 60]
+synthetic_images.py MODEL [MODEL ...] [--config CONFIG] [--images 60]
 
 The images are made by the config's generator from its validation bodies, with seeds that no training uses.
 """
@@ -32,7 +32,7 @@ _FIRST_SEED = 9_000_000
 
 
 class Judge:
-    """A model that is shown painted images whose labels 1, 2, ... are `organs`."""
+    """A model that is shown synthetic images whose labels 1, 2, ... are `organs`."""
 
     def __init__(self, model: str, organs: Sequence[str]) -> None:
         package = load_model(model)
