@@ -31,7 +31,7 @@ FLOORS = (
     ("__main__", "__init__"),
 )
 FLOOR_OF = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
-CHECKOUT_ONLY = ("Testing", "scripts", "docs")
+CHECKOUT_ONLY = ("Testing", "scripts")
 
 
 class Import(NamedTuple):
@@ -143,6 +143,10 @@ def test_no_import_goes_up_or_sideways(imports):
 
 def test_no_imports_go_round_in_a_circle(imports):
     assert circles(imports) == []
+
+
+def test_no_module_names_a_path_of_the_checkout():
+    assert checkout_paths(ROOT) == []
 
 
 @pytest.fixture
