@@ -106,6 +106,27 @@ def test_an_error_in_a_slot_is_kept(host, qt):
     host.problems.clear()
 
 
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_an_object_dropped_in_its_own_signal_is_noted(host, qt, is_kept):
+    """Also where `deleteLater` was called: PythonQt deletes it with its last reference."""
+    held, ended = [], []
+
+    def finished():
+        process = held.pop()
+        if is_kept:
+            qt.QTimer.singleShot(0, lambda: process.deleteLater())
+        else:
+            process.deleteLater()
+        ended.append(True)
+
+    held.append(qt.QProcess())
+    held[0].connect("finished(int,QProcess::ExitStatus)", finished)
+    held[0].start("true", [])
+    assert host.wait(lambda: ended == [True], 20)
+    assert host.problems.dropped_senders == ([] if is_kept else ["QProcess: finished(int,QProcess::ExitStatus)"])
+    host.problems.clear()
+
+
 def test_isinstance_holds_for_what_qt_made_itself(qt):
     table = qt.QTableWidget()
     assert isinstance(table.horizontalHeader(), qt.QHeaderView)

@@ -52,7 +52,9 @@ class PythonQtObject:
         if signal is None:
             PROBLEMS.unknown_signals.append(f"{type(self).__name__}: {signature}")
             return False
-        wrapper = guarded(slot, arguments)
+        # Looking takes long, so not at signals that come again and again, after which nothing is dropped.
+        is_watched = isinstance(self, QtCore.QProcess) and not signature.startswith("readyRead")
+        wrapper = guarded(slot, arguments, self if is_watched else None, f"{type(self).__name__}: {signature}")
         self._connections().setdefault(signature, []).append((slot, wrapper))
         signal.connect(wrapper)
         return True

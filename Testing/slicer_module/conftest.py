@@ -60,6 +60,7 @@ def panel(host, module, scene, monkeypatch, tmp_path):
     widget.parent.close()
     assert host.problems.slot_errors == []
     assert host.problems.unknown_signals == []
+    assert host.problems.dropped_senders == []
 
 
 @pytest.fixture
