@@ -86,6 +86,13 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if self.panel is not None:
             self.panel.enter()
 
+    def onReload(self) -> None:  # noqa: N802
+        """Reload the whole extension: Slicer alone would load this file again, and none that it imports."""
+        ours = ("LiverMRISegLib", "LiverMRISegPanel", "LiverMRISegScene")
+        for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
+            del sys.modules[name]
+        ScriptedLoadableModuleWidget.onReload(self)
+
     def _on_scene_closing(self, _caller: Any, _event: Any) -> None:
         self.panel.scene_closing()
 
@@ -146,11 +153,16 @@ class LiverMRISegTest(ScriptedLoadableModuleTest):
     """Slicer's "Reload and Test": segments a drawn phantom."""
 
     def runTest(self) -> None:  # noqa: N802
-        """Segment a phantom and check the result."""
+        """Segment a phantom and check the result.
+
+        Raises:
+            unittest.SkipTest: Python packages are missing, as on the computers that build extensions.
+        """
         import slicer
 
-        from LiverMRISegScene.self_test import check_phantom
+        from LiverMRISegScene.self_test import check_packages, check_phantom
 
+        check_packages()
         slicer.mrmlScene.Clear(0)
         logic = LiverMRISegLogic()
         try:

@@ -51,15 +51,15 @@ class Maintenance:
                 self.ui.modelTable.setItem(row, column, qt.QTableWidgetItem(text))
         self.ui.modelTable.resizeColumnToContents(0)
 
-    def is_installed(self) -> bool:
-        """Ask to install what is missing; False if the user declined or it failed."""
+    def why_not_installed(self) -> str:
+        """Ask to install missing requirements. Empty if they are installed now, else why not."""
         if not missing_requirements():
-            return True
+            return ""
         try:
-            return bool(install_missing(slicer.util.confirmOkCancelDisplay))
+            is_installed = install_missing(slicer.util.confirmOkCancelDisplay)
         except LiverMRISegError as error:
-            self._say(str(error))
-            return False
+            return str(error)
+        return "" if is_installed else _("the required packages are not installed")
 
     def _import(self, _checked: bool = False) -> None:
         path = qt.QFileDialog.getOpenFileName(self.ui.modelTable, _("Import a model"), "", _("Models (*.zip)"))
@@ -99,7 +99,7 @@ class Maintenance:
         if not missing_requirements():
             self._say(_("All required packages are installed."))
             return
-        self._try(lambda: _("Installed.") if self.is_installed() else _("Not installed."))
+        self._try(lambda: self.why_not_installed() or _("Installed."))
 
     def _install_torch(self, _checked: bool = False) -> None:
         ask = slicer.util.confirmOkCancelDisplay

@@ -62,8 +62,8 @@ class Panel:
         self.picker.close()
 
     def _may_run(self, models: Sequence[str]) -> str:
-        if not self.maintenance.is_installed():
-            return _("Not segmented: the required packages are not installed.")
+        if why_not := self.maintenance.why_not_installed():
+            return _("Not segmented: {why}.").format(why=why_not)
         return "" if agreed(models) else _("Not segmented: the licence of the weights was not accepted.")
 
     def _volume_changed(self, node: Any) -> None:

@@ -74,7 +74,8 @@ def install_missing(confirm: Callable[[str], bool], pip_install: Callable[[Seque
         (pip_install or _slicer_pip_install)(missing)
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
         raise LiverMRISegError(
-            f"installing {', '.join(missing)} failed: {error}; check the network connection or ask your administrator"
+            f"installing {', '.join(missing)} failed: {_reason(error)}; check the network connection, or ask your "
+            "administrator"
         ) from error
     return True
 
@@ -96,7 +97,7 @@ def install_torch(confirm: Callable[[str], bool]) -> bool:
     try:
         return PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=False) is not None
     except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
-        raise LiverMRISegError(f"installing PyTorch failed: {error}") from error
+        raise LiverMRISegError(f"installing PyTorch failed: {_reason(error)}") from error
 
 
 def check_installation() -> list[CheckLine]:
@@ -117,6 +118,13 @@ def check_installation() -> list[CheckLine]:
 def as_text(lines: Sequence[CheckLine]) -> str:
     """One line each, with the remedy after an arrow."""
     return "\n".join(f"{line.title}: {line.value}" + (f"  ->  {line.remedy}" if line.remedy else "") for line in lines)
+
+
+def _reason(error: Exception) -> str:
+    """In words; of pip itself only the exit status is known here."""
+    if isinstance(error, subprocess.CalledProcessError):
+        return _("pip ended with exit status {n} (its messages are in the Python console)").format(n=error.returncode)
+    return str(error)
 
 
 def _is_met(requirement: str) -> bool:

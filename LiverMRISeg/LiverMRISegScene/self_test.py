@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import unittest
 from typing import Any
 
 import numpy as np
 
 from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegScene.installation import missing_requirements
 from LiverMRISegScene.sample_data import SAMPLES, add_sample
 
 _LEAST_DICE = 0.8
+
+
+def check_packages() -> None:
+    """Raise unittest.SkipTest if required packages are missing. A test must not install any."""
+    missing = missing_requirements()
+    if missing:
+        raise unittest.SkipTest(
+            f"these Python packages are not installed: {', '.join(missing)}; click Install requirements in LiverMRISeg"
+        )
 
 
 def check_phantom(logic: Any, scene: Any) -> str:

@@ -86,6 +86,8 @@ class ModuleManager:
         """Only the signal that Slicer's base class connects."""
         return signature == "moduleAboutToBeUnloaded(QString)"
 
+    disconnect = connect
+
 
 def slicer_file(name: str, inside: str = "") -> Path | None:
     """A file of the Slicer checkout whose Base/Python/slicer SLICER_PYTHON_DIR names; None without the variable.
@@ -135,6 +137,11 @@ def make_base_module() -> types.ModuleType:
         def setup(self) -> None:
             pass
 
+        def onReload(self) -> None:  # noqa: N802
+            import slicer
+
+            slicer.util.reloadScriptedModule(self.moduleName)
+
         def resourcePath(self, name: str) -> str:  # noqa: N802
             return str(Path(sys.modules[type(self).__module__].__file__ or "").parent / "Resources" / name)
 
@@ -176,6 +183,11 @@ class ModuleParent:
     def __init__(self, path: Path) -> None:
         self.path = str(path)
         self.title = path.stem
+        self.representation: Any = None
+
+    def widgetRepresentation(self) -> Any:  # noqa: N802
+        """The module's window, once it was shown."""
+        return self.representation
 
 
 def qt_application() -> Any:

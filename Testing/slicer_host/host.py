@@ -74,10 +74,21 @@ class Host:
         import slicer
 
         slicer.mrmlScene = self.scene
-        parent = qt.QWidget()
+        name = module.__name__
+
+        class ModuleWidget(qt.QWidget):
+            """The module's window; it makes the Python widget, at first and when the module is reloaded."""
+
+            def reload(self) -> Any:
+                widget = getattr(sys.modules[name], f"{name}Widget")(self)
+                setattr(slicer.modules, f"{name}Widget", widget)
+                widget.setup()
+                return widget
+
+        parent = ModuleWidget()
         parent.setLayout(qt.QVBoxLayout())
-        widget = getattr(module, f"{module.__name__}Widget")(parent)
-        widget.setup()
+        getattr(slicer.modules, name.lower()).representation = parent
+        widget = parent.reload()
         parent.resize(*size)
         parent.show()
         if hasattr(widget, "enter"):

@@ -98,7 +98,7 @@ def test_slicer_5_12_declined_or_under_testing(absent, slicer_packaging, body):
     ("body", "cause"),
     [
         ("raise RuntimeError('PythonSlicer executable not found')", "PythonSlicer executable not found"),
-        ("raise subprocess.CalledProcessError(1, 'pip install')", "non-zero exit status 1"),
+        ("raise subprocess.CalledProcessError(1, 'pip install')", "pip ended with exit status 1"),
     ],
 )
 def test_slicer_5_12_fails_with_its_cause(absent, slicer_packaging, body, cause):

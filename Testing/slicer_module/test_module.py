@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import unittest
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -117,3 +118,50 @@ def test_the_console_contract():
     finally:
         logic.close()
         scene.Clear(True)
+
+
+@pytest.fixture
+def module_file():
+    pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+    pytest.importorskip("slicer")
+    return MODULE / "LiverMRISeg.py"
+
+
+RELOAD = """
+import sys
+from pathlib import Path
+from slicer_host import start
+
+host = start()
+widget = host.show_panel(host.load_module(Path(sys.argv[1])))
+names = ("LiverMRISeg", "LiverMRISegPanel.panel", "LiverMRISegScene.jobs", "LiverMRISegLib.models.catalog")
+before = [sys.modules[name] for name in names]
+widget.onReload()
+import slicer
+newer = slicer.modules.LiverMRISegWidget
+print(newer is not widget, newer.panel is not None, [sys.modules[n] is b for n, b in zip(names, before)])
+print(host.problems.slot_errors, host.problems.unknown_signals)
+newer.cleanup()
+"""
+
+
+def test_reload_loads_every_file_again(module_file):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "Testing"), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", RELOAD, str(module_file)], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert "True True [False, False, False, False]\n[] []\n" in done.stdout
+
+
+def test_the_self_test_is_skipped_where_packages_are_missing(host, module, monkeypatch):
+    """As Slicer's ctest runs it (slicer.testing.runUnitTest) on a computer that has only Slicer."""
+    from LiverMRISegScene import self_test
+
+    monkeypatch.setattr(self_test, "missing_requirements", lambda: ["openvino>=2024.6"])
+    result = unittest.TestResult()
+    unittest.TestLoader().loadTestsFromName(module.__name__).run(result)
+    assert result.wasSuccessful()
+    assert [reason for _, reason in result.skipped] == [
+        "these Python packages are not installed: openvino>=2024.6; click Install requirements in LiverMRISeg"
+    ]

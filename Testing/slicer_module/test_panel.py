@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -209,6 +210,25 @@ def test_install_declined(host, panel, phantom, monkeypatch):
     assert len(asked) == 1
     assert not panel.queue.is_busy
     assert "not installed" in panel.ui.statusLabel.text
+
+
+def test_an_installation_that_fails_says_why(host, panel, phantom, monkeypatch):
+    """Not only in a section that is folded."""
+    import slicer
+
+    from LiverMRISegPanel import maintenance
+    from LiverMRISegScene import installation
+
+    def fail(_requirements):
+        raise subprocess.CalledProcessError(1, "pip")
+
+    monkeypatch.setattr(maintenance, "missing_requirements", lambda: ["openvino>=2024.6"])
+    monkeypatch.setattr(installation, "missing_requirements", lambda: ["openvino>=2024.6"])
+    monkeypatch.setattr(slicer.util, "pip_install", fail, raising=False)
+    panel.ui.inputSelector.setCurrentNode(phantom)
+    host.click(panel.ui.segmentButton)
+    assert not panel.queue.is_busy
+    assert "installing openvino>=2024.6 failed: pip ended with exit status 1" in panel.ui.statusLabel.text
 
 
 def test_weights_that_are_not_free_are_asked_for_once(host, panel, scene, phantom):
