@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 
 from LiverMRISegLib.errors import UsageError
@@ -15,4 +16,15 @@ def require(what: str, extra: str, *modules: str) -> None:
     """
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
-        raise UsageError(f"{what} needs {' and '.join(missing)}: pip install 'livermriseg[{extra}]'")
+        raise UsageError(f"{what} needs {' and '.join(missing)}: {how_to_install(extra, *missing)}")
+
+
+def how_to_install(extra: str, *packages: str) -> str:
+    """How to install `packages`, which the `extra` contains, in words; in Slicer there is no shell to run pip in."""
+    if not os.environ.get("SLICER_HOME"):  # set by Slicer for itself and its child processes
+        return f"pip install 'livermriseg[{extra}]'"
+    if "torch" in packages:
+        return "click Install PyTorch in the module LiverMRISeg"
+    if "openvino" in packages:
+        return "click Install requirements in the module LiverMRISeg"
+    return f"in Slicer's Python console: slicer.util.pip_install('{' '.join(packages)}')"

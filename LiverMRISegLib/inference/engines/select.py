@@ -9,6 +9,7 @@ import platform
 import sys
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.extras import how_to_install
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.networks.sizes import GENERIC, NNUNETS, STUNET_SIZES
@@ -33,8 +34,8 @@ def load_engine(package: ModelPackage, device: str = "auto") -> Engine:
 
         return OpenVinoEngine(package, precision)
     if not _is_installed("torch"):
-        wanted = "torch" if device != "cpu" else "torch or openvino"
-        raise UsageError(f"device '{device}' needs {wanted}: pip install 'livermriseg[cpu]' (openvino) or torch")
+        wanted, extra = ("torch or openvino", "cpu") if device == "cpu" else ("torch", "torch")
+        raise UsageError(f"device '{device}' needs {wanted}: {how_to_install(extra, wanted.split()[-1])}")
     from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
 
     return TorchEngine(package, device, precision)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.extras import how_to_install
 from LiverMRISegLib.io.dicom.positions import Plane, check_planes
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -46,7 +47,7 @@ def _planes(path: Path) -> list[Plane]:
         import pydicom
     except ImportError as error:
         raise InputError(
-            f"{path}: is a DICOM file of many frames, which needs pydicom: pip install 'livermriseg[dicom]'"
+            f"{path}: is a DICOM file of many frames, which needs pydicom: {how_to_install('dicom', 'pydicom')}"
         ) from error
     dataset = pydicom.dcmread(path, stop_before_pixels=True)
     shared = dataset.get("SharedFunctionalGroupsSequence") or [pydicom.Dataset()]
