@@ -20,7 +20,7 @@ def require(what: str, extra: str, *modules: str) -> None:
 
 
 def how_to_install(extra: str, *packages: str) -> str:
-    """How to install `packages`, which the `extra` contains, in words; in Slicer there is no shell to run pip in."""
+    """How to install `packages`, which the `extra` contains, in words. Inside Slicer pip is not run from a shell."""
     if not os.environ.get("SLICER_HOME"):  # set by Slicer for itself and its child processes
         return f"pip install 'livermriseg[{extra}]'"
     if "torch" in packages:

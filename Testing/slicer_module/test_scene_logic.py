@@ -1,4 +1,4 @@
-"""The module's logic on real MRML (slicer-core): the segmentation lies on its volume, transforms included."""
+"""The module's logic on real MRML (slicer-core): the segmentation is where its volume is, transforms included."""
 
 import sys
 

@@ -24,7 +24,7 @@ def network_of_configuration(configuration: Mapping[str, Any]) -> tuple[str, dic
 
     Raises:
         ModelError: another network than those two, or one of them with operations that ours has not.
-        KeyError, TypeError, ValueError: it is no configuration of nnU-Net.
+        KeyError, TypeError, ValueError: it is not a configuration of nnU-Net.
     """
     given = configuration.get("architecture")
     class_name, kwargs = (given["network_class_name"], given["arch_kwargs"]) if given else _old_format(configuration)
