@@ -3,9 +3,11 @@
 import logging
 
 import numpy as np
+import pytest
 
 from LiverMRISegLib.anatomy import CHAOS, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY
-from LiverMRISegLib.evaluation.cohort import CaseScores, as_markdown, score_case
+from LiverMRISegLib.evaluation.cohort import CaseScores, as_markdown, score_case, summarise
+from LiverMRISegLib.evaluation.metrics import OrganScores
 from LiverMRISegLib.volume import Geometry, Volume
 
 RIGHT, LEFT = CHAOS.value_of(RIGHT_KIDNEY), CHAOS.value_of(LEFT_KIDNEY)
@@ -27,10 +29,30 @@ def test_swapped_sides_are_warned_of(caplog):
     assert {s.organ: s.dsc for s in case.scores}["right kidney"] == 0.0
 
 
+def test_an_outline_that_is_partly_wrong_is_not_called_swapped(caplog):
+    caplog.set_level(logging.WARNING, logger="LiverMRISegLib")
+    partly = labelmap(RIGHT, LEFT)
+    partly.array[2:10, 15:19, 2:10] = LEFT
+    case = score_case("one", partly, labelmap(RIGHT, LEFT), CHAOS, CHAOS)
+    assert case.wrong_side == {"right kidney": pytest.approx(0.4), "left kidney": 0.0}
+    assert not caplog.records
+
+
 def test_right_sides_are_not(caplog):
     caplog.set_level(logging.WARNING, logger="LiverMRISegLib")
     score_case("one", labelmap(RIGHT, LEFT), labelmap(RIGHT, LEFT), CHAOS, CHAOS)
     assert not caplog.records
+
+
+def test_the_summary_of_an_organ():
+    values = ((1.0, 0.2, 0.0), (0.5, 0.4, 1.0), (0.9, 0.9, 20.0))
+    cases = [CaseScores(str(n), (OrganScores("liver", d, s, 30.0, h, 1.0, 1.0),)) for n, (d, s, h) in enumerate(values)]
+    (found,) = summarise(cases)
+    assert (found.organ, found.cases, found.dsc_lowest, found.hd95_median) == ("liver", 3, 0.5, 1.0)
+    assert (found.dsc_mean, found.nsd_mean, found.hd95_mean) == pytest.approx((0.8, 0.5, 7.0))
+    assert (found.dsc_sd, found.nsd_sd) == pytest.approx(
+        (np.std((1.0, 0.5, 0.9), ddof=1), np.std((0.2, 0.4, 0.9), ddof=1))
+    )
 
 
 def test_the_table_of_a_cohort():

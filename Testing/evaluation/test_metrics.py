@@ -78,8 +78,9 @@ def test_surface_dice_of_flares_script(monkeypatch):
         assert found.nsd == pytest.approx(expected, abs=1e-5)
 
 
-def test_long_organs_are_compared_within_the_slices_of_the_reference():
-    labels = LabelSet("aorta", {1: AORTA})
+@pytest.mark.parametrize("organ", ["aorta", "inferior vena cava", "oesophagus"])
+def test_long_organs_are_compared_within_the_slices_of_the_reference(organ):
+    labels = LabelSet(organ, {1: structure_named(organ)})
     long, short = np.zeros((30, 30, 30), bool), np.zeros((30, 30, 30), bool)
     long[2:28, 10:14, 10:14], short[10:20, 10:14, 10:14] = True, True
     assert scores(volume(long), volume(short), labels).dsc == 1.0

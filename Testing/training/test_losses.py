@@ -7,7 +7,13 @@ import torch
 
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.training.ema import AveragedModel
-from LiverMRISegLib.training.losses import CrossEntropy, DeepSupervision, DiceCrossEntropy, deep_supervision_weights
+from LiverMRISegLib.training.losses import (
+    CrossEntropy,
+    DeepSupervision,
+    DiceCrossEntropy,
+    SquaredDiceCrossEntropy,
+    deep_supervision_weights,
+)
 
 
 def test_deep_supervision_weights_are_nnunets():
@@ -20,6 +26,13 @@ def test_uniform_logits_give_the_known_loss():
     labels = torch.tensor([0, 1] * 4).view(1, 2, 2, 2)
     dice = 1 - 2 * (4 * 0.5) / (8 * 0.5 + 4)
     assert DiceCrossEntropy()(logits, labels).item() == pytest.approx(math.log(2) + dice, abs=1e-4)
+
+
+def test_uniform_logits_give_the_known_loss_of_ssl4mis():
+    logits = torch.zeros(1, 2, 2, 2, 2)
+    labels = torch.tensor([0, 1] * 4).view(1, 2, 2, 2)
+    dice = 1 - 2 * (4 * 0.5) / (8 * 0.25 + 4)
+    assert SquaredDiceCrossEntropy()(logits, labels).item() == pytest.approx(0.5 * (math.log(2) + dice), abs=1e-4)
 
 
 def test_unknown_voxels_change_nothing():
@@ -46,10 +59,10 @@ def test_a_patch_of_which_nothing_is_known_costs_no_nan():
 
 def test_a_perfect_prediction_costs_nothing_at_any_scale():
     labels = torch.zeros(1, 8, 8, 8, dtype=torch.long)
-    labels[:, 4:] = 1
+    labels[:, 4:, :, 3:] = 1
     outputs = []
-    for step in (1, 2, 4):
-        small = labels[:, ::step, ::step, ::step]
+    for z, y, x in ((1, 1, 1), (2, 1, 2), (4, 1, 4)):
+        small = labels[:, ::z, ::y, ::x]
         outputs.append(torch.nn.functional.one_hot(small, 2).movedim(-1, 1).float() * 100 - 50)
     assert DeepSupervision(DiceCrossEntropy())(outputs, labels).item() == pytest.approx(0, abs=1e-4)
 
