@@ -98,6 +98,34 @@ def test_every_flag():
     assert volumes_ml(labels, CHAOS, 1.0) == {"liver": 1027, "right kidney": 180, "left kidney": 0, "spleen": 0}
 
 
+@pytest.mark.parametrize(("voxels", "is_flagged"), [(1, False), (2, True)])
+def test_a_sliver_at_the_edge_is_not_noteworthy(voxels, is_flagged):
+    labels = np.zeros(GEOMETRY.shape, np.uint8)
+    labels[1:11, 5:15, 5:15] = 1
+    labels[0, 5, 5 : 5 + voxels] = 1
+    words = flags(image(), labels, CHAOS, tiny_spec())
+    assert any("liver touches the edge" in word for word in words) == is_flagged
+
+
+@pytest.mark.parametrize(("voxels", "is_flagged"), [(19, False), (22, True)])
+def test_a_crumb_is_not_noteworthy(voxels, is_flagged):
+    labels = np.zeros(GEOMETRY.shape, np.uint8)
+    labels[5:15, 5:15, 5:15] = 1
+    labels[20, 20, 5 : 5 + voxels] = 1
+    words = flags(image(), labels, CHAOS, tiny_spec())
+    assert ("liver consists of 2 separate parts" in words) == is_flagged
+
+
+def test_an_organ_may_be_too_large():
+    spec = replace(tiny_spec(), postprocessing={"liver": OrganRule(plausible_ml=(100.0, 1000.0))})
+    assert "liver has 1027 mL, unusually large (usual: 100 to 1000 mL)" in flags(image(), two_lumps(), CHAOS, spec)
+
+
+def test_dark_air_alone_is_not_a_ct():
+    phase = np.where(np.indices(GEOMETRY.shape)[2] < 15, -1000, 1000)
+    assert not any("MR" in word for word in flags(image(phase), two_lumps(), CHAOS, tiny_spec()))
+
+
 def test_flags_of_the_input():
     spec = tiny_spec()
     hounsfield = np.where(np.indices(GEOMETRY.shape)[2] < 15, -1000, 40) + np.random.default_rng(0).integers(-9, 9, GEOMETRY.shape)  # fmt: skip  # noqa: E501

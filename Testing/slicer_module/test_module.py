@@ -26,7 +26,7 @@ def tree(folder, base, pattern="*"):
 def installed(tmp_path_factory):
     """The folder of scripted modules, as CMake installs it with macros that stand for Slicer's."""
     if shutil.which("cmake") is None:
-        pytest.skip("cmake is not installed")
+        pytest.skip("of CMake: cmake is not installed")
     folder = tmp_path_factory.mktemp("cmake")
     slicer_dir = ROOT / "Testing" / "slicer_host" / "cmake"
     for arguments in (
