@@ -21,8 +21,8 @@ from LiverMRISegLib.anatomy import LIVER
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.image_refinement import refine_outlines
-from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.inference.tiling import tiles
 from LiverMRISegLib.io.atomic import atomic_write_bytes
 from LiverMRISegLib.models.catalog import load_model

@@ -42,7 +42,7 @@ _SMALLEST = 1000
 
 def refine_outlines(logits: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Probabilities [C, Z, Y, X], background first, of a network's logits for the `image` [Z, Y, X] it saw."""
-    probabilities = _softmax(logits)
+    probabilities = softmax(logits)
     box = _box_of(1 - probabilities[0] > _CANDIDATE, _MARGIN)
     if box is None:
         return probabilities
@@ -53,7 +53,8 @@ def refine_outlines(logits: np.ndarray, image: np.ndarray) -> np.ndarray:
     return probabilities
 
 
-def _softmax(logits: np.ndarray) -> np.ndarray:
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities [C, ...] of logits [C, ...]."""
     raised = np.exp(logits - logits.max(axis=0))
     raised /= raised.sum(axis=0)
     return raised

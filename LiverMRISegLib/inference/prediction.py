@@ -1,115 +1,126 @@
-"""A prepared image through the network: tiles, engine, canvas."""
+"""The one way from a volume to labels: for the segmenter, for pseudo labels and for one-label training alike.
+
+    prepared = prepared_by(spec, volume)
+    region = segmenter.region(volume, prepared)
+    found = labels_by(lambda where: score_slabs(prepared, spec, engine, region=where), prepared, spec.inference, region)
+    labelmap = restored(found.channels, prepared, spec.labels)
+    postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
+
+What a network says passes by as slabs of scores at its own resolution. Who needs more than labels (votes, a mean of
+several networks, entropy) looks at the slabs, or puts others in their place.
+"""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from LiverMRISegLib.inference import tiling
-from LiverMRISegLib.inference.assembly import Canvas
+from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.engines.engine import Engine
-from LiverMRISegLib.inference.progress import CancelToken, Progress
-from LiverMRISegLib.inference.tiling import importance, pad_to
-from LiverMRISegLib.models.package.specification import NNUNET, InferenceSpec
-from LiverMRISegLib.preparation.normalisation import brighter_than_air
-from LiverMRISegLib.volume import Box
+from LiverMRISegLib.inference.image_refinement import refine_outlines, softmax
+from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
+from LiverMRISegLib.inference.region import is_cut
+from LiverMRISegLib.inference.tiled_network import predict_slabs
+from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec
+from LiverMRISegLib.preparation.label_grid import labels_of_slabs, nearest_labels_on_grid
+from LiverMRISegLib.preparation.scheme import AnyPrepared, prepare_by_scheme
+from LiverMRISegLib.volume import Box, Volume
 
-# The smallest number of 16 bits, of weights that are 10 at most.
-_NNUNET_LEAST = 6e-9
+logger = logging.getLogger(__name__)
+# From where to look (None: everywhere) to scores float32 [C, planes, Y, X] at the network's resolution, first plane on.
+ScoreSource = Callable[[Box | None], Iterable[np.ndarray]]
 
 
-def predict_logits(
-    image: np.ndarray,
-    engine: Engine,
-    classes: int,
-    spec: InferenceSpec,
-    *,
-    mirror: bool = False,
-    progress: Progress,
-    cancel: CancelToken,
-) -> np.ndarray:
-    """Logits float32 [C, Z, Y, X] of a normalised image [Z, Y, X], or of several of one case [C_in, Z, Y, X].
+@dataclass(frozen=True)
+class Prediction:
+    """`channels` uint8 [Z, Y, X] of `prepared.shape`: which of the scores is highest; `region`: where it was looked."""
 
-    They are the slabs of `predict_slabs` put together.
+    channels: np.ndarray
+    region: Box | None
+
+
+def prepared_by(spec: ModelSpec, volume: Volume, further: Sequence[Volume] = ()) -> AnyPrepared:
+    """`volume`, and the `further` images of its case, as the network takes them.
+
+    Raises:
+        UsageError: the model takes more or fewer images.
+        InputError: the images are on different grids, or contain NaN or infinite voxels.
     """
-    logits = np.empty((classes, *image.shape[-3:]), np.float32)
-    first = 0
-    for slab in predict_slabs(image, engine, classes, spec, mirror=mirror, progress=progress, cancel=cancel):
-        logits[:, first : first + slab.shape[1]] = slab
-        first += slab.shape[1]
-    return logits
+    prepared = prepare_by_scheme(volume, spec.preparation, further)
+    if not np.isfinite(prepared.image).all():
+        raise InputError(f"{volume.name}: contains NaN or infinite voxels; replace them first")
+    return prepared
 
 
-def predict_slabs(
-    image: np.ndarray,
+def score_slabs(
+    prepared: AnyPrepared,
+    spec: ModelSpec,
     engine: Engine,
-    classes: int,
-    spec: InferenceSpec,
     *,
     mirror: bool = False,
     region: Box | None = None,
-    progress: Progress,
-    cancel: CancelToken,
+    progress: Progress = silent,
+    cancel: CancelToken | None = None,
 ) -> Iterator[np.ndarray]:
-    """Logits float32 [C, planes, Y, X] of a normalised image as of `predict_logits`, from its first plane on.
+    """The scores of a model for a prepared volume, slab by slab; see `as_probabilities` for what they are.
 
-    A slab comes as soon as no tile to come reaches it. Tiles that hold nothing but air are not computed; they are
-    background. For a model of nnU-Net (`spec.scheme`) all are computed, zeros lie beyond the image, and the weights
-    fall further: what nnU-Net does. Beyond the tiles of a `region`, a box at least as large as the patch where the
-    image is, all is background.
+    With `image_refinement` there is a single slab: outlines are drawn on the image as a whole.
 
     Raises:
-        CancelledError: between two tiles, if `cancel` asks for it.
+        CancelledError: `cancel` was used.
+        DeviceMemoryError: the device's memory is too small.
     """
-    is_nnunet = spec.scheme == NNUNET
-    padded, inner = pad_to(image, spec.patch, 0.0 if is_nnunet else None)
-    z, y, x = padded.shape[-3:]
-    canvas = Canvas(classes, (z, y, x), spec.patch[0], inner)
-    weight = importance(spec.patch, _NNUNET_LEAST) if is_nnunet else importance(spec.patch)
-    boxes = tiling.tiles((z, y, x), spec.patch, spec.overlap, _padded_region(region, inner, spec.patch))
-    boxes = boxes if is_nnunet else busy_tiles(padded, boxes)
-    flips = _flips(spec.mirror_axes if mirror else ())
-    for start in range(0, len(boxes), engine.batch):
-        cancel.check()
-        progress(f"network, tile {start + 1} of {len(boxes)}", start / len(boxes))
-        group = boxes[start : start + engine.batch]
-        for box, logits in zip(group, _batch_logits(engine, [padded[(..., *b)] for b in group], flips), strict=True):
-            yield from canvas.finished(box[0].start)
-            canvas.add(box, logits, weight)
-    cancel.check()
-    yield from canvas.finished(z)
-
-
-def _padded_region(region: Box | None, inner: Box, patch: Sequence[int]) -> Box | None:
-    """A box of the image as one of the padded image, that of a padded axis as long as the patch."""
-    if region is None:
-        return None
-    z, y, x = (
-        slice(0, size) if part.stop - part.start < size else slice(part.start + first.start, part.stop + first.start)
-        for part, first, size in zip(region, inner, patch, strict=True)
+    classes = int(spec.network.kwargs["out_channels"])
+    slabs = predict_slabs(
+        prepared.image,
+        engine,
+        classes,
+        spec.inference,
+        mirror=mirror,
+        region=region,
+        progress=progress,
+        cancel=cancel or CancelToken(),
     )
-    return (z, y, x)
+    if not spec.inference.image_refinement:
+        yield from slabs
+        return
+    logits = np.concatenate(list(slabs), axis=1)
+    progress("drawing outlines to the image", 1.0)
+    yield refine_outlines(logits, prepared.image.reshape(-1, *logits.shape[1:])[0])
 
 
-def busy_tiles(image: np.ndarray, boxes: Sequence[Box]) -> list[Box]:
-    """The boxes that hold at least one voxel clearly brighter than air."""
-    bright = brighter_than_air(image)
-    return [box for box in boxes if bright[box].any()]
+def as_probabilities(scores: np.ndarray, spec: InferenceSpec) -> np.ndarray:
+    """The scores [C, ...] of `score_slabs` as probabilities: those of refined outlines are, others are logits."""
+    return scores if spec.image_refinement else softmax(scores)
 
 
-def _flips(axes: Sequence[int]) -> list[tuple[int, ...]]:
-    """Every combination of the axes, none of them first."""
-    return [flip for n in range(len(axes) + 1) for flip in itertools.combinations(axes, n)]
+def labels_by(
+    source: ScoreSource, prepared: AnyPrepared, spec: InferenceSpec, region: Box | None = None, name: str = "volume"
+) -> Prediction:
+    """The labels of the highest scores; of the whole image where organs reach the edge of `region`.
+
+    Memory: the slabs at the network's resolution, and a few planes of one class at the full one.
+    """
+    channels = _channels(source(region), prepared, spec)
+    if region is None or not is_cut(channels, prepared.image.shape[-3:], region):
+        return Prediction(channels, region)
+    logger.info("%s: organs reach the edge of where they were looked for; all tiles are computed", name)
+    return Prediction(_channels(source(None), prepared, spec), None)
 
 
-def _batch_logits(engine: Engine, tiles: Sequence[np.ndarray], flips: Sequence[tuple[int, ...]]) -> np.ndarray:
-    """Mean logits [B, C, Z, Y, X] over the mirrored copies of some tiles."""
-    batch = np.stack(tiles).reshape(len(tiles), -1, *tiles[0].shape[-3:])
-    total = engine.predict(batch)
-    total = total.copy() if len(flips) > 1 else total
-    for axes in flips[1:]:
-        turned = tuple(a + 2 for a in axes)
-        total = total + np.flip(engine.predict(np.flip(batch, turned)), turned)
-    return total / len(flips) if len(flips) > 1 else total
+def _channels(slabs: Iterable[np.ndarray], prepared: AnyPrepared, spec: InferenceSpec) -> np.ndarray:
+    if spec.resample == "labels":
+        coarse = np.concatenate([slab.argmax(axis=0).astype(np.uint8) for slab in slabs])
+        return nearest_labels_on_grid(coarse, prepared.shape)
+    z, y, x = prepared.image.shape[-3:]
+    return labels_of_slabs(slabs, (z, y, x), prepared.shape, prepared.nearest_axis)
+
+
+def restored(channels: np.ndarray, prepared: AnyPrepared, known: Collection[int]) -> np.ndarray:
+    """`channels` on the volume's own grid, uint8 [Z, Y, X], those not `known` as background."""
+    table = np.zeros(256, np.uint8)
+    table[list(known)] = list(known)
+    return prepared.restore(table[channels])

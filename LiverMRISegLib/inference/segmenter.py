@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.errors import DeviceMemoryError, InputError, ModelError, UsageError
+from LiverMRISegLib.errors import DeviceMemoryError, ModelError, UsageError
 from LiverMRISegLib.inference import quality
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
-from LiverMRISegLib.inference.image_refinement import refine_outlines
 from LiverMRISegLib.inference.memory_fallback import MemoryFallback
 from LiverMRISegLib.inference.postprocessing import postprocess
-from LiverMRISegLib.inference.prediction import predict_slabs
+from LiverMRISegLib.inference.prediction import labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
-from LiverMRISegLib.inference.region import body_of, is_cut, region_of
+from LiverMRISegLib.inference.region import body_of, region_of
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import BODY
-from LiverMRISegLib.preparation.label_grid import labels_of_slabs, nearest_labels_on_grid
-from LiverMRISegLib.preparation.nnunet_scheme import NnUNetPrepared
-from LiverMRISegLib.preparation.own_scheme import Prepared
-from LiverMRISegLib.preparation.scheme import prepare_by_scheme
+from LiverMRISegLib.preparation.scheme import AnyPrepared
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.version import __version__
 from LiverMRISegLib.volume import Box, Geometry, Volume
 
-# How the progress of the whole divides among its parts.
 logger = logging.getLogger(__name__)
+# How the progress of the whole divides among its parts.
 _NETWORK_FROM, _NETWORK_TO = 0.05, 0.9
 
 
@@ -132,7 +129,7 @@ class Segmenter:
         Raises:
             UsageError: the model has no such organ, or none is named, or it has no axis to mirror for `tta`, or takes
                 more or fewer images.
-            InputError: the images lie on different grids, or hold voxels that are no finite numbers.
+            InputError: the images are on different grids, or contain NaN or infinite voxels.
             CancelledError: `cancel` was used.
             DeviceMemoryError: the memory is too small, after all that takes less of it was tried (`memory_fallback`).
         """
@@ -154,65 +151,41 @@ class Segmenter:
         spec = self.package.spec
         labels = self._chosen(organs)
         if tta and not spec.inference.mirror_axes:
-            raise UsageError(f"model {spec.name} was not trained with mirrored images: leave --tta away")
+            raise UsageError(f"model {spec.name} was not trained with mirrored images: omit --tta")
         clock = _Clock()
         report("preparing", 0.0)
-        prepared = prepare_by_scheme(volume, spec.preparation, further)
-        if not np.isfinite(prepared.image).all():
-            raise InputError(f"{volume.name}: holds voxels that are no finite numbers; replace them first")
+        prepared = prepared_by(spec, volume, further)
         clock.lap("prepare")
-        region = self._region(volume, prepared, token)
-        channels = self._predicted(prepared, tta, region, report, token)
-        if region is not None and is_cut(channels, prepared.image.shape[-3:], region):
-            logger.info("%s: organs reach the edge of where they were looked for; all tiles are computed", volume.name)
-            region = None
-            channels = self._predicted(prepared, tta, region, report, token)
+        tiles = partial(
+            score_slabs,
+            prepared,
+            spec,
+            self.engine,
+            mirror=tta,
+            progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
+            cancel=token,
+        )
+        region = self.region(volume, prepared, token)
+        found = labels_by(lambda where: tiles(region=where), prepared, spec.inference, region, volume.name)
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
-        labelmap = prepared.restore(_renumbered(channels, spec.labels, spec.labels))
+        labelmap = restored(found.channels, prepared, spec.labels)
         clock.lap("restore")
         token.check()
         postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
         labelmap = _renumbered(labelmap, spec.labels, labels)
         volumes = quality.volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
-        found = [*self._fallback.taken, *quality.flags(volume, labelmap, labels, spec)]
+        flags = [*self._fallback.taken, *quality.flags(volume, labelmap, labels, spec)]
         clock.lap("postprocess")
         report("done", 1.0)
-        facts = self._provenance(clock, tta, region)
-        return Segmentation(labelmap, labels, volume.geometry, volumes, found, facts, volume)
+        facts = self._provenance(clock, tta, found.region)
+        return Segmentation(labelmap, labels, volume.geometry, volumes, flags, facts, volume)
 
-    def _predicted(
-        self,
-        prepared: Prepared | NnUNetPrepared,
-        tta: bool,
-        region: Box | None,
-        report: Progress,
-        token: CancelToken,
-    ) -> np.ndarray:
-        """The network's channel of the highest logit, uint8 [Z, Y, X] of `prepared.shape`."""
-        spec = self.package.spec
-        slabs: Iterable[np.ndarray] = predict_slabs(
-            prepared.image,
-            self.engine,
-            int(spec.network.kwargs["out_channels"]),
-            spec.inference,
-            mirror=tta,
-            region=region,
-            progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
-            cancel=token,
-        )
-        if spec.inference.image_refinement:
-            logits = np.concatenate(list(slabs), axis=1)
-            report("drawing outlines to the image", _NETWORK_TO)
-            slabs = [refine_outlines(logits, prepared.image.reshape(-1, *logits.shape[1:])[0])]
-        if spec.inference.resample == "labels":
-            coarse = np.concatenate([slab.argmax(axis=0).astype(np.uint8) for slab in slabs])
-            return nearest_labels_on_grid(coarse, prepared.shape)
-        z, y, x = prepared.image.shape[-3:]
-        return labels_of_slabs(slabs, (z, y, x), prepared.shape, prepared.nearest_axis)
+    def region(self, volume: Volume, prepared: AnyPrepared, cancel: CancelToken | None = None) -> Box | None:
+        """Where in the prepared image to look: the body, or around the organs that the model named for it finds.
 
-    def _region(self, volume: Volume, prepared: Prepared | NnUNetPrepared, token: CancelToken) -> Box | None:
-        """The body, or where the model that the package names for it finds organs; None for the whole image."""
+        None for the whole image: the package names no region, or nothing was found.
+        """
         spec = self.package.spec
         if not spec.inference.region:
             return None
@@ -224,7 +197,7 @@ class Segmenter:
             found = load_model(spec.inference.region)
             found = found.run_by(replace(found.spec.inference, region=""))  # it looks everywhere itself
             self._finder = Segmenter(found, load_engine(found, self.engine.device))
-        labels = prepared.place(self._finder.segment(volume, cancel=token).labelmap)
+        labels = prepared.place(self._finder.segment(volume, cancel=cancel).labelmap)
         region = region_of(labels, grid, spec.preparation.spacing, margin, least)
         if region is None:
             logger.warning("%s: %s found no organ; all tiles are computed", volume.name, spec.inference.region)

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from scipy.special import entr, softmax
+from scipy.special import entr
 from tqdm import tqdm
 
 from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, read_datalist
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.postprocessing import postprocess
-from LiverMRISegLib.inference.prediction import predict_logits
-from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.inference.prediction import as_probabilities, labels_by, prepared_by, restored, score_slabs
+from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.catalog import load_model
-from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.one_label.prototypes import nearest_on
 from LiverMRISegLib.preparation.interpolation import resize_linear
-from LiverMRISegLib.preparation.label_grid import labels_on_grid
-from LiverMRISegLib.preparation.own_scheme import prepare
+from LiverMRISegLib.preparation.scheme import AnyPrepared
 from LiverMRISegLib.pseudo_labels.output_folder import claim_output
 from LiverMRISegLib.pseudo_labels.outputs import labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase
 from LiverMRISegLib.pseudo_labels.registration import register_affine, warp_labels
-from LiverMRISegLib.volume import AxisChange, Geometry, Volume
+from LiverMRISegLib.volume import AxisChange, Box, Geometry, Volume
 
 logger = logging.getLogger(__name__)
 MODES = ("ignore", "case", "voxel", "none")
@@ -63,16 +60,14 @@ class RefineConfig:
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a network says of a case: a file of labels on the volume's grid, and entropy on the network's (float16).
+    """What a network says of a case: a file of labels on the volume's grid, and entropy (float16) on the network's.
 
-    A cohort's label maps would not fit into memory. `change` and `shape` lead from the network's grid to the volume's,
-    which is `geometry`.
+    A cohort's label maps would not fit into memory. The entropy is in the place of the prepared image, with its way
+    back to the volume's grid, which is `geometry`.
     """
 
     labels: Path
-    entropy: np.ndarray
-    change: AxisChange
-    shape: tuple[int, int, int]
+    entropy: AnyPrepared
     geometry: Geometry
 
     def read_labels(self) -> np.ndarray:
@@ -81,12 +76,12 @@ class Predicted:
 
     def fine_entropy(self) -> np.ndarray:
         """float32 [Z, Y, X] on the volume's grid."""
-        return self.change.inverse.apply(resize_linear(self.entropy.astype(np.float32), self.shape))
+        return self.entropy.restore(resize_linear(self.entropy.image.astype(np.float32), self.entropy.shape))
 
     @property
     def mean(self) -> float:
         """Of the entropy over the volume."""
-        return float(self.entropy.mean(dtype=np.float64))
+        return float(self.entropy.image.mean(dtype=np.float64))
 
 
 def refine(
@@ -117,32 +112,39 @@ def refine(
     package = load_model(str(model))
     claim_output(output, [package.fingerprint, str(config)])
     organs = [organ.name for organ in package.spec.labels.organs]
-    engine = load_engine(package, device)
+    segmenter = Segmenter(package, load_engine(package, device))
     if scans[0].labels is None:
         raise UsageError(f"{before}: the first scan, the template, has no labels")
     (output / _OWN).mkdir(exist_ok=True)
     found = [
-        _predict(scan, package, engine, labelmap_of(scan, output / _OWN))
+        _predict(scan, segmenter, labelmap_of(scan, output / _OWN))
         for scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True)
     ]
-    found[0] = replace(found[0], labels=scans[0].labels, entropy=np.zeros_like(found[0].entropy))
+    nothing = replace(found[0].entropy, image=np.zeros_like(found[0].entropy.image))
+    found[0] = replace(found[0], labels=scans[0].labels, entropy=nothing)
     vectors = np.stack([whole[case_name(scan)] for scan in scans])
     mend = Mending(scans, found, vectors, config, len(organs))
     return _write(mend, LabelSet.of(listed.name, [organ_named(o) for o in organs]), listed, output)
 
 
-def _predict(scan: Scan, package: ModelPackage, engine: Engine, path: Path) -> Predicted:
-    """The labels go to `path`."""
-    spec, volume = package.spec, read_volume(scan.image)
-    prepared = prepare(volume, spec.preparation)
-    classes = int(spec.network.kwargs["out_channels"])
-    logits = predict_logits(prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken())
-    shape = prepared.oriented.shape
-    labelmap = prepared.restore(labels_on_grid(logits, shape))
+def _predict(scan: Scan, segmenter: Segmenter, path: Path) -> Predicted:
+    """Labels as the segmenter gives them, written to `path`, and what the network is unsure of."""
+    spec, volume = segmenter.package.spec, read_volume(scan.image)
+    prepared = prepared_by(spec, volume)
+    entropy: list[np.ndarray] = []
+
+    def scores(region: Box | None) -> Iterator[np.ndarray]:
+        """Those of the network, looked at as they pass by."""
+        entropy.clear()
+        for slab in score_slabs(prepared, spec, segmenter.engine, region=region):
+            entropy.append(entr(as_probabilities(slab, spec.inference)).sum(axis=0).astype(np.float16))
+            yield slab
+
+    found = labels_by(scores, prepared, spec.inference, segmenter.region(volume, prepared), volume.name)
+    labelmap = restored(found.channels, prepared, spec.labels)
     postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
-    entropy = entr(softmax(logits, axis=0)).sum(axis=0).astype(np.float16)
-    return Predicted(path, entropy, prepared.change, shape, volume.geometry)
+    return Predicted(path, replace(prepared, image=np.concatenate(entropy)), volume.geometry)
 
 
 class Mending:

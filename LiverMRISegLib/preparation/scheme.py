@@ -10,13 +10,12 @@ from LiverMRISegLib.preparation.nnunet_scheme import NnUNetPrepared, prepare_as_
 from LiverMRISegLib.preparation.own_scheme import Prepared, prepare
 from LiverMRISegLib.volume import Volume
 
+AnyPrepared = Prepared | NnUNetPrepared
 # In voxels. What formats and scanners round away stays far below it.
 _SAME_PLACE = 0.1
 
 
-def prepare_by_scheme(
-    volume: Volume, spec: PreparationSpec, further: Sequence[Volume] = ()
-) -> Prepared | NnUNetPrepared:
+def prepare_by_scheme(volume: Volume, spec: PreparationSpec, further: Sequence[Volume] = ()) -> AnyPrepared:
     """Prepare `volume`, and the `further` images of its case, as the `scheme` of a model's preparation says.
 
     Raises:

@@ -13,27 +13,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy.special import softmax
 from tqdm import tqdm
 
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.case_selection import PoolConfig, choose_scans
 from LiverMRISegLib.data.datalist import Scan, case_name
 from LiverMRISegLib.errors import ModelError, UsageError
-from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
-from LiverMRISegLib.inference.image_refinement import refine_outlines
 from LiverMRISegLib.inference.postprocessing import postprocess
-from LiverMRISegLib.inference.prediction import predict_logits
-from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.inference.prediction import as_probabilities, labels_by, prepared_by, restored, score_slabs
+from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.codec import to_json
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.preparation.intensity import with_gamma
-from LiverMRISegLib.preparation.label_grid import labels_on_grid
-from LiverMRISegLib.preparation.scheme import prepare_by_scheme
 from LiverMRISegLib.pseudo_labels.output_folder import claim_output, keep_rows, kept_rows
 from LiverMRISegLib.pseudo_labels.outputs import (
     check_case_names,
@@ -42,7 +37,7 @@ from LiverMRISegLib.pseudo_labels.outputs import (
     write_case_lists,
 )
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase, consistency
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import Box, Volume
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +79,7 @@ def run(config: LabelCasesConfig) -> list[RankedCase]:
         OutputError: the output cannot be written.
     """
     packages = _fitting(config.models, config.gammas)
-    engines = [load_engine(package, config.device) for package in packages]
+    folds = [Segmenter(package, load_engine(package, config.device)) for package in packages]
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
     check_case_names([scan for _, scan in scans])
     settings = [f"gammas {config.gammas}, certainty {config.certainty}"]
@@ -94,7 +89,7 @@ def run(config: LabelCasesConfig) -> list[RankedCase]:
     labels = packages[0].spec.labels
     figures, scores = {}, {}
     for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
-        found = _labelled_case(scan, packages[0], engines, config)
+        found = _labelled_case(scan, folds, config)
         figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
         # A case in which nothing was found is never kept.
         scores[case_name(scan)] = float(np.mean(list(found.values()))) if found else float("nan")
@@ -104,43 +99,42 @@ def run(config: LabelCasesConfig) -> list[RankedCase]:
 
 
 def fold_labels(
-    volume: Volume,
-    package: ModelPackage,
-    engines: Sequence[Engine],
-    gammas: Sequence[float] = (1.0,),
-    certainty: float = 0.0,
+    volume: Volume, folds: Sequence[Segmenter], gammas: Sequence[float] = (1.0,), certainty: float = 0.0
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Labels by several folds, of the image at several gammas.
+    """Labels by several folds, of the image at several gammas; prepared, looked for and tiled as the first fold says.
+
+    A single vote gives the very labels that the model gives when it segments.
 
     Returns:
         Each vote's labels [Z, Y, X] on the network's grid, and those of highest mean probability on the volume's own;
         IGNORE where that is below `certainty`.
     """
-    spec = package.spec
-    classes = int(spec.network.kwargs["out_channels"])
+    spec = folds[0].package.spec
+    prepared = prepared_by(spec, volume)
     votes: list[np.ndarray] = []
-    total: np.ndarray | float = 0.0
-    for gamma in gammas:
-        prepared = prepare_by_scheme(volume if gamma == 1 else with_gamma(volume, gamma), spec.preparation)
-        for engine in engines:
-            found = predict_logits(
-                prepared.image, engine, classes, spec.inference, progress=silent, cancel=CancelToken()
-            )
-            scores = (
-                refine_outlines(found, prepared.image) if spec.inference.image_refinement else softmax(found, axis=0)
-            )
-            votes.append(scores.argmax(0).astype(np.uint8))
-            total = total + scores
-    mean = np.asarray(total, np.float32) / len(votes)
-    # One class more, as probable as a certain one has to be: where it wins, none is.
-    threshold = np.full((1, *mean.shape[1:]), certainty, np.float32)
-    labels = prepared.restore(labels_on_grid(np.concatenate([mean, threshold]), prepared.shape, prepared.nearest_axis))
-    return votes, np.where(labels == classes, IGNORE, labels).astype(np.uint8)
+
+    def scores(region: Box | None) -> list[np.ndarray]:
+        """The mean over the votes, and a class more, as probable as a certain one has to be: where it wins, none is."""
+        votes.clear()
+        total: np.ndarray | float = 0.0
+        are_logits = certainty == 0 and len(folds) * len(gammas) == 1
+        for gamma in gammas:
+            image = prepared if gamma == 1 else prepared_by(spec, with_gamma(volume, gamma))
+            for fold in folds:
+                found = np.concatenate(list(score_slabs(image, spec, fold.engine, region=region)), axis=1)
+                votes.append(found.argmax(0).astype(np.uint8))
+                total = total + (found if are_logits else as_probabilities(found, spec.inference))
+        mean = np.asarray(total, np.float32) / len(votes)
+        return [np.concatenate([mean, np.full_like(mean[:1], certainty)])] if certainty else [mean]
+
+    region = folds[0].region(volume, prepared)
+    found = labels_by(scores, prepared, spec.inference, region, volume.name)
+    classes = int(spec.network.kwargs["out_channels"])
+    labels = np.where(found.channels == classes, IGNORE, found.channels).astype(np.uint8)
+    return votes, restored(labels, prepared, [*spec.labels, IGNORE])
 
 
-def _labelled_case(
-    scan: Scan, package: ModelPackage, engines: Sequence[Engine], config: LabelCasesConfig
-) -> dict[int, float]:
+def _labelled_case(scan: Scan, folds: Sequence[Segmenter], config: LabelCasesConfig) -> dict[int, float]:
     """Consistency per class; the label map and this are kept beside each other."""
     output = config.output
     path, kept = labelmap_of(scan, output), output / f"{case_name(scan)}.csv"
@@ -149,15 +143,14 @@ def _labelled_case(
     if path.exists() and rows is not None:
         return {int(value): float(score) for value, score in rows}
     volume = read_volume(scan.image)
-    votes, labelmap = fold_labels(volume, package, engines, config.gammas, config.certainty)
-    labels = package.spec.labels
-    labelmap = np.where(np.isin(labelmap, [*labels, IGNORE]), labelmap, 0).astype(np.uint8)
+    votes, labelmap = fold_labels(volume, folds, config.gammas, config.certainty)
+    spec = folds[0].package.spec
     sure = labelmap > 0
-    postprocess(labelmap, labels, package.spec.postprocessing, volume.geometry)
+    postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
     if config.certainty:
         # A part of an organ that unsure voxels cut off is no background that anybody is sure of.
         labelmap[sure & (labelmap == 0)] = IGNORE
-    found = consistency(votes, max(labels))
+    found = consistency(votes, max(spec.labels))
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
     keep_rows(kept, image, [(str(value), f"{score:.6f}") for value, score in found.items()])
     return found

@@ -13,8 +13,8 @@ from lightning_fabric import Fabric
 from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.inference.agreement import dice
-from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.models.package.specification import InferenceSpec
 
 _SHOWN = 4

@@ -41,7 +41,7 @@ def ours(package: Path) -> None:
 
 def full_stack(package: Path) -> None:
     """The same network, then every class interpolated to the full resolution at once, then the argmax."""
-    from LiverMRISegLib.inference import segmenter
+    from LiverMRISegLib.inference import prediction
     from LiverMRISegLib.preparation.interpolation import resize_linear
 
     def stacked(slabs: Iterable[np.ndarray], _: object, shape: tuple[int, int, int], __: object) -> np.ndarray:
@@ -51,7 +51,7 @@ def full_stack(package: Path) -> None:
             stack[channel] = resize_linear(scores, shape)
         return stack.argmax(0).astype(np.uint8)
 
-    segmenter.labels_of_slabs = stacked
+    prediction.labels_of_slabs = stacked
     ours(package)
 
 

@@ -129,7 +129,7 @@ def test_wrong_usage(source, tmp_path, tiny_package):
     fails(segment(source, "-o", tmp_path / "o.xyz", model=tiny_package), 2, "unknown ending")
     fails(segment(source, "-o", source, model=tiny_package), 2, "overwrite the input")
     fails(segment(source, "-o", tmp_path / "o.dcm", model=tiny_package), 2, "refers to DICOM images")
-    fails(segment(source, "-o", tmp_path / "o.nii", "--tta", model=tiny_package), 2, "leave --tta away")
+    fails(segment(source, "-o", tmp_path / "o.nii", "--tta", model=tiny_package), 2, "omit --tta")
     fails(segment(source, "-o", source / "o.nii", model=tiny_package), 2, "cannot be (made|written)")
     fails(
         segment(source, "-o", tmp_path / "o.nii", "--series", "1.2", model=tiny_package),

@@ -8,9 +8,9 @@ import pytest
 from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import as_rows, oblique_directions
 from LiverMRISegLib.inference.image_refinement import _links, refine_outlines
-from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.volume import Geometry, Volume, reorient
 

@@ -7,8 +7,8 @@ import pytest
 
 from helpers.volumes import make_volume
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.models.package.specification import NNUNET, ChannelSpec, InferenceSpec, PreparationSpec
 from LiverMRISegLib.preparation.nnunet_scheme import prepare_as_nnunet
 from LiverMRISegLib.preparation.scheme import prepare_by_scheme

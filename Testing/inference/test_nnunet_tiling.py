@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.models.package.specification import NNUNET, InferenceSpec
 
 # Per class: mean, deviation and four values of the logits, without and with mirroring along axes 0 and 2, by

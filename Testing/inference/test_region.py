@@ -8,11 +8,12 @@ import SimpleITK as sitk
 
 from helpers.volumes import all_directions, as_rows, oblique_directions
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.inference.prediction import predict_logits, predict_slabs
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.region import body_of, is_cut, region_of
 from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.inference.tiled_network import predict_logits, predict_slabs
 from LiverMRISegLib.models.package.specification import BODY, NNUNET, InferenceSpec, PreparationSpec
+from LiverMRISegLib.pseudo_labels.label_cases import fold_labels
 from LiverMRISegLib.volume import Geometry, Volume
 
 MIDDLE = np.array([20.0, -30.0, 40.0])
@@ -79,6 +80,7 @@ def test_only_what_the_finder_saw_is_segmented(package, direction, scheme):
     assert not found[faint].any()
     assert np.array_equal(found & bright, everything & bright)
     assert within.engine.tiles < whole.engine.tiles
+    assert np.array_equal(fold_labels(volume, [within])[1] == 1, found)  # a label for training is looked for there too
 
 
 def test_nothing_found_means_the_whole_image(package, caplog):
@@ -125,7 +127,7 @@ def test_the_body_is_what_more_than_single_voxels_are_brighter_than_air():
 @pytest.mark.parametrize("code", [np.eye(3), *oblique_directions()])
 def test_a_region_that_cuts_an_organ_is_left_for_the_whole_image(package, code, caplog):
     """The finder sees only the core of a ball whose edge lies beyond the margin."""
-    caplog.set_level("INFO", "LiverMRISegLib.inference.segmenter")
+    caplog.set_level("INFO", "LiverMRISegLib.inference.prediction")
     whole, within = segmenters(package, inference={"patch": (2, 2, 2), "region_margin": 0.0})
     volume, _, _ = two_balls(code)
     smooth = sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(sitk.GetImageFromArray(volume.array), 1.5))
@@ -149,7 +151,7 @@ def test_only_faces_inside_the_image_cut():
 def test_voxels_that_are_no_numbers_are_refused(package):
     volume, _, _ = two_balls(np.eye(3))
     volume.array[3, 3, 3] = np.nan
-    with pytest.raises(InputError, match="no finite numbers"):
+    with pytest.raises(InputError, match="NaN or infinite"):
         segmenters(package)[0].segment(volume)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from LiverMRISegLib.inference.prediction import busy_tiles
+from LiverMRISegLib.inference.tiled_network import busy_tiles
 from LiverMRISegLib.inference.tiling import importance, pad_to, tile_starts, tiles
 
 

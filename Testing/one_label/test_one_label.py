@@ -34,6 +34,7 @@ from LiverMRISegLib.one_label.refine import (
     vote,
 )
 from LiverMRISegLib.one_label.rounds import OneLabelConfig, run
+from LiverMRISegLib.preparation.own_scheme import Prepared
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.methods.mean_teacher import certain_mean, entropy
 from LiverMRISegLib.training.methods.pseudo_term import PseudoTerm, PseudoTermConfig, pseudo_ramp
@@ -336,8 +337,8 @@ def test_neighbours_vote_in_the_orientation_of_the_case(data, tmp_path, code, re
         scans.append(Scan(name, "T1WI", tmp_path / f"{name}.nii.gz"))
         geometry = reorient(image, wanted).geometry
         unsure = np.full((2, 2, 2), float(name == "case"), np.float16)
-        nothing = AxisChange.between(wanted, wanted)
-        found.append(Predicted(tmp_path / f"{name}_label.nii.gz", unsure, nothing, geometry.shape, geometry))
+        entropy = Prepared(unsure, geometry, geometry, AxisChange.between(wanted, wanted))
+        found.append(Predicted(tmp_path / f"{name}_label.nii.gz", entropy, geometry))
     write_volume(Volume(np.zeros_like(reorient(truth, "LPS").array), found[0].geometry), found[0].labels)
     order = [found[1], found[1], found[0]]  # the first is the template
     config = RefineConfig("case", neighbours=1, quantile=0.9, register=register)

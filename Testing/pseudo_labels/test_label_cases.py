@@ -81,7 +81,7 @@ def test_folds_that_agree_give_their_own_labels(folds):
     package = ModelPackage.load(folds[0])
     volume = make_volume(seed=5)
     engine = load_engine(package, "cpu")
-    votes, labels = fold_labels(volume, package, [engine, engine])
+    votes, labels = fold_labels(volume, [Segmenter(package, engine)] * 2)
     assert np.array_equal(votes[0], votes[1])
     alone = Segmenter.load(folds[0], "cpu").segment(volume).labelmap
     assert (labels == alone).mean() > 0.9  # the package's clean-up is not part of this
@@ -104,17 +104,19 @@ class Sure:
 def test_the_mean_probability_decides_not_the_mean_logit(folds):
     """Paper 003, eq. 9: two folds nearly sure of class 2 outvote one that is beyond doubt of class 1."""
     package = ModelPackage.load(folds[0])
-    votes, labels = fold_labels(make_volume(seed=5), package, [Sure(1, 100.0), Sure(2, 6.0), Sure(2, 6.0)])
+    votes, labels = fold_labels(
+        make_volume(seed=5), [Segmenter(package, e) for e in (Sure(1, 100.0), Sure(2, 6.0), Sure(2, 6.0))]
+    )
     assert [int(np.median(vote)) for vote in votes] == [1, 2, 2]
     assert np.median(labels) == 2
 
 
 def test_what_no_vote_is_sure_of_is_left_open(folds):
     package = ModelPackage.load(folds[0])
-    engines = [Sure(1, 6.0), Sure(2, 6.0)]  # half and half: one of them has 0.49 at most
+    voters = [Segmenter(package, Sure(value, 6.0)) for value in (1, 2)]  # half and half: one of them has 0.49 at most
     volume = make_volume(seed=5)
-    assert (fold_labels(volume, package, engines, certainty=0.6)[1] == IGNORE).all()
-    assert (fold_labels(volume, package, [engines[0]] * 2, certainty=0.6)[1] == 1).all()
+    assert (fold_labels(volume, voters, certainty=0.6)[1] == IGNORE).all()
+    assert (fold_labels(volume, voters[:1] * 2, certainty=0.6)[1] == 1).all()
 
 
 def test_one_model_votes_at_several_gammas(folds, datalist, tmp_path):
@@ -129,9 +131,9 @@ def test_one_model_votes_at_several_gammas(folds, datalist, tmp_path):
     assert any(IGNORE in values for values in kept)
     assert all(set(values) <= {0, 1, 2, 3, 4, IGNORE} for values in kept)
     package, volume = ModelPackage.load(folds[0]), make_volume(seed=5)
-    engine = load_engine(package, "cpu")
-    votes, _ = fold_labels(volume, package, [engine], (1.0, 2.0))
-    alone, _ = fold_labels(volume, package, [engine])
+    voter = Segmenter(package, load_engine(package, "cpu"))
+    votes, _ = fold_labels(volume, [voter], (1.0, 2.0))
+    alone, _ = fold_labels(volume, [voter])
     assert np.array_equal(votes[0], alone[0])
     assert not np.array_equal(votes[0], votes[1])
 

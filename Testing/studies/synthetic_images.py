@@ -17,8 +17,8 @@ import numpy as np
 from LiverMRISegLib.anatomy import IGNORE, organ_named
 from LiverMRISegLib.evaluation.robustness import dice
 from LiverMRISegLib.inference.engines.select import load_engine
-from LiverMRISegLib.inference.prediction import predict_logits
 from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.synthesis.generator import Sample, SampleMaker

@@ -356,7 +356,7 @@ def test_an_imported_model_labels_cases_as_it_segments(tmp_path):
     package = ModelPackage.load(import_nnunet(write(tmp_path, plans=plans), "n", tmp_path / "models"))
     image = volume(oblique_directions()[0], (13, 18, 21))
     engine = TorchEngine(package, "cpu", "float32")
-    _, labelmap = fold_labels(image, package, [engine, engine])
+    _, labelmap = fold_labels(image, [Segmenter(package, engine)] * 2)
     segmented = Segmenter(package, engine).segment(image).labelmap
     assert (labelmap == segmented).mean() > 0.97  # means of probabilities here, of logits there
     assert labelmap.any()
