@@ -18,7 +18,7 @@ from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError, Usa
 from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec
 from LiverMRISegLib.models.package.specification import NNUNET, ModelSpec
 from LiverMRISegLib.models.package.storage import SPECIFICATION
-from LiverMRISegLib.networks.shapes import parameter_shapes
+from LiverMRISegLib.networks.registry import parameter_shapes
 from LiverMRISegLib.resources import resource_folder
 
 logger = logging.getLogger(__name__)

@@ -1,14 +1,5 @@
-"""The networks of the papers, built by name from plain data."""
+"""The networks of the papers, by name from plain data; see `registry`."""
 
-from __future__ import annotations
+from LiverMRISegLib.networks.registry import build_network, openvino_graph, parameter_shapes
 
-from typing import Any
-
-__all__ = ["build_network"]
-
-
-def build_network(name: str, *, in_channels: int, out_channels: int, **kwargs: Any) -> Any:
-    """`factory.build_network`, imported (with torch) on the first call."""
-    from LiverMRISegLib.networks.factory import build_network as build
-
-    return build(name, in_channels=in_channels, out_channels=out_channels, **kwargs)
+__all__ = ["build_network", "openvino_graph", "parameter_shapes"]

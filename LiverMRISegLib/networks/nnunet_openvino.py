@@ -19,11 +19,7 @@ _ONES = (1, 1, 1)
 def nnunet_graph(
     name: str, kwargs: Mapping[str, Any], weights: Mapping[str, np.ndarray], patch: Sequence[int], batch: int = 1
 ) -> ov.Model:
-    """The full-resolution output of "plain-unet" or "residual-encoder-unet" as a graph; arguments as `openvino_graph`.
-
-    Raises:
-        KeyError: a tensor is missing (a verified package holds all).
-    """
+    """As `registry.openvino_graph`."""
     import openvino as ov
 
     graph = _Graph(name, kwargs, weights)

@@ -1,4 +1,4 @@
-"""The named sizes of STU-Net: plain numbers, read by the torch network, the OpenVINO graph and the importer alike."""
+"""Names and sizes of the networks: plain numbers for the torch modules, the OpenVINO graphs and the importers alike."""
 
 from __future__ import annotations
 
@@ -38,17 +38,15 @@ STUNET_SIZES: dict[str, Size] = {
 
 
 def resolve_size(name: str, kwargs: Mapping[str, Any]) -> tuple[Size, dict[str, Any]]:
-    """The size that `name` means and the remaining kwargs; the generic name "stunet" takes widths and blocks.
+    """The size of the STU-Net `name` and the remaining kwargs; the generic name "stunet" takes widths and blocks.
 
-    Raises UsageError if the name is unknown or widths are missing.
+    Raises UsageError if it is another network's name, or if widths are missing.
     """
     rest = dict(kwargs)
     if name in STUNET_SIZES:
         return STUNET_SIZES[name], rest
     if name != GENERIC:
-        raise UsageError(
-            f"unknown network '{name}'; known are: {', '.join((*STUNET_SIZES, GENERIC, *NNUNETS, SAM_MED3D))}"
-        )
+        raise UsageError(f"network '{name}' is not a STU-Net")
     if "widths" not in rest:
         raise UsageError(f"network '{GENERIC}' needs widths, six numbers of channels")
     widths = tuple(int(w) for w in rest.pop("widths"))

@@ -14,22 +14,10 @@ if TYPE_CHECKING:
     import openvino as ov
 
 
-def openvino_graph(
+def stunet_graph(
     name: str, kwargs: Mapping[str, Any], weights: Mapping[str, np.ndarray], patch: Sequence[int], batch: int = 1
 ) -> ov.Model:
-    """The full-resolution output of network `name` as a graph with input [batch, in_channels, *patch], float32.
-
-    Args:
-        name: a name of the STU-Net family.
-        kwargs: as of `build_network`.
-        weights: arrays by the network's own names, of any float type.
-        patch: voxels [Z, Y, X].
-        batch: patches per call.
-
-    Raises:
-        UsageError: not a network of this family.
-        KeyError: a tensor is missing (a verified package holds all).
-    """
+    """As `registry.openvino_graph`."""
     size, rest = resolve_size(name, kwargs)
     strides = [tuple(s) for s in rest.get("strides", DEFAULT_STRIDES)]
     return _Builder(size, strides, weights).model([batch, int(rest["in_channels"]), *patch])

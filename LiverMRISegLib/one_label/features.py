@@ -12,7 +12,7 @@ from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.tiling import tile_starts
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import PreparationSpec
-from LiverMRISegLib.networks.sizes import GENERIC, SAM_MED3D, STUNET_SIZES
+from LiverMRISegLib.networks.registry import SAM_MED3D_ENCODER, STUNET, network_named
 from LiverMRISegLib.preparation.interpolation import resize_linear
 from LiverMRISegLib.preparation.own_scheme import Prepared, prepare
 from LiverMRISegLib.volume import Volume
@@ -64,9 +64,10 @@ def load_encoder(package: ModelPackage, device: str = "cpu", levels: Sequence[in
         ModelError: a package of another network.
     """
     name = package.spec.network.name
-    if name == SAM_MED3D:
+    network = network_named(name)
+    if network is SAM_MED3D_ENCODER:
         return SamMed3DFeatures(package, device)
-    if name in (*STUNET_SIZES, GENERIC):
+    if network is STUNET:
         return StunetFeatures(package, device, levels)
     raise ModelError(f"{package.path}: features are made by STU-Nets and by SAM-Med3D, not by '{name}'")
 
@@ -75,16 +76,10 @@ class _PackageFeatures:
     """What both encoders have in common: the network in torch on a device."""
 
     def __init__(self, package: ModelPackage, device: str) -> None:
-        import torch
+        from LiverMRISegLib.models.package.built import built_member
 
-        from LiverMRISegLib.networks.factory import build_network
-
-        spec = package.spec.network
         self.preparation, self.device = package.spec.preparation, device
-        self.network: Any = build_network(spec.name, **dict(spec.kwargs))
-        tensors = {key: torch.from_numpy(a.astype(np.float32)) for key, a in package.member(0).items()}
-        self.network.load_state_dict(tensors)
-        self.network.eval().requires_grad_(False).to(device)
+        self.network: Any = built_member(package, 0).to(device)
 
     def _on_device(self, image: np.ndarray) -> Any:
         import torch

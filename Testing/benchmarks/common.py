@@ -14,7 +14,7 @@ import numpy as np
 from LiverMRISegLib.anatomy import ORGANS, LabelSet, Sequence
 from LiverMRISegLib.models.package.model_package import save_package
 from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
-from LiverMRISegLib.networks.shapes import parameter_shapes
+from LiverMRISegLib.networks.registry import parameter_shapes
 
 if TYPE_CHECKING:
     import torch

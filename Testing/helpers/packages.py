@@ -12,7 +12,7 @@ from LiverMRISegLib.models.package.specification import (
     OrganRule,
     PreparationSpec,
 )
-from LiverMRISegLib.networks.shapes import parameter_shapes
+from LiverMRISegLib.networks.registry import parameter_shapes
 
 TINY_KWARGS = {
     "in_channels": 1,

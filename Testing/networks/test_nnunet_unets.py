@@ -5,9 +5,8 @@ import torch
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.engines.quiet_openvino import the_core
-from LiverMRISegLib.networks import build_network
-from LiverMRISegLib.networks.nnunet_openvino import nnunet_graph
-from LiverMRISegLib.networks.shapes import parameter_shapes
+from LiverMRISegLib.networks import build_network, openvino_graph
+from LiverMRISegLib.networks.registry import parameter_shapes
 
 KWARGS = {
     "in_channels": 1, "out_channels": 3, "features": [4, 8, 8, 12], "blocks": [1, 2, 3, 1],
@@ -119,7 +118,7 @@ def test_openvino_gives_the_same_logits(kind, changes):
             parameter.add_(0.1 * torch.randn(parameter.shape))
     patch, channels = (8, 16, 24), changes.get("in_channels", 1)
     weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    graph = nnunet_graph(kind, {**KWARGS, **changes}, weights, patch)
+    graph = openvino_graph(kind, {**KWARGS, **changes}, weights, patch)
     image = torch.randn(1, channels, *patch)
     found = the_core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})([image.numpy()])[0]
     with torch.no_grad():

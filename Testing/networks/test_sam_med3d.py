@@ -14,8 +14,8 @@ from LiverMRISegLib.models.importers.import_sam_med3d import import_sam_med3d
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.models.package.specification import NetworkSpec
 from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.networks.registry import parameter_shapes
 from LiverMRISegLib.networks.sam_med3d import SamMed3DEncoder, _Attention, _in_windows
-from LiverMRISegLib.networks.shapes import parameter_shapes
 from LiverMRISegLib.one_label.features import SamMed3DFeatures, encode, load_encoder
 from LiverMRISegLib.volume import reorient
 

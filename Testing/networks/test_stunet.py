@@ -7,9 +7,8 @@ import torch
 from helpers.packages import TINY_KWARGS
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.engines.quiet_openvino import the_core
-from LiverMRISegLib.networks import build_network
-from LiverMRISegLib.networks.shapes import parameter_shapes
-from LiverMRISegLib.networks.stunet_openvino import openvino_graph
+from LiverMRISegLib.networks import build_network, openvino_graph
+from LiverMRISegLib.networks.registry import parameter_shapes
 
 RELEASED_STRIDES = [[2, 2, 2]] * 4 + [[1, 1, 2]]
 SMALL = {**TINY_KWARGS, "widths": [4, 6, 8, 8, 12, 12], "blocks": 2}

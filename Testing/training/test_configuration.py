@@ -12,7 +12,7 @@ from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig
 from LiverMRISegLib.models.catalog import find_model, load_model
 from LiverMRISegLib.models.package.model_package import load_spec
-from LiverMRISegLib.networks.shapes import parameter_shapes
+from LiverMRISegLib.networks.registry import parameter_shapes
 from LiverMRISegLib.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.one_label.rounds import OneLabelConfig
 from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig

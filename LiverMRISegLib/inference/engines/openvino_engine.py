@@ -1,4 +1,4 @@
-"""STU-Nets and nnU-Net's U-Nets by OpenVINO on CPUs: no torch needed, and faster than torch there."""
+"""Networks that have an OpenVINO graph, on CPUs: no torch needed, and faster than torch there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import numpy as np
 
 from LiverMRISegLib.inference.engines.quiet_openvino import the_core
 from LiverMRISegLib.models.package.model_package import ModelPackage
-from LiverMRISegLib.networks.nnunet_openvino import nnunet_graph
-from LiverMRISegLib.networks.sizes import NNUNETS
-from LiverMRISegLib.networks.stunet_openvino import openvino_graph
+from LiverMRISegLib.networks.registry import openvino_graph
 
 logger = logging.getLogger(__name__)
 _NAMES = {"auto": "f32", "float32": "f32", "bfloat16": "bf16"}
@@ -57,6 +55,6 @@ class OpenVinoEngine:
 def _compiled(package: ModelPackage, member: int, options: dict[str, str]) -> Any:
     """A member's network, compiled. The library holds on to the graph's weights, so they are views of the file."""
     network, patch = package.spec.network, package.spec.inference.patch
-    make = nnunet_graph if network.name in NNUNETS else openvino_graph
     with package.mapped_member(member) as weights:
-        return the_core().compile_model(make(network.name, network.kwargs, weights, patch, batch=1), "CPU", options)
+        graph = openvino_graph(network.name, network.kwargs, weights, patch)
+        return the_core().compile_model(graph, "CPU", options)

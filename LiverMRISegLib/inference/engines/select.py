@@ -12,7 +12,7 @@ from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.extras import how_to_install
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.models.package.model_package import ModelPackage
-from LiverMRISegLib.networks.sizes import GENERIC, NNUNETS, STUNET_SIZES
+from LiverMRISegLib.networks.registry import has_graph
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def load_engine(package: ModelPackage, device: str = "auto") -> Engine:
     """The fastest engine for `package` on `device`.
 
     "auto" is an NVIDIA GPU, else an Apple GPU, else the CPU. On the CPU, OpenVINO where it is installed and the
-    network is a STU-Net or one of nnU-Net's, else torch.
+    network has a graph, else torch.
 
     Raises:
         UsageError: no such device here, or neither torch nor OpenVINO is installed.
@@ -29,7 +29,7 @@ def load_engine(package: ModelPackage, device: str = "auto") -> Engine:
     precision = package.spec.inference.precision
     if device == "auto":
         device = _best_device()
-    if device == "cpu" and _is_installed("openvino") and _has_graph(package):
+    if device == "cpu" and _is_installed("openvino") and has_graph(package.spec.network.name):
         from LiverMRISegLib.inference.engines.openvino_engine import OpenVinoEngine
 
         return OpenVinoEngine(package, precision)
@@ -65,7 +65,3 @@ def _has_nvidia_driver() -> bool:
 
 def _is_installed(library: str) -> bool:
     return importlib.util.find_spec(library) is not None
-
-
-def _has_graph(package: ModelPackage) -> bool:
-    return package.spec.network.name in (*STUNET_SIZES, GENERIC, *NNUNETS)

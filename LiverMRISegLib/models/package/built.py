@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from LiverMRISegLib.models.package.model_package import ModelPackage
-from LiverMRISegLib.networks.factory import build_network
+from LiverMRISegLib.networks.registry import build_network
 
 
 def built_member(package: ModelPackage, number: int) -> torch.nn.Module:

@@ -15,7 +15,8 @@ from LiverMRISegLib.errors import LiverMRISegError, ModelError
 from LiverMRISegLib.io.atomic import atomic_path, atomic_write_folder, atomic_write_text
 from LiverMRISegLib.models.package import codec, storage
 from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec, NetworkSpec
-from LiverMRISegLib.networks.shapes import Shape, parameter_shapes
+from LiverMRISegLib.networks.registry import parameter_shapes
+from LiverMRISegLib.networks.shapes import Shape
 
 WEIGHTS = "weights.safetensors"
 _FLOATS = (np.float16, np.float32)

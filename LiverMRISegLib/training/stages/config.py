@@ -11,7 +11,7 @@ import torch
 from LiverMRISegLib.anatomy import structure_named
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package.specification import NetworkSpec
-from LiverMRISegLib.networks.factory import build_network
+from LiverMRISegLib.networks.registry import build_network
 from LiverMRISegLib.networks.sizes import NNUNETS
 from LiverMRISegLib.training.initial_weights import SAME_AS_START, load_start, network_of
 from LiverMRISegLib.training.loop import LoopConfig
