@@ -1,4 +1,7 @@
-"""The examples of README and documentation that are marked by `<!-- run -->` run, on drawn data."""
+"""The examples of README and documentation that are marked by `<!-- run -->` run, on drawn data.
+
+A tiny model with random weights has the default model's name there: commands are tested, not masks.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,36 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from helpers.dicom_series import write_dicom_series
+from helpers.packages import TINY_KWARGS, random_weights
 from helpers.places import ROOT
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.models.package.model_package import load_spec, save_package
+from LiverMRISegLib.models.package.specification import NetworkSpec
 from LiverMRISegLib.phantom.study import make_study
 
 EXAMPLE = re.compile(r"^<!-- run -->\n```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 RUN = ("README.md", "docs/get_started/batch.md", "docs/get_started/researcher.md", "docs/how_to/own_data.md")
+
+
+def save_stand_in(folder: Path) -> None:
+    """A model of the default one's name and organs that computes in no time."""
+    shipped = load_spec(ROOT / "Resources" / "models" / "liver-any-sequence")
+    spec = replace(
+        shipped,
+        network=NetworkSpec("stunet", {**TINY_KWARGS, "out_channels": 1 + len(shipped.labels)}),
+        preparation=replace(shipped.preparation, spacing=(6.0, 6.0, 6.0)),
+        inference=replace(shipped.inference, patch=(16, 32, 32)),
+        postprocessing={},
+        metrics=(),
+    )
+    save_package(spec, random_weights(spec), folder / spec.name)
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +52,7 @@ def desk(tmp_path_factory):
     write_volume(study[Sequence.T2WI].volume, folder / "study" / "t2.nii.gz")
     write_dicom_series(folder / "dicom", study[Sequence.T2WI].volume)
     (folder / "scripts").symlink_to(ROOT / "scripts")
+    save_stand_in(folder / "models")
     commands = folder / "bin"
     commands.mkdir()
     for name, words in (("livermriseg", f'"{sys.executable}" -m LiverMRISegLib'), ("python", f'"{sys.executable}"')):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import re
 
 import pytest
@@ -55,3 +56,16 @@ def test_the_house_has_the_rooms_that_its_page_draws():
     rooms = {p.name for p in (ROOT / "LiverMRISegLib").iterdir() if p.is_dir() and (p / "__init__.py").exists()}
     assert {room for room in rooms if f"{room}/" not in drawn} == set()
     assert {room for room in re.findall(r"^\| \d+ \| `(\w+)/` \|", drawn, re.MULTILINE) if room not in rooms} == set()
+
+
+def test_a_link_in_the_built_pages_that_leads_nowhere_is_found(tmp_path):
+    pytest.importorskip("sphinx")
+    specification = importlib.util.spec_from_file_location("local_links", DOCS / "_ext" / "local_links.py")
+    local_links = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(local_links)
+    (tmp_path / "a.html").write_text('<a href="b.html#here">1</a><a href="b.html#there">2</a><img src="no.png">')
+    (tmp_path / "b.html").write_text('<p id="here"><a href="https://elsewhere.org/x">3</a><a href="a.html">4</a></p>')
+    assert local_links.broken_links(tmp_path) == [
+        "a.html: the link b.html#there leads to no anchor",
+        "a.html: the link no.png leads to no file",
+    ]

@@ -14,11 +14,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from LiverMRISegLib.io.dataclass_reader import to_plain
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.io.tables import markdown_table
-from LiverMRISegLib.training.configuration import to_plain
+from LiverMRISegLib.training.configuration import MayChange
 
 ROOT = Path(__file__).resolve().parents[2]
 _RUNNERS = ("run_script", "run_training")
+_UNTIL_THE_END = " May differ when a run is resumed that is not finished."
 
 
 def scripts_page() -> str:
@@ -69,13 +72,21 @@ def _about(cls: type) -> str:
 
 def _table(cls: type) -> str:
     """Rows of key, type, default and meaning."""
-    hints, texts = typing.get_type_hints(cls), field_docstrings(cls)
+    hints, texts = typing.get_type_hints(cls, include_extras=True), field_docstrings(cls)
     rows = []
     for field in dataclasses.fields(cls):
         if field.init:
-            cells = (f"`{field.name}`", _type(hints[field.name]), _default(field), texts.get(field.name, ""))
+            text = texts.get(field.name, "") + _changes(hints[field.name])
+            cells = (f"`{field.name}`", _type(hints[field.name]), _default(field), text)
             rows.append([cell.replace("|", "\\|").replace("\n", " ") for cell in cells])
     return markdown_table(("key", "type", "default", "meaning"), rows)
+
+
+def _changes(hint: Any) -> str:
+    """Whether a run that is resumed may have another value, in words."""
+    marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is typing.Annotated else ()
+    words = {MayChange.ALWAYS: " May differ when a run is resumed.", MayChange.UNTIL_THE_END: _UNTIL_THE_END}
+    return "".join(words[mark] for mark in marks if isinstance(mark, MayChange))
 
 
 def field_docstrings(cls: type) -> dict[str, str]:
@@ -110,8 +121,11 @@ def _dataclasses_in(hint: Any) -> Iterator[type]:
 
 
 def _type(hint: Any) -> str:
-    """A type in words of YAML, dataclasses as links to their section."""
+    """A type in words of YAML, with its limits; dataclasses as links to their section."""
     inner = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Annotated:
+        limits = [str(extra) for extra in inner[1:] if isinstance(extra, Limits)]
+        return " ".join([_type(inner[0]), *limits])
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         return f"[{hint.__name__}](config_classes.md#{hint.__name__.lower()})"
     if isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union:
