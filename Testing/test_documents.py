@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def test_the_reader_of_names_knows_what_is_not_there():
     assert is_there("LiverMRISegLib.anatomy.organ_named")
     assert not is_there("LiverMRISegLib.anatomy.no_such_function")
     assert not is_there("LiverMRISegLib.no_such_room.anything")
+
+
+def test_the_picture_of_the_house_is_that_of_its_imports():
+    script = runpy.run_path(str(ROOT / "scripts" / "make_house_picture.py"))
+    drawn = (DOCS / "concepts" / "pictures" / "house.svg").read_text(encoding="utf-8")
+    assert script["picture"]() == drawn, "run python scripts/make_house_picture.py"
 
 
 @pytest.mark.parametrize("page", CONCEPTS, ids=lambda page: page.stem)

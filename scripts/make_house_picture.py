@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from html import escape
 from pathlib import Path
 
@@ -49,19 +49,17 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (alias.name for alias in node.names if alias.name.startswith(PACKAGE))
 
 
-def graph() -> tuple[Graph, dict[str, int]]:
-    """Which room needs which, and how many modules each has."""
+def graph() -> Graph:
+    """Which room needs which."""
     ground = frozenset(p.stem for p in (ROOT / PACKAGE).glob("*.py")) - set(_FACES)
     needs: Graph = {}
-    modules: dict[str, int] = {}
     for path in sorted((ROOT / PACKAGE).rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         room = room_of(name.removesuffix(".__init__"), ground)
-        modules[room] = modules.get(room, 0) + (path.name != "__init__.py")
         for target in imported(ast.parse(path.read_text(encoding="utf-8"))):
             if (other := room_of(target, ground)) != room:
                 needs.setdefault(room, set()).add(other)
-    return needs, modules
+    return needs
 
 
 def reduced(needs: Graph) -> Graph:
@@ -96,8 +94,13 @@ def places(rows: list[tuple[str, ...]]) -> dict[str, tuple[float, float, float]]
     return found
 
 
-def picture(rows: list[tuple[str, ...]], needs: Graph, modules: Mapping[str, int]) -> str:
-    """The SVG."""
+def picture() -> str:
+    """The SVG; SystemExit for an import that goes up."""
+    rows, needs = floors(), graph()
+    level = {room: number for number, row in enumerate(rows) for room in row}
+    up = [f"{room} -> {t}" for room, targets in needs.items() for t in targets if level[t] >= level[room]]
+    if up:
+        raise SystemExit(f"imports that go up: {', '.join(up)}")
     where = places(rows)
     height = 20 + len(rows) * (_HEIGHT + _GAP)
     lines = [
@@ -106,12 +109,12 @@ def picture(rows: list[tuple[str, ...]], needs: Graph, modules: Mapping[str, int
         '<path d="M0 0 8 4 0 8z" fill="#8a6d3b"/></marker></defs>',
         f'<rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>',
     ]
-    for room, targets in sorted(needs.items()):
+    for room, targets in sorted(reduced(needs).items()):
         lines += [arrow(where[room], where[target]) for target in sorted(targets)]
     for number, row in enumerate(rows):
         top = where[row[0]][1]
         lines.append(f'<text x="14" y="{top + _HEIGHT / 2 + 5}" font-size="15" fill="#888">{number}</text>')
-        lines += [box(room, where[room], modules[room]) for room in row]
+        lines += [box(room, where[room]) for room in row]
     return "\n".join([*lines, "</svg>", ""])
 
 
@@ -132,17 +135,15 @@ def arrow(upper: tuple[float, float, float], lower: tuple[float, float, float]) 
     return f'<path d="{path}" fill="none" stroke="#8a6d3b" stroke-width="1.4" marker-end="url(#tip)"/>'
 
 
-def box(room: str, place: tuple[float, float, float], modules: int) -> str:
-    """A room with its name, its size and what it is for."""
+def box(room: str, place: tuple[float, float, float]) -> str:
+    """A room with its name and what it is for."""
     left, top, width = place
     text = textwrap.wrap(words(room), round(width / 6.8))[:3]
     name = room if room in (_GROUND, "faces") else f"{room}/"
-    right = left + width - 10
     parts = [
         f'<rect x="{left:.0f}" y="{top}" width="{width:.0f}" height="{_HEIGHT}" rx="5"'
         ' fill="#f6f1e7" stroke="#8a6d3b"/>',
         f'<text x="{left + 10:.0f}" y="{top + 20}" font-size="15" font-weight="bold" fill="#222">{name}</text>',
-        f'<text x="{right:.0f}" y="{top + 20}" font-size="11" fill="#777" text-anchor="end">{modules} files</text>',
     ]
     parts += [
         f'<text x="{left + 10:.0f}" y="{top + 37 + 14 * n}" font-size="11.5" fill="#444">{escape(line)}</text>'
@@ -152,14 +153,8 @@ def box(room: str, place: tuple[float, float, float], modules: int) -> str:
 
 
 def main() -> None:
-    """Write the picture; an arrow that goes up is an error."""
-    rows = floors()
-    needs, modules = graph()
-    level = {room: number for number, row in enumerate(rows) for room in row}
-    up = [f"{room} -> {t}" for room, targets in needs.items() for t in targets if level[t] >= level[room]]
-    if up:
-        raise SystemExit(f"imports that go up: {', '.join(up)}")
-    atomic_write_text(PICTURE, picture(rows, reduced(needs), modules))
+    """Write the picture."""
+    atomic_write_text(PICTURE, picture())
 
 
 if __name__ == "__main__":
