@@ -14,7 +14,7 @@ from LiverMRISegLib.data.importers.atlas import import_atlas
 from LiverMRISegLib.data.importers.bids import import_bids
 from LiverMRISegLib.data.importers.chaos import import_chaos
 from LiverMRISegLib.data.importers.decathlon import import_decathlon
-from LiverMRISegLib.data.importers.flare24 import import_flare24
+from LiverMRISegLib.data.importers.flare24 import import_flare24, import_flare24_pseudo_ct
 from LiverMRISegLib.data.importers.liqa import import_liqa
 from LiverMRISegLib.data.importers.lld_mmri import import_lld_mmri
 from LiverMRISegLib.data.importers.nnunet import import_nnunet
@@ -28,6 +28,7 @@ IMPORTERS: dict[str, Callable[[Path, Path], Datalist]] = {
     "amos": import_amos,
     "chaos": import_chaos,
     "flare24": import_flare24,
+    "flare24-pseudo-ct": import_flare24_pseudo_ct,
     "lld-mmri": import_lld_mmri,
 }
 # Source, a folder for label maps that must be made (joined or renumbered), and what the user says.
@@ -49,6 +50,7 @@ __all__ = [
     "import_chaos",
     "import_decathlon",
     "import_flare24",
+    "import_flare24_pseudo_ct",
     "import_folder",
     "import_liqa",
     "import_lld_mmri",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +44,9 @@ def import_lld_mmri(source: Path, _output: Path) -> Datalist:
     return Datalist("LLD-MMRI", LICENCE, {}, scans)
 
 
-def flat_scans(images: Path) -> Iterator[Scan]:
-    """The scans of a folder of flat names; InputError for an unknown phase."""
-    for file in sorted(images.glob("*.nii.gz")):
+def flat_scans(images: Path, leave_out: Collection[Path] = ()) -> Iterator[Scan]:
+    """The scans of a folder of flat names but those to leave out; InputError for an unknown phase."""
+    for file in sorted(set(images.glob("*.nii.gz")) - set(leave_out)):
         found = re.fullmatch(_FLAT_NAME, file.name)
         if found is None:
             raise InputError(f"{file}: is no name like MR-391135_1_C+A_0000.nii.gz; move what was added elsewhere")

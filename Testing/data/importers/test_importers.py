@@ -18,6 +18,7 @@ from LiverMRISegLib.data.importers import (
     import_atlas,
     import_chaos,
     import_flare24,
+    import_flare24_pseudo_ct,
     import_folder,
     import_liqa,
     import_lld_mmri,
@@ -132,7 +133,7 @@ def test_flare24_task_3(tmp_path, parts):
     ct, mr = (tmp_path / part / "Training" for part in parts)
     labelled = ct / "FLARE_LabeledCase50"
     volumes(labelled, "images/FLARE22_Tr_0001_0000.nii.gz", "labels/FLARE22_Tr_0001.nii.gz")
-    with pytest.raises(InputError, match="neither MR"):
+    with pytest.raises(InputError, match="contains neither MR"):
         import_flare24(tmp_path, tmp_path)
     volumes(mr, "AMOS_MR_good_spacing-833/amos_0507_0000.nii.gz", "LLD-MMRI-3984/MR-1_1_C-pre_0000.nii.gz")
     found = import_flare24(tmp_path, tmp_path)
@@ -147,6 +148,41 @@ def test_flare24_task_3(tmp_path, parts):
     (labelled / "labels/FLARE22_Tr_0001.nii.gz").unlink()
     with pytest.raises(InputError, match="has no labels/FLARE22_Tr_0001"):
         import_flare24(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("part", "ct", "mr", "images", "labels"),
+    [
+        ("FLARE24-Task3-MR", "Training/FLARE22_LabeledCase50/images", "Training/AMOS_MR_good_spacing-833",
+         "PublicValidation/imagesVal", "PublicValidation/labelsVal"),
+        ("", "train_CT_gt_label/imagesTr", "train_MRI_unlabeled/AMOS-833",
+         "validation/MRI_imagesVal", "validation/MRI_labelsVal"),
+    ],
+)  # fmt: skip
+def test_flare24_has_a_validation_set_in_both_layouts(tmp_path, part, ct, mr, images, labels):
+    root = tmp_path / part
+    volumes(root, f"{ct}/FLARE22_Tr_0001_0000.nii.gz", f"{ct.replace('images', 'labels')}/FLARE22_Tr_0001.nii.gz")
+    volumes(root, f"{mr}/amos_0507_0000.nii.gz", f"{mr}/amos_7296_0000.nii.gz")
+    for name in ("amos_7296", "MR-9_2_C+Delay"):
+        volumes(root, f"{images}/{name}_0000.nii.gz", f"{labels}/{name}.nii.gz")
+    found = import_flare24(tmp_path, tmp_path)
+    judged = found.pool(split="validation", labelled=True)
+    assert [(scan.patient, scan.sequence) for scan in judged] == [("amos-7296", "T1WI"), ("MR-9", "C+Delay")]
+    assert [scan.patient for scan in found.pool(labelled=False)] == ["amos-0507"]  # nobody is trained and tested on
+    (root / labels / "amos_7296.nii.gz").unlink()
+    with pytest.raises(InputError, match=r"amos_7296_0000\.nii\.gz: has no (MRI_)?labelsVal/amos_7296"):
+        import_flare24(tmp_path, tmp_path)
+
+
+def test_ct_with_pseudo_labels_of_flare22(tmp_path):
+    with pytest.raises(InputError, match="contains no train_CT_pseudolabel/flare22_aladdin5_pseudo"):
+        import_flare24_pseudo_ct(tmp_path, tmp_path)
+    root = tmp_path / "train_CT_pseudolabel"
+    volumes(root, "imagesTr/Case_00001_0000.nii.gz", "pseudo_label_blackbean_flare22/Case_00001.nii.gz")
+    found = import_flare24_pseudo_ct(tmp_path, tmp_path)
+    assert [(s.patient, s.sequence, s.labels.parent.name) for s in found.scans] == [
+        ("flare-pseudo-Case_00001", "CT", "pseudo_label_blackbean_flare22")
+    ]
 
 
 def chaos_series(folder, direction, ground=None):
