@@ -84,8 +84,7 @@ def _key(path: Path, source: Path) -> tuple[str, ...]:
 
 def _case(image: Path, source: Path, labels: Path | None) -> Case:
     inside = image.relative_to(source)
-    name = "_".join((*inside.parts[:-1], name_of(image)))
-    return Case(name, image, labels, (*reversed(inside.parts[:-1]), str(inside)))
+    return Case("_".join(_key(image, source)), image, labels, (*reversed(inside.parts[:-1]), str(inside)))
 
 
 def _values_in(path: Path) -> dict[int, str]:
