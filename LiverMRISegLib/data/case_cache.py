@@ -10,8 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,8 +19,9 @@ from tqdm import tqdm
 
 from LiverMRISegLib.anatomy import IGNORE, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
-from LiverMRISegLib.errors import InputError, OutputError, UsageError
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.atomic import atomic_folder
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.preparation.label_grid import labels_on_grid
@@ -188,18 +187,6 @@ def _some_voxels(mask: np.ndarray) -> np.ndarray:
 
 def _write_folder(folder: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Whole or not at all; two processes may make the same case at once, and either's is kept."""
-    temporary: Path | None = None
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".making_", dir=folder.parent))
+    with atomic_folder(folder, "keep") as temporary:
         for name, array in arrays.items():
             np.save(temporary / f"{name}.npy", array)
-        if not folder.is_dir():
-            temporary.replace(folder)
-    except OSError as error:
-        if folder.is_dir():
-            return
-        raise OutputError(f"{folder.parent}: the cache cannot be written ({error.strerror})") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)

@@ -1,16 +1,27 @@
-"""Writing files whole or not at all: a temporary file in the same folder, fsync, rename."""
+"""Writing files and folders whole or not at all: a temporary one beside the target, fsync, rename.
+
+A kill leaves the old one or the new one, and perhaps hidden leftovers beside it: temporary ones, which
+`remove_leftovers` deletes, and a folder that was put aside to be replaced, which `recover_folder` brings back.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 from LiverMRISegLib.errors import OutputError
+
+Existing = Literal["refuse", "replace", "keep"]
+# Of temporary files and folders: `tempfile` draws eight characters.
+_TEMPORARY = re.compile(r"\..*\.[a-z0-9_]{8}\.tmp(\..*)?")
+_ATTEMPTS = 10
 
 
 @contextlib.contextmanager
@@ -38,20 +49,58 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
 
 def check_writable(path: Path) -> None:
-    """Ask, before long work, whether `path` can be written after it: OutputError as `atomic_path`."""
+    """Ask, before long work, whether `path` can be written after it: OutputError as in `atomic_path`."""
     _reserve(path).unlink()
 
 
 def atomic_write_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all; OutputError as `atomic_path`."""
+    """Write `text` as UTF-8, whole or not at all; OutputError as in `atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:
-    """Write `content`, whole or not at all; OutputError as `atomic_path`."""
+    """Write `content`, whole or not at all; OutputError as in `atomic_path`."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: Path, existing: Existing = "refuse") -> Iterator[Path]:
+    """A temporary folder beside `path`, to be filled, that takes its place when the block ends well.
+
+    When the block raises, the temporary folder is removed and `path` is as it was before.
+
+    Args:
+        path: of the folder.
+        existing: what becomes of a folder that is there already and not empty: "refuse" is an error; "replace" makes
+            the new one take its place; "keep" keeps it (two processes may make the same folder at once).
+
+    Raises:
+        OutputError: it exists and must not, or cannot be written.
+    """
+    path = Path(path).resolve()
+    if path == Path.cwd():  # to be replaced whole, it would vanish under the user's feet
+        raise OutputError(f"{path}: is the folder you are in; name a new one")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        recover_folder(path)
+        if existing == "refuse":
+            _refuse(path)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                _flush(file)
+        temporary.chmod(0o777 & ~_umask())
+        _put_in_place(temporary, path, existing)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def atomic_write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
@@ -60,29 +109,91 @@ def atomic_write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
     Raises:
         OutputError: it exists, or cannot be written.
     """
-    path = Path(path).resolve()
-    if path == Path.cwd():  # to be replaced whole, it would vanish under the user's feet
-        raise OutputError(f"{path}: is the folder you are in; name a new one")
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise OutputError(f"{path}: exists already; remove it or choose another name")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
-    try:
+    with atomic_folder(path) as temporary:
         for name, content in files.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
-            atomic_write_bytes(temporary / name, content)
-        temporary.chmod(0o777 & ~_umask())
-        if path.is_dir():  # Windows replaces no folder, not even an empty one
+            (temporary / name).write_bytes(content)
+    return Path(path).resolve()
+
+
+def recover_folder(path: Path) -> None:
+    """Bring back what a kill left aside of a folder that was being replaced; whoever reads such a folder asks first."""
+    aside = _aside(path)
+    with contextlib.suppress(OSError):  # another process may be quicker, or this one may not write there
+        if not aside.exists():
+            return
+        if path.exists():
+            _discard(aside)
+        else:
+            aside.replace(path)
+
+
+def recover_folders(parent: Path) -> None:
+    """`recover_folder` for all folders in `parent`."""
+    for aside in parent.glob(".*.old"):
+        recover_folder(parent / aside.name[1 : -len(".old")])
+
+
+def remove_leftovers(parent: Path) -> None:
+    """Remove the temporary files and folders that a kill left in `parent`, where no process may be writing now."""
+    recover_folders(parent)
+    for path in parent.glob(".*.tmp*") if parent.is_dir() else ():
+        if _TEMPORARY.fullmatch(path.name) is None:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _put_in_place(new: Path, path: Path, existing: Existing) -> None:
+    """Rename `new` to `path`, again where another process was quicker with a folder of its own."""
+    for attempt in range(_ATTEMPTS):
+        if path.is_dir() and not any(path.iterdir()):  # Windows replaces no folder, not even an empty one
             path.rmdir()
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return path
+        if path.exists() and existing == "keep":
+            return
+        if existing == "refuse":
+            _refuse(path)
+        try:
+            _put_aside(path)
+            new.replace(path)
+            break
+        except OSError as error:
+            is_taken = path.exists() or error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            if not is_taken or attempt == _ATTEMPTS - 1:
+                recover_folder(path)
+                raise
+    with contextlib.suppress(OSError):  # the folder is in place; some network folders cannot be flushed
+        _flush(path.parent)
+    recover_folder(path)
+
+
+def _refuse(path: Path) -> None:
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise OutputError(f"{path}: exists already; remove it or choose another name")
+
+
+def _put_aside(path: Path) -> None:
+    """Out of the way of its successor, under the name that `recover_folder` looks for."""
+    aside = _aside(path)
+    if path.exists() and aside.exists():
+        _discard(aside)
+    with contextlib.suppress(FileNotFoundError):  # there was none, or another process was quicker
+        path.replace(aside)
+
+
+def _aside(path: Path) -> Path:
+    return path.parent / f".{path.name}.old"
+
+
+def _discard(aside: Path) -> None:
+    """Remove a folder that was put aside. First it gets another name: half removed, it must not be brought back."""
+    doomed = Path(tempfile.mkdtemp(prefix=f".{aside.name[1:40]}.", suffix=".tmp", dir=aside.parent))
+    with contextlib.suppress(FileNotFoundError):
+        aside.replace(doomed / aside.name)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _reserve(path: Path) -> Path:

@@ -10,11 +10,11 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError, UsageError
+from LiverMRISegLib.io.atomic import atomic_folder, recover_folder, recover_folders
 from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec
 from LiverMRISegLib.models.package.specification import NNUNET, ModelSpec
 from LiverMRISegLib.models.package.storage import SPECIFICATION
@@ -57,6 +57,7 @@ def list_models() -> list[CatalogEntry]:
     for name, summary in _shipped().items():
         entries[name] = CatalogEntry(name, resource_folder() / "models" / name, True, summary)
     folder = user_folder()
+    recover_folders(folder)
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.name.startswith("."):  # left behind by an import that was killed
             continue
@@ -92,6 +93,7 @@ def find_model(name_or_path: str | Path) -> Path:
     if str(name_or_path) in entries:
         return entries[str(name_or_path)]
     path = Path(name_or_path)
+    recover_folder(path)
     if path.exists():
         return path
     near = difflib.get_close_matches(str(name_or_path), entries, n=1)
@@ -173,15 +175,12 @@ def import_package(source: Path, name: str | None = None, *, replace: bool = Fal
         check_new_name(name)
     target = user_folder() / name
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=target.parent) as folder:
-            _copy(source, Path(folder) / "new")
-            _put(Path(folder) / "new", target, old, Path(folder) / "old")
-    except OSError as error:
-        raise OutputError(
-            f"{target}: cannot be written ({error.strerror or error}); free some space, or set the environment "
-            f"variable {FOLDER_VARIABLE} to another folder"
-        ) from error
+        with atomic_folder(target, "replace" if old == target else "refuse") as folder:
+            _copy(source, folder)
+        if old is not None and old != target:  # a .zip, whose place the folder takes
+            old.unlink()
+    except (OSError, OutputError) as error:
+        raise OutputError(f"{error}; or set the environment variable {FOLDER_VARIABLE} to another folder") from error
     return CatalogEntry(name, target, False)
 
 
@@ -227,19 +226,6 @@ def _copy(source: Path, folder: Path) -> None:
     if not source.is_dir():
         shutil.unpack_archive(source, folder, "zip")  # its names and sizes were checked when it was loaded
         return
-    folder.mkdir()
     for file in source.iterdir():
         if not file.name.startswith("."):
             shutil.copyfile(file, folder / file.name)
-
-
-def _put(new: Path, target: Path, old: Path | None, aside: Path) -> None:
-    """Move `new` to its place and the old model out of it; the old one comes back if that fails."""
-    if old is not None:
-        old.replace(aside)
-    try:
-        new.replace(target)
-    except OSError:
-        if old is not None:
-            aside.replace(old)
-        raise

@@ -33,7 +33,7 @@ from LiverMRISegLib.one_label.prototypes import (
 from LiverMRISegLib.preparation.interpolation import resize_linear
 from LiverMRISegLib.preparation.label_grid import labels_on_grid
 from LiverMRISegLib.preparation.own_scheme import prepare
-from LiverMRISegLib.pseudo_labels.output_folder import claim_output
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase
 from LiverMRISegLib.resources import DEFAULT_MODEL
@@ -92,7 +92,14 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate} {config.certainty}", *config.organs]
     images = [f"{case_name(scan)} {hash_of(scan.image)}" for _, scan in scans]
     truth = _truth(template, config.organs)
-    claim_output(config.output, [encoder.fingerprint, hashlib.sha256(truth.tobytes()).hexdigest(), *settings, *images])
+    content = hashlib.sha256(truth.tobytes()).hexdigest()
+    with claimed_output(config.output, [encoder.fingerprint, content, *settings, *images]):
+        return _write_labels(config, encoder, scans, template, truth)
+
+
+def _write_labels(
+    config: FirstLabelsConfig, encoder: FeatureEncoder, scans: Sequence[Listed], template: Listed, truth: np.ndarray
+) -> Path:
     made = config.output / "datalist.json"
     if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png", made.name)):
         logger.info("%s holds these labels already", config.output)

@@ -24,7 +24,7 @@ from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.one_label.prototypes import nearest_on
 from LiverMRISegLib.preparation.interpolation import resize_linear
 from LiverMRISegLib.preparation.scheme import AnyPrepared
-from LiverMRISegLib.pseudo_labels.output_folder import claim_output
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
 from LiverMRISegLib.pseudo_labels.outputs import labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase
 from LiverMRISegLib.pseudo_labels.registration import register_affine, warp_labels
@@ -110,21 +110,21 @@ def refine(
     if missing:
         raise InputError(f"{before}: no features of {missing[0]}; make the first labels of these scans")
     package = load_model(str(model))
-    claim_output(output, [package.fingerprint, str(config)])
-    organs = [organ.name for organ in package.spec.labels.organs]
-    segmenter = Segmenter(package, load_engine(package, device))
-    if scans[0].labels is None:
-        raise UsageError(f"{before}: the first scan, the template, has no labels")
-    (output / _OWN).mkdir(exist_ok=True)
-    found = [
-        _predict(scan, segmenter, labelmap_of(scan, output / _OWN))
-        for scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True)
-    ]
-    nothing = replace(found[0].entropy, image=np.zeros_like(found[0].entropy.image))
-    found[0] = replace(found[0], labels=scans[0].labels, entropy=nothing)
-    vectors = np.stack([whole[case_name(scan)] for scan in scans])
-    mend = Mending(scans, found, vectors, config, len(organs))
-    return _write(mend, LabelSet.of(listed.name, [organ_named(o) for o in organs]), listed, output)
+    with claimed_output(output, [package.fingerprint, str(config)]):
+        organs = [organ.name for organ in package.spec.labels.organs]
+        segmenter = Segmenter(package, load_engine(package, device))
+        if scans[0].labels is None:
+            raise UsageError(f"{before}: the first scan, the template, has no labels")
+        (output / _OWN).mkdir(exist_ok=True)
+        found = [
+            _predict(scan, segmenter, labelmap_of(scan, output / _OWN))
+            for scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True)
+        ]
+        nothing = replace(found[0].entropy, image=np.zeros_like(found[0].entropy.image))
+        found[0] = replace(found[0], labels=scans[0].labels, entropy=nothing)
+        vectors = np.stack([whole[case_name(scan)] for scan in scans])
+        mend = Mending(scans, found, vectors, config, len(organs))
+        return _write(mend, LabelSet.of(listed.name, [organ_named(o) for o in organs]), listed, output)
 
 
 def _predict(scan: Scan, segmenter: Segmenter, path: Path) -> Predicted:

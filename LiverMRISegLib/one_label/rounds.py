@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from lightning_fabric import Fabric
 
 from LiverMRISegLib.anatomy import organ_named
 from LiverMRISegLib.data.case_selection import PoolConfig
@@ -22,12 +23,12 @@ from LiverMRISegLib.one_label.first_labels import WHOLE
 from LiverMRISegLib.one_label.refine import RefineConfig, refine
 from LiverMRISegLib.pseudo_labels.output_folder import INPUTS
 from LiverMRISegLib.training import loop
-from LiverMRISegLib.training.configuration import check_same_run, write_config
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacherConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import copy_package
+from LiverMRISegLib.training.run_folder import check_inputs, claimed_run
 from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.semi_supervised import (
     CrossPseudoStageConfig,
@@ -39,10 +40,7 @@ from LiverMRISegLib.training.stages.semi_supervised import (
 logger = logging.getLogger(__name__)
 ROUNDS = "rounds.json"
 _FIRST = "first_labels.txt"
-_FREE_KEYS = ("run_folder", "rounds", "tolerance", "name", "version", "data.workers", "data.cache", "loop.accelerator",
-              "loop.devices", "loop.log_every", "loop.validate_every", "loop.checkpoint_every")  # fmt: skip
-# What an error of the loop advises to change; whether a round that has begun may go on so, its own stage asks again.
-_FREE_UNTIL_THE_END = ("loop.learning_rate", "loop.precision")
+_FREE_KEYS = ("rounds", "tolerance", "name", "version", "data.workers", "data.cache")
 
 
 @dataclass(frozen=True)
@@ -80,7 +78,7 @@ class Round:
 
 
 def run(config: OneLabelConfig) -> list[Round]:
-    """Train, or go on with, the rounds in `config.run_folder`; its last network is the package `run_folder`/model.
+    """Train or resume the rounds in `config.run_folder`; its last network is the package `run_folder`/model.
 
     Every folder round_N holds the training and the labels that come out of it, with cases.csv and cases.png. How the
     labels developed: development.png, development.csv and TensorBoard. Of several processes the first one labels, all
@@ -88,29 +86,35 @@ def run(config: OneLabelConfig) -> list[Round]:
 
     Raises:
         InputError, UsageError: no first labels, or others than the finished rounds had, or data that cannot be used.
-        OutputError, TrainingError: as `run_stage`.
+        OutputError, TrainingError: as in `run_stage`.
     """
     folder, first = config.run_folder, _first_labels(config)
-    until_the_end = _FREE_UNTIL_THE_END if _next_round(config) is not None else ()
-    check_same_run(config, folder / "config.yaml", (*_FREE_KEYS, *until_the_end))
-    made_of = (first / INPUTS).read_text(encoding="utf-8")
-    _check_first_labels(folder, made_of)
     _check_organs(config)
     fabric = loop.make_fabric(config.loop)
-    fabric.barrier()
-    if fabric.is_global_zero:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_config(config, folder / "config.yaml")
-        atomic_write_text(folder / _FIRST, made_of)
+    is_begun, is_done = _folder_of(folder, 1).exists(), _next_round(config) is None
+    with claimed_run(config, folder, fabric, _FREE_KEYS, is_begun=is_begun, is_done=is_done):
+        check_inputs(
+            folder / _FIRST,
+            (first / INPUTS).read_text(encoding="utf-8"),
+            fabric,
+            is_begun=bool(_finished(folder)),
+            other=f"{folder}: its rounds began with other first labels than there are now; choose another "
+            f"--run-folder, or remove {ROUNDS} and the folders round_1, round_2, ... there",
+        )
+        return _run_rounds(config, first, fabric)
+
+
+def _run_rounds(config: OneLabelConfig, first: Path, fabric: Fabric) -> list[Round]:
+    folder = config.run_folder
     while (number := _next_round(config)) is not None:
         labels = [first, *(_labels(folder, n) for n in range(1, number + 1))]
-        _train(config, labels[-2] / "datalist.json", folder / f"round_{number}" / "training")
+        _train(config, labels[-2] / "datalist.json", _folder_of(folder, number) / "training")
         if fabric.is_global_zero:
             _label(config, number, labels)
         fabric.barrier()
     done = _finished(folder)
     if fabric.is_global_zero:
-        copy_package(folder / f"round_{done[-1].number}" / "training" / "model", folder / "model")
+        copy_package(_folder_of(folder, done[-1].number) / "training" / "model", folder / "model")
     return done
 
 
@@ -135,16 +139,6 @@ def _check_organs(config: OneLabelConfig) -> None:
         )
 
 
-def _check_first_labels(folder: Path, made_of: str) -> None:
-    """UsageError if rounds were finished with first labels of another template, image or setting."""
-    kept = folder / _FIRST
-    if _finished(folder) and kept.exists() and kept.read_text(encoding="utf-8") != made_of:
-        raise UsageError(
-            f"{folder}: its rounds began with other first labels than there are now; choose another --run-folder, or "
-            f"remove {ROUNDS} and the folders round_1, round_2, ... there"
-        )
-
-
 def _next_round(config: OneLabelConfig) -> int | None:
     """The number of the round to do, None when all are done or the labels have settled."""
     done = _finished(config.run_folder)
@@ -159,7 +153,7 @@ def _label(config: OneLabelConfig, number: int, labels: Sequence[Path]) -> None:
     folder = config.run_folder
     with np.load(labels[0] / WHOLE) as stored:
         whole = dict(stored)
-    model, before = folder / f"round_{number}" / "training" / "model", labels[-2] / "datalist.json"
+    model, before = _folder_of(folder, number) / "training" / "model", labels[-2] / "datalist.json"
     changed = refine(model, before, whole, config.refinement, labels[-1])
     logger.info("round %d changed %.1f %% of the labels", number, 100 * changed)
     write_development(folder, labels)
@@ -167,8 +161,12 @@ def _label(config: OneLabelConfig, number: int, labels: Sequence[Path]) -> None:
     atomic_write_text(folder / ROUNDS, json.dumps([vars(each) for each in done], indent=1))
 
 
+def _folder_of(folder: Path, number: int) -> Path:
+    return folder / f"round_{number}"
+
+
 def _labels(folder: Path, number: int) -> Path:
-    return folder / f"round_{number}" / "labels"
+    return _folder_of(folder, number) / "labels"
 
 
 def _train(config: OneLabelConfig, labels: Path, run_folder: Path) -> None:

@@ -29,7 +29,7 @@ from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.codec import to_json
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.preparation.intensity import with_gamma
-from LiverMRISegLib.pseudo_labels.output_folder import claim_output, keep_rows, kept_rows
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, keep_rows, kept_rows
 from LiverMRISegLib.pseudo_labels.outputs import (
     check_case_names,
     labelmap_of,
@@ -85,17 +85,17 @@ def run(config: LabelCasesConfig) -> list[RankedCase]:
     settings = [f"gammas {config.gammas}, certainty {config.certainty}"]
     # Labels depend on what model.json says as well, not on the weights alone.
     models = [hashlib.sha256(to_json(package.spec, package.hashes).encode()).hexdigest() for package in packages]
-    claim_output(config.output, [*models, *settings], [scan.image for _, scan in scans])
-    labels = packages[0].spec.labels
-    figures, scores = {}, {}
-    for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
-        found = _labelled_case(scan, folds, config)
-        figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
-        # A case in which nothing was found is never kept.
-        scores[case_name(scan)] = float(np.mean(list(found.values()))) if found else float("nan")
-    ranked = rank_by_sequence(scans, scores, config.keep, highest=True)
-    write_case_lists(scans, ranked, figures, labels, config.output, IGNORE if config.certainty else 0)
-    return ranked
+    with claimed_output(config.output, [*models, *settings], [scan.image for _, scan in scans]):
+        labels = packages[0].spec.labels
+        figures, scores = {}, {}
+        for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
+            found = _labelled_case(scan, folds, config)
+            figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
+            # A case in which nothing was found is never kept.
+            scores[case_name(scan)] = float(np.mean(list(found.values()))) if found else float("nan")
+        ranked = rank_by_sequence(scans, scores, config.keep, highest=True)
+        write_case_lists(scans, ranked, figures, labels, config.output, IGNORE if config.certainty else 0)
+        return ranked
 
 
 def fold_labels(

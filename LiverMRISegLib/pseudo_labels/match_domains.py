@@ -16,7 +16,7 @@ from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.tables import csv_table
-from LiverMRISegLib.pseudo_labels.output_folder import claim_output
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of
 from LiverMRISegLib.pseudo_labels.registration import foreground_ml, nearest_case, register_affine, warp_labels
 from LiverMRISegLib.volume import Volume
@@ -76,23 +76,23 @@ def run(config: MatchDomainsConfig) -> list[Match]:
         for s in scans
     ]
     sources = [path for s in (*better, *worse) for path in (s.image, s.labels)]
-    claim_output(config.output, [config.metric, *hashes], [config.datalist, *sources])
-    found, matched = [], []
-    for scan in tqdm(worse, "volumes", disable=None, dynamic_ncols=True):
-        size = volumes[case_name(scan)] or _typical(scan, worse, volumes)
-        # The same patient's better sequence is the same body, whatever the volumes say.
-        own = {case_name(b): volumes[case_name(b)] for b in better if b.patient == scan.patient}
-        chosen = nearest_case(size, own or {case_name(b): volumes[case_name(b)] for b in better})
-        source = next(b for b in better if case_name(b) == chosen)
-        labels = _warped_or_none(source, scan, config)
-        matched.append(replace(scan, labels=labels, image=scan.image.absolute()))
-        if labels is not None:
-            found.append(Match(case_name(scan), chosen, size, volumes[chosen]))
-    kept = [replace(s, image=s.image.absolute(), labels=s.labels and s.labels.absolute()) for s in better]
-    document = replace(listed, name=f"{listed.name}, matched", scans=[*kept, *matched])
-    write_datalist(document, config.output / "datalist.json")
-    atomic_write_text(config.output / "matches.csv", _table(found))
-    return found
+    with claimed_output(config.output, [config.metric, *hashes], [config.datalist, *sources]):
+        found, matched = [], []
+        for scan in tqdm(worse, "volumes", disable=None, dynamic_ncols=True):
+            size = volumes[case_name(scan)] or _typical(scan, worse, volumes)
+            # The same patient's better sequence is the same body, whatever the volumes say.
+            own = {case_name(b): volumes[case_name(b)] for b in better if b.patient == scan.patient}
+            chosen = nearest_case(size, own or {case_name(b): volumes[case_name(b)] for b in better})
+            source = next(b for b in better if case_name(b) == chosen)
+            labels = _warped_or_none(source, scan, config)
+            matched.append(replace(scan, labels=labels, image=scan.image.absolute()))
+            if labels is not None:
+                found.append(Match(case_name(scan), chosen, size, volumes[chosen]))
+        kept = [replace(s, image=s.image.absolute(), labels=s.labels and s.labels.absolute()) for s in better]
+        document = replace(listed, name=f"{listed.name}, matched", scans=[*kept, *matched])
+        write_datalist(document, config.output / "datalist.json")
+        atomic_write_text(config.output / "matches.csv", _table(found))
+        return found
 
 
 def _warped_or_none(source: Scan, scan: Scan, config: MatchDomainsConfig) -> Path | None:

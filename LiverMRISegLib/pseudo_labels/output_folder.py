@@ -1,16 +1,18 @@
-"""Output folders of stages that make one file a case: a stopped run goes on, but never with files of other inputs."""
+"""Output folders of stages that make one file per case: a stopped run resumes, but never with files of other inputs."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.folder_claim import claimed_folder
 from LiverMRISegLib.io.tables import csv_table
 
 if TYPE_CHECKING:
@@ -29,22 +31,29 @@ def hash_of_weights(network: torch.nn.Module) -> str:
     return digest.hexdigest()
 
 
-def claim_output(folder: Path, inputs: Sequence[str], sources: Iterable[Path | None] = ()) -> None:
-    """Make `folder`, and clear it of what was made from other `inputs` (hashes, settings).
+@contextlib.contextmanager
+def claimed_output(folder: Path, inputs: Sequence[str], sources: Iterable[Path | None] = ()) -> Iterator[None]:
+    """Hold `folder` for this run, and clear it of what was made from other `inputs` (hashes, settings).
 
     Raises:
-        OutputError: it cannot be written, or holds volumes or tables and no stage's output, or one of the `sources`
-            that the output is made from.
+        UsageError: another run is writing there.
+        OutputError: it cannot be written, or holds volumes or tables that no stage made, or one of the `sources` that
+            the output is made from.
     """
     keep_apart(folder, sources)
+    with claimed_folder(folder):
+        _clear_of_others(folder, inputs)
+        yield
+
+
+def _clear_of_others(folder: Path, inputs: Sequence[str]) -> None:
     words = "".join(f"{word}\n" for word in inputs)
     kept = folder / INPUTS
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         if not kept.exists() or kept.read_text(encoding="utf-8") != words:
             old = [*folder.glob("*.nii.gz"), *folder.glob("*.csv")]
             if old and not kept.exists():
-                raise OutputError(f"{folder}: holds {old[0].name}, which is no output of a stage; choose a new folder")
+                raise OutputError(f"{folder}: holds {old[0].name}, which no stage made; choose a new folder")
             if old:
                 logger.info("%s: %d files of other inputs are made anew", folder, len(old))
             for path in (*old, *(folder / name for name in _SUMMARIES)):
@@ -55,7 +64,7 @@ def claim_output(folder: Path, inputs: Sequence[str], sources: Iterable[Path | N
 
 
 def keep_apart(folder: Path, sources: Iterable[Path | None]) -> None:
-    """OutputError if one of the files `sources` lies in `folder`: the output would replace what it is made from."""
+    """OutputError if one of the files `sources` is in `folder`: the output would replace what it is made from."""
     for source in sources:
         if source is not None and source.resolve().parent == folder.resolve():
             raise OutputError(f"{folder}: holds {source.name}, which the output is made from; choose another folder")

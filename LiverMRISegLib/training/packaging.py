@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from LiverMRISegLib.anatomy import ORGAN_NAMES
-from LiverMRISegLib.errors import ModelError, OutputError
+from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.io.atomic import atomic_folder
 from LiverMRISegLib.models.package.model_package import member_prefix, save_package
 from LiverMRISegLib.models.package.specification import ModelSpec, OrganRule
 from LiverMRISegLib.training.initial_weights import HEADS
@@ -98,25 +98,12 @@ def write_package(spec: ModelSpec, members: Sequence[Mapping[str, np.ndarray]], 
     weights = dict(members[0])
     if len(members) > 1:
         weights = {member_prefix(m) + name: a for m, tensors in enumerate(members) for name, a in tensors.items()}
-    with _fresh_folder(path) as fresh:
+    with atomic_folder(path, "replace") as fresh:
         save_package(spec, weights, fresh)
     return path
 
 
 def copy_package(source: Path, path: Path) -> None:
     """Copy a package; one that a run wrote there before is replaced. OutputError if it cannot be written."""
-    try:
-        with _fresh_folder(path) as fresh:
-            shutil.copytree(source, fresh)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error})") from error
-
-
-@contextlib.contextmanager
-def _fresh_folder(path: Path) -> Iterator[Path]:
-    """A name beside `path` for a folder that replaces `path` when the block ends well."""
-    fresh = path.with_name(f".new_{path.name}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    yield fresh
-    shutil.rmtree(path, ignore_errors=True)
-    fresh.replace(path)
+    with atomic_folder(path, "replace") as fresh:
+        shutil.copytree(source, fresh, dirs_exist_ok=True)

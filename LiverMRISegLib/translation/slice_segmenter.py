@@ -20,7 +20,7 @@ from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
-from LiverMRISegLib.training.run_folder import claim_run_folder, train_on
+from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, load_domain
 
 
@@ -90,9 +90,13 @@ class _SliceSegmentation:
 
 
 def run(config: SliceSegmenterConfig) -> RunResult:
-    """Train, or go on with, the run in `config.run_folder`; errors as `training.stage.run_stage`."""
+    """Train or resume the run in `config.run_folder`; errors as in `run_stage`."""
     fabric = loop.make_fabric(config.loop)
-    claim_run_folder(config, config.run_folder, fabric, ("cache", "workers"))
+    with claimed_training(config, config.run_folder, fabric, ("cache", "workers")):
+        return _run(config, fabric)
+
+
+def _run(config: SliceSegmenterConfig, fabric: Fabric) -> RunResult:
     orientation = config.orientation or None
     with fabric.rank_zero_first():
         cases = load_domain(config.source, config.cache, config.organs, config.spacing, orientation, config.space)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.pseudo_labels.output_folder import hash_of_weights
 from LiverMRISegLib.training import loop
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
-from LiverMRISegLib.training.run_folder import claim_run_folder, train_on
+from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.translation.cyclegan import CycleGan, CycleGanConfig
 from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig, load_slice_segmenter
 from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, fitted, load_domain
@@ -69,11 +70,15 @@ def _check_segmenter(config: TranslatorConfig) -> None:
 
 
 def run(config: TranslatorConfig) -> RunResult:
-    """Train, or go on with, the run in `config.run_folder`; errors as `training.stage.run_stage`."""
+    """Train or resume the run in `config.run_folder`; errors as in `run_stage`."""
     if config.segmenter:
         _check_segmenter(config)
     fabric = loop.make_fabric(config.loop)
-    claim_run_folder(config, config.run_folder, fabric, ("cache", "workers"))
+    with claimed_training(config, config.run_folder, fabric, ("cache", "workers")):
+        return _run(config, fabric)
+
+
+def _run(config: TranslatorConfig, fabric: Fabric) -> RunResult:
     common = (config.spacing, config.orientation or None, config.space)
     with fabric.rank_zero_first():
         source, target = (load_domain(d, config.cache, (), *common) for d in (config.source, config.target))

@@ -19,7 +19,7 @@ from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator
 from LiverMRISegLib.preparation.interpolation import resize_cubic
 from LiverMRISegLib.preparation.own_scheme import prepare
-from LiverMRISegLib.pseudo_labels.output_folder import claim_output, hash_of_weights, keep_rows, kept_rows
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, hash_of_weights, keep_rows, kept_rows
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import read_config
@@ -64,22 +64,22 @@ def run(config: TranslateConfig) -> list[Path]:
     check_case_names([replace(scan, sequence=config.sequence) for _, scan in scans])
     _check_meaning([datalist for datalist, _ in scans])
     _check_output(config)
-    claim_output(config.output, [hash_of_weights(generator)], [scan.image for _, scan in scans])
-    made = []
-    for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
-        path = config.output / f"{listed[1].patient}_{config.sequence}.nii.gz"
-        kept, image = path.with_name(path.name.replace(".nii.gz", ".csv")), hash_of(listed[1].image)
-        if not path.exists() or kept_rows(kept, image) is None:
-            volume = read_volume(listed[1].image)
-            translated = translate_volume(volume, generator, trained, config.device, config.batch)
-            body = volume.array > np.percentile(volume.array, 50)
-            jumps = slice_jump(translated.array, body), slice_jump(volume.array, body)
-            logger.info("%s: slice-to-slice jump %.2f, of the CT %.2f", path.name, *jumps)
-            write_volume(translated, path)
-            keep_rows(kept, image)
-        made.append(path)
-    write_datalist(_datalist(config, scans, made, trained.space), config.output / "datalist.json")
-    return made
+    with claimed_output(config.output, [hash_of_weights(generator)], [scan.image for _, scan in scans]):
+        made = []
+        for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
+            path = config.output / f"{listed[1].patient}_{config.sequence}.nii.gz"
+            kept, image = path.with_name(path.name.replace(".nii.gz", ".csv")), hash_of(listed[1].image)
+            if not path.exists() or kept_rows(kept, image) is None:
+                volume = read_volume(listed[1].image)
+                translated = translate_volume(volume, generator, trained, config.device, config.batch)
+                body = volume.array > np.percentile(volume.array, 50)
+                jumps = slice_jump(translated.array, body), slice_jump(volume.array, body)
+                logger.info("%s: slice-to-slice jump %.2f, of the CT %.2f", path.name, *jumps)
+                write_volume(translated, path)
+                keep_rows(kept, image)
+            made.append(path)
+        write_datalist(_datalist(config, scans, made, trained.space), config.output / "datalist.json")
+        return made
 
 
 def _check_output(config: TranslateConfig) -> None:

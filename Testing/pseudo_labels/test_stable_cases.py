@@ -11,7 +11,7 @@ from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
-from LiverMRISegLib.pseudo_labels.output_folder import claim_output
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
 from LiverMRISegLib.pseudo_labels.stable_cases import StableCasesConfig, run
 from LiverMRISegLib.volume import Volume
 
@@ -101,21 +101,21 @@ def test_what_an_iteration_leaves_open_is_no_organ(iterations, tmp_path):
 
 def test_files_of_other_inputs_are_made_anew(tmp_path):
     folder = tmp_path / "out"
-    claim_output(folder, ["a", "b"])
-    (folder / "case.nii.gz").write_bytes(b"1")
-    claim_output(folder, ["a", "b"])
-    assert (folder / "case.nii.gz").exists()
-    claim_output(folder, ["a", "c"])
-    assert not (folder / "case.nii.gz").exists()
+    with claimed_output(folder, ["a", "b"]):
+        (folder / "case.nii.gz").write_bytes(b"1")
+    with claimed_output(folder, ["a", "b"]):
+        assert (folder / "case.nii.gz").exists()
+    with claimed_output(folder, ["a", "c"]):
+        assert not (folder / "case.nii.gz").exists()
     own = tmp_path / "cohort"
     own.mkdir()
     (own / "patient.nii.gz").write_bytes(b"1")
-    with pytest.raises(OutputError, match=r"holds patient\.nii\.gz, which is no output of a stage"):
-        claim_output(own, ["a"])
+    with pytest.raises(OutputError, match=r"holds patient\.nii\.gz, which no stage made"), claimed_output(own, ["a"]):
+        pass
     assert (own / "patient.nii.gz").exists()
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be written"):
-        claim_output(tmp_path / "file" / "out", [])
+    with pytest.raises(OutputError, match="cannot be written"), claimed_output(tmp_path / "file" / "out", []):
+        pass
 
 
 def test_an_iteration_is_never_replaced(iterations):

@@ -18,6 +18,7 @@ from typing import IO, Any
 import numpy as np
 
 from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.io.atomic import recover_folder
 
 SPECIFICATION = "model.json"
 LARGEST_SPECIFICATION = 16 * 1024**2
@@ -37,6 +38,7 @@ def stamp(path: Path) -> Stamp:
     Raises:
         ModelError: it is not a package, or a file has a name or size that is not allowed.
     """
+    recover_folder(path)
     if path.is_dir():
         found = _folder_stamp(path)
     else:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
+from lightning_fabric import Fabric
+
 from LiverMRISegLib.data.augmentation import Augmenter
 from LiverMRISegLib.data.batches import CaseStream, JoinedStream, Stream
 from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
@@ -15,7 +17,7 @@ from LiverMRISegLib.training import loop
 from LiverMRISegLib.training.initial_weights import content_of, warn_of_other_images
 from LiverMRISegLib.training.loop import RunResult
 from LiverMRISegLib.training.methods.method import SegmentationMethod, Setup
-from LiverMRISegLib.training.run_folder import claim_run_folder, train_on
+from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.stage_package import write_stage_package
 from LiverMRISegLib.training.stages.synthetic_source import synthetic_source
@@ -42,8 +44,12 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
         TrainingError: the loss is not finite.
     """
     fabric = loop.make_fabric(config.loop)
+    with claimed_training(config, config.run_folder, fabric, _FREE_KEYS):
+        return _run(config, make, fabric, unlabelled=unlabelled)
+
+
+def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: bool) -> RunResult:
     data = config.data
-    claim_run_folder(config, config.run_folder, fabric, _FREE_KEYS)
     pools = choose_pools(
         data.datalists,
         data.labelled,

@@ -1,0 +1,49 @@
+"""A run folder belongs to one training at a time: real trainings by script and from Python."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+
+from helpers.places import ROOT
+from helpers.tiny_data import write_config, write_data
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig, run
+
+
+def test_the_second_training_in_a_run_folder_ends_with_one_line(tmp_path):
+    path, folder = write_config(tmp_path, write_data(tmp_path)), tmp_path / "run"
+    script = [
+        sys.executable,
+        str(ROOT / "scripts/train/finetune.py"),
+        "--config",
+        str(path),
+        "--run-folder",
+        str(folder),
+    ]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    first = subprocess.Popen([*script, "--loop.steps", "100000"], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        while first.poll() is None and not list((folder / "checkpoints").glob("step_*.pt")):
+            time.sleep(0.02)
+        second = subprocess.run(script, env=environment, capture_output=True, text=True)
+        assert second.returncode == 2
+        (line,) = [line for line in second.stderr.splitlines() if "ERROR" in line]
+        assert f"another run is writing there (process {first.pid} on" in line
+        assert "Traceback" not in second.stderr
+        config = replace(read_config(FinetuneConfig, path), run_folder=folder)
+        with pytest.raises(UsageError, match=f"process {first.pid} on"):
+            run(config)
+        assert first.poll() is None
+    finally:
+        first.kill()
+        first.wait()
+    (folder / "checkpoints" / ".step_00000099.k2_9abcd.tmp.pt").write_text("half a checkpoint")
+    newest = max(int(p.stem.removeprefix("step_")) for p in (folder / "checkpoints").glob("step_*.pt"))
+    assert run(replace(config, loop=replace(config.loop, steps=newest + 2))).step == newest + 2
+    hidden = [p for p in (*folder.iterdir(), *(folder / "checkpoints").iterdir()) if p.name.startswith(".")]
+    assert hidden == []
