@@ -17,6 +17,7 @@ import pytest
 from helpers.dicom_series import write_dicom_series
 from helpers.packages import TINY_KWARGS, random_weights
 from helpers.places import ROOT
+from helpers.warm_python import warm_python
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models.package.model_package import load_spec, save_package
@@ -55,7 +56,7 @@ def desk(tmp_path_factory):
     save_stand_in(folder / "models")
     commands = folder / "bin"
     commands.mkdir()
-    for name, words in (("livermriseg", f'"{sys.executable}" -m LiverMRISegLib'), ("python", f'"{sys.executable}"')):
+    for name, words in (("livermriseg", f'"{sys.executable}" -m LiverMRISegLib'), ("python", f'"{warm_python()}"')):
         (commands / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         (commands / name).chmod(0o755)
     path = os.pathsep.join([str(commands), os.environ["PATH"]])

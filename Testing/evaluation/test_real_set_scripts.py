@@ -2,14 +2,13 @@
 
 import csv
 import json
-import os
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 
 from helpers.places import ROOT
+from helpers.tiny_data import run_script
 from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS, LIVER, TOTAL_MR
 from LiverMRISegLib.io import write_volume
@@ -35,9 +34,7 @@ def data(tmp_path):
 
 
 def called(script, *arguments):
-    command = [sys.executable, str(ROOT / "scripts" / "train" / script), *map(str, arguments)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return run_script([sys.executable, str(ROOT / "scripts" / "train" / script), *map(str, arguments)])
 
 
 def test_the_default_models_figures(data, tiny_package, tmp_path):

@@ -91,6 +91,20 @@ def snakemake(workflow: str, folder: Path, *more: str) -> subprocess.CompletedPr
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
+def run_script(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """Run a command `python script ...` as a process of its own, whose imports are done already."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run([warm_python(), *arguments[1:]], env=environment, capture_output=True, text=True)
+
+
+def on_two_processes(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    """As `run_script`, on two processes by torchrun."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    start += ["--no-python", warm_python()]
+    return subprocess.run([*start, *arguments[1:]], env=environment, capture_output=True, text=True)
+
+
 def status_of_script_here(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
     """Run a command `python script ...` in this process, which has imported already what takes a new one seconds."""
     monkeypatch.setattr(sys, "argv", arguments[1:])

@@ -1,7 +1,5 @@
 """CycleGAN: sizes of the papers, known losses of known generators, pool, exact resume, and a translation learnt."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import torch
 from lightning_fabric import Fabric
 
 from helpers.places import ROOT
+from helpers.tiny_data import on_two_processes
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator
 from LiverMRISegLib.training import loop
@@ -144,10 +143,8 @@ main()  # nothing holds the group at the exit, as in our scripts
 
 def test_two_processes_keep_the_same_weights(tmp_path):
     (tmp_path / "two.py").write_text(_ON_TWO_PROCESSES)
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     paths = [str(ROOT), str(ROOT / "Testing"), str(Path(__file__).parent)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*start, str(tmp_path / "two.py"), *paths], env=environment, capture_output=True, text=True)
+    done = on_two_processes([sys.executable, str(tmp_path / "two.py"), *paths])
     assert done.returncode == 0, done.stderr
 
 

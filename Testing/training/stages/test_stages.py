@@ -19,7 +19,7 @@ import torch
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 
 from helpers.places import ROOT
-from helpers.tiny_data import status_of_script_here, write_config, write_data
+from helpers.tiny_data import on_two_processes, run_script, status_of_script_here, write_config, write_data
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.augmentation import AugmentationConfig
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
@@ -142,14 +142,14 @@ def test_test_labels_are_never_read(datalist, tmp_path):
 def test_a_killed_run_ends_at_the_same_weights(stage, datalist, tmp_path):
     config = write_config(tmp_path, datalist)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = subprocess.run(command(stage, config, whole), env=environment(), capture_output=True, text=True)
+    done = run_script(command(stage, config, whole))
     assert done.returncode == 0, done.stderr
     process = subprocess.Popen(command(stage, config, killed), env=environment(), stderr=subprocess.DEVNULL)
     while process.poll() is None and not list((killed / "checkpoints").glob("step_*.pt")):
         time.sleep(0.01)
     os.kill(process.pid, signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    done = subprocess.run(command(stage, config, killed), env=environment(), capture_output=True, text=True)
+    done = run_script(command(stage, config, killed))
     assert done.returncode == 0, done.stderr
     first, second = networks(whole), networks(killed)
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -190,11 +190,9 @@ def test_boxes_need_as_many_unlabelled_patches(datalist, tmp_path):
 @pytest.mark.parametrize("stage", ["finetune", "cross_pseudo_supervision"])
 def test_two_processes_follow_one_with_the_whole_batch(stage, datalist, tmp_path):
     config = write_config(tmp_path, datalist)
-    alone = subprocess.run(command(stage, config, tmp_path / "one"), env=environment(), capture_output=True, text=True)
+    alone = run_script(command(stage, config, tmp_path / "one"))
     assert alone.returncode == 0, alone.stderr
-    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    shared = start + command(stage, config, tmp_path / "two")[1:]
-    done = subprocess.run(shared, env=environment(), capture_output=True, text=True)
+    done = on_two_processes(command(stage, config, tmp_path / "two"))
     assert done.returncode == 0, done.stderr
     one, two = ([line["loss"] for line in logged(tmp_path / run) if "loss" in line] for run in ("one", "two"))
     assert len(two) == 12
@@ -216,7 +214,7 @@ def test_a_full_disk_ends_with_one_line_and_the_run_goes_on(datalist, tmp_path):
     assert "cannot be written" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((run / "checkpoints").glob("*.pt"))
-    done = subprocess.run(command("finetune", config, run), env=environment(), capture_output=True, text=True)
+    done = run_script(command("finetune", config, run))
     assert done.returncode == 0, done.stderr
 
 

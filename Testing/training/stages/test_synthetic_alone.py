@@ -15,7 +15,7 @@ import SimpleITK as sitk
 import torch
 
 from helpers.places import ROOT
-from helpers.tiny_data import status_of_script_here
+from helpers.tiny_data import run_script, status_of_script_here
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models.package.model_package import ModelPackage
@@ -78,7 +78,7 @@ def environment() -> dict[str, str]:
 
 
 def train(config: Path, run: Path) -> None:
-    done = subprocess.run(command(config, run), env=environment(), capture_output=True, text=True)
+    done = run_script(command(config, run))
     assert done.returncode == 0, done.stderr
 
 
