@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.pseudo_labels.ranking import consistency, instability, keep_best, union
 
@@ -24,6 +25,12 @@ def test_instability_of_three_iterations():
     assert instability(iterations) == pytest.approx(0.416667, abs=1e-6)
     assert instability([iterations[0]] * 3) == 0
     assert instability([iterations[0], np.zeros(4)]) == np.inf
+
+
+def test_voxels_that_either_leaves_open_do_not_count():
+    before, after = np.array([1, IGNORE, 0, 2, 1]), np.array([1, 1, IGNORE, 0, 1])
+    assert instability([before, after]) == 0.5
+    assert union([before, after]).tolist() == [1, 1, IGNORE, 2, 1]
 
 
 def test_one_prediction_is_too_few():
