@@ -129,7 +129,7 @@ def run(request: dict[str, Any]) -> None:
 
 def call(path: str, arguments: list[str]) -> int:
     """Have the server run a script; its exit status."""
-    request = {"arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}  # noqa: PTH109
+    request = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(path)
         socket.send_fds(connection, [json.dumps(request).encode()], [0, 1, 2])

@@ -6,10 +6,12 @@ import types
 
 import pytest
 
-slicer = pytest.importorskip("slicer")
-from LiverMRISegLib.errors import LiverMRISegError  # noqa: E402
-from LiverMRISegScene import installation  # noqa: E402
-from LiverMRISegScene.installation import as_text, check_installation, install_missing, install_torch  # noqa: E402
+pytest.importorskip("slicer")
+import slicer
+
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegScene import installation
+from LiverMRISegScene.installation import as_text, check_installation, install_missing, install_torch
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-slicer = pytest.importorskip("slicer")
-from helpers.scene_tools import WaitingWorker, add_flat, add_random  # noqa: E402
-from LiverMRISegLib.errors import LiverMRISegError  # noqa: E402
-from LiverMRISegLib.inference.worker.protocol import FailedEvent  # noqa: E402
-from LiverMRISegScene import jobs  # noqa: E402
-from LiverMRISegScene.jobs import Job, JobQueue  # noqa: E402
+pytest.importorskip("slicer")
+from helpers.scene_tools import WaitingWorker, add_flat, add_random
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.inference.worker.protocol import FailedEvent
+from LiverMRISegScene import jobs
+from LiverMRISegScene.jobs import Job, JobQueue
 
 
 @pytest.fixture

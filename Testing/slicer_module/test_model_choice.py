@@ -7,15 +7,17 @@ import pytest
 from helpers.packages import TINY_KWARGS, random_weights, tiny_spec
 from helpers.volumes import make_volume
 
-slicer = pytest.importorskip("slicer")
-from helpers.scene_tools import add_random  # noqa: E402
-from LiverMRISegLib.anatomy import Sequence  # noqa: E402
-from LiverMRISegLib.errors import InputError, ModelError  # noqa: E402
-from LiverMRISegLib.io import write_volume  # noqa: E402
-from LiverMRISegLib.models import catalog  # noqa: E402
-from LiverMRISegLib.models.package.model_package import save_package  # noqa: E402
-from LiverMRISegLib.models.package.specification import NNUNET, ChannelSpec, NetworkSpec, PreparationSpec  # noqa: E402
-from LiverMRISegScene.batch import (  # noqa: E402
+pytest.importorskip("slicer")
+import slicer
+
+from helpers.scene_tools import add_random
+from LiverMRISegLib.anatomy import Sequence
+from LiverMRISegLib.errors import InputError, ModelError
+from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.models import catalog
+from LiverMRISegLib.models.package.model_package import save_package
+from LiverMRISegLib.models.package.specification import NNUNET, ChannelSpec, NetworkSpec, PreparationSpec
+from LiverMRISegScene.batch import (
     as_csv,
     folder_jobs,
     read_table,
@@ -24,9 +26,9 @@ from LiverMRISegScene.batch import (  # noqa: E402
     volumes_in_scene,
     volumes_of_patient,
 )
-from LiverMRISegScene.jobs import EARLIER, WAITING  # noqa: E402
-from LiverMRISegScene.logic import SceneLogic, SceneResult  # noqa: E402
-from LiverMRISegScene.model_choice import details, kind_of, model_for, offers  # noqa: E402
+from LiverMRISegScene.jobs import EARLIER, WAITING
+from LiverMRISegScene.logic import SceneLogic, SceneResult
+from LiverMRISegScene.model_choice import details, kind_of, model_for, offers
 
 CONTRAST = ("GED1", "GED2", "GED3", "GED4", "C+A", "C+V", "C+Delay")
 NON_CONTRAST = ("T1WI", "T2WI", "DWI")

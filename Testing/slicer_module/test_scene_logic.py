@@ -1,26 +1,22 @@
 """The module's logic on real MRML (slicer-core): the segmentation is where its volume is, transforms included."""
 
-import sys
-
 import numpy as np
 import pytest
 
-from helpers.places import ROOT
 from helpers.volumes import all_directions, make_volume, oblique_directions
 
-slicer = pytest.importorskip("slicer")
-vtk = pytest.importorskip("vtk")
-sys.path.insert(0, str(ROOT / "LiverMRISeg"))
+pytest.importorskip("slicer")
+import slicer
+import vtk
+from vtk.util.numpy_support import numpy_to_vtk
 
-from vtk.util.numpy_support import numpy_to_vtk  # noqa: E402
-
-from LiverMRISegLib.anatomy import CHAOS  # noqa: E402
-from LiverMRISegLib.errors import InputError  # noqa: E402
-from LiverMRISegLib.io import write_volume  # noqa: E402
-from LiverMRISegLib.volume import Volume  # noqa: E402
-from LiverMRISegScene.logic import SceneLogic, accepted  # noqa: E402
-from LiverMRISegScene.segmentations import add_segmentation  # noqa: E402
-from LiverMRISegScene.volumes import ijk_to_world, volume_of  # noqa: E402
+from LiverMRISegLib.anatomy import CHAOS
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.volume import Volume
+from LiverMRISegScene.logic import SceneLogic, accepted
+from LiverMRISegScene.segmentations import add_segmentation
+from LiverMRISegScene.volumes import ijk_to_world, volume_of
 
 
 def add_volume(scene, direction=None, size=(20, 16, 12), name="volume", array=None):
