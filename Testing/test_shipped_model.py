@@ -1,5 +1,6 @@
 """The models that are shipped: whole, small, and sensible on the phantom and, where at hand, on real volumes."""
 
+import functools
 import json
 
 import numpy as np
@@ -20,6 +21,11 @@ REAL = DATA / "mr_t2_liver_kidneys_spleen"
 
 def dice(first, second):
     return 2 * np.logical_and(first, second).sum() / max(1, first.sum() + second.sum())
+
+
+@functools.cache
+def scan_of(sequence):
+    return make_study([sequence], seed=1)[sequence]
 
 
 @pytest.fixture(scope="module", params=MOST_MB)
@@ -50,7 +56,7 @@ def test_everything_in_the_catalog_is_there():
 
 @pytest.mark.parametrize("sequence", [Sequence.T2WI, Sequence.T1WI, Sequence.GED4])
 def test_the_phantom_is_segmented_in_any_sequence(segmenter, sequence):
-    scan = make_study([sequence], seed=1)[sequence]
+    scan = scan_of(sequence)
     result = segmenter.segment(scan.volume)
     found, drawn = result.labelmap == result.labels.value_of(LIVER), scan.labelmap.array == LABELS.value_of(LIVER)
     assert dice(found, drawn) > 0.8
