@@ -141,13 +141,13 @@ def _key(name: str) -> str:
 
 
 class LabelSet(Mapping[int, Organ]):
-    """Immutable mapping of label value to organ; 0 is background. `name` tells which convention it is."""
+    """Immutable mapping of label value to organ; 0 is background. `name` says which convention it is."""
 
     def __init__(self, name: str, organs: Mapping[int, Organ]) -> None:
         if any(value < 1 for value in organs):
             raise UsageError(f"label set '{name}': values must be positive, 0 is background")
         if len(set(organs.values())) != len(organs):
-            raise UsageError(f"label set '{name}': an organ stands twice")
+            raise UsageError(f"label set '{name}': an organ is listed twice")
         self.name = name
         self._organs = MappingProxyType(dict(sorted(organs.items())))
         self._values = {organ: value for value, organ in self._organs.items()}
@@ -175,7 +175,7 @@ class LabelSet(Mapping[int, Organ]):
         return tuple(self._organs.values())
 
     def named(self, name: str) -> Organ:
-        """The organ of this set called `name`, in any spelling; UsageError if this set does not hold it."""
+        """The organ of this set called `name`, in any spelling; UsageError if this set lacks it."""
         wanted = _known(name)
         for organ in self.organs:
             if organ == wanted or _key(organ.name) == _key(name):
@@ -184,13 +184,13 @@ class LabelSet(Mapping[int, Organ]):
         raise UsageError(f"{problem}; {self.name} has: {', '.join(o.name for o in self.organs)}")
 
     def value_of(self, organ: Organ) -> int:
-        """The label value of `organ`; UsageError if this set does not hold it."""
+        """The label value of `organ`; UsageError if this set lacks it."""
         if organ not in self._values:
             raise UsageError(f"'{organ.name}' is not in label set '{self.name}': {[o.name for o in self.organs]}")
         return self._values[organ]
 
     def mapping_to(self, other: LabelSet) -> dict[int, int]:
-        """Own value -> the other set's value, for the organs that both hold."""
+        """Own value -> the other set's value, for the organs that are in both."""
         return {value: other.value_of(organ) for value, organ in self.items() if organ in other.organs}
 
 

@@ -26,7 +26,7 @@ _POSITIVE, _NEGATIVE = "LPS", "RAI"
 
 @dataclass(frozen=True)
 class Geometry:
-    """A regular grid in the patient: voxel index i (x, y, z) lies at `origin + direction @ (spacing * i)`.
+    """A regular grid in the patient: voxel index i (x, y, z) is at `origin + direction @ (spacing * i)`.
 
     `direction`'s columns are the world directions of the index axes, as in ITK.
     """
@@ -160,7 +160,7 @@ class AxisChange:
         """The change from one orientation code to another; UsageError if a code does not name each world axis once."""
         for code in (source_code, target_code):
             if len(code) != 3 or {_world_axis(letter) for letter in code} != {0, 1, 2}:
-                raise UsageError(f"'{code}' is no orientation; it names each of L/R, P/A, S/I once, e.g. LPS")
+                raise UsageError(f"'{code}' is not an orientation; name each of L/R, P/A, S/I once, e.g. LPS")
         old_axes = [_world_axis(letter) for letter in source_code]
         source = [old_axes.index(_world_axis(letter)) for letter in target_code]
         flipped = [source_code[s] != target_code[i] for i, s in enumerate(source)]

@@ -89,7 +89,7 @@ def run(config: ChallengeConfig) -> list[JudgedCase]:
 def summary(judged: Sequence[JudgedCase]) -> str:
     """Mean DSC and NSD per organ, their means, mean seconds and mean memory-time area, as CSV.
 
-    A case that failed has neither scores nor cost; how many did stands in the last line.
+    A case that failed has neither scores nor cost; the last line says how many failed.
     """
     rows = [[s.organ, f"{s.dsc_mean:.4f}", f"{s.nsd_mean:.4f}"] for s in summarise([each.case for each in judged])]
     if rows:
@@ -134,8 +134,8 @@ def _judge(
         return JudgedCase(scores, cost)
     except Exception as error:  # of any library; the other cases may still succeed
         logger.info("%s failed", name, exc_info=True)
-        told = str(error) if isinstance(error, LiverMRISegError) else f"{type(error).__name__}: {error}"
-        return JudgedCase(CaseScores(name, error=told), cost)
+        reason = str(error) if isinstance(error, LiverMRISegError) else f"{type(error).__name__}: {error}"
+        return JudgedCase(CaseScores(name, error=reason), cost)
 
 
 def _reference(datalist: Datalist, scan: Scan) -> tuple[Volume, LabelSet]:

@@ -48,25 +48,25 @@ def labels_named(name: str) -> LabelSet:
         document = json.loads(path.read_text(encoding="utf-8"))
         return LabelSet(path.stem, {int(value): organ_named(organ) for value, organ in document.items()})
     except (OSError, ValueError, AttributeError) as error:
-        raise UsageError(f'{path}: is no label file such as {{"1": "liver", "2": "spleen"}} ({error})') from error
+        raise UsageError(f'{path}: is not a label file such as {{"1": "liver", "2": "spleen"}} ({error})') from error
 
 
 def pair_cases(predictions: Path, references: Path) -> list[tuple[str, Path | None, Path]]:
     """(name, prediction or None, reference) for every reference, by name; NAME_seg.* or NAME.* fits NAME(_label).*.
 
     Raises:
-        InputError: a folder is missing or holds no label map, or two files have one name.
+        InputError: a folder is missing or contains no label map, or two files have the same name.
     """
     predicted, referred = _by_name(predictions), _by_name(references)
     for name in sorted(set(predicted) - set(referred)):
-        logger.warning("%s: has no reference and is left out", predicted[name])
+        logger.warning("%s: has no reference and is ignored", predicted[name])
     return [(name, predicted.get(name), path) for name, path in referred.items()]
 
 
 def evaluate_cohort(
     predictions: Path, references: Path, predicted_labels: LabelSet, reference_labels: LabelSet
 ) -> Iterator[CaseScores]:
-    """The scores of every case, in order; what is wrong with one case is told in its place."""
+    """The scores of every case, in order; what is wrong with a case is reported in its place."""
     for name, predicted, referred in pair_cases(predictions, references):
         if predicted is None:
             yield CaseScores(name, error=f"{referred}: there is no prediction of this name in {predictions}")
@@ -185,7 +185,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
             raise InputError(f"{folder}: {found[name].name} and {path.name} are both of case '{name}'; keep one")
         found[name] = path
     if not found:
-        raise InputError(f"{folder}: holds no label map ({', '.join(LABELMAP_ENDINGS)}); check the path")
+        raise InputError(f"{folder}: contains no label map ({', '.join(LABELMAP_ENDINGS)}); check the path")
     return found
 
 

@@ -41,7 +41,7 @@ CLEAN = Corruption("clean", "", lambda image, reference: (image, reference))
 
 
 def corruptions(image: Volume) -> list[Corruption]:
-    """Every kind at every strength for one image in LPS order; what is random is drawn from the image's name."""
+    """Every kind at every strength for one image in LPS order; random numbers are seeded by the image's name."""
     slices, spacing = image.geometry.size[2], image.geometry.spacing[2]
     return [
         CLEAN,
@@ -151,10 +151,10 @@ def rotated(volume: Volume, axis: int, degrees: float, *, nearest: bool = False)
 
 
 def slab(image: Volume, reference: Volume, length: float) -> Pair:
-    """About `length` mm along z around the middle of what the reference labels; UsageError if it labels nothing."""
+    """About `length` mm along z around the middle of what the reference labels; UsageError if that is nothing."""
     labelled = np.flatnonzero((reference.array > 0).any(axis=(1, 2)))
     if not len(labelled):
-        raise UsageError(f"{reference.name}: labels nothing, so there is no slab to choose")
+        raise UsageError(f"{reference.name}: contains no labels, so there is no slab to choose")
     total = image.geometry.size[2]
     count = min(total, max(1, round(length / image.geometry.spacing[2])))
     start = min(max(0, round((labelled[0] + labelled[-1] + 1 - count) / 2)), total - count)

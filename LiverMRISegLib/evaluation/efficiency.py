@@ -54,7 +54,7 @@ def visible_gpu(index: int = 0) -> str:
 def gpu_memory_reader(gpu: str = "0") -> Callable[[], float] | None:
     """Reads the memory in use on `gpu` (`visible_gpu`), in MB, by everyone; None without NVIDIA driver or nvidia-ml-py.
 
-    The caller's process holds NVML until it ends.
+    The caller's process keeps NVML until it ends.
     """
     try:
         import pynvml
@@ -65,7 +65,7 @@ def gpu_memory_reader(gpu: str = "0") -> Callable[[], float] | None:
         by_number = pynvml.nvmlDeviceGetHandleByIndex
         handle = by_number(int(gpu)) if gpu.isdigit() else pynvml.nvmlDeviceGetHandleByUUID(gpu)
     except pynvml.NVMLError as error:
-        logger.info("no GPU memory is measured (%s)", error)
+        logger.info("GPU memory is not measured (%s)", error)
         return None
     return lambda: float(pynvml.nvmlDeviceGetMemoryInfo(handle).used) / _MB
 
@@ -75,7 +75,7 @@ def measure_cost(
 ) -> Cost:
     """Run `command` to its end while `read_mb` is called every 0.1 s. Raises OSError if it cannot be started.
 
-    `environment`: variables beside those of this process.
+    `environment`: variables in addition to those of this process.
     """
     readings: list[float] = []
     over = threading.Event()

@@ -53,12 +53,12 @@ def evaluate_case(
     """Compare two label maps for every organ that both label sets name.
 
     Raises:
-        InputError: they do not lie on the same grid, or have no organ in common.
+        InputError: they are not on the same grid, or have no organ in common.
     """
     _check_grids(prediction, reference)
     common = [organ for organ in predicted_labels.organs if organ in reference_labels.organs]
     if not common:
-        raise InputError(f"{prediction.name}: prediction and reference name no common organ; check --labels")
+        raise InputError(f"{prediction.name}: prediction and reference have no organ in common; check --labels")
     # Slices along z are wanted for the long organs, whatever the orientation of the files.
     first, second = reorient(prediction, "LPS"), reorient(reference, "LPS")
     spacing = first.geometry.spacing[::-1]
@@ -78,7 +78,7 @@ def _check_grids(prediction: Volume, reference: Volume) -> None:
     if not prediction.geometry.is_close(reference.geometry, 0.05):
         raise InputError(
             f"{prediction.name}: prediction {prediction.geometry.size} and reference {reference.geometry.size} "
-            "do not lie on the same grid; segment the very image that the reference was drawn on"
+            "are not on the same grid; segment the image that the reference was drawn on"
         )
 
 
@@ -141,8 +141,8 @@ def wrong_side_shares(
 ) -> dict[str, float]:
     """Per paired organ of the reference, the share (0 to 1) of its voxels that the prediction calls the other side's.
 
-    Both label maps lie on one grid (`metrics.evaluate_case` checks that). Organs that the reference does not show, or
-    whose other side the prediction has no label for, are left out.
+    Both label maps are on one grid (`evaluate_case` checks that). Organs that the reference does not show, or
+    whose other side the prediction has no label for, are omitted.
     """
     shares = {}
     for organ in reference_labels.organs:

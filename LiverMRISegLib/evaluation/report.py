@@ -1,4 +1,4 @@
-"""The report of a segmentation: one HTML file that holds everything, pictures included."""
+"""The report of a segmentation: one HTML file that contains everything, pictures included."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Canvas:
         self._first = 0
 
     def add(self, box: Box, logits: np.ndarray, weight: np.ndarray) -> None:
-        """Place the logits [C, ...] of a tile that lies in the window, weighted by `weight`."""
+        """Place the logits [C, ...] of a tile inside the window, weighted by `weight`."""
         place = (slice(box[0].start - self._first, box[0].stop - self._first), *box[1:])
         for total, one in zip(self._sum, logits, strict=True):
             total[place] += one * weight

@@ -3,10 +3,10 @@
 A network of coarse voxels, trained on images of every kind, is sure of the middle of an organ and unsure of its
 outline; the image at hand knows better. Two steps, both without training:
 
-1. Look. Voxels that the network is sure of tell how bright each organ is in this image (shading taken out). Everywhere
+1. Look. Voxels that the network is sure of show how bright each organ is in this image (shading taken out). Everywhere
    else these histograms join the network's probabilities, as likelihoods join a prior.
 2. Walk (random walker with priors, Grady 2005). Probabilities flow between neighbours that look alike and stop at
-   edges; a weak spring holds every voxel to what it was, the stronger the surer it was.
+   edges; a weak spring pulls every voxel back to what it was, the stronger the surer it was.
 
 Numbers were chosen on the ten T2 volumes of docs/studies; the Dice hardly depends on any. All arrays are [Z, Y, X]
 or [C, Z, Y, X], float32, at the network's resolution.
@@ -86,7 +86,7 @@ def _blurred(array: np.ndarray) -> np.ndarray:
 
 
 def _with_look(probabilities: np.ndarray, brightness: np.ndarray) -> np.ndarray:
-    """Bayes' rule with the histograms of what is sure; a class that is sure of nothing keeps an even one."""
+    """Bayes' rule with the histograms of what is sure; a class without sure voxels keeps an even one."""
     low, high = np.percentile(brightness, [1, 99.7])
     bins = np.clip((brightness - low) * (_BINS / max(high - low, 1e-6)), 0, _BINS - 1).astype(np.uint8)
     joined = np.empty_like(probabilities)

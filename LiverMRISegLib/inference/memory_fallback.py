@@ -1,6 +1,6 @@
-"""What to do when a GPU's memory is full: one rung down at a time, and every rung is told to the user.
+"""What to do when a GPU's memory is full: one step down at a time, and the user is told of every step.
 
-The sum over tiles always lies in the computer's own memory (`assembly.Canvas`), so that rung is taken from the start.
+The sum over tiles is always in the computer's own memory (`assembly.Canvas`), so that step is taken from the start.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 class MemoryFallback:
     """One tile at a time, then a smaller model of the same organs if the catalog has one, then the CPU.
 
-    `package` and `engine` are those to use now, `asked` the package that was asked for; `taken` says in words which
-    rungs were taken.
+    `package` and `engine` are the ones to use now, `asked` is the package that was asked for; `taken` says in words
+    which steps were taken.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class MemoryFallback:
         return made
 
     def descend(self, error: DeviceMemoryError) -> None:
-        """Take the next rung; `error` is raised again where there is none."""
+        """Take the next step; `error` is raised again where there is none."""
         logger.warning("%s", error)
         device = self.engine.device
         if self.engine.batch > 1:

@@ -18,11 +18,11 @@ def postprocess(labelmap: np.ndarray, labels: LabelSet, rules: Mapping[str, Orga
     """Clean `labelmap` [Z, Y, X] of `grid` in place. What is dropped becomes background; a hole is filled only where
     nothing is.
 
-    Components are connected through faces. An organ that has to lie near another is left alone where that is missing.
+    Components are connected through faces. An organ that must be near another stays as it is where that is missing.
     """
     boxes = bounding_boxes(labelmap)
     ruled = [(v, rules[organ.name]) for v, organ in labels.items() if organ.name in rules and v in boxes]
-    # Organs that others have to lie near come first, holes last: both depend on what was dropped.
+    # Organs that others must be near come first, holes last: both depend on what was dropped.
     for value, rule in sorted(ruled, key=lambda item: bool(item[1].near)):
         if rule.near:
             anchor = labels.value_of(organ_named(rule.near))
@@ -36,7 +36,7 @@ def postprocess(labelmap: np.ndarray, labels: LabelSet, rules: Mapping[str, Orga
 
 
 def bounding_boxes(labelmap: np.ndarray) -> dict[int, Box]:
-    """The box [Z, Y, X] around every label that occurs, 0 left out."""
+    """The box [Z, Y, X] around every label that occurs, except 0."""
     statistics = sitk.LabelShapeStatisticsImageFilter()
     statistics.ComputePerimeterOff()
     statistics.Execute(sitk.GetImageFromArray(labelmap))
@@ -68,7 +68,7 @@ def voxel_counts(labels: np.ndarray) -> np.ndarray:
 
 
 def _tight(labelmap: np.ndarray, value: int, box: Box) -> Box:
-    """The box around a label that lies within `box`; `box` itself if nothing of it is left."""
+    """The box around a label inside `box`; `box` itself if nothing of it is left."""
     found = bounding_boxes(np.where(labelmap[box] == value, labelmap[box], 0).astype(labelmap.dtype)).get(value)
     if found is None:
         return box

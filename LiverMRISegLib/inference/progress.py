@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from LiverMRISegLib.errors import CancelledError
 
-# Called with what is happening and how much of the whole is done, 0 to 1.
+# Called with what happens now, and the share of the whole that is done, 0 to 1.
 Progress = Callable[[str, float], None]
 
 

@@ -65,7 +65,7 @@ def _looks_like_ct(array: np.ndarray) -> bool:
 
 
 def _touches_edge(mask: np.ndarray, on_edge: Sequence[tuple[bool, bool]]) -> bool:
-    """Whether more than a sliver of the organ lies in an outermost slice."""
+    """Whether more than a sliver of the organ is in an outermost slice."""
     contact = 0
     for axis, (first, last) in enumerate(on_edge):
         contact += int(np.take(mask, 0, axis).sum()) if first else 0

@@ -10,12 +10,12 @@ import numpy as np
 from LiverMRISegLib.preparation.normalisation import brighter_than_air
 from LiverMRISegLib.volume import Box
 
-# Planes across the image that hold less of the body are its skin, or noise.
+# Planes across the image that contain less of the body are its skin, or noise.
 _LEAST_BODY_SHARE = 0.01
 
 
 def body_of(image: np.ndarray) -> np.ndarray:
-    """`brighter_than_air` without planes, along any axis, of which it is less than a hundredth; bool [Z, Y, X]."""
+    """`brighter_than_air`, except in planes (along any axis) of which it is less than a hundredth; bool [Z, Y, X]."""
     bright = brighter_than_air(image)
     body = bright.copy()
     for axis in range(3):
@@ -51,12 +51,12 @@ def region_of(
 
 
 def is_cut(labels: np.ndarray, shape: Sequence[int], region: Box) -> bool:
-    """Whether labels reach a face of the region that lies inside the image: then it was too small.
+    """Whether labels reach a face of the region that is inside the image: then it was too small.
 
     Args:
         labels: [Z, Y, X], on another grid over the same extent.
         shape: of the grid that the region is a box of.
-        region: as of `region_of`.
+        region: as `region_of` returns it.
     """
     for axis, (part, size) in enumerate(zip(region, shape, strict=True)):
         scale = labels.shape[axis] / size

@@ -39,8 +39,8 @@ _NETWORK_FROM, _NETWORK_TO = 0.05, 0.9
 class Segmentation:
     """The result for one volume, on its own grid.
 
-    `labelmap` uint8 [Z, Y, X] holds the values of `labels`; `volumes_ml` and `flags` as `quality` finds them;
-    `provenance` tells model, engine and seconds per part.
+    `labelmap` uint8 [Z, Y, X] contains the values of `labels`; `volumes_ml` and `flags` are those of `quality`;
+    `provenance` names model and engine, and gives the seconds of each part.
     """
 
     labelmap: np.ndarray
@@ -102,7 +102,7 @@ class Segmenter:
 
     @property
     def _labels(self) -> LabelSet:
-        """Of the model that was asked for: a smaller one that stands in for it may number them in another way."""
+        """Those of the model that was asked for: a smaller one that replaces it may number them differently."""
         return self._fallback.asked.spec.labels
 
     def segment(
@@ -123,15 +123,15 @@ class Segmenter:
                 (`package.spec.preparation.images`). Result and flags are those of `volume`, the first.
             organs: keep only these; all of the model's by default.
             tta: average over mirrored copies, along the axes that the model allows.
-            progress: told what happens, and how much of it is done.
-            cancel: asks the work to stop.
+            progress: called with what happens, and the share that is done.
+            cancel: its `cancel` stops the work.
 
         Raises:
-            UsageError: the model has no such organ, or none is named, or it has no axis to mirror for `tta`, or takes
+            UsageError: the model has no such organ, or none is named, or it may not be mirrored for `tta`, or it takes
                 more or fewer images.
             InputError: the images are on different grids, or contain NaN or infinite voxels.
             CancelledError: `cancel` was used.
-            DeviceMemoryError: the memory is too small, after all that takes less of it was tried (`memory_fallback`).
+            DeviceMemoryError: the memory is too small even after everything in `memory_fallback` was tried.
         """
         while True:
             try:
@@ -208,7 +208,7 @@ class Segmenter:
         if organs is None:
             return own
         if not organs:
-            raise UsageError(f"no organ was chosen; model {self.package.spec.name} has: {', '.join(self.organs)}")
+            raise UsageError(f"no organ is named; model {self.package.spec.name} has: {', '.join(self.organs)}")
         chosen = [own.named(name) for name in organs]
         return LabelSet(own.name, {value: organ for value, organ in own.items() if organ in chosen})
 
@@ -244,7 +244,7 @@ class _Clock:
         self._last = time.perf_counter()
 
     def lap(self, part: str) -> None:
-        """Take down the seconds since the last part ended."""
+        """Record the seconds since the last part ended."""
         now = time.perf_counter()
         self.seconds[part] = round(now - self._last, 3)
         self._last = now

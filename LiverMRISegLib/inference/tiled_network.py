@@ -53,11 +53,11 @@ def predict_slabs(
     progress: Progress,
     cancel: CancelToken,
 ) -> Iterator[np.ndarray]:
-    """Logits float32 [C, planes, Y, X] of a normalised image as of `predict_logits`, from its first plane on.
+    """Logits float32 [C, planes, Y, X] of a normalised image as for `predict_logits`, first plane first.
 
-    A slab comes as soon as no tile to come reaches it. Tiles that hold nothing but air are not computed; they are
-    background. For a model of nnU-Net (`spec.scheme`) all are computed, zeros lie beyond the image, and the weights
-    fall further: what nnU-Net does. Beyond the tiles of a `region`, a box at least as large as the patch where the
+    A slab comes as soon as no further tile reaches it. Tiles of nothing but air are not computed; they are
+    background. For a model of nnU-Net (`spec.scheme`) all are computed, the image is surrounded by zeros, and the
+    weights fall further, as in nnU-Net. Beyond the tiles of a `region`, a box at least as large as the patch where the
     image is, all is background.
 
     Raises:
@@ -94,7 +94,7 @@ def _padded_region(region: Box | None, inner: Box, patch: Sequence[int]) -> Box 
 
 
 def busy_tiles(image: np.ndarray, boxes: Sequence[Box]) -> list[Box]:
-    """The boxes that hold at least one voxel clearly brighter than air."""
+    """The boxes that contain at least one voxel clearly brighter than air."""
     bright = brighter_than_air(image)
     return [box for box in boxes if bright[box].any()]
 

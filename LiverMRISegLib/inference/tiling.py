@@ -42,7 +42,7 @@ def importance(patch: Sequence[int], least: float = 1e-4) -> np.ndarray:
 def pad_to(image: np.ndarray, patch: Sequence[int], value: float | None = None) -> tuple[np.ndarray, Box]:
     """The image with `value` around it so that no axis is shorter than the patch, and the box of the image in it.
 
-    By default the value is the image's minimum: air after any normalisation, as in training. Axes in front of
+    By default the value is the image's minimum: air after any normalisation, as in training. Axes before
     [Z, Y, X] stay as they are.
     """
     shape = image.shape[-3:]

@@ -33,7 +33,7 @@ _OWN_VOLUMES = "the user's volumes"
 
 @dataclass(frozen=True)
 class Setting:
-    """A way to run a model: `precision`, `overlap` of the tiles and `region` as of `InferenceSpec`.
+    """A way to run a model: `precision`, `overlap` of the tiles and `region` as in `InferenceSpec`.
 
     On a CPU "auto" is float32; on a GPU a package that keeps it still computes as GPUs do.
     """
@@ -56,7 +56,7 @@ class Setting:
 class Measured:
     """What a setting gave: seconds a volume without reading and writing, Dice of the labels against the first's.
 
-    `mean_dice` and `lowest_dice` are over all labels of all volumes; a label that both lack does not count.
+    `mean_dice` and `lowest_dice` are over all labels of all volumes; a label that is in neither does not count.
     """
 
     setting: Setting
@@ -67,7 +67,7 @@ class Measured:
 
 
 def settings_of(spec: InferenceSpec) -> list[Setting]:
-    """What there is to try, the model in full first; the same whatever was kept before."""
+    """What can be tried, the model in full first; the same whatever was kept before."""
     return [
         Setting(precision, overlap, region)
         for region in dict.fromkeys(("", BODY, DEFAULT_MODEL, spec.region))
@@ -85,7 +85,7 @@ def compare_settings(
 ) -> list[Measured]:
     """Segment `cases`, each of as many volumes as the model takes, with every setting on the CPU.
 
-    The first setting is what the others are compared with. A precision in which this CPU does not compute is left out.
+    The others are compared with the first setting. A precision that this CPU does not compute in is skipped.
     CancelledError if `cancel` was used.
     """
     found: list[Measured] = []
@@ -95,7 +95,7 @@ def compare_settings(
         segmenter = _loaded(package, setting)
         engine = segmenter.engine.name
         if any(m.engine == engine and replace(m.setting, precision=setting.precision) == setting for m in found):
-            logger.info("%s: this CPU does not compute in it", setting.precision)
+            logger.info("%s: this CPU does not compute in this precision", setting.precision)
             continue
         report = partial(progress, str(setting), number / len(settings))
         labels, seconds = _segmented(segmenter, cases, report, cancel or CancelToken())
@@ -139,9 +139,9 @@ def keep(package: ModelPackage, chosen: Measured, cases: int) -> ModelPackage:
 def check_can_be_kept(package: ModelPackage) -> None:
     """UsageError if a setting cannot be written into this package: it comes with livermriseg, or is a .zip."""
     if package.path.resolve().is_relative_to(resource_folder().resolve()):
-        raise UsageError(f"{package.spec.name} comes with livermriseg and is not changed; tune an imported model")
+        raise UsageError(f"{package.spec.name} comes with livermriseg and cannot be changed; tune an imported model")
     if not package.path.is_dir():
-        raise UsageError(f"{package.path}: a .zip is not changed; 'livermriseg models import package' unpacks it")
+        raise UsageError(f"{package.path}: a .zip cannot be changed; 'livermriseg models import package' unpacks it")
 
 
 def _loaded(package: ModelPackage, setting: Setting) -> Segmenter:

@@ -66,7 +66,7 @@ class _Graph(Operations):
         return self.activated(self.normalised(f"{prefix}.norm", x))
 
     def _block(self, prefix: str, x: Any, stride: Sequence[int]) -> Any:
-        """Two convolutions beside a way that pools where they stride, and projects where they widen."""
+        """Two convolutions, and a skip that pools where they stride and projects where they widen."""
         skip, pooled = x, int(tuple(stride) != _ONES)
         if pooled:
             skip = self.ops.avg_pool(skip, list(stride), [0, 0, 0], [0, 0, 0], list(stride), False)

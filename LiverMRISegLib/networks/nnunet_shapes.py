@@ -59,7 +59,7 @@ def _residual_encoder(
             shapes.update(_normed(f"{prefix}.conv1", inputs, width, kernel))
             shapes.update(_normed(f"{prefix}.conv2", width, width, kernel))
             if block == 0 and inputs != width:
-                pooled = int(any(n != 1 for n in stride))  # an average pool stands before the projection
+                pooled = int(any(n != 1 for n in stride))  # an average pool comes before the projection
                 shapes.update(_normed(f"{prefix}.skip.{pooled}", inputs, width, (1, 1, 1), bias=False))
             inputs = width
     return shapes

@@ -1,7 +1,7 @@
 """nnU-Net's plain and residual-encoder U-Nets, of dynamic-network-architectures, without the doubles in their state.
 
 That package registers most tensors under two or three names. The state here has each once, by the name that nnU-Net's
-checkpoints also hold (methods.md 10.4).
+checkpoints also have (methods.md 10.4).
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class NnUNet(nn.Module):
 
 
 def once(state: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Names and tensors of a state of dynamic-network-architectures, without those that stand for others."""
+    """Names and tensors of a state of dynamic-network-architectures, without the aliases."""
     return ((name, tensor) for name, tensor in state.items() if not any(alias in name for alias in _ALIASES))
 
 

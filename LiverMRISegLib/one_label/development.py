@@ -34,12 +34,12 @@ def write_development(folder: Path, rounds: Sequence[Path]) -> None:
         InputError: a round's files are missing.
         OutputError: the files cannot be written.
     """
-    told = [_read_figures(labels / "cases.csv") for labels in rounds]
-    means = [_means(figures) for figures in told]
-    atomic_write_text(folder / "development.csv", _table(told))
+    known = [_read_figures(labels / "cases.csv") for labels in rounds]
+    means = [_means(figures) for figures in known]
+    atomic_write_text(folder / "development.csv", _table(known))
     names = list(dict.fromkeys(name for found in means for name in found))
     curves = {name: [found.get(name, np.nan) for found in means] for name in names}
-    pictures = _pictures([read_datalist(labels / "datalist.json") for labels in rounds], list(told[-1]))
+    pictures = _pictures([read_datalist(labels / "datalist.json") for labels in rounds], list(known[-1]))
     atomic_write_bytes(folder / "development.png", sheet_png([curves_png(curves, "round"), *pictures]))
     with SummaryWriter(str(folder / "tensorboard")) as writer:
         for name, value in means[-1].items():
@@ -51,7 +51,9 @@ def _read_figures(path: Path) -> Figures:
     try:
         rows = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines()))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); remove its folder, it is made anew") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); remove its folder, and it will be made again"
+        ) from error
     return {row["case"]: {k: float(v) for k, v in row.items() if k not in _NOT_FIGURES and v} for row in rows}
 
 
@@ -60,12 +62,12 @@ def _means(figures: Figures) -> dict[str, float]:
     return {name: float(np.mean([f[name] for f in figures.values() if name in f])) for name in names}
 
 
-def _table(told: Sequence[Figures]) -> str:
+def _table(known: Sequence[Figures]) -> str:
     """A line per round and case."""
-    names = list(dict.fromkeys(name for figures in told for found in figures.values() for name in found))
+    names = list(dict.fromkeys(name for figures in known for found in figures.values() for name in found))
     rows = [
         [number, case, *(f"{found[name]:.4f}" if name in found else "" for name in names)]
-        for number, figures in enumerate(told)
+        for number, figures in enumerate(known)
         for case, found in sorted(figures.items())
     ]
     return csv_table(["round", "case", *names], rows)

@@ -90,7 +90,7 @@ class _PackageFeatures:
 class StunetFeatures(_PackageFeatures):
     """A STU-Net's features of some resolutions, of the whole volume at once.
 
-    Those of each level have length 1 and lie on the grid of the finest level, so that all count alike (ours: a network
+    Those of each level have length 1 and are on the grid of the finest level, so that all count alike (ours: a network
     this small says little in any one level).
     """
 
@@ -129,7 +129,7 @@ class SamMed3DFeatures(_PackageFeatures):
         self.fingerprint = package.fingerprint
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """As `FeatureEncoder.__call__`; what lies beyond the volume is as dark as its darkest voxel."""
+        """As `FeatureEncoder.__call__`; outside the volume everything is as dark as its darkest voxel."""
         fitted = resize_linear(image, _multiple(image.shape, (self.patch,) * 3)).transpose(2, 1, 0)
         room = [max(0, self.network.size - n) for n in fitted.shape]
         padded = np.pad(fitted, [(0, r) for r in room], constant_values=float(fitted.min()))
@@ -144,7 +144,7 @@ class SamMed3DFeatures(_PackageFeatures):
         return np.ascontiguousarray((total / weight)[:, :x, :y, :z].transpose(0, 3, 2, 1))
 
     def _cubes(self, shape: Sequence[int]) -> list[tuple[slice, slice, slice]]:
-        """Boxes whose corners lie between tokens."""
+        """Boxes whose corners are between tokens."""
         size = self.network.size
         axes = [sorted({s // self.patch * self.patch for s in tile_starts(n, size, _OVERLAP)}) for n in shape]
         return [

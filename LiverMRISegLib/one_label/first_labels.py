@@ -70,7 +70,7 @@ class FirstLabelsConfig:
 
 
 def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Path:
-    """Label all scans by the template's prototypes, unless the output holds these labels already.
+    """Label all scans by the template's prototypes, unless these labels are in the output already.
 
     Returns:
         Their datalist; its first scan is the template with its true labels.
@@ -102,7 +102,7 @@ def _write_labels(
 ) -> Path:
     made = config.output / "datalist.json"
     if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png", made.name)):
-        logger.info("%s holds these labels already", config.output)
+        logger.info("%s: these labels are made already", config.output)
         return made
     store = _Store(encoder, config.cache)
     likeness = _learn(template[1], truth, store.features_of(template[1]), config)
@@ -131,7 +131,7 @@ def _template(scans: Sequence[Listed], config: FirstLabelsConfig) -> Listed:
         if listed[1].patient == config.template and listed[1].labels is not None:
             return listed
     where = ", ".join(map(str, config.datalists))
-    raise UsageError(f"template '{config.template}' is no patient with labels in {where}")
+    raise UsageError(f"template '{config.template}' is not a patient with labels in {where}")
 
 
 @dataclass(frozen=True)

@@ -42,8 +42,8 @@ def similarity(features: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
 class Calibration:
     """What the template's own truth says of the scores (ours); float32 [classes], the background's entries unused.
 
-    `offsets` are added to the scores so that each organ gets its best Dice. An organ is certain where its score lies
-    `above` those of all others, and certainly absent where it lies `below` (negative) them.
+    `offsets` are added to the scores so that each organ gets its best Dice. An organ is certain where its score is
+    `above` more than all others, and certainly absent where it is `below` (negative) less.
     """
 
     offsets: np.ndarray
@@ -52,7 +52,7 @@ class Calibration:
 
 
 def margin(scores: np.ndarray, value: int) -> np.ndarray:
-    """How far the scores [classes, ...] of class `value` lie above the highest of the others: [...]."""
+    """How far the scores [classes, ...] of class `value` are above the highest of the others: [...]."""
     best: np.ndarray = scores[value] - np.delete(scores, value, axis=0).max(axis=0)
     return best
 

@@ -55,7 +55,7 @@ class RefineConfig:
         if self.mode not in MODES:
             raise UsageError(f"unknown refinement '{self.mode}'; known are: {', '.join(MODES)}")
         if not 0 < self.quantile < 1 or self.neighbours < 1:
-            raise UsageError(f"quantile must lie between 0 and 1 and neighbours be positive, not {self}")
+            raise UsageError(f"quantile must be between 0 and 1, and neighbours positive, not {self}")
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ class Mending:
         enough = (~self.uncertain).sum() >= config.neighbours
         chosen = {"case": np.flatnonzero(self.uncertain), "voxel": np.arange(1, len(scans))}
         self.voted = set(chosen[config.mode].tolist()) if enough and config.mode in chosen else set()
-        logger.info("%d uncertain cases, mean entropy from %.4f on", int(self.uncertain.sum()), threshold)
+        logger.info("%d uncertain cases, of a mean entropy of %.4f or more", int(self.uncertain.sum()), threshold)
 
     def mended_labels(self, case: int) -> np.ndarray:
         """uint8 [Z, Y, X]."""

@@ -123,7 +123,9 @@ def _first_labels(config: OneLabelConfig) -> Path:
     folder = config.data.datalists[0].parent if config.data.datalists else Path()
     if len(config.data.datalists) != 1 or not all((folder / name).exists() for name in (WHOLE, INPUTS)):
         found = ", ".join(map(str, config.data.datalists)) or "none"
-        raise UsageError(f"data.datalists must be the one that first_labels.py wrote, beside {WHOLE}, not {found}")
+        raise UsageError(
+            f"data.datalists must be the one that first_labels.py wrote, with {WHOLE} in the same folder, not {found}"
+        )
     return folder
 
 

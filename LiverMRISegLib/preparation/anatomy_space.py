@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-_CLIPPED = (1.0, 99.0)  # percentiles of a volume of no known window, in front of the gradients
+_CLIPPED = (1.0, 99.0)  # percentiles of a volume without a known window, before the gradients
 _SHOWN = (0.5, 99.5)  # of the magnitudes
 
 

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-# What is so far beyond the edge has no weight left in a cubic spline (0.27 ** 12 is 1e-7).
+# Voxels so far beyond the edge have no weight left in a cubic spline (0.27 ** 12 is 1e-7).
 _SPLINE_MARGIN = 12
 
 
 def linear_weights(source: int, target: int) -> np.ndarray:
     """Matrix [target, source] that takes values at `source` voxel centres to `target` centres over the same extent.
 
-    Beyond the outermost centres the outermost value holds.
+    Outside the outermost centres the outermost value is repeated.
     """
     position = np.clip((np.arange(target) + 0.5) * (source / target) - 0.5, 0, source - 1)
     lower = np.minimum(position.astype(int), max(0, source - 2))

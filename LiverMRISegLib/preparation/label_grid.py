@@ -26,7 +26,7 @@ def labels_of_slabs(
 ) -> np.ndarray:
     """As `labels_on_grid` of the slabs [C, planes, Y, X] of logits put together: `source` planes, rows and columns.
 
-    Every slab is left behind as soon as the labels that hang on it are made.
+    Every slab is dropped as soon as the labels that depend on it are made.
     """
     weights = _weights(source, shape, nearest_axis)
     last = [int(np.flatnonzero(row)[-1]) for row in weights[0]]
@@ -50,7 +50,7 @@ def labels_on_grid(logits: np.ndarray, shape: tuple[int, int, int], nearest_axis
     """The class of the highest linearly interpolated logit at every voxel of a grid over the same extent.
 
     The same labels as interpolating all classes and taking the argmax (the first class wins a tie), with memory
-    for a few slices of one class beside the result. A class is only interpolated in the box outside which the
+    for a few slices of one class besides the result. A class is only interpolated in the box outside which the
     background is higher at every voxel of the coarse grid, for there it cannot win.
 
     Args:

@@ -2,7 +2,7 @@
 
 The axes are put in the plan's order, the image is cut to the box of what is not 0, normalised, and only then resampled
 (methods.md 10.2). Where a grid is anisotropic, nothing is interpolated between slices: the nearest one is taken.
-Several images of a case are cut to the box of what is not 0 in any of them; what is inside is common to them too.
+Several images of a case are cut to one box, around what is not 0 in any of them; the mask inside is common too.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ANISOTROPIC = 3.0
 class NnUNetPrepared:
     """`image` float32 [Z, Y, X], of several channels [C, Z, Y, X], of the plan's axes, normalised, and the way back.
 
-    `box` is the image's place in the volume of `full` voxels, `nearest_axis` as of `assembly.labels_on_grid`.
+    `box` is the image's place in the volume of `full` voxels, `nearest_axis` as for `label_grid.labels_on_grid`.
     """
 
     image: np.ndarray
@@ -42,11 +42,11 @@ class NnUNetPrepared:
         return (z, y, x)
 
     def place(self, labels: np.ndarray) -> np.ndarray:
-        """Labels [Z, Y, X] on the input's own grid, on the grid of `shape`: the way back of `restore`."""
+        """Labels [Z, Y, X] on the input's own grid, on the grid of `shape`: the inverse of `restore`."""
         return self.change.apply(labels).transpose(self.transpose)[self.box]
 
     def restore(self, labels: np.ndarray) -> np.ndarray:
-        """Labels [Z, Y, X] of `shape` on the input's own grid; background beyond the box."""
+        """Labels [Z, Y, X] of `shape` on the input's own grid; background outside the box."""
         whole = np.zeros(self.full, labels.dtype)
         whole[self.box] = labels
         return np.ascontiguousarray(self.change.inverse.apply(whole.transpose(np.argsort(self.transpose))))

@@ -37,7 +37,7 @@ def normalise(array: np.ndarray, preparation: PreparationSpec | ChannelSpec) -> 
 
 
 def _known(image: np.ndarray, normalisation: str) -> np.ndarray:
-    """The voxels whose mean and deviation count; all where there are no others."""
+    """The voxels whose mean and deviation count; all if none does."""
     if normalisation not in ("z-score-nonzero", "z-score-positive"):
         return image
     known = image[image != 0] if normalisation == "z-score-nonzero" else image[image > 0]
@@ -52,7 +52,7 @@ def brighter_than_air(image: np.ndarray) -> np.ndarray:
 
 
 def bright_limit(image: np.ndarray) -> float:
-    """The 99.5 percentile of what is brighter than air, so that a wide field of view does not move the limit."""
+    """The 99.5 percentile of what is brighter than air, so that the limit does not depend on the field of view."""
     flat = image.reshape(-1)
     flat = flat[:: max(1, flat.size // _SAMPLES)]
     tissue = flat[brighter_than_air(flat)]

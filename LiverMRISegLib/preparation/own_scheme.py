@@ -18,7 +18,7 @@ from LiverMRISegLib.volume import AxisChange, Geometry, Volume
 class Prepared:
     """`image` float32 [Z, Y, X], normalised, and the way back: `change` made the input's axes those of `oriented`.
 
-    `shape` and `nearest_axis` are what `assembly.labels_on_grid` asks for.
+    `shape` and `nearest_axis` are arguments of `label_grid.labels_on_grid`.
     """
 
     image: np.ndarray
@@ -33,7 +33,7 @@ class Prepared:
         return self.oriented.shape
 
     def place(self, labels: np.ndarray) -> np.ndarray:
-        """Labels [Z, Y, X] on the input's own grid, on the grid of `shape`: the way back of `restore`."""
+        """Labels [Z, Y, X] on the input's own grid, on the grid of `shape`: the inverse of `restore`."""
         return self.change.apply(labels)
 
     def restore(self, labels: np.ndarray) -> np.ndarray:
@@ -44,11 +44,11 @@ class Prepared:
 def prepare(volume: Volume, spec: PreparationSpec, given: str = "intensity") -> Prepared:
     """Orient, resample and normalise `volume` as `spec` says; `volume` is left as it is.
 
-    `given` is the space of the volume: one that lies in anatomy space (a translation) is not turned into it again.
+    `given` is the space of the volume: one in anatomy space already (a translation) is not turned into it again.
     """
     if spec.scheme != OWN:
         raise UsageError(
-            f"{volume.name}: a model of scheme '{spec.scheme}' can segment, but not prepare data for others"
+            f"{volume.name}: a model of scheme '{spec.scheme}' can segment, but cannot prepare data for other models"
         )
     code = volume.geometry.orientation
     change = AxisChange.between(code, spec.orientation or code)
@@ -59,7 +59,9 @@ def prepare(volume: Volume, spec: PreparationSpec, given: str = "intensity") -> 
     resized = _resized(image, grid.shape, spec)
     if spec.space != given:
         if spec.space != "anatomy":
-            raise UsageError(f"{volume.name}: lies in anatomy space, out of which no way leads; set space to anatomy")
+            raise UsageError(
+                f"{volume.name}: is in anatomy space and cannot be turned back into intensities; set space to anatomy"
+            )
         resized = to_anatomy_space(to_unit_range(resized))
     return Prepared(normalise(resized, spec), grid, oriented, change)
 

@@ -11,7 +11,7 @@ from LiverMRISegLib.preparation.own_scheme import Prepared, prepare
 from LiverMRISegLib.volume import Volume
 
 AnyPrepared = Prepared | NnUNetPrepared
-# In voxels. What formats and scanners round away stays far below it.
+# In voxels. The rounding of formats and scanners is far smaller.
 _SAME_PLACE = 0.1
 
 
@@ -20,7 +20,7 @@ def prepare_by_scheme(volume: Volume, spec: PreparationSpec, further: Sequence[V
 
     Raises:
         UsageError: the model takes more or fewer images a case.
-        InputError: the images of the case lie on different grids.
+        InputError: the images of the case are on different grids.
     """
     names = ", ".join(image.name for image in spec.images)
     if 1 + len(further) != len(spec.images):
@@ -31,7 +31,7 @@ def prepare_by_scheme(volume: Volume, spec: PreparationSpec, further: Sequence[V
     for other in further:
         if not volume.geometry.is_close(other.geometry, _SAME_PLACE):
             raise InputError(
-                f"{other.name}: lies on another grid than {volume.name}, and the images of a case ({names}) must lie "
+                f"{other.name}: is on another grid than {volume.name}, and the images of a case ({names}) must be "
                 f"on one; resample it onto that of {volume.name} and check that they show the same place"
             )
     return prepare_as_nnunet(volume, spec, further) if spec.scheme == NNUNET else prepare(volume, spec)

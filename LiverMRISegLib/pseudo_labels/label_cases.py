@@ -1,6 +1,6 @@
 """The stage that labels real MR by the folds' networks and keeps the cases that they agree on (paper 003, eq. 8, 9).
 
-Ours beside it: one network may vote several times, of the same image at several gammas, so that a single model can
+Ours in addition: one network may vote several times, of the same image at several gammas, so that a single model can
 teach itself; and voxels that the votes are not sure of can be left open.
 """
 
@@ -69,13 +69,13 @@ class LabelCasesConfig:
 
 
 def run(config: LabelCasesConfig) -> list[RankedCase]:
-    """Label every scan, rank by consistency within its sequence, write what is kept; all cases from best to worst.
+    """Label every scan, rank by consistency within its sequence, write what is kept; all cases, the best first.
 
-    Label maps made before by the same models of the same images are read again, so that a stopped run goes on.
+    Label maps made before by the same models of the same images are read again, so that a stopped run continues.
 
     Raises:
         InputError, UsageError: scans that cannot be used, or fewer than two votes.
-        ModelError: a model that cannot be used, or models that do not fit together.
+        ModelError: a model that cannot be used, or models that do not belong together.
         OutputError: the output cannot be written.
     """
     packages = _fitting(config.models, config.gammas)
@@ -135,7 +135,7 @@ def fold_labels(
 
 
 def _labelled_case(scan: Scan, folds: Sequence[Segmenter], config: LabelCasesConfig) -> dict[int, float]:
-    """Consistency per class; the label map and this are kept beside each other."""
+    """Consistency per class; it is written next to the label map."""
     output = config.output
     path, kept = labelmap_of(scan, output), output / f"{case_name(scan)}.csv"
     image = hash_of(scan.image)
@@ -148,7 +148,7 @@ def _labelled_case(scan: Scan, folds: Sequence[Segmenter], config: LabelCasesCon
     sure = labelmap > 0
     postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
     if config.certainty:
-        # A part of an organ that unsure voxels cut off is no background that anybody is sure of.
+        # Nobody is sure that a part of an organ that unsure voxels cut off is background.
         labelmap[sure & (labelmap == 0)] = IGNORE
     found = consistency(votes, max(spec.labels))
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)

@@ -52,7 +52,7 @@ class Match:
 
 
 def run(config: MatchDomainsConfig) -> list[Match]:
-    """Match, register and warp; label maps made before from the same labels are left alone.
+    """Match, register and warp; label maps made before from the same labels stay.
 
     Raises:
         InputError, UsageError: no datalist, or no labelled case of a better sequence.
@@ -68,7 +68,7 @@ def run(config: MatchDomainsConfig) -> list[Match]:
         raise UsageError(f"{config.datalist}: needs labelled scans of {config.better} and scans of {config.worse}")
     left = sorted({scan.sequence for scan in listed.scans} - {*config.better, *config.worse})
     if left:
-        logger.warning("%s: sequences that are neither better nor worse are left out: %s", config.datalist, left)
+        logger.warning("%s: sequences that are neither better nor worse are ignored: %s", config.datalist, left)
     # A case's match depends on the volumes of all, and its labels on the images that are registered.
     hashes = [
         f"{role} {case_name(s)} {hash_of(s.image)} {hash_of(s.labels) if s.labels else 'no labels'}"

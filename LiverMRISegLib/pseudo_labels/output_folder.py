@@ -37,8 +37,8 @@ def claimed_output(folder: Path, inputs: Sequence[str], sources: Iterable[Path |
 
     Raises:
         UsageError: another run is writing there.
-        OutputError: it cannot be written, or holds volumes or tables that no stage made, or one of the `sources` that
-            the output is made from.
+        OutputError: it cannot be written, or contains volumes or tables that no stage made, or one of the `sources`
+            that the output is made from.
     """
     keep_apart(folder, sources)
     with claimed_folder(folder):
@@ -53,9 +53,9 @@ def _clear_of_others(folder: Path, inputs: Sequence[str]) -> None:
         if not kept.exists() or kept.read_text(encoding="utf-8") != words:
             old = [*folder.glob("*.nii.gz"), *folder.glob("*.csv")]
             if old and not kept.exists():
-                raise OutputError(f"{folder}: holds {old[0].name}, which no stage made; choose a new folder")
+                raise OutputError(f"{folder}: contains {old[0].name}, which no stage made; choose a new folder")
             if old:
-                logger.info("%s: %d files of other inputs are made anew", folder, len(old))
+                logger.info("%s: %d files of other inputs are made again", folder, len(old))
             for path in (*old, *(folder / name for name in _SUMMARIES)):
                 path.unlink(missing_ok=True)
     except OSError as error:
@@ -67,7 +67,7 @@ def keep_apart(folder: Path, sources: Iterable[Path | None]) -> None:
     """OutputError if one of the files `sources` is in `folder`: the output would replace what it is made from."""
     for source in sources:
         if source is not None and source.resolve().parent == folder.resolve():
-            raise OutputError(f"{folder}: holds {source.name}, which the output is made from; choose another folder")
+            raise OutputError(f"{folder}: contains {source.name}, which the output is made from; choose another folder")
 
 
 def keep_rows(table: Path, image: str, rows: Iterable[Sequence[str]] = ()) -> None:

@@ -1,4 +1,4 @@
-"""What every selection of pseudo labels leaves behind: the datalist, a table of all cases, a sheet of pictures."""
+"""What every selection of pseudo labels writes: the datalist, a table of all cases, a sheet of pictures."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def check_case_names(scans: Sequence[Scan]) -> None:
         other = known.setdefault(case_name(scan), scan)
         if other is not scan:
             raise UsageError(
-                f"{scan.image}: is case {case_name(scan)}, as {other.image} is; take one of them, or give them two "
+                f"{scan.image}: is case {case_name(scan)}, and so is {other.image}; use one of them, or give them two "
                 "patients' names in the datalist"
             )
 
 
 def labelmap_of(scan: Scan, folder: Path) -> Path:
-    """Where the pseudo label of a scan lies in the output folder of a selection."""
+    """Where the pseudo label of a scan is in the output folder of a selection."""
     return folder / f"{case_name(scan)}.nii.gz"
 
 
@@ -68,7 +68,7 @@ def write_case_lists(
 ) -> None:
     """Write datalist.json (kept cases with their label maps in `output`), cases.csv (all, with figures), cases.png.
 
-    `ignore`: as of `Datalist`.
+    `ignore`: as in `Datalist`.
 
     Raises:
         OutputError: they cannot be written.

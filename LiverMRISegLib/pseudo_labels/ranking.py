@@ -30,7 +30,7 @@ def consistency(predictions: Sequence[np.ndarray], classes: int) -> dict[int, fl
         classes: the highest class.
 
     Returns:
-        One value per class that any prediction holds; a pair in which both lack it does not count.
+        One value per class that is in any prediction; a pair without it does not count.
     """
     if len(predictions) < 2:
         raise UsageError("consistency needs the predictions of at least two folds")
@@ -59,7 +59,7 @@ def instability(predictions: Sequence[np.ndarray]) -> float:
 
 
 def union(predictions: Sequence[np.ndarray]) -> np.ndarray:
-    """All that any iteration labels (paper 004); where several classes are claimed, the latest iteration's holds.
+    """All that any iteration labels (paper 004); where they disagree on the class, the latest iteration decides.
 
     Open (IGNORE) is what the last leaves open and none labels.
     """
@@ -72,7 +72,7 @@ def union(predictions: Sequence[np.ndarray]) -> np.ndarray:
 def keep_best(scores: Mapping[str, float], count: int, *, highest: bool) -> list[RankedCase]:
     """All cases from best to worst, the first `count` kept; a score that is not finite is never kept.
 
-    `highest` tells whether high scores are the good ones (consistency) or low ones (instability).
+    `highest` says whether high scores are the good ones (consistency) or low ones (instability).
     """
     sign = -1.0 if highest else 1.0
     order = sorted(scores, key=lambda name: (not np.isfinite(scores[name]), sign * scores[name], name))

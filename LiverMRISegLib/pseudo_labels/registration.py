@@ -93,7 +93,7 @@ def _method(
 
 
 def warp_labels(labelmap: Volume, transform: sitk.Transform, target: Volume) -> Volume:
-    """Labels of the moving case on the grid of `target`, nearest neighbour; background beyond them."""
+    """Labels of the moving case on the grid of `target`, nearest neighbour; background outside them."""
     moved = sitk.Resample(labelmap.to_sitk(), target.to_sitk(), transform, sitk.sitkNearestNeighbor, 0.0)
     return Volume(sitk.GetArrayFromImage(moved), target.geometry, f"{labelmap.name} for {target.name}")
 

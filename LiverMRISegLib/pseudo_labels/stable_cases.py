@@ -42,7 +42,7 @@ def run(config: StableCasesConfig) -> list[RankedCase]:
     """Compare the iterations' labels of every scan; all cases from most to least stable.
 
     Raises:
-        UsageError: fewer than two iterations, or they hold other labels than the last.
+        UsageError: fewer than two iterations, or labels of other organs than in the last.
         InputError: an iteration lacks a scan of the last.
         OutputError: the output cannot be written.
     """
@@ -52,7 +52,7 @@ def run(config: StableCasesConfig) -> list[RankedCase]:
     lists = [read_datalist(folder / "datalist.json") for folder in config.iterations]
     last = lists[-1]
     if any((dict(each.values), each.ignore) != (dict(last.values), last.ignore) for each in lists):
-        raise UsageError("the iterations hold labels of different organs; take those of one workflow")
+        raise UsageError("the iterations have labels of different organs; use those of one workflow")
     config.output.mkdir(parents=True, exist_ok=True)
     figures: dict[str, dict[str, float]] = {}
     for scan in tqdm(last.scans, "volumes", disable=None, dynamic_ncols=True):
@@ -70,7 +70,7 @@ def _compared(scan: Scan, config: StableCasesConfig) -> dict[str, float]:
     paths = [labelmap_of(scan, folder) for folder in config.iterations]
     for path in paths:
         if not path.exists():
-            raise InputError(f"{path}: is not there; label the same scans in every iteration")
+            raise InputError(f"{path}: not found; label the same scans in every iteration")
     found = [read_labelmap(path) for path in paths]
     maps: Sequence[np.ndarray] = [volume.array.astype(np.uint8) for volume in found]
     chosen = union(maps) if config.join else maps[-1]

@@ -97,7 +97,7 @@ def test_a_folder_is_a_cohort_and_cases_that_lack_an_image_fail_alone(tmp_path, 
     errors = [line for line in done.stderr.splitlines() if "error" in line]
     for line, words in zip(errors, [
         r"less_0001\.nii\.gz: no such file, it would be the image 'T2'; .*CASE_0000 T1, CASE_0001 T2",
-        r"moved_0001\.nii\.gz: lies on another grid than moved_0000\.nii\.gz",
+        r"moved_0001\.nii\.gz: is on another grid than moved_0000\.nii\.gz",
         r"plain\.nii\.gz: the model takes 2 images a case",
     ], strict=True):  # fmt: skip
         assert re.search(words, line)

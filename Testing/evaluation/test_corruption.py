@@ -114,7 +114,7 @@ def test_a_slab_is_cut_around_the_labels_and_stays_in_place():
 
 def test_a_slab_of_nothing_is_refused():
     image, reference = pair()
-    with pytest.raises(UsageError, match="labels nothing"):
+    with pytest.raises(UsageError, match="contains no labels"):
         corruption.slab(image, Volume(np.zeros_like(reference.array), GEOMETRY, "empty"), 24.0)
 
 

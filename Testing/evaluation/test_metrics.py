@@ -111,5 +111,5 @@ def test_orientation_changes_nothing(number):
 def test_grids_and_organs_must_fit():
     with pytest.raises(InputError, match="same grid"):
         scores(volume(cube()), volume(cube(), (1.0, 1.0, 2.0)))
-    with pytest.raises(InputError, match="no common organ"):
+    with pytest.raises(InputError, match="no organ in common"):
         evaluate_case(volume(cube()), volume(cube()), ONE, LabelSet("x", {1: SPLEEN}))

@@ -107,9 +107,9 @@ def test_other_numbers_of_images_and_other_grids_are_refused():
     with pytest.raises(UsageError, match=r"takes 1 image\(s\) a case \(image\), 2 given"):
         prepare_by_scheme(first, PreparationSpec((2.0, 2.0, 2.0)), [second])
     moved = replace(second, geometry=replace(second.geometry, origin=(0.0, 0.0, 1.5)), name="moved")
-    with pytest.raises(InputError, match=r"moved: lies on another grid than image 0.*resample it onto that of image 0"):
+    with pytest.raises(InputError, match=r"moved: is on another grid than image 0.*resample it onto that of image 0"):
         prepare_by_scheme(first, spec, [moved])
-    with pytest.raises(InputError, match="made: lies on another grid"):
+    with pytest.raises(InputError, match="made: is on another grid"):
         prepare_by_scheme(first, spec, [make_volume()])
     rounded = replace(second, geometry=replace(second.geometry, origin=(0.0, 1e-4, 0.0)))
     assert prepare_by_scheme(first, spec, [rounded]).image.shape[0] == 2

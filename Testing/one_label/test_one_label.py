@@ -155,7 +155,7 @@ def test_first_labels_come_from_the_template_alone(data, tmp_path):
     first_labels.run(replace(config, smooth=False))
     assert (tmp_path / "first/p1_T1WI.nii.gz").stat().st_mtime_ns > labelled
     assert {path: path.stat().st_mtime_ns for path in features} == features
-    with pytest.raises(UsageError, match="no patient with labels"):
+    with pytest.raises(UsageError, match="not a patient with labels"):
         first_labels.run(replace(config, template="p1"))
 
 

@@ -78,7 +78,7 @@ def test_other_labels_of_a_worse_case_match_it_anew(study, tmp_path, caplog):
         assert [match.better for match in run(config)] == [f"{patient}_GED4"]
         maps.append(read_labelmap(tmp_path / "out/p3_T2WI.nii.gz").array)
     assert not np.array_equal(*maps)
-    assert "neither better nor worse are left out: ['DWI']" in caplog.text
+    assert "neither better nor worse are ignored: ['DWI']" in caplog.text
 
 
 def test_without_better_cases_there_is_nothing_to_match(study, tmp_path):

@@ -72,7 +72,7 @@ def test_iterations_must_fit_together(iterations, tmp_path):
     with pytest.raises(UsageError, match="at least two iterations"):
         run(StableCasesConfig(iterations[:1], output=tmp_path / "out"))
     (iterations[0] / "p2_T2WI.nii.gz").unlink()
-    with pytest.raises(InputError, match=r"p2_T2WI.nii.gz: is not there"):
+    with pytest.raises(InputError, match=r"p2_T2WI.nii.gz: not found"):
         run(StableCasesConfig(iterations, output=tmp_path / "out"))
     listed = read_datalist(iterations[0] / "datalist.json")
     write_datalist(Datalist("other", "none", {1: "spleen"}, listed.scans), iterations[0] / "datalist.json")
@@ -110,7 +110,10 @@ def test_files_of_other_inputs_are_made_anew(tmp_path):
     own = tmp_path / "cohort"
     own.mkdir()
     (own / "patient.nii.gz").write_bytes(b"1")
-    with pytest.raises(OutputError, match=r"holds patient\.nii\.gz, which no stage made"), claimed_output(own, ["a"]):
+    with (
+        pytest.raises(OutputError, match=r"contains patient\.nii\.gz, which no stage made"),
+        claimed_output(own, ["a"]),
+    ):
         pass
     assert (own / "patient.nii.gz").exists()
     (tmp_path / "file").write_text("")

@@ -107,7 +107,7 @@ def test_two_scans_of_one_name_are_refused(trained, tmp_path):
     listed = read_datalist(ct)
     twice = [replace(scan, patient="p") for scan in listed.scans]
     write_datalist(replace(listed, scans=twice), tmp_path / "twice.json")
-    with pytest.raises(UsageError, match="is case p_T2WI, as"):
+    with pytest.raises(UsageError, match="is case p_T2WI, and so is"):
         translate.run(
             TranslateConfig(config.run_folder, DomainConfig((tmp_path / "twice.json",)), "T2WI", tmp_path / "out")
         )

@@ -19,7 +19,7 @@ NVIDIA_SECONDS = 5
 
 @dataclass(frozen=True)
 class Device:
-    """`id` as of `Segmenter.load`; memory in GB, None where it is not known. `driver`, `capability`: NVIDIA only."""
+    """`id` as for `Segmenter.load`; memory in GB, None where it is not known. `driver`, `capability`: NVIDIA only."""
 
     id: str
     name: str

@@ -10,7 +10,7 @@ import numpy as np
 class Engine(Protocol):
     """A network that is loaded and ready.
 
-    `name` tells library, device and precision, e.g. "openvino cpu f32"; `device` as of `load_engine`; `batch` how
+    `name` gives library, device and precision, e.g. "openvino cpu f32"; `device` as for `load_engine`; `batch` how
     many tiles it is best given at once.
     """
 

@@ -49,7 +49,7 @@ def _best_device() -> str:
 
         if torch.cuda.is_available():
             return "cuda"
-        logger.warning("an NVIDIA driver is there, but this torch cannot use it; computing on the CPU")
+        logger.warning("an NVIDIA driver is installed, but this torch cannot use it; computing on the CPU")
     if sys.platform == "darwin" and platform.machine() == "arm64":
         import torch
 

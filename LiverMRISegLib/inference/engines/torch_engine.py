@@ -23,7 +23,7 @@ class TorchEngine:
 
     Raises:
         UsageError: this torch has no such device.
-        DeviceMemoryError: its memory does not hold the network.
+        DeviceMemoryError: its memory is too small for the network.
     """
 
     def __init__(self, package: ModelPackage, device: str, precision: str = "auto") -> None:
@@ -57,7 +57,7 @@ class TorchEngine:
     def _memory(self) -> Iterator[None]:
         try:
             yield
-        except RuntimeError as error:  # of torch's own kind, or as the driver tells it where not even a context fits
+        except RuntimeError as error:  # of torch's own kind, or in the driver's words where not even a context fits
             if not isinstance(error, torch.OutOfMemoryError) and "out of memory" not in str(error):
                 raise
             raise DeviceMemoryError(f"the memory of {self.device} is full: {str(error).splitlines()[0]}") from error
