@@ -1,5 +1,7 @@
 """Patches: exact where nothing is interpolated, the same for the same seed, image and labels moved alike."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -31,6 +33,28 @@ def test_mirroring_turns_the_axis_named():
     augmenter = Augmenter(STILL, (8, 10, 12))
     plain, turned = (augmenter.cut(ramp(), straight((10, 12, 14), axes)).numpy() for axes in ((), (2,)))
     assert np.array_equal(turned, plain[:, :, ::-1])
+
+
+def test_the_axes_that_may_be_mirrored_are_so_half_of_the_time():
+    random = np.random.default_rng(0)
+    augmenter = Augmenter(replace(STILL, mirror_axes=(0, 2)), (8, 10, 12))
+    drawn = [augmenter.place((10, 12, 14), random).mirrored for _ in range(200)]
+    assert {axis for axes in drawn for axis in axes} == {0, 2}
+    assert all(60 < sum(axis in axes for axes in drawn) < 140 for axis in (0, 2))
+
+
+@pytest.mark.parametrize("name", ["gamma", "inverted_gamma"])
+@pytest.mark.parametrize("seed", range(3))
+def test_gamma_bends_the_dark_end_and_inverted_gamma_the_bright_one(name, seed):
+    """Of an even ramp; mean and deviation stay."""
+    augmenter = Augmenter(replace(STILL, **{f"{name}_probability": 1.0}), (8, 10, 12))
+    image = torch.linspace(0, 1, 960).reshape(8, 10, 12)
+    changed = augmenter.change_intensities(image, np.random.default_rng(seed))
+    assert changed.mean().item() == pytest.approx(image.mean().item(), abs=0.01)
+    assert changed.std().item() == pytest.approx(image.std().item(), abs=0.01)
+    bend = changed.flatten().double().diff().diff().abs()
+    assert (bend[:96].mean() > 1.5 * bend[-96:].mean()) == (name == "gamma")
+    assert (bend[-96:].mean() > 1.5 * bend[:96].mean()) == (name == "inverted_gamma")
 
 
 @pytest.mark.parametrize("centre", [(0, 0, 0), (19, 23, 27), (10, 0, 27)])

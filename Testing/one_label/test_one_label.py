@@ -298,12 +298,16 @@ def test_the_templates_organs_get_their_best_dice():
     assert not found.below.any()
 
 
-def test_what_is_not_certain_on_the_template_is_left_open():
-    labels = np.array([0, 0, 0, 0, 1, 0, 1, 1, 1, 1]).reshape(1, 1, 10)
+@pytest.mark.parametrize(
+    ("labels", "certain", "absent"), [([0, 0, 0, 0, 1, 0, 1, 1, 1, 1], 6, 4), ([0, 1, 0, 0, 0, 0, 1, 1, 1, 1], 6, 1)]
+)
+def test_what_is_not_certain_on_the_template_is_left_open(labels, certain, absent):
+    """Of scores from 0 to 9, all from `certain` on are the organ, and below `absent` none is."""
+    labels = np.array(labels).reshape(1, 1, 10)
     scores = np.stack([np.zeros((1, 1, 10)), np.arange(10.0).reshape(1, 1, 10)])
     found = calibrate(scores, labels, 1.0)
     above, below = (9 + found.offsets[1] - edge[1] for edge in (found.above, found.below))
-    assert (9 - above, 9 - below) == (6, 4)  # only from 6 on all are the organ, only below 4 none is
+    assert (9 - above, 9 - below) == (certain, absent)
 
 
 def test_changes_are_counted_where_either_sees_an_organ():
