@@ -33,6 +33,9 @@ class Host:
             setattr(slicer, name, kind)
         qt.QUiLoader = ui_files.make_loader([qt, ctk, slicer])  # type: ignore[attr-defined]
         sys.modules["qt"], sys.modules["ctk"] = qt, ctk
+        util = application.slicer_file("util.py")
+        if util is not None:  # else slicer-core's own
+            slicer.util = application.import_file("slicer.util", util)
         self.dialogs = application.Dialogs()
         self.dialogs.install(slicer.util)
         self.scene = mrml_widgets.new_scene()
