@@ -70,9 +70,10 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(widget)
         widget.setMRMLScene(slicer.mrmlScene)
         self.logic = LiverMRISegLogic()
-        self.panel = Panel(self.ui)
+        self.panel = Panel(self.ui, self.logic.getParameterNode)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._on_scene_closing)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._on_scene_closed)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._on_scene_loaded)
 
     def cleanup(self) -> None:
         """The application exits or the module is reloaded: no process may be left behind."""
@@ -98,6 +99,9 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def _on_scene_closed(self, _caller: Any, _event: Any) -> None:
         self.panel.scene_closed()
+
+    def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
+        self.panel.scene_loaded()
 
 
 class LiverMRISegLogic(ScriptedLoadableModuleLogic):

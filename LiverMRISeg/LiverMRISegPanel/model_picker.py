@@ -56,6 +56,11 @@ class ModelPicker:
         self._kind = kind_of(node) if node is not None else VolumeKind()
         self._fill_models()
 
+    def want(self, model: str) -> None:
+        """Choose a model by name, if it is there; the application's settings stay."""
+        self._wanted = model
+        self._fill_models()
+
     def refresh(self) -> None:
         """Update the lists of models and devices."""
         self._fill_models()

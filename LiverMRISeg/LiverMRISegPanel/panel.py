@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import slicer
@@ -15,6 +15,7 @@ from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.qt_worker import shared_worker
 from LiverMRISegPanel.result_table import ResultTable
 from LiverMRISegPanel.run_view import RunView
+from LiverMRISegPanel.scene_choices import SceneChoices, show_in_slices
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.jobs import Job, JobQueue
 
@@ -24,9 +25,10 @@ class Panel:
 
     Args:
         ui: widgets of LiverMRISeg.ui by name.
+        parameter_node: see `SceneChoices`.
     """
 
-    def __init__(self, ui: Any) -> None:
+    def __init__(self, ui: Any, parameter_node: Callable[[], Any]) -> None:
         self.ui = ui
         self.worker = shared_worker()
         self.queue = JobQueue(slicer.mrmlScene, self.worker, self._job_changed, self._jobs_finished)
@@ -37,7 +39,10 @@ class Panel:
         self.table = ResultTable(ui)
         self.run = RunView(ui, self.queue, self.picker, self.table, self.log, self._may_run)
         self.batch = BatchView(ui, self.queue, self.picker, self.log, self._may_run)
+        self.choices = SceneChoices(ui, self.picker, parameter_node)
         self._is_ready = True
+        ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.choices.save())
+        ui.modelSelector.connect("activated(int)", lambda _index: self.choices.save())
         ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._volume_changed)
         self._volume_changed(ui.inputSelector.currentNode())
 
@@ -46,6 +51,12 @@ class Panel:
         if not self.queue.is_busy:
             self.picker.refresh()
             self.maintenance.refresh()
+            self.choices.restore()
+
+    def scene_loaded(self) -> None:
+        """Nodes were read from a file, perhaps with the choices that were saved with them."""
+        if not self.queue.is_busy:
+            self.choices.restore()
 
     def scene_closing(self) -> None:
         """End the run; the closing scene is not touched."""
@@ -68,6 +79,9 @@ class Panel:
 
     def _volume_changed(self, node: Any) -> None:
         self.picker.show_volume(node)
+        if node is not None:
+            show_in_slices(node)
+            self.choices.save()
 
     def _input_changed(self) -> None:
         if self._is_ready:

@@ -40,6 +40,9 @@ class Application:
     def moduleManager(self) -> ModuleManager:  # noqa: N802
         return self._modules
 
+    def layoutManager(self) -> None:  # noqa: N802
+        """There are no views here."""
+
     def processEvents(self) -> None:  # noqa: N802
         self._qt.processEvents()
 
@@ -147,7 +150,21 @@ def make_base_module() -> types.ModuleType:
 
     class ScriptedLoadableModuleLogic:
         def __init__(self, parent: Any = None) -> None:
-            pass
+            self.moduleName = type(self).__name__.removesuffix("Logic")
+
+        def getParameterNode(self) -> Any:  # noqa: N802
+            """The one node of the scene that belongs to the module."""
+            import slicer
+
+            kind = "vtkMRMLScriptedModuleNode"
+            node = slicer.mrmlScene.GetSingletonNode(self.moduleName, kind)
+            if node is None:
+                node = slicer.mrmlScene.CreateNodeByClass(kind)
+                node.UnRegister(None)
+                node.SetSingletonTag(self.moduleName)
+                node.SetAttribute("ModuleName", self.moduleName)
+                node = slicer.mrmlScene.AddNode(node)
+            return node
 
     class ScriptedLoadableModuleTest(unittest.TestCase):
         def runTest(self) -> None:  # noqa: N802
