@@ -13,7 +13,8 @@ from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegPanel.gpu_query import GpuQuery
 from LiverMRISegPanel.settings import remember, remembered
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.model_choice import ModelOffer, VolumeKind, details, kind_of, offers
+from LiverMRISegScene.model_choice import ModelOffer, details, offers
+from LiverMRISegScene.volume_kind import VolumeKind, kind_of
 
 
 class ModelPicker:

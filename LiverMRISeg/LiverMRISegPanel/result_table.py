@@ -31,7 +31,7 @@ class ResultTable:
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
-        table.setWordWrap(True)
+        table.setWordWrap(False)  # a long flag must not make its row high; all of it is below the table
         table.connect("itemChanged(QTableWidgetItem*)", self._checked)
         ui.show3DButton.connect("toggled(bool)", self._show_3d)
         ui.copyButton.connect("clicked(bool)", self._copy)
@@ -45,9 +45,9 @@ class ResultTable:
             button.setEnabled(result is not None)
         self.ui.show3DButton.setChecked(False)
         organs = list(result.volumes_ml) if result is not None else []
-        general = self._general_flags(organs)
-        self.ui.flagsLabel.setText("<br>".join(f"\u26a0 {flag}" for flag in general))
-        self.ui.flagsLabel.setVisible(bool(general))
+        flags = result.flags if result is not None else ()
+        self.ui.flagsLabel.setText("<br>".join(f"\u26a0 {flag}" for flag in flags))
+        self.ui.flagsLabel.setVisible(bool(flags))
         self._fill(organs)
 
     @property
@@ -89,7 +89,6 @@ class ResultTable:
         table.blockSignals(blocked)
         for column in (_ORGAN, _ML, _SLICES, _IN_3D):
             table.resizeColumnToContents(column)
-        table.resizeRowsToContents()
 
     def _name_item(self, organ: str, is_there: bool) -> Any:
         item = qt.QTableWidgetItem(organ)
@@ -103,10 +102,6 @@ class ResultTable:
     def _flags_of(self, organ: str) -> str:
         flags = self._result.flags if self._result is not None else ()
         return "; ".join(flag.removeprefix(f"{organ} ") for flag in flags if flag.startswith(f"{organ} "))
-
-    def _general_flags(self, organs: list[str]) -> list[str]:
-        flags = self._result.flags if self._result is not None else ()
-        return [flag for flag in flags if not any(flag.startswith(f"{organ} ") for organ in organs)]
 
     def _checked(self, item: Any) -> None:
         display = self.node.GetDisplayNode() if self.node is not None else None

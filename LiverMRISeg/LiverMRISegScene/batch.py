@@ -13,7 +13,8 @@ from typing import Any
 from LiverMRISegLib.commands.plan import plan_cases
 from LiverMRISegLib.sequence_names import guess_sequence
 from LiverMRISegScene.jobs import DONE, EARLIER, Job
-from LiverMRISegScene.model_choice import VolumeKind, images_of, kind_of, model_for
+from LiverMRISegScene.model_choice import images_of, model_for
+from LiverMRISegScene.volume_kind import VolumeKind, kind_of
 
 RESULTS_FOLDER = "LiverMRISeg"
 TABLE_FILE = "volumes.csv"

@@ -24,7 +24,8 @@ from LiverMRISegLib.inference.worker.protocol import (
 )
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.logic import SceneResult, accepted, prepared
-from LiverMRISegScene.model_choice import check_takes_one_image, kind_of
+from LiverMRISegScene.model_choice import check_takes_one_image
+from LiverMRISegScene.volume_kind import kind_of
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done", "failed", "cancelled", "done before"
 

@@ -19,8 +19,9 @@ from LiverMRISegLib.inference.worker.client import WorkerClient, ask_and_wait
 from LiverMRISegLib.inference.worker.protocol import Worker, segment_request
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from LiverMRISegScene.model_choice import check_takes_one_image, kind_of
+from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.segmentations import add_segmentation
+from LiverMRISegScene.volume_kind import kind_of
 from LiverMRISegScene.volumes import volume_of
 
 _LABELS = "labels.nrrd"

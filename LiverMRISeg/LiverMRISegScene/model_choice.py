@@ -1,37 +1,20 @@
-"""Which model suits a volume, by modality and sequence, which are known from DICOM attributes or the volume's name."""
+"""Which model suits a volume, by its modality and sequence."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.io.channels import what_to_give
 from LiverMRISegLib.models.catalog import CatalogEntry, find_model, list_models
 from LiverMRISegLib.models.package.model_package import load_spec
 from LiverMRISegLib.models.package.specification import ANY_MODALITY, ModelSpec
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from LiverMRISegLib.sequence_names import guess_sequence
 from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.volume_kind import VolumeKind
 
-_DESCRIBING = ("DICOM.SeriesDescription", "DICOM.ProtocolName", "DICOM.SequenceName")
-_MODALITY = "DICOM.Modality"
 _PERMISSIVE = ("apache", "mit", "bsd", "cc0", "cc-by", "cc by", "public domain")
-
-
-@dataclass(frozen=True)
-class VolumeKind:
-    """What is known about a volume; None if it is not known."""
-
-    modality: str | None = None
-    sequence: Sequence | None = None
-
-    @property
-    def title(self) -> str:
-        """In words: "MR, T2WI", "CT", "unknown sequence"."""
-        known = [self.modality, self.sequence.value if self.sequence else None]
-        return ", ".join(part for part in known if part) or _("unknown sequence")
 
 
 @dataclass(frozen=True)
@@ -48,18 +31,6 @@ class ModelOffer:
         organs = " ".join(organ.name for organ in self.spec.labels.organs)
         words = (self.spec.name, self.entry.summary, self.spec.task, organs, *self.spec.sequences)
         return " ".join(words).lower()
-
-
-def kind_of(node: Any) -> VolumeKind:
-    """Modality and sequence of a volume node: from DICOM attributes of it or its hierarchy item, else from its name."""
-    modality = _attribute(node, _MODALITY)
-    texts = [*(_attribute(node, key) for key in _DESCRIBING), node.GetName() or ""]
-    sequence = next((found for text in texts if text and (found := guess_sequence(text))), None)
-    if modality is None and "CT" in (node.GetName() or "").replace("_", " ").split():
-        modality = "CT"
-    if modality not in (None, "MR"):
-        return VolumeKind(modality)
-    return VolumeKind(modality or ("MR" if sequence else None), sequence)
 
 
 def offers(kind: VolumeKind, search: str = "") -> list[ModelOffer]:
@@ -157,14 +128,3 @@ def _warning(spec: ModelSpec, kind: VolumeKind) -> str:
         text = _("The volume looks like {found}; this model was trained for {trained}.")
         return text.format(found=kind.sequence.value, trained=", ".join(spec.sequences))
     return ""
-
-
-def _attribute(node: Any, key: str) -> str | None:
-    """An attribute of the node, or of its item in the subject hierarchy."""
-    if node.GetAttribute(key):
-        return str(node.GetAttribute(key))
-    import slicer
-
-    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
-    item = hierarchy.GetItemByDataNode(node) if hierarchy else 0
-    return (hierarchy.GetItemAttribute(item, key) or None) if item else None

@@ -28,7 +28,8 @@ from LiverMRISegScene.batch import (
 )
 from LiverMRISegScene.jobs import EARLIER, WAITING
 from LiverMRISegScene.logic import SceneLogic, SceneResult
-from LiverMRISegScene.model_choice import details, kind_of, model_for, offers
+from LiverMRISegScene.model_choice import details, model_for, offers
+from LiverMRISegScene.volume_kind import kind_of
 
 CONTRAST = ("GED1", "GED2", "GED3", "GED4", "C+A", "C+V", "C+Delay")
 NON_CONTRAST = ("T1WI", "T2WI", "DWI")
@@ -66,6 +67,21 @@ def test_attributes_of_the_hierarchy_count(scene):
     item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), node)
     hierarchy.SetItemAttribute(item, "DICOM.Modality", "CT")
     assert kind_of(node).modality == "CT"
+
+
+def test_the_sequence_comes_from_the_dicom_database(scene, monkeypatch):
+    """Of a series that Slicer loaded; its node is often named by a number."""
+
+    class Database:
+        values = {("1.2.3", "0008,0060"): "MR", ("1.2.3", "0008,103e"): "t2_haste_tra_p2"}  # noqa: RUF012
+
+        def instanceValue(self, instance, tag):  # noqa: N802
+            return self.values.get((instance, tag), "")
+
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    assert kind_of(named(scene, "5", instanceUIDs="1.2.3 1.2.4")).title == "MR, T2WI"
+    assert kind_of(named(scene, "5", instanceUIDs="9.9")).title == "unknown sequence"
+    assert kind_of(named(scene, "5", instanceUIDs="1.2.3", SeriesDescription="t1_vibe")).sequence is Sequence.T1WI
 
 
 def test_those_that_suit_come_first_and_the_others_say_why(scene, models):

@@ -96,6 +96,20 @@ def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, mon
     assert [row["organ"] for row in csv.DictReader(target.open())][:2] == ["liver", "right kidney"]
 
 
+def test_a_long_flag_does_not_make_its_row_high(panel):
+    from LiverMRISegScene.logic import SceneResult
+
+    def height(flag):
+        panel.table.show(SceneResult("x", None, {"liver": 1500.0}, [flag]))
+        return panel.ui.resultTable.rowHeight(0)
+
+    long = "liver " + "consists of many separate parts " * 20
+    assert height(long) == height("liver is cut")
+    panel.table.show(SceneResult("x", None, {"liver": 1500.0}, [long]))
+    assert panel.ui.resultTable.item(0, 4).toolTip() == long.removeprefix("liver ")
+    assert long in panel.ui.flagsLabel.text
+
+
 def test_a_second_run_keeps_the_old_result_until_accepted(host, panel, scene, phantom):
     import slicer
 
