@@ -58,11 +58,22 @@ def test_the_installed_tree_works_alone(installed):
     assert all(path.startswith(str(installed)) for path in done.stdout.split())
 
 
-def test_addresses_in_cmake_are_literal():
-    """The index reads them from the file, without running CMake."""
+def said_in_cmake():
     text = (ROOT / "CMakeLists.txt").read_text()
+    return dict(re.findall(r'set\(EXTENSION_(\w+) "?([^"\n]+?)"?\)\n', text))
+
+
+def test_what_the_extension_says_of_itself_in_cmake():
+    """The index reads it from the file, without running CMake; Slicer passes it on as one argument each."""
+    said = said_in_cmake()
     for name in ("HOMEPAGE", "ICONURL", "SCREENSHOTURLS"):
-        assert re.search(rf'set\(EXTENSION_{name} "https://[^$"]+"\)', text), name
+        assert said[name].startswith("https://"), name
+    assert not [name for name, text in said.items() if set(text) & set(";$")]
+    entry = json.loads((ROOT / "LiverMRISeg.json").read_text())
+    assert said["DEPENDS"].split() == entry["build_dependencies"]
+    assert said["DICOM_SUPPORT_RULE"] == entry["dicom_support_rule"]
+    assert int(said["TIER"]) == entry["tier"]
+    assert said["CATEGORY"] == entry["category"]
 
 
 def test_the_catalog_entry_names_only_what_its_schema_knows():
