@@ -42,6 +42,7 @@ def main() -> None:
     save(widget, nodes[0], panel.table.node, "panel_result")
     result = panel.table.node
     panel.ui.inputsCollapsibleButton.collapsed = True
+    panel.ui.outputsCollapsibleButton.collapsed = True
     panel.ui.resultCollapsibleButton.collapsed = True
     panel.ui.batchCollapsibleButton.collapsed = False
     panel.ui.logCollapsibleButton.collapsed = False
@@ -49,7 +50,7 @@ def main() -> None:
     host.click(panel.ui.batchRunButton)
     host.wait(lambda: not panel.queue.is_busy, _SECONDS)
     save(widget, nodes[0], result, "panel_batch")
-    if host.problems.slot_errors or host.problems.unknown_signals:
+    if host.problems.slot_errors or host.problems.unknown_signals or host.problems.dropped_senders:
         raise RuntimeError(f"{host.problems.slot_errors} {host.problems.unknown_signals}")
     widget.cleanup()
 
