@@ -39,10 +39,10 @@ def main() -> None:
     save(widget, nodes[0], None, "panel_running")
     host.wait(lambda: not panel.queue.is_busy, _SECONDS)
     host.click(panel.ui.show3DButton)
+    panel.ui.outputsCollapsibleButton.collapsed = True  # the application's panel scrolls, this window does not
     save(widget, nodes[0], panel.table.node, "panel_result")
     result = panel.table.node
     panel.ui.inputsCollapsibleButton.collapsed = True
-    panel.ui.outputsCollapsibleButton.collapsed = True
     panel.ui.resultCollapsibleButton.collapsed = True
     panel.ui.batchCollapsibleButton.collapsed = False
     panel.ui.logCollapsibleButton.collapsed = False

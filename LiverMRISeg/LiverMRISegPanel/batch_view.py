@@ -40,6 +40,7 @@ class BatchView:
         ui.batchTable.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         ui.batchTable.horizontalHeader().setStretchLastSection(True)
         ui.batchTable.verticalHeader().setVisible(False)
+        ui.batchTable.setWordWrap(False)
         ui.batchSource.connect("currentIndexChanged(int)", self._source_changed)
         ui.batchListButton.connect("clicked(bool)", self._list)
         ui.batchRunButton.connect("clicked(bool)", self._run)

@@ -89,6 +89,7 @@ class ResultTable:
         table.blockSignals(blocked)
         for column in (_ORGAN, _ML, _SLICES, _IN_3D):
             table.resizeColumnToContents(column)
+        table.resizeRowsToContents()
 
     def _name_item(self, organ: str, is_there: bool) -> Any:
         item = qt.QTableWidgetItem(organ)
