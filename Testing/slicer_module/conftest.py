@@ -25,8 +25,9 @@ def module(host):
 def scene(host):
     import slicer
 
-    slicer.mrmlScene.Clear(0)
-    return slicer.mrmlScene
+    slicer.mrmlScene = host.scene  # another test may have put its own scene there
+    host.scene.Clear(0)
+    return host.scene
 
 
 @pytest.fixture
