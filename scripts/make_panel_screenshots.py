@@ -57,8 +57,11 @@ def main() -> None:
 
 def save(widget: Any, volume: Any, segmentation: Any, name: str) -> None:
     """The panel's window beside the views, as one picture."""
+    import slicer
     from PIL import Image
 
+    for _ in range(3):  # what was folded or shown just now takes its place
+        slicer.app.processEvents()
     TARGET.mkdir(parents=True, exist_ok=True)
     picture = np.zeros((_HEIGHT, _WIDTH, 3), np.uint8)
     picture[:, :_PANEL] = grabbed(widget.parent)[:_HEIGHT, :_PANEL]
