@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 
+from parsers import section
+
 from LiverMRISegLib.anatomy import LABEL_SETS, ORGANS, Sequence
 from LiverMRISegLib.cli import build_parser
 from LiverMRISegLib.io.tables import markdown_table
-
-_HELP = "help"
 
 
 def page(parser: argparse.ArgumentParser | None = None) -> str:
@@ -51,29 +51,4 @@ def _leaves(parser: argparse.ArgumentParser, text: str) -> Iterator[tuple[argpar
 
 
 def _section(parser: argparse.ArgumentParser, text: str) -> str:
-    about = parser.description or f"{text[:1].upper()}{text[1:]}."
-    table = markdown_table(("argument", "meaning"), [_row(a) for a in parser._actions if a.dest != _HELP])
-    return f"## {parser.prog}\n\n{about}\n\n```text\n{_usage(parser)}\n```\n\n{table}"
-
-
-def _usage(parser: argparse.ArgumentParser) -> str:
-    formatter = argparse.HelpFormatter(parser.prog, width=100)
-    formatter.add_usage(
-        parser.usage, [a for a in parser._actions if a.dest != _HELP], parser._mutually_exclusive_groups
-    )
-    return formatter.format_help().removeprefix("usage: ").strip()
-
-
-def _row(action: argparse.Action) -> tuple[str, str]:
-    names = ", ".join(action.option_strings) or str(action.metavar or action.dest)
-    value = ""
-    if action.option_strings and action.nargs != 0:
-        value = " " + (str(action.metavar) if action.metavar else "|".join(map(str, action.choices or ())))
-    meaning = action.help or ""
-    if action.option_strings and action.required:
-        meaning += " (required)"
-    return f"`{_in_cell(names + value)}`", _in_cell(meaning)
-
-
-def _in_cell(text: str) -> str:
-    return text.replace("|", "\\|")
+    return section(parser, parser.prog, parser.description or f"{text[:1].upper()}{text[1:]}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import runpy
 import textwrap
 import types
 import typing
@@ -13,6 +14,8 @@ from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from parsers import section
 
 from LiverMRISegLib.io.dataclass_reader import to_plain
 from LiverMRISegLib.io.limits import Limits
@@ -27,6 +30,14 @@ _UNTIL_THE_END = " May differ when a run is resumed that is not finished."
 def scripts_page() -> str:
     """A section per script that has a config: what it does, its config file, its own fields."""
     return "\n\n".join(_script_section(path, cls) for path, cls in stage_scripts())
+
+
+def import_page() -> str:
+    """The section of `scripts/import_dataset.py`, from its own parser."""
+    path = ROOT / "scripts" / "import_dataset.py"
+    parser = runpy.run_path(str(path))["_parser"]()
+    parser.prog = "python scripts/import_dataset.py"
+    return section(parser, path.name, "Lists volumes for a training: see [](../how_to/own_data.md).")
 
 
 def classes_page() -> str:

@@ -15,6 +15,7 @@ import configurations
 MAKERS: dict[str, Callable[[], str]] = {
     "command line": command_line.page,
     "scripts": configurations.scripts_page,
+    "import": configurations.import_page,
     "config classes": configurations.classes_page,
     "organs": command_line.organs,
     "label sets": command_line.label_sets,
