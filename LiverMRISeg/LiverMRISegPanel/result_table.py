@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import slicer
 
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.logic import SceneResult
 from LiverMRISegScene.segmentations import segment_ids, show_in_3d
@@ -66,12 +65,8 @@ class ResultTable:
         result = self._result
         if result is None:
             return ""
-        buffer = io.StringIO()
-        writer = csv.writer(buffer, delimiter=separator, lineterminator="\n")
-        writer.writerow(["organ", "volume mL", "check"])
-        for organ, volume in result.volumes_ml.items():
-            writer.writerow([organ, f"{volume:.1f}", self._flags_of(organ)])
-        return buffer.getvalue()
+        rows = ((organ, f"{volume:.1f}", self._flags_of(organ)) for organ, volume in result.volumes_ml.items())
+        return csv_table(("organ", "volume mL", "check"), rows, separator)
 
     def _fill(self, organs: list[str]) -> None:
         table, result = self.ui.resultTable, self._result

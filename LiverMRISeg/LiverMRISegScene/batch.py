@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from LiverMRISegLib.commands.plan import plan_cases
+from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.sequence_names import guess_sequence
 from LiverMRISegScene.jobs import DONE, EARLIER, Job
 from LiverMRISegScene.model_choice import images_of, model_for
@@ -117,12 +118,8 @@ def as_csv(jobs: Sequence[Job], earlier: Rows = MappingProxyType({})) -> str:
     """
     rows = [_row(job, earlier.get(job.name)) for job in jobs]
     figures = dict.fromkeys(key for row in rows for key, value in row.items() if key.endswith(_ML) and value)
-    buffer = io.StringIO()
     names = ["volume", "model", "state", *figures, "flags", "message"]
-    writer = csv.DictWriter(buffer, names, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return buffer.getvalue()
+    return csv_table(names, ([row.get(name, "") for name in names] for row in rows))
 
 
 def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
