@@ -54,7 +54,7 @@ def common(lists: Path, patients: tuple[str, ...], work: Path, steps: int, seed:
     )
     return {
         "data": data,
-        "network": "stunet-xxs",
+        "network": "stunet-xs",  # that of the default model, so that rows can begin with its weights
         "strides": ((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1)),
         "loop": loop,
         "name": "liver-t2-cps",
