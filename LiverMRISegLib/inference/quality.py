@@ -48,6 +48,7 @@ def input_flags(volume: Volume, spec: ModelSpec) -> list[str]:
     found = []
     if volume.metadata.get("orientation_unknown"):
         found.append("the file does not say which way its axes point: left and right may be swapped, check the image")
+    found.extend(volume.metadata.get("notes", ()))
     modality = str(volume.metadata.get("modality", "")).upper()
     if modality and modality not in (spec.modality, "OT") and spec.modality != ANY_MODALITY:
         found.append(f"the input says it is {modality}, the model was made for {spec.modality}")

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.headers import data_file
+from LiverMRISegLib.io.headers import files_of
 
 
 def hash_of(path: Path) -> str:
@@ -19,10 +19,10 @@ def hash_of(path: Path) -> str:
         InputError: it cannot be read.
     """
     try:
-        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path, data_file(path) or path]
+        files = sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else files_of(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    if set(files) == {path}:
+    if list(files) == [path]:
         return _hash_of_file(path)
     digest = hashlib.sha256()
     for file in files:

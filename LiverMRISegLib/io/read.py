@@ -3,62 +3,76 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.dicom import series as series_reader
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
-from LiverMRISegLib.io.headers import is_dicom_file, quietly, read_header
-from LiverMRISegLib.io.nifti import is_nifti, not_finite, read_nifti_header
+from LiverMRISegLib.io.headers import is_dicom_file, read_header, read_voxels, scaled
+from LiverMRISegLib.io.repair import repaired
+from LiverMRISegLib.io.volume_header import VolumeHeader
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
-_MOST_NOT_FINITE = 0.01
 _MASK_VALUES = 20
 # Label maps of many structures: measured 0.89 and more of equal neighbours, real images, 8-bit ones too, 0.11 at most.
 _MANY_LABELS, _HIGHEST_LABEL, _EVEN_SHARE = 256, 2**16 - 1, 0.75
 
 
-def read_volume(path: str | Path, *, series: str | None = None, may_be_mask: bool = False) -> Volume:
-    """Read NIfTI, NRRD, MHA or a DICOM folder as an image to be segmented.
+def read_volume(
+    path: str | Path, *, series: str | None = None, frame: int | None = None, may_be_mask: bool = False
+) -> Volume:
+    """Read NIfTI, NRRD, MetaImage or DICOM as an image to be segmented.
 
     Args:
         path: a file (also DICOM of many frames), or a folder with the images of a DICOM series.
-        series: the UID of the series, where the folder holds several.
+        series: the UID of the series, where the folder has several.
+        frame: which one to take of a file with several volumes, from 1.
         may_be_mask: take what looks like a mask, or is of one value, too.
 
     Returns:
-        The volume, int8 to uint32 or float32. `metadata` holds "modality" and the like where the file tells,
-        "dicom_files", and "orientation_unknown" for a NIfTI file that does not tell which way its axes point; never a
-        name of a patient. A few voxels that are not finite are repaired, with a warning.
+        The volume, int8 to uint32 or float32. `metadata` has "modality" and the like where the file tells,
+        "dicom_files", "nifti_forms" (so that a mask can get them), "orientation_unknown" for a file that does not say
+        which way its axes point, and "notes": in words, what a person should know of the input, such as voxels that
+        were repaired; never a name of a patient.
 
     Raises:
         InputError: it cannot be used; the message says why and what to do.
-        UsageError: `series` is given for a file.
+        UsageError: `series` is given for a file, or `frame` for DICOM.
     """
     path = Path(path)
     if path.is_dir():
         volume = series_reader.read_series(path, series)
     elif series is not None:
         raise UsageError(f"{path}: is a file; a series can only be chosen in a DICOM folder")
-    elif path.is_file() and is_dicom_file(path):
+    elif is_dicom_file(path):
         volume = series_reader.read_file(path)
     else:
-        volume = Volume.from_sitk(_pixels(path), name_of(path))
-    array, metadata = _narrowed(volume.array), volume.metadata
-    if path.is_file() and is_nifti(path):
-        if not read_nifti_header(path).says_orientation:
-            metadata = {**metadata, "orientation_unknown": True}
-        bad = not_finite(path, array.shape)
-        if bad is not None:
-            array.flat[bad] = np.nan
-    array = _repaired(array, path) if array.dtype.kind == "f" else array
+        header = read_header(path)
+        array = read_voxels(header, _chosen_frame(header, frame))
+        volume = Volume(scaled(array, header.scale), header.geometry, name_of(path), header.metadata)
+        frame = None
+    if frame is not None:
+        raise UsageError(f"{path}: a frame can be chosen in NIfTI, NRRD and MetaImage files, not in DICOM")
+    array, notes = repaired(_narrowed(volume.array, path), path)
+    notes = [*volume.metadata.get("notes", ()), *notes]
+    for note in notes:
+        logger.warning("%s: %s", path.name, note)
     if not may_be_mask:
         _check_is_image(array, path)
-    return Volume(array, volume.geometry, volume.name, metadata)
+    return replace(volume, array=array, metadata={**volume.metadata, "notes": notes} if notes else volume.metadata)
+
+
+def count_frames(path: Path) -> int:
+    """How many volumes a file has; 1 for DICOM.
+
+    Raises:
+        InputError: its header cannot be used.
+    """
+    return 1 if path.is_dir() or is_dicom_file(path) else read_header(path).frames
 
 
 def read_labelmap(path: str | Path) -> Volume:
@@ -81,15 +95,15 @@ def read_labelmap(path: str | Path) -> Volume:
         from LiverMRISegLib.io.dicom.seg import read_dicom_seg
 
         return read_dicom_seg(path)
-    volume = Volume.from_sitk(_pixels(path), name_of(path))
-    array = volume.array
+    header = read_header(path)
+    array = scaled(read_voxels(header, _chosen_frame(header, None)), header.scale)
     if not np.issubdtype(array.dtype, np.integer):
         if not np.all(np.isfinite(array)) or not np.array_equal(array, np.round(array)):
             raise InputError(f"{path}: holds fractions, a label map holds whole numbers; check that it is not an image")
         array = array.astype(np.int32)
     if array.min() < 0:
         raise InputError(f"{path}: holds negative values, a label map holds none; check that it is not an image")
-    return Volume(array, volume.geometry, volume.name, volume.metadata)
+    return Volume(array, header.geometry, name_of(path), header.metadata)
 
 
 def find_volumes(folder: Path) -> list[Path]:
@@ -110,29 +124,39 @@ def find_volumes(folder: Path) -> list[Path]:
 
 
 def is_volume_file(path: Path) -> bool:
-    """Whether it is a file called as a volume, neither hidden nor called as a result (NAME_seg.*)."""
+    """Whether it is a file with a volume's name, neither hidden nor named as a result (NAME_seg.*).
+
+    A link to a file that is not here is one: left out, it would be missed by nobody.
+    """
     name = path.name.lower()
     is_result = name.endswith(".seg.nrrd") or "_seg." in name
-    return name.endswith(VOLUME_ENDINGS) and not is_result and not name.startswith(".") and path.is_file()
+    if not name.endswith(VOLUME_ENDINGS) or is_result or name.startswith("."):
+        return False
+    return path.is_file() or (path.is_symlink() and not path.exists())
 
 
-def _pixels(path: Path) -> sitk.Image:
-    reader = read_header(path)
-    try:
-        return quietly(reader.Execute)
-    except RuntimeError as error:
+def _chosen_frame(header: VolumeHeader, frame: int | None) -> int:
+    """The number of the frame, from 0."""
+    count = header.frames
+    if frame is None and count > 1:
         raise InputError(
-            f"{path}: is truncated or damaged, its voxels cannot be read; copy or export it again"
-        ) from error
+            f"{header.path}: has {count} frames; choose one with --frame N (1 to {count}), or all with --frame all"
+        )
+    if frame is not None and not 1 <= frame <= count:
+        raise InputError(f"{header.path}: has no frame {frame}; it has {count}, counted from 1")
+    return 0 if frame is None else frame - 1
 
 
-def _narrowed(array: np.ndarray) -> np.ndarray:
+def _narrowed(array: np.ndarray, path: Path) -> np.ndarray:
     """64-bit integers as int32 where they fit, else, as float64, float32; MR magnitudes need no more."""
     if array.dtype in (np.int64, np.uint64) and array.min() >= -(2**31) and array.max() < 2**31:
         return array.astype(np.int32)
     if array.dtype in (np.float64, np.int64, np.uint64):
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is repaired or refused as such
-            return array.astype(np.float32)
+            narrow = array.astype(np.float32)
+        if not narrow.any() and array.any():
+            raise InputError(f"{path}: its values are too small for 32-bit floats; multiply them and save it again")
+        return narrow
     return array
 
 
@@ -143,17 +167,6 @@ def _check_is_image(array: np.ndarray, path: Path) -> None:
     if _looks_like_mask(array, float(lowest), float(highest)):
         count = np.unique(array).size
         raise InputError(f"{path}: holds only {count} different values, it looks like a mask; give the image instead")
-
-
-def _repaired(array: np.ndarray, path: Path) -> np.ndarray:
-    finite = np.isfinite(array)
-    share = 1.0 - float(finite.mean())
-    if share == 0:
-        return array
-    if share > _MOST_NOT_FINITE:
-        raise InputError(f"{path}: {share:.0%} of the voxels are NaN or infinite; export the volume again")
-    logger.warning("%s: %d voxels are NaN or infinite and were set to the lowest value", path.name, (~finite).sum())
-    return np.where(finite, array, array[finite].min())
 
 
 def _looks_like_mask(array: np.ndarray, lowest: float, highest: float) -> bool:

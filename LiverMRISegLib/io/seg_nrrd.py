@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.volume import Volume, geometry_from_sitk
+from LiverMRISegLib.io.headers import parse_header, read_voxels
+from LiverMRISegLib.io.volume_header import VolumeHeader, shortened
+from LiverMRISegLib.volume import Volume
+
+_SEGMENT = re.compile(r"Segment(\d{1,6})_ID", re.ASCII)
+# Digits of the ASCII kind, and so few that the number fits everywhere.
+_LABEL = re.compile(r"\d{1,9}", re.ASCII)
 
 
-def tag(image: sitk.Image, labels: LabelSet) -> None:
-    """Put the header fields of a Slicer segmentation on a label image, a segment for every label of `labels`."""
-    size = image.GetSize()
+def pairs_of(labels: LabelSet, size: tuple[int, int, int]) -> dict[str, str]:
+    """The header's key/value pairs of a segmentation of `size`, a segment for every label of `labels`."""
     extent = " ".join(f"0 {n - 1}" for n in size)
-    image.SetMetaData("Segmentation_ContainedRepresentationNames", "Binary labelmap|")
-    image.SetMetaData("Segmentation_MasterRepresentation", "Binary labelmap")
-    image.SetMetaData("Segmentation_ReferenceImageExtentOffset", "0 0 0")
+    pairs = {
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+    }
     for number, (value, organ) in enumerate(labels.items()):
         fields = {
             "ID": f"Segment_{value}",
@@ -32,20 +39,19 @@ def tag(image: sitk.Image, labels: LabelSet) -> None:
             "Extent": extent,
             "Tags": f"Segmentation.Status:completed|TerminologyEntry:{organ.terminology_entry}|",
         }
-        for key, text in fields.items():
-            image.SetMetaData(f"Segment{number}_{key}", text)
+        pairs |= {f"Segment{number}_{key}": text for key, text in fields.items()}
+    return pairs
 
 
 def read_seg_nrrd(path: Path) -> Volume:
     """The label map of a .seg.nrrd; `metadata["segments"]` maps value to name.
 
     Raises:
-        InputError: it cannot be read, holds fractions, or its header contradicts itself.
+        InputError: it cannot be read, has fractions, or its header contradicts itself.
     """
-    image = _read(path)
-    stack = sitk.GetArrayFromImage(image)
-    layers = stack[..., None] if image.GetNumberOfComponentsPerPixel() == 1 else stack
-    segments = _segments(image, path)
+    header = parse_header(path)
+    layers = _layers(header)
+    segments = _segments(header, layers.shape[3])
     if not segments:
         segments = [(int(v), 0, f"Segment {v}") for v in np.unique(layers) if v > 0]
     values = [value for value, _, _ in segments]
@@ -53,42 +59,37 @@ def read_seg_nrrd(path: Path) -> Volume:
     labels = np.zeros(layers.shape[:3], np.int32)
     names = {}
     for number, (value, layer, name) in enumerate(segments, start=1):
-        if not 0 <= layer < layers.shape[3]:
-            raise InputError(f"{path}: segment '{name}' lies in layer {layer}, which is not there; save it again")
+        if layer >= layers.shape[3]:
+            raise InputError(f"{path}: segment '{name}' is in layer {layer}, which is not there; save it again")
         new = number if renumber else value
         labels[layers[..., layer] == value] = new
         names[new] = name
-    return Volume(labels, geometry_from_sitk(image), path.name.removesuffix(".seg.nrrd"), {"segments": names})
+    return Volume(labels, header.geometry, path.name[: -len(".seg.nrrd")], {"segments": names})
 
 
-def _read(path: Path) -> sitk.Image:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; check the path")
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise InputError(f"{path}: cannot be read as a segmentation; save it again from Slicer") from error
-    if image.GetDimension() != 3:
-        raise InputError(f"{path}: is a {image.GetDimension()}D image, a 3D segmentation is needed")
-    kinds = (sitk.sitkFloat32, sitk.sitkFloat64, sitk.sitkVectorFloat32, sitk.sitkVectorFloat64)
-    if _field(image, "Segmentation_MasterRepresentation", "").startswith("Frac") or image.GetPixelID() in kinds:
-        raise InputError(f"{path}: holds fractions; export it from Slicer as a binary label map")
-    return image
+def _layers(header: VolumeHeader) -> np.ndarray:
+    """Integers [Z, Y, X, layer]."""
+    is_fractional = header.fields.get("Segmentation_MasterRepresentation", "").strip().startswith("Frac")
+    if is_fractional or header.kind.kind == "f":
+        raise InputError(f"{header.path}: contains fractions; export it from Slicer as a binary label map")
+    # What is a vector for an image is a layer of a segmentation.
+    count = header.values * header.frames
+    as_frames = replace(header, values=1, frames=count)
+    return np.stack([read_voxels(as_frames, layer) for layer in range(count)], axis=-1)
 
 
-def _segments(image: sitk.Image, path: Path) -> list[tuple[int, int, str]]:
+def _segments(header: VolumeHeader, layers: int) -> list[tuple[int, int, str]]:
     """(label value, layer, name) of every segment of the header, in order."""
-    numbers = sorted(int(m[1]) for key in image.GetMetaDataKeys() if (m := re.fullmatch(r"Segment(\d+)_ID", key)))
+    fields = {key: text.strip() for key, text in header.fields.items()}
+    numbers = sorted(int(m[1]) for key in fields if (m := _SEGMENT.fullmatch(key)))
     found = []
     for n in numbers:
         # Files of Slicer before 4.11 have no layers: each segment is a component of its own, with value 1.
-        layer = _field(image, f"Segment{n}_Layer", str(n) if image.GetNumberOfComponentsPerPixel() > 1 else "0")
-        value, name = _field(image, f"Segment{n}_LabelValue", "1"), _field(image, f"Segment{n}_Name", f"Segment {n}")
-        if not (value.isdigit() and layer.isdigit() and int(value) > 0):
-            raise InputError(f"{path}: segment '{name}' has no label value or layer; save it again from Slicer")
+        layer = fields.get(f"Segment{n}_Layer", str(n) if layers > 1 else "0")
+        value, name = fields.get(f"Segment{n}_LabelValue", "1"), fields.get(f"Segment{n}_Name", f"Segment {n}")
+        if not (_LABEL.fullmatch(value) and _LABEL.fullmatch(layer) and int(value) > 0):
+            raise InputError(
+                f"{header.path}: segment '{shortened(name)}' has no label value or layer; save it again from Slicer"
+            )
         found.append((int(value), int(layer), name))
     return found
-
-
-def _field(image: sitk.Image, key: str, default: str) -> str:
-    return image.GetMetaData(key).strip() if image.HasMetaDataKey(key) else default

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.errors import InputError, OutputError, UsageError
+from LiverMRISegLib.errors import OutputError, UsageError
 from LiverMRISegLib.io import seg_nrrd
-from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.file_names import IMAGE_FORMATS, SEGMENTATION_FORMATS
-from LiverMRISegLib.io.headers import check_whole
+from LiverMRISegLib.io.image_files import write_image
+from LiverMRISegLib.io.nifti_place import NiftiForms
 from LiverMRISegLib.volume import Geometry, Volume
 
+# Of a file, in bytes, on all systems in use.
+_LONGEST_NAME = 255
 
 def write_volume(volume: Volume, path: str | Path) -> None:
     """Write an image to .nii.gz, .nii, .nrrd or .mha.
@@ -29,7 +31,7 @@ def write_volume(volume: Volume, path: str | Path) -> None:
     array = volume.array
     if array.dtype in (np.bool_, np.float16):  # types that the formats do not have
         array = array.astype(np.uint8 if array.dtype == np.bool_ else np.float32)
-    _write(replace(volume, array=array).to_sitk(), path)
+    write_image(replace(volume, array=array), path)
 
 
 def write_segmentation(
@@ -56,15 +58,22 @@ def write_segmentation(
 
         write_dicom_seg(path, labelmap, labels, source)
         return
-    image = Volume(labelmap, geometry).to_sitk()
-    if kind == "seg.nrrd":
-        seg_nrrd.tag(image, labels)
-    _write(image, path)
+    pairs = seg_nrrd.pairs_of(labels, geometry.size) if kind == "seg.nrrd" else {}
+    write_image(Volume(labelmap, geometry), path, forms=_forms_of(source, geometry), pairs=pairs)
+
+
+def _forms_of(source: Volume | None, geometry: Geometry) -> NiftiForms | None:
+    """qform and sform of the input, which its mask gets too, so that every program puts the two in the same place."""
+    if source is None or source.geometry != geometry:
+        return None
+    return source.metadata.get("nifti_forms")
 
 
 def check_segmentation_target(path: str | Path, source: Volume | None) -> None:
     """Ask, before long work, whether `write_segmentation` could write a result of `source` there; errors as its."""
     path = Path(path)
+    if len(os.fsencode(path.name)) > _LONGEST_NAME:
+        raise OutputError(f"{path}: the name is too long to be written; choose a shorter one with -o")
     if _format_of(path, SEGMENTATION_FORMATS) == "dcm":
         from LiverMRISegLib.io.dicom.seg import check_dicom_seg
 
@@ -86,19 +95,3 @@ def _format_of(path: Path, known: tuple[str, ...]) -> str:
         if path.name.lower().endswith(f".{kind}") and len(path.name) > len(kind) + 1:
             return kind
     raise UsageError(f"{path}: unknown format; let the name end with one of .{', .'.join(known)}")
-
-
-def _write(image: sitk.Image, path: Path) -> None:
-    with atomic_path(path) as temporary:
-        writer = sitk.ImageFileWriter()
-        writer.SetFileName(str(temporary))
-        writer.SetUseCompression(not path.name.lower().endswith(".nii"))
-        writer.SetCompressionLevel(1)
-        try:
-            writer.Execute(image)
-            # The NIfTI writer says nothing when the disk is full; the file then is too short.
-            check_whole(temporary)
-        except (RuntimeError, InputError) as error:
-            raise OutputError(
-                f"{path}: cannot be written (disk full or no permission); free space or choose another folder"
-            ) from error
