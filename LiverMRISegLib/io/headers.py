@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS
 from LiverMRISegLib.io.metaimage import read_metaimage
-from LiverMRISegLib.io.nifti import read_nifti
+from LiverMRISegLib.io.nifti import read_nifti, read_nifti_pair
 from LiverMRISegLib.io.nrrd import read_nrrd
 from LiverMRISegLib.io.stored import Span, check_sizes, megabytes, read_bytes, readable
 from LiverMRISegLib.io.volume_header import VolumeHeader
@@ -23,6 +23,8 @@ _FORMATS: dict[str, Callable[[Path], VolumeHeader]] = {
     ".nii.gz": read_nifti, ".nii": read_nifti, ".nrrd": read_nrrd, ".nhdr": read_nrrd, ".mha": read_metaimage,
     ".mhd": read_metaimage, ".hdr": read_nifti,
 }  # fmt: skip
+# The other half of a pair can be named too, but a folder's volumes are found by their headers.
+_IMAGE_OF_A_PAIR = (".img", ".img.gz")
 _DETACHED = (".nrrd", ".nhdr", ".mha", ".mhd", ".hdr")
 
 
@@ -44,10 +46,16 @@ def read_header(path: Path) -> VolumeHeader:
 def parse_header(path: Path) -> VolumeHeader:
     """As `read_header`, of volumes with several values a voxel or a single slice too."""
     _check_is_file(path)
+    if path.name.lower().endswith(_IMAGE_OF_A_PAIR):
+        return _checked(read_nifti_pair(path))
     ending = next((end for end in VOLUME_ENDINGS if path.name.lower().endswith(end)), None)
     if ending is None:
         raise InputError(f"{path}: unknown format; give NIfTI, NRRD, MetaImage or DICOM ({' '.join(VOLUME_ENDINGS)})")
-    header = _FORMATS[ending](path)
+    return _checked(_FORMATS[ending](path))
+
+
+def _checked(header: VolumeHeader) -> VolumeHeader:
+    """`header`, whose voxels fit this computer and the files that are said to have them."""
     _check_memory(header)
     check_sizes(header.stored, header.bytes, _slack(header), header.voxels)
     return header

@@ -28,7 +28,8 @@ _SAME = {
     "position": "offset", "origin": "offset", "rotation": "transformmatrix", "orientation": "transformmatrix",
     "elementbyteordermsb": "binarydatabyteordermsb",
 }  # fmt: skip
-_LINE = re.compile(r"\s*(\w+)\s*[=:](.*)", re.ASCII)
+# Programs add lines of their own, whose names may have brackets and the like.
+_LINE = re.compile(r"\s*([^=:]+?)\s*[=:](.*)")
 _LONGEST_HEADER, _MOST_LINES = 2**20, 2_000
 
 

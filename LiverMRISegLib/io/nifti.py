@@ -71,6 +71,19 @@ def read_nifti(path: Path) -> VolumeHeader:
     return VolumeHeader(kind, geometry, stored, frames, values=values, scale=scale, metadata=metadata)
 
 
+def read_nifti_pair(image: Path) -> VolumeHeader:
+    """As `read_nifti`, of the .hdr that belongs to an .img file."""
+    stem = image.name[: image.name.lower().rindex(".img")]
+    with readable(image):
+        headers = [file for end in (".hdr", ".HDR") if (file := image.with_name(stem + end)).is_file()]
+    if not headers:
+        raise InputError(f"{image}: its header, {stem}.hdr, is missing; keep the two together")
+    header = read_nifti(headers[0])
+    if header.stored.files != (image,):
+        raise InputError(f"{image}: is not the file that {headers[0].name} belongs to; give that one")
+    return header
+
+
 def nifti_bytes(kind: np.dtype, size: tuple[int, int, int], forms: NiftiForms) -> bytes:
     """The header of a single-file NIfTI-1 image, up to its first voxel.
 

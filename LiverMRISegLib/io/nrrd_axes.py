@@ -139,9 +139,9 @@ def _oblique(
     if "spaceorigin" in fields:
         origin = _vector(path, fields["spaceorigin"])[:3]
     turn = np.array(to_lps or (1.0, 1.0, 1.0))
-    spacing = np.linalg.norm(axes, axis=0)
-    if not np.all(spacing > 0):
-        spacing = np.where(spacing > 0, spacing, math.nan)
+    lengths = np.linalg.norm(axes, axis=0)
+    # A length that is none makes a spacing that is refused.
+    spacing = np.where((lengths > 0) & np.isfinite(lengths), lengths, math.nan)
     if len(origin) != 3:
         raise InputError(f"{path}: its space origin is not a point in space; export it again")
     return grid(path, size, list(spacing), list(turn * origin), turn[:, None] * axes / spacing)

@@ -100,7 +100,7 @@ def test_segmentations_of_old_slicers_have_a_component_for_each_segment(tmp_path
         ({"Segment0_LabelValue": "x"}, "no label value"),
         ({"Segment0_LabelValue": "-3"}, "no label value"),
         ({"Segment0_Layer": "7"}, "layer 7, which is not there"),
-        ({"Segmentation_MasterRepresentation": "Fractional labelmap"}, "holds fractions"),
+        ({"Segmentation_MasterRepresentation": "Fractional labelmap"}, "contains fractions"),
     ],
 )
 def test_segmentations_that_contradict_themselves(tmp_path, fields, words):
@@ -115,7 +115,7 @@ def test_truncated_segmentations(tmp_path, kept):
     geometry = make_volume().geometry
     write_segmentation(path, np.random.default_rng(0).integers(0, 5, geometry.shape), CHAOS, geometry)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
-    with pytest.raises(InputError, match=r"s\.seg\.nrrd: cannot be read as a segmentation"):
+    with pytest.raises(InputError, match=r"s\.seg\.nrrd: .*(empty|export it again)"):
         read_labelmap(path)
     with pytest.raises(InputError, match="no such file"):
         read_labelmap(tmp_path / "absent.seg.nrrd")
