@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from LiverMRISegLib.commands.frames import with_frames
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io.file_names import SEGMENTATION_FORMATS as FORMATS
 from LiverMRISegLib.io.file_names import name_of
@@ -15,12 +16,16 @@ from LiverMRISegLib.io.file_names import name_of
 
 @dataclass(frozen=True)
 class Case:
-    """One input volume and the file that its segmentation goes to; `further` are the other images of the case."""
+    """One input volume and the file that its segmentation goes to; `further` are the other images of the case.
+
+    `frame` is which of the volumes of `source` is meant, from 1, if it has several.
+    """
 
     name: str
     source: Path
     output: Path
     further: tuple[Path, ...] = ()
+    frame: int | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -66,10 +71,13 @@ class Plan:
                 continue
 
 
-def plan_cases(inputs: Sequence[Path], output: Path, file_format: str | None, images: int = 1) -> Plan:
+def plan_cases(
+    inputs: Sequence[Path], output: Path, file_format: str | None, images: int = 1, frame: str | None = None
+) -> Plan:
     """The cases of `inputs` (files, folders of volumes, DICOM folders) for -o `output`.
 
     Where a model takes several `images` a case, each input stands for all images of its case (`io.channels`).
+    `frame` is the frame to take, from 1, or "all" for a case each.
 
     Raises:
         UsageError: names clash, an output would overwrite an input, or an ending is not a known format.
@@ -81,7 +89,7 @@ def plan_cases(inputs: Sequence[Path], output: Path, file_format: str | None, im
         found = _volumes_of(source, alone=len(inputs) == 1)
         any_folder = any_folder or found != [source]
         expanded.extend(found)
-    sources = _cases_of(expanded, images)
+    sources = with_frames(_cases_of(expanded, images), frame)
     is_cohort = any_folder or len(sources) > 1
     if _is_file_name(output):
         _check_single_file(output, file_format, is_cohort)
@@ -89,8 +97,8 @@ def plan_cases(inputs: Sequence[Path], output: Path, file_format: str | None, im
     else:
         _check_folder(output, inputs, is_cohort)
         ending = file_format or "nii.gz"
-        outputs = [output / f"{name}_seg.{ending}" for name, _ in sources]
-    cases = [Case(n, s[0], o, s[1:]) for (n, s), o in zip(sources, outputs, strict=True)]
+        outputs = [output / f"{name}_seg.{ending}" for name, _, _ in sources]
+    cases = [Case(n, s[0], o, s[1:], f) for (n, s, f), o in zip(sources, outputs, strict=True)]
     _check_clashes(cases)
     return Plan(tuple(cases), is_cohort)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverMRISegLib.commands.console import Progress, add_common_options, names, note, say, say_json, table
+from LiverMRISegLib.commands.frames import frame_option, write_tables
 from LiverMRISegLib.commands.plan import Case, Plan, plan_cases
 from LiverMRISegLib.commands.read_ahead import ReadAhead
 from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, UsageError
@@ -46,6 +47,7 @@ class CaseResult:
         return {
             "input": str(self.case.source),
             **({"further inputs": [str(file) for file in self.case.further]} if self.case.further else {}),
+            **({"frame": self.case.frame} if self.case.frame else {}),
             "output": None if self.status == FAILED else str(self.case.output),
             "status": self.status,
             "error": self.error or None,
@@ -73,6 +75,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--format", choices=FORMATS, help="format of the files in the output folder (default: nii.gz)")
     parser.add_argument("--series", metavar="UID", help="series to segment, if a DICOM folder contains several")
     parser.add_argument("--organs", type=names, metavar="A,B", help="only these organs, e.g. liver,right_kidney")
+    parser.add_argument(
+        "--frame", type=frame_option, metavar="N|all",
+        help="frame of a 4D file, from 1, or all of them, each as a case, with a table over time",
+    )  # fmt: skip
     add_model_options(parser)
     parser.add_argument(
         "--tta", action="store_true", help="average over mirrored copies (slower), if the model was trained for it"
@@ -99,7 +105,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     spec = load_spec(find_model(arguments.model))
     images = [image.name for image in spec.preparation.images]
-    plan = plan_cases(arguments.inputs, arguments.output, arguments.format, len(images))
+    plan = plan_cases(arguments.inputs, arguments.output, arguments.format, len(images), arguments.frame)
     if arguments.series and not any(case.source.is_dir() for case in plan.cases):
         raise UsageError(f"--series {arguments.series}: only a DICOM folder has series to choose from; omit --series")
     report = Report(arguments.report, plan)
@@ -108,12 +114,15 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         results = list(_Cohort(plan, arguments, images, organs, report).results())
         report.write()
+        tables = write_tables(results)
     finally:
         plan.remove_empty_folders()
     if arguments.json:
         say_json([result.as_json() for result in results])
     else:
         _tell(results, plan, report)
+        for path in tables:
+            say(f"table: {path}")
     return SOME_FAILED if any(result.status == FAILED for result in results) else 0
 
 
@@ -201,7 +210,8 @@ class _Cohort:
     def _read(self, case: Case) -> list[Volume]:
         from LiverMRISegLib.io import read_channels
 
-        return read_channels(case.source, self.images, series=self.arguments.series if case.source.is_dir() else None)
+        series = self.arguments.series if case.source.is_dir() else None
+        return read_channels(case.source, self.images, series=series, frame=case.frame)
 
     def _is_skipped(self, case: Case) -> bool:
         return self.arguments.skip_existing and case.output.exists()

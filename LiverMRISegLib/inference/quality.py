@@ -13,6 +13,8 @@ from LiverMRISegLib.volume import Volume
 
 _NOTABLE_PART = 0.02
 _NOTABLE_CONTACT = 0.01
+# A patient is larger; the file may give its lengths in another unit than mm.
+_NOTABLY_SMALL_MM = 40.0
 
 
 def volumes_ml(labelmap: np.ndarray, labels: LabelSet, voxel_ml: float) -> dict[str, float]:
@@ -49,6 +51,9 @@ def input_flags(volume: Volume, spec: ModelSpec) -> list[str]:
     if volume.metadata.get("orientation_unknown"):
         found.append("the file does not say which way its axes point: left and right may be swapped, check the image")
     found.extend(volume.metadata.get("notes", ()))
+    extent = max(n * s for n, s in zip(volume.geometry.size, volume.geometry.spacing, strict=True))
+    if extent < _NOTABLY_SMALL_MM:
+        found.append(f"the field of view is only {extent:.0f} mm: check the voxel spacing")
     modality = str(volume.metadata.get("modality", "")).upper()
     if modality and modality not in (spec.modality, "OT") and spec.modality != ANY_MODALITY:
         found.append(f"the input says it is {modality}, the model was made for {spec.modality}")

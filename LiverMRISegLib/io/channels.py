@@ -39,18 +39,20 @@ def what_to_give(names: Sequence[str]) -> str:
     return ", ".join(f"CASE_{number:04d} {name}" for number, name in enumerate(names))
 
 
-def read_channels(source: Path, names: Sequence[str], *, series: str | None = None) -> list[Volume]:
+def read_channels(
+    source: Path, names: Sequence[str], *, series: str | None = None, frame: int | None = None
+) -> list[Volume]:
     """The images of the case that `source` is one of, in the order of `names`, those that a model takes.
 
     A single one is read as `read_volume` does. Of several, those after the first may be masks, or of one value: some
-    models take such beside the image.
+    models take such beside the image. `series` and `frame` as for `read_volume`.
 
     Raises:
         InputError: as `read_volume`; a name without number; an image that is missing, named by `names`; one too many.
         UsageError: `series` is given where the model takes several images.
     """
     if len(names) == 1:
-        return [read_volume(source, series=series)]
+        return [read_volume(source, series=series, frame=frame)]
     if series is not None:
         raise UsageError(
             f"{source}: one series was chosen, and the model takes {len(names)} images a case; "
@@ -58,7 +60,7 @@ def read_channels(source: Path, names: Sequence[str], *, series: str | None = No
         )
     files = channel_files(source, len(names))
     _check(source, files, names)
-    volumes = [read_volume(file, may_be_mask=number > 0) for number, file in enumerate(files)]
+    volumes = [read_volume(file, frame=frame, may_be_mask=number > 0) for number, file in enumerate(files)]
     # By these names errors tell which file they are about.
     return [replace(volume, name=file.name) for volume, file in zip(volumes, files, strict=True)]
 

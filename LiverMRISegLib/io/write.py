@@ -19,6 +19,7 @@ from LiverMRISegLib.volume import Geometry, Volume
 # Of a file, in bytes, on all systems in use.
 _LONGEST_NAME = 255
 
+
 def write_volume(volume: Volume, path: str | Path) -> None:
     """Write an image to .nii.gz, .nii, .nrrd or .mha.
 

@@ -16,6 +16,7 @@ import numpy as np
 from LiverMRISegLib.models.package.specification import ChannelSpec, PreparationSpec
 from LiverMRISegLib.preparation.interpolation import cubic_weights, linear_weights, nearest_weights, resize_by
 from LiverMRISegLib.preparation.normalisation import normalise
+from LiverMRISegLib.preparation.plausible_grid import check_plausible_grid
 from LiverMRISegLib.volume import AxisChange, Box, Volume
 
 _ANISOTROPIC = 3.0
@@ -66,6 +67,7 @@ def prepare_as_nnunet(volume: Volume, spec: PreparationSpec, further: Sequence[V
     box = nonzero_box(known)
     inside = known[box]
     shape = [max(1, round(s / t * n)) for s, t, n in zip(spacing, spec.spacing, inside.shape, strict=True)]
+    check_plausible_grid(volume.name, volume.geometry, shape)
     if any(how.normalisation == "z-score-nonzero" for how in spec.images):
         inside = filled(inside)
     axis = lowest_resolution_axis(spacing, spec.spacing)

@@ -11,6 +11,7 @@ from LiverMRISegLib.models.package.specification import OWN, PreparationSpec
 from LiverMRISegLib.preparation.anatomy_space import to_anatomy_space, to_unit_range
 from LiverMRISegLib.preparation.interpolation import resize_cubic, resize_linear, resize_mean
 from LiverMRISegLib.preparation.normalisation import normalise
+from LiverMRISegLib.preparation.plausible_grid import check_plausible_grid
 from LiverMRISegLib.volume import AxisChange, Geometry, Volume
 
 
@@ -55,6 +56,7 @@ def prepare(volume: Volume, spec: PreparationSpec, given: str = "intensity") -> 
     oriented = change.apply_to_geometry(volume.geometry)
     z, y, x = spec.spacing
     grid = oriented.with_spacing((x, y, z))
+    check_plausible_grid(volume.name, volume.geometry, grid.shape)
     image = change.apply(volume.array)
     resized = _resized(image, grid.shape, spec)
     if spec.space != given:
