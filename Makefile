@@ -1,8 +1,9 @@
-# make setup | demo | test | lint | docs | bench | bench-nnunet    (each works alone in a fresh clone)
+# make setup | demo | test | lint | docs | fuzz | bench | bench-nnunet    (each works alone in a fresh clone)
 PYTHON ?= python3
 DEMO_OUTPUT ?= demo_output
 DOCS_OUTPUT ?= build/docs
 PYTEST_OPTIONS ?= -q
+FUZZ_COUNT ?= 500
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -18,7 +19,7 @@ NNUNET := .venv-nnunet
 NNUNET_STAMP := $(NNUNET)/.installed-2.8.1-torch-2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lint docs bench bench-nnunet clean
+.PHONY: help setup system demo test lint docs bench bench-nnunet fuzz clean
 
 help:
 	@echo "make setup   create $(VENV) and install everything (done once, then free)"
@@ -26,6 +27,7 @@ help:
 	@echo "make test    run the tests"
 	@echo "make lint    ruff and mypy"
 	@echo "make docs    build the documentation into $(DOCS_OUTPUT)/"
+	@echo "make fuzz    read some thousand damaged files, FUZZ_COUNT of each kind"
 	@echo "make bench   measure speed and memory on this machine"
 	@echo "make bench-nnunet   install nnU-Net into $(NNUNET), for the benchmarks against it"
 
@@ -59,6 +61,9 @@ system:
 
 demo: setup
 	@$(BIN)/livermriseg demo -o $(DEMO_OUTPUT)
+
+fuzz: setup
+	@$(BIN)/python Testing/fuzz/run.py --count $(FUZZ_COUNT)
 
 test: setup
 	@$(BIN)/python -m pytest $(PYTEST_OPTIONS)

@@ -14,8 +14,8 @@ import numpy as np
 
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.split_files import voxel_files
-from LiverMRISegLib.io.stored import ASCII, AT_END, RAW, ZLIB, Stored, readable
-from LiverMRISegLib.io.volume_header import ORIENTATION_UNKNOWN, VolumeHeader, floats, grid, shortened, whole_numbers
+from LiverMRISegLib.io.stored import ASCII, AT_END, RAW, ZLIB, Stored, readable, shortened
+from LiverMRISegLib.io.volume_header import ORIENTATION_UNKNOWN, VolumeHeader, floats, grid, whole_numbers
 from LiverMRISegLib.volume import Geometry
 
 _KINDS = {

@@ -12,8 +12,8 @@ import numpy as np
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.nrrd_axes import layout_of
 from LiverMRISegLib.io.split_files import voxel_files
-from LiverMRISegLib.io.stored import ASCII, AT_END, BZIP2, GZIP, HEX, RAW, Stored, readable
-from LiverMRISegLib.io.volume_header import VolumeHeader, shortened, whole_numbers
+from LiverMRISegLib.io.stored import ASCII, AT_END, BZIP2, GZIP, HEX, RAW, Stored, readable, shortened
+from LiverMRISegLib.io.volume_header import VolumeHeader, whole_numbers
 from LiverMRISegLib.volume import Geometry
 
 _MAGIC = re.compile(rb"NRRD000[1-9]\s*")

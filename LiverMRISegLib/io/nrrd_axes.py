@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.volume_header import ORIENTATION_UNKNOWN, floats, grid, shortened, whole_numbers
+from LiverMRISegLib.io.stored import shortened
+from LiverMRISegLib.io.volume_header import ORIENTATION_UNKNOWN, floats, grid, whole_numbers
 from LiverMRISegLib.volume import IDENTITY, Geometry
 
 # The spaces of the format: what makes LPS of them, or None where they do not say how the patient lies.
@@ -23,8 +24,17 @@ _SPACES: dict[str, tuple[float, float, float] | None] = {
     "scanner-xyz": None, "3d-right-handed": None, "3d-left-handed": None,
 }  # fmt: skip
 _WITH_TIME = {**{f"{name}-time": name for name in _SPACES}, "rast": "ras", "last": "las", "lpst": "lps"}
-# Kinds of an axis along which a voxel has values that are no frames.
-_COLOUR_OR_VECTOR = re.compile(r"complex|(rgb|hsv|xyz|rgba)-color|.*(vector|matrix|normal|gradient|quaternion|color).*")
+_UNKNOWN_KIND = "???"
+# Kinds of an axis of the patient, of one of frames, and of one along which a voxel has the parts of its value.
+_SPATIAL, _FRAMES = ("domain", "space", _UNKNOWN_KIND, "none"), ("time", "list", "point", "stub", "scalar")
+_PARTS = frozenset(
+    {
+        "complex", "vector", "covariant-vector", "normal", "2-vector", "3-vector", "4-vector", "3-gradient", "3-normal",
+        "quaternion", "3-color", "4-color", "rgb-color", "hsv-color", "xyz-color", "rgba-color", "2d-symmetric-matrix",
+        "2d-masked-symmetric-matrix", "2d-matrix", "2d-masked-matrix", "3d-symmetric-matrix", "3d-matrix",
+        "3d-masked-symmetric-matrix", "3d-masked-matrix",
+    }
+)  # fmt: skip
 _ONE_VECTOR = re.compile(r"none|\([^()]*\)", re.IGNORECASE)
 _MILLIMETRE = ("mm", "millimeter", "millimeters", "millimetre", "millimetres", "???", "")
 
@@ -49,17 +59,17 @@ def layout_of(path: Path, fields: Mapping[str, str], sizes: Sequence[int]) -> La
     """
     if min(sizes) < 1:
         raise InputError(f"{path}: its header gives no size; export it again")
-    kinds = [kind.lower() for kind in fields.get("kinds", "").split()] or ["???"] * len(sizes)
-    if len(kinds) != len(sizes):
-        raise InputError(f"{path}: its header contradicts itself (kinds and sizes); export it again")
+    kinds = _kinds(path, fields, len(sizes))
     _check_units(path, fields)
     vectors, to_lps = _directions(path, fields, sizes)
     if vectors is None:
         steps = _spacings(path, fields, len(sizes))
-        spatial = [axis for axis, step in enumerate(steps) if not math.isnan(step)][:3]
+        spatial = [a for a, step in enumerate(steps) if not math.isnan(step) and kinds[a] in _SPATIAL][:3]
         geometry_of = {axis: steps[axis] for axis in spatial}
     else:
         spatial = [axis for axis, vector in enumerate(vectors) if vector is not None]
+        if any(kinds[axis] not in _SPATIAL for axis in spatial):
+            raise InputError(f"{path}: its header contradicts itself (kinds and space directions); export it again")
     if len(spatial) != 3:
         raise InputError(f"{path}: is a {len(spatial)}D image, a 3D volume is needed")
     size = [sizes[axis] for axis in spatial]
@@ -85,9 +95,19 @@ def _with_others(
         raise InputError(f"{path}: its frames are between the axes of space; save them as 3D volumes")
     if kinds[other] == "complex":
         raise InputError(f"{path}: contains complex numbers; save the magnitude")
-    if _COLOUR_OR_VECTOR.fullmatch(kinds[other]):
+    if kinds[other] in _PARTS:
         return Layout(geometry, 1, other < spatial[0], sizes[other], meta)
     return Layout(geometry, sizes[other], other < spatial[0], 1, meta)
+
+
+def _kinds(path: Path, fields: Mapping[str, str], count: int) -> list[str]:
+    kinds = [kind.lower() for kind in fields.get("kinds", "").split()] or [_UNKNOWN_KIND] * count
+    if len(kinds) != count or any(kind not in (*_SPATIAL, *_FRAMES, *_PARTS) for kind in kinds):
+        raise InputError(
+            f"{path}: its header says 'kinds: {shortened(fields.get('kinds', ''))}', which are not those of its axes; "
+            "export it again"
+        )
+    return kinds
 
 
 def _directions(
@@ -110,11 +130,12 @@ def _directions(
     if _ONE_VECTOR.sub("", text).strip() or len(words) != len(sizes):
         raise InputError(f"{path}: its header says 'space directions: {shortened(text)}'; export it again")
     vectors = [None if word.lower() == "none" else _vector(path, word) for word in words]
-    return _without_time(path, vectors, int(_dimension(path, fields, space))), to_lps
+    return _without_time(path, vectors, _dimension(path, fields)), to_lps
 
 
-def _dimension(path: Path, fields: Mapping[str, str], space: str) -> int:
-    if space:
+def _dimension(path: Path, fields: Mapping[str, str]) -> int:
+    """Of the space: 3, or 4 with time."""
+    if fields.get("space"):
         return 4 if fields["space"].lower() in _WITH_TIME else 3
     return whole_numbers(path, "space dimension", fields["spacedimension"])[0]
 
@@ -137,14 +158,14 @@ def _oblique(
 ) -> Geometry:
     origin = [0.0, 0.0, 0.0]
     if "spaceorigin" in fields:
-        origin = _vector(path, fields["spaceorigin"])[:3]
+        origin = _vector(path, fields["spaceorigin"])
+        if len(origin) != _dimension(path, fields):
+            raise InputError(f"{path}: its space origin is not a point in its space; export it again")
     turn = np.array(to_lps or (1.0, 1.0, 1.0))
     lengths = np.linalg.norm(axes, axis=0)
     # A length that is none makes a spacing that is refused.
     spacing = np.where((lengths > 0) & np.isfinite(lengths), lengths, math.nan)
-    if len(origin) != 3:
-        raise InputError(f"{path}: its space origin is not a point in space; export it again")
-    return grid(path, size, list(spacing), list(turn * origin), turn[:, None] * axes / spacing)
+    return grid(path, size, list(spacing), list(turn * origin[:3]), turn[:, None] * axes / spacing)
 
 
 def _spacings(path: Path, fields: Mapping[str, str], count: int) -> list[float]:
@@ -170,7 +191,9 @@ def _mins(path: Path, fields: Mapping[str, str], spatial: list[int], steps: list
 
 
 def _vector(path: Path, text: str) -> list[float]:
-    return floats(path, "space directions", text.strip().strip("()").replace(",", " "))
+    if not _ONE_VECTOR.fullmatch(text.strip()):
+        raise InputError(f"{path}: its header says '{shortened(text)}', where a vector belongs; export it again")
+    return floats(path, "vector", text.strip()[1:-1].replace(",", " "))
 
 
 def _check_units(path: Path, fields: Mapping[str, str]) -> None:

@@ -99,10 +99,12 @@ def read_labelmap(path: str | Path) -> Volume:
     array = scaled(read_voxels(header, _chosen_frame(header, None)), header.scale)
     if not np.issubdtype(array.dtype, np.integer):
         if not np.all(np.isfinite(array)) or not np.array_equal(array, np.round(array)):
-            raise InputError(f"{path}: holds fractions, a label map holds whole numbers; check that it is not an image")
+            raise InputError(
+                f"{path}: contains fractions, a label map has whole numbers; check that it is not an image"
+            )
         array = array.astype(np.int32)
     if array.min() < 0:
-        raise InputError(f"{path}: holds negative values, a label map holds none; check that it is not an image")
+        raise InputError(f"{path}: contains negative values, a label map has none; check that it is not an image")
     return Volume(array, header.geometry, name_of(path), header.metadata)
 
 
@@ -166,7 +168,9 @@ def _check_is_image(array: np.ndarray, path: Path) -> None:
         raise InputError(f"{path}: all voxels have the value {lowest:g}; there is nothing to segment")
     if _looks_like_mask(array, float(lowest), float(highest)):
         count = np.unique(array).size
-        raise InputError(f"{path}: holds only {count} different values, it looks like a mask; give the image instead")
+        raise InputError(
+            f"{path}: contains only {count} different values, it looks like a mask; give the image instead"
+        )
 
 
 def _looks_like_mask(array: np.ndarray, lowest: float, highest: float) -> bool:

@@ -11,7 +11,8 @@ import numpy as np
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.headers import parse_header, read_voxels
-from LiverMRISegLib.io.volume_header import VolumeHeader, shortened
+from LiverMRISegLib.io.stored import shortened
+from LiverMRISegLib.io.volume_header import VolumeHeader
 from LiverMRISegLib.volume import Volume
 
 _SEGMENT = re.compile(r"Segment(\d{1,6})_ID", re.ASCII)
@@ -82,14 +83,20 @@ def _segments(header: VolumeHeader, layers: int) -> list[tuple[int, int, str]]:
     """(label value, layer, name) of every segment of the header, in order."""
     fields = {key: text.strip() for key, text in header.fields.items()}
     numbers = sorted(int(m[1]) for key in fields if (m := _SEGMENT.fullmatch(key)))
+    # Files of Slicer before 4.11 have no layers: each segment is a component of its own, with value 1.
+    is_old = not any(f"Segment{n}_{key}" in fields for n in numbers for key in ("Layer", "LabelValue"))
     found = []
     for n in numbers:
-        # Files of Slicer before 4.11 have no layers: each segment is a component of its own, with value 1.
-        layer = fields.get(f"Segment{n}_Layer", str(n) if layers > 1 else "0")
-        value, name = fields.get(f"Segment{n}_LabelValue", "1"), fields.get(f"Segment{n}_Name", f"Segment {n}")
+        name, value, layer = (fields.get(f"Segment{n}_{key}", "") for key in ("Name", "LabelValue", "Layer"))
+        name = name or f"Segment {n}"
+        if is_old:
+            value, layer = "1", str(n) if layers > 1 else "0"
+        layer = layer or "0"
         if not (_LABEL.fullmatch(value) and _LABEL.fullmatch(layer) and int(value) > 0):
             raise InputError(
                 f"{header.path}: segment '{shortened(name)}' has no label value or layer; save it again from Slicer"
             )
         found.append((int(value), int(layer), name))
+    if len({(value, layer) for value, layer, _ in found}) != len(found):
+        raise InputError(f"{header.path}: two of its segments are the same voxels; save it again from Slicer")
     return found

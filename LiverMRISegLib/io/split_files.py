@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.stored import beside
-from LiverMRISegLib.io.volume_header import shortened, whole_numbers
+from LiverMRISegLib.io.stored import beside, shortened
+from LiverMRISegLib.io.volume_header import whole_numbers
 
 # One number, and nothing else that a program in C would take for an instruction.
 _PATTERN = re.compile(r"(?P<before>[^%]*)%(?P<zero>0?)(?P<width>\d{0,2})d(?P<after>[^%]*)", re.ASCII)

@@ -71,14 +71,14 @@ def beside(header: Path, name: str) -> Path:
     bare = name.removeprefix("./").removeprefix(".\\")
     if not bare or "/" in bare or "\\" in bare or bare == ".." or "\0" in bare:
         raise InputError(
-            f"{header}: its voxels are said to be in {name}; only a file in the same folder is read: put the two "
-            "together and correct the header"
+            f"{header}: its voxels are said to be in {shortened(name)}; only a file in the same folder is read: "
+            "put the two together and correct the header"
         )
     path = header.with_name(bare)
     with readable(header):
         is_there = path.is_file()
     if not is_there:
-        raise InputError(f"{header}: the file with its voxels, {bare}, is missing; keep the two together")
+        raise InputError(f"{header}: the file with its voxels, {shortened(bare)}, is missing; keep the two together")
     return path
 
 
@@ -191,6 +191,12 @@ def _skip_lines(stored: Stored, stream: BufferedReader) -> None:
     for _ in range(stored.lines):
         if not stream.readline():
             raise InputError(f"{stored.header}: is truncated; copy or export it again")
+
+
+def shortened(text: str) -> str:
+    """Text out of a file, short and printable, for a message."""
+    printable = "".join(c if c.isprintable() else "?" for c in text)
+    return printable if len(printable) <= 60 else printable[:57] + "..."
 
 
 def megabytes(count: int) -> str:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.stored import Stored
+from LiverMRISegLib.io.stored import Stored, shortened
 from LiverMRISegLib.volume import Geometry, Matrix
 
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?|[-+]?(nan|inf(inity)?)", re.ASCII | re.IGNORECASE)
+_SMALLEST_SPACING = 1e-9
 _WHOLE = re.compile(r"[-+]?\d{1,18}", re.ASCII)
 
 
@@ -69,7 +70,8 @@ def grid(
     """
     if min(size) < 1:
         raise InputError(f"{path}: its header gives no size; export it again")
-    if not np.all(np.isfinite(spacing)) or min(spacing) <= 0:
+    # A spacing of 1e-320 is not 0, but what is computed with it is.
+    if not np.all(np.isfinite(spacing)) or min(spacing) < _SMALLEST_SPACING:
         raise InputError(f"{path}: a voxel spacing is zero or negative, or not a number; correct the header")
     matrix = np.array(direction, np.float64)
     if not np.all(np.isfinite(origin)) or not np.all(np.isfinite(matrix)):
@@ -106,9 +108,3 @@ def floats(path: Path, key: str, text: str) -> list[float]:
     if not words or not all(_FLOAT.fullmatch(word) for word in words):
         raise InputError(f"{path}: its header says '{key}: {shortened(text)}', where numbers belong; correct it")
     return [float(word) for word in words]
-
-
-def shortened(text: str) -> str:
-    """Text out of a file, short and printable."""
-    printable = "".join(c if c.isprintable() else "?" for c in text)
-    return printable if len(printable) <= 60 else printable[:57] + "..."

@@ -83,5 +83,5 @@ def test_a_mask_may_stand_beside_the_image(tmp_path):
     with pytest.raises(InputError, match="looks like a mask"):
         read_volume(tmp_path / "a_0001.nii.gz")
     write_volume(mask, tmp_path / "a_0000.nii.gz")
-    with pytest.raises(InputError, match=r"a_0000\.nii\.gz: holds only 2 different values"):
+    with pytest.raises(InputError, match=r"a_0000\.nii\.gz: contains only 2 different values"):
         read_channels(tmp_path / "a_0000.nii.gz", NAMES)

@@ -239,7 +239,9 @@ def test_patterns_that_are_none(tmp_path, pattern):
      ("endian: little\n", "", "lacks 'endian'"), ("sizes: 6 5 4\n", "", "lacks 'sizes'"),
      ("space:", "spade:", "does not know"),
      ("type: short", "type: short\ntype: short", "twice"), ("(-2,0,0)", "(-2,0)", "space directions"),
-     ("(-2,0,0)", "(-2;0;0)", "numbers"), ("(-2,0,0)", "(-2,1,0)", "perpendicular"),
+     ("(-2,0,0)", "(-2;0;0)", "numbers"), ("(10,-20,30)", "(10,-20", "vector"), ("(10,-20,30)", "(1,2,3,4)", "origin"),
+     ("sizes", "kinds: $omain domain domain\nsizes", "kinds"), ("sizes", "kinds: list domain domain\nsizes", "kinds"),
+     ("(-2,0,0)", "(-2,1,0)", "perpendicular"),
      ("(-2,0,0) ", "", "space directions"),
      ("sizes", 'space units: "cm" "cm" "cm"\nsizes', "lengths in cm"), ("space: left", "space: sideways", "not known")],
 )  # fmt: skip

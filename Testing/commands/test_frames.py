@@ -1,0 +1,73 @@
+"""4D files at the command line: one frame, or all as a cohort with a table over time."""
+
+import csv
+import json
+
+import nibabel
+import numpy as np
+import pytest
+
+from helpers.volumes import make_volume
+from LiverMRISegLib.cli import main
+from LiverMRISegLib.io import read_volume
+
+
+@pytest.fixture
+def dynamic(tmp_path):
+    """Three frames, 2.5 s apart."""
+    frames = np.stack([make_volume(size=(40, 36, 24), seed=seed).array for seed in range(3)])
+    image = nibabel.Nifti1Image(frames.T, np.diag([-2.0, -2.5, 4.0, 1.0]))
+    image.header.set_xyzt_units("mm", "msec")
+    image.header["pixdim"][4] = 2500.0
+    nibabel.save(image, tmp_path / "dyn.nii.gz")
+    return tmp_path / "dyn.nii.gz"
+
+
+def segment(tiny_package, *arguments):
+    return main(["segment", *map(str, arguments), "--model", str(tiny_package), "--device", "cpu"])
+
+
+def test_one_frame(dynamic, tiny_package, tmp_path, capsys):
+    assert segment(tiny_package, dynamic, "-o", tmp_path / "m.nii.gz", "--frame", "2", "--json") == 0
+    (case,) = json.loads(capsys.readouterr().out)
+    assert case["frame"] == 2
+    assert nibabel.load(tmp_path / "m.nii.gz").shape == (40, 36, 24)
+    assert np.array_equal(read_volume(dynamic, frame=2).array, make_volume(size=(40, 36, 24), seed=1).array)
+    assert segment(tiny_package, dynamic, "-o", tmp_path / "m.nii.gz") == 3
+    assert "has 3 frames; choose one with --frame N (1 to 3), or all with --frame all" in capsys.readouterr().err
+    assert segment(tiny_package, dynamic, "-o", tmp_path / "m.nii.gz", "--frame", "4") == 3
+    assert "has no frame 4; it has 3" in capsys.readouterr().err
+
+
+def test_all_frames_and_a_table_over_time(dynamic, tiny_package, tmp_path, capsys):
+    assert segment(tiny_package, dynamic, "-o", tmp_path / "out", "--frame", "all") == 0
+    assert "table: " in capsys.readouterr().out
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == ["dyn_frame_01_seg.nii.gz", "dyn_frame_02_seg.nii.gz", "dyn_frame_03_seg.nii.gz", "dyn_frames.csv"]
+    with (tmp_path / "out/dyn_frames.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["frame"], row["seconds"], row["status"]) for row in rows] == [
+        ("1", "0", "done"), ("2", "2.5", "done"), ("3", "5", "done"),
+    ]  # fmt: skip
+    for row in rows:
+        mask = np.asanyarray(nibabel.load(tmp_path / f"out/dyn_frame_0{row['frame']}_seg.nii.gz").dataobj)
+        assert float(row["liver mL"]) == pytest.approx((mask == 1).sum() * 20 / 1000, abs=1e-3)
+
+
+@pytest.mark.parametrize("frame", ["0", "-1", "x", "\u0661", "1.5"])
+def test_what_is_not_a_frame(frame, dynamic, tiny_package, tmp_path, capsys):
+    with pytest.raises(SystemExit) as error:
+        segment(tiny_package, dynamic, "-o", tmp_path / "m.nii.gz", f"--frame={frame}")
+    assert error.value.code == 2
+    assert "is not a frame; give a number from 1, or all" in capsys.readouterr().err
+
+
+def test_a_cohort_with_files_of_one_frame_and_of_none(dynamic, tiny_package, tmp_path, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    dynamic.rename(folder / "dyn.nii.gz")
+    (folder / "gone.nii.gz").symlink_to("../.git/annex/objects/gone.nii.gz")
+    assert segment(tiny_package, folder, "-o", tmp_path / "out", "--frame", "all") == 5
+    said = capsys.readouterr()
+    assert "gone.nii.gz: is a link to a file that is not here" in said.err
+    assert "3 done, 1 failed" in said.out

@@ -1,0 +1,8 @@
+"""All targets, by their names."""
+
+from __future__ import annotations
+
+from fuzz.target import Target
+from fuzz.volume_targets import VOLUME_TARGETS
+
+TARGETS: dict[str, Target] = {target.name: target for target in VOLUME_TARGETS}
