@@ -7,12 +7,14 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LiverMRISegLib.commands.case_result import DONE, FAILED, SKIPPED, CaseResult
 from LiverMRISegLib.commands.console import Progress, add_common_options, names, note, say, say_json, table
-from LiverMRISegLib.commands.frames import frame_option, write_tables
+from LiverMRISegLib.commands.frame_table import write_tables
+from LiverMRISegLib.commands.frames import frame_option
 from LiverMRISegLib.commands.plan import Case, Plan, plan_cases
 from LiverMRISegLib.commands.read_ahead import ReadAhead
 from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, UsageError
@@ -27,35 +29,6 @@ logger = logging.getLogger(__name__)
 
 DEVICES = ("auto", "cuda", "mps", "cpu")
 SOME_FAILED = 5
-DONE, FAILED, SKIPPED = "done", "failed", "skipped"
-
-
-@dataclass(frozen=True)
-class CaseResult:
-    """The outcome of one case; `error` is empty unless it failed. It has no label map, so that many fit in memory."""
-
-    case: Case
-    status: str
-    seconds: float = 0.0
-    error: str = ""
-    volumes_ml: dict[str, float] = field(default_factory=dict)
-    flags: list[str] = field(default_factory=list)
-    provenance: dict[str, Any] = field(default_factory=dict)
-
-    def as_json(self) -> dict[str, Any]:
-        """The entry of this case in the document that --json prints."""
-        return {
-            "input": str(self.case.source),
-            **({"further inputs": [str(file) for file in self.case.further]} if self.case.further else {}),
-            **({"frame": self.case.frame} if self.case.frame else {}),
-            "output": None if self.status == FAILED else str(self.case.output),
-            "status": self.status,
-            "error": self.error or None,
-            "volumes_ml": {organ: round(volume, 3) for organ, volume in self.volumes_ml.items()},
-            "flags": self.flags,
-            "seconds": round(self.seconds, 3),
-            "provenance": self.provenance,
-        }
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
