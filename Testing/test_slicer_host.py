@@ -262,6 +262,9 @@ class ScriptedLoadableModuleLogic:
     def __init__(self, parent=None):
         self.moduleName = type(self).__name__[:-5]
 
+    def getParameterNode(self):
+        return slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScriptedModuleNode")
+
 class ScriptedLoadableModuleTest(unittest.TestCase):
     pass
 """

@@ -46,7 +46,7 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-class Progress:
+class ProgressBar:
     """A progress bar on stderr if that is a terminal, else nothing. Call it as `progress(text, fraction)`."""
 
     def __init__(self, enabled: bool | None = None) -> None:
@@ -63,7 +63,7 @@ class Progress:
         self._bar.n = min(max(fraction, 0.0), 1.0)
         self._bar.refresh()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> ProgressBar:
         return self
 
     def __exit__(
@@ -89,6 +89,6 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def names(text: str) -> list[str]:
+def comma_separated(text: str) -> list[str]:
     """The parts of a comma-separated list."""
     return [part.strip() for part in text.split(",") if part.strip()]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverMRISegLib.commands.console import Progress, add_common_options, say, table
+from LiverMRISegLib.commands.console import ProgressBar, add_common_options, say, table
 from LiverMRISegLib.commands.segment import add_model_options
 from LiverMRISegLib.errors import OutputError, UsageError
 
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     require_report_libraries()
     folder = _made(arguments.output)
     rows, cases = [], []
-    with Progress() as progress:
+    with ProgressBar() as progress:
         progress("loading the model", 0.0)
         segmenter = Segmenter.load(arguments.model, arguments.device)
         for number, name in enumerate(SEQUENCES):

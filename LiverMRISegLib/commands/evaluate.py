@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from LiverMRISegLib.commands.console import Progress, add_common_options, note, say, table
+from LiverMRISegLib.commands.console import ProgressBar, add_common_options, note, say, table
 
 if TYPE_CHECKING:
     from LiverMRISegLib.evaluation.cohort import CaseScores
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     referred = labels_named(arguments.reference_labels) if arguments.reference_labels else predicted
     total = len(pair_cases(arguments.predictions, arguments.references))
     cases: list[CaseScores] = []
-    with Progress() as progress:
+    with ProgressBar() as progress:
         for case in evaluate_cohort(arguments.predictions, arguments.references, predicted, referred):
             cases.append(case)
             progress(f"{case.name} compared", len(cases) / total)

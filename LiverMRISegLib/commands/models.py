@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverMRISegLib.commands.console import Progress, add_common_options, names, say, say_json, table
+from LiverMRISegLib.commands.console import ProgressBar, add_common_options, comma_separated, say, say_json, table
 
 if TYPE_CHECKING:
     from LiverMRISegLib.models.package.model_package import ModelPackage
@@ -54,7 +54,7 @@ def _add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     nnunet.add_argument("source", type=Path, metavar="FOLDER", help="TRAINER__PLANS__CONFIGURATION, with plans.json")
     nnunet.add_argument("name", metavar="NAME", help="name of the new model")
     folds = "folds to use, e.g. 0,1,2 or all (default: all numbered folds)"
-    nnunet.add_argument("--folds", type=names, metavar="A,B", help=folds)
+    nnunet.add_argument("--folds", type=comma_separated, metavar="A,B", help=folds)
     nnunet.add_argument("--checkpoint", metavar="FILE", help="file in each fold (default: checkpoint_final.pth)")
     nnunet.set_defaults(run=run_import_nnunet)
     package = kinds.add_parser("package", help="check and copy a model package (folder or .zip)")
@@ -184,7 +184,7 @@ def run_tune(arguments: argparse.Namespace) -> int:
         tuning.check_can_be_kept(package)
     images = [image.name for image in package.spec.preparation.images]
     cases = [read_channels(path, images) for path in arguments.volumes]
-    with Progress() as progress:
+    with ProgressBar() as progress:
         found = tuning.compare_settings(package, cases, progress=progress)
     chosen = tuning.fastest(found, arguments.least_dice)
     rows = [

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverMRISegLib.commands.case_result import DONE, FAILED, SKIPPED, CaseResult
-from LiverMRISegLib.commands.console import Progress, add_common_options, names, note, say, say_json, table
+from LiverMRISegLib.commands.console import ProgressBar, add_common_options, comma_separated, note, say, say_json, table
 from LiverMRISegLib.commands.frame_table import write_tables
 from LiverMRISegLib.commands.frames import frame_option
 from LiverMRISegLib.commands.plan import Case, Plan, plan_cases
@@ -47,7 +47,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="format of the files in the output folder (default: nii.gz)")
     parser.add_argument("--series", metavar="UID", help="series to segment, if a DICOM folder contains several")
-    parser.add_argument("--organs", type=names, metavar="A,B", help="only these organs, e.g. liver,right_kidney")
+    parser.add_argument(
+        "--organs", type=comma_separated, metavar="A,B", help="only these organs, e.g. liver,right_kidney"
+    )
     parser.add_argument(
         "--frame", type=frame_option, metavar="N|all",
         help="frame of a 4D file, from 1, or all of them, each as a case, with a table over time",
@@ -166,7 +168,7 @@ class _Cohort:
     def results(self) -> Iterator[CaseResult]:
         """The result of each case; in a cohort an error that concerns only one case becomes a failed case."""
         cases = self.plan.cases
-        with Progress(enabled=False if self.arguments.json else None) as progress, ReadAhead(self._read) as reader:
+        with ProgressBar(enabled=False if self.arguments.json else None) as progress, ReadAhead(self._read) as reader:
             for number, (case, following) in enumerate(zip(cases, [*cases[1:], None], strict=True), start=1):
                 progress.prefix = f"[{number}/{len(cases)}] {case.name}: " if self.plan.is_cohort else ""
                 start = time.perf_counter()
@@ -190,7 +192,7 @@ class _Cohort:
         return self.arguments.skip_existing and case.output.exists()
 
     def _result(
-        self, case: Case, following: Case | None, reader: ReadAhead[Case, list[Volume]], progress: Progress
+        self, case: Case, following: Case | None, reader: ReadAhead[Case, list[Volume]], progress: ProgressBar
     ) -> CaseResult:
         from LiverMRISegLib.io import check_segmentation_target
 
@@ -222,7 +224,7 @@ class _Cohort:
         provenance["seconds"] = {**provenance["seconds"], **{part: round(s, 3) for part, s in seconds.items()}}
         return CaseResult(case, DONE, 0.0, "", dict(segmentation.volumes_ml), list(segmentation.flags), provenance)
 
-    def _model(self, progress: Progress) -> Segmenter:
+    def _model(self, progress: ProgressBar) -> Segmenter:
         if self._segmenter is None:
             progress("loading the model", 0.0)
             from LiverMRISegLib.inference.segmenter import Segmenter
