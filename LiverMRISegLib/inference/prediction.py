@@ -6,8 +6,8 @@
     labelmap = restored(found.channels, prepared, spec.labels)
     postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
 
-What a network says passes by as slabs of scores at its own resolution. Who needs more than labels (votes, a mean of
-several networks, entropy) looks at the slabs, or puts others in their place.
+The network's scores come in slabs at its own resolution. Code that needs more than labels (votes, the mean of several
+networks, entropy) looks at the slabs, or supplies its own.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from LiverMRISegLib.preparation.scheme import AnyPrepared, prepare_by_scheme
 from LiverMRISegLib.volume import Box, Volume
 
 logger = logging.getLogger(__name__)
-# From where to look (None: everywhere) to scores float32 [C, planes, Y, X] at the network's resolution, first plane on.
+# Takes a region (None: everywhere); gives scores float32 [C, planes, Y, X] at the network's resolution, in order.
 ScoreSource = Callable[[Box | None], Iterable[np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """`channels` uint8 [Z, Y, X] of `prepared.shape`: which of the scores is highest; `region`: where it was looked."""
+    """`channels` uint8 [Z, Y, X] of `prepared.shape`: the class of the highest score; `region`: where tiles were."""
 
     channels: np.ndarray
     region: Box | None
 
 
 def prepared_by(spec: ModelSpec, volume: Volume, further: Sequence[Volume] = ()) -> AnyPrepared:
-    """`volume`, and the `further` images of its case, as the network takes them.
+    """`volume`, and the `further` images of its case, as the network expects them.
 
     Raises:
         UsageError: the model takes more or fewer images.
@@ -67,7 +67,7 @@ def score_slabs(
 ) -> Iterator[np.ndarray]:
     """The scores of a model for a prepared volume, slab by slab; see `as_probabilities` for what they are.
 
-    With `image_refinement` there is a single slab: outlines are drawn on the image as a whole.
+    With `image_refinement` there is a single slab: outlines are refined on the whole image at once.
 
     Raises:
         CancelledError: `cancel` was used.
@@ -93,21 +93,21 @@ def score_slabs(
 
 
 def as_probabilities(scores: np.ndarray, spec: InferenceSpec) -> np.ndarray:
-    """The scores [C, ...] of `score_slabs` as probabilities: those of refined outlines are, others are logits."""
+    """The scores [C, ...] of `score_slabs` as probabilities: with `image_refinement` they are that already."""
     return scores if spec.image_refinement else softmax(scores)
 
 
 def labels_by(
     source: ScoreSource, prepared: AnyPrepared, spec: InferenceSpec, region: Box | None = None, name: str = "volume"
 ) -> Prediction:
-    """The labels of the highest scores; of the whole image where organs reach the edge of `region`.
+    """The labels of the highest scores; the whole image is computed if organs reach the edge of `region`.
 
     Memory: the slabs at the network's resolution, and a few planes of one class at the full one.
     """
     channels = _channels(source(region), prepared, spec)
     if region is None or not is_cut(channels, prepared.image.shape[-3:], region):
         return Prediction(channels, region)
-    logger.info("%s: organs reach the edge of where they were looked for; all tiles are computed", name)
+    logger.info("%s: organs reach the edge of the region; all tiles are computed", name)
     return Prediction(_channels(source(None), prepared, spec), None)
 
 

@@ -128,13 +128,13 @@ def refine(
 
 
 def _predict(scan: Scan, segmenter: Segmenter, path: Path) -> Predicted:
-    """Labels as the segmenter gives them, written to `path`, and what the network is unsure of."""
+    """Labels as the segmenter gives them, written to `path`, and where the network is unsure."""
     spec, volume = segmenter.package.spec, read_volume(scan.image)
     prepared = prepared_by(spec, volume)
     entropy: list[np.ndarray] = []
 
     def scores(region: Box | None) -> Iterator[np.ndarray]:
-        """Those of the network, looked at as they pass by."""
+        """The scores of the network; their entropy is noted on the way."""
         entropy.clear()
         for slab in score_slabs(prepared, spec, segmenter.engine, region=region):
             entropy.append(entr(as_probabilities(slab, spec.inference)).sum(axis=0).astype(np.float16))

@@ -101,9 +101,9 @@ def run(config: LabelCasesConfig) -> list[RankedCase]:
 def fold_labels(
     volume: Volume, folds: Sequence[Segmenter], gammas: Sequence[float] = (1.0,), certainty: float = 0.0
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Labels by several folds, of the image at several gammas; prepared, looked for and tiled as the first fold says.
+    """Labels by several folds, of the image at several gammas; prepared and tiled as the first fold's package says.
 
-    A single vote gives the very labels that the model gives when it segments.
+    A single vote gives exactly the labels that the model gives when it segments.
 
     Returns:
         Each vote's labels [Z, Y, X] on the network's grid, and those of highest mean probability on the volume's own;
@@ -114,7 +114,7 @@ def fold_labels(
     votes: list[np.ndarray] = []
 
     def scores(region: Box | None) -> list[np.ndarray]:
-        """The mean over the votes, and a class more, as probable as a certain one has to be: where it wins, none is."""
+        """The mean of the votes, plus a class with the probability `certainty`: where it wins, no class is certain."""
         votes.clear()
         total: np.ndarray | float = 0.0
         are_logits = certainty == 0 and len(folds) * len(gammas) == 1
