@@ -15,6 +15,7 @@ from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegLib.io.folder_claim import claimed_folder
 from LiverMRISegLib.pseudo_labels.output_folder import keep_apart
 from LiverMRISegLib.pseudo_labels.outputs import labelmap_of, rank_by_sequence, write_case_lists
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase, instability, union
@@ -53,16 +54,16 @@ def run(config: StableCasesConfig) -> list[RankedCase]:
     last = lists[-1]
     if any((dict(each.values), each.ignore) != (dict(last.values), last.ignore) for each in lists):
         raise UsageError("the iterations have labels of different organs; use those of one workflow")
-    config.output.mkdir(parents=True, exist_ok=True)
-    figures: dict[str, dict[str, float]] = {}
-    for scan in tqdm(last.scans, "volumes", disable=None, dynamic_ncols=True):
-        figures[case_name(scan)] = _compared(scan, config)
-    labels = LabelSet(last.name, {value: organ_named(organ) for value, organ in last.values.items()})
-    scans = [(last, scan) for scan in last.scans]
-    scores = {name: float(np.mean(list(found.values()))) for name, found in figures.items()}
-    ranked = rank_by_sequence(scans, scores, config.keep, highest=False)
-    write_case_lists(scans, ranked, figures, labels, config.output, last.ignore)
-    return ranked
+    with claimed_folder(config.output):
+        figures: dict[str, dict[str, float]] = {}
+        for scan in tqdm(last.scans, "volumes", disable=None, dynamic_ncols=True):
+            figures[case_name(scan)] = _compared(scan, config)
+        labels = LabelSet(last.name, {value: organ_named(organ) for value, organ in last.values.items()})
+        scans = [(last, scan) for scan in last.scans]
+        scores = {name: float(np.mean(list(found.values()))) for name, found in figures.items()}
+        ranked = rank_by_sequence(scans, scores, config.keep, highest=False)
+        write_case_lists(scans, ranked, figures, labels, config.output, last.ignore)
+        return ranked
 
 
 def _compared(scan: Scan, config: StableCasesConfig) -> dict[str, float]:

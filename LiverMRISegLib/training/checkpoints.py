@@ -27,14 +27,14 @@ def save(folder: Path, step: int, state: dict[str, Any], *, is_best: bool) -> Pa
     path = folder / f"step_{step:08d}.pt"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if is_best:  # first: a run that goes on from the step before finds these best weights again
+        if is_best:  # first: a run that resumes from the step before finds these best weights again
             with atomic_path(folder / BEST) as temporary:
                 torch.save(state, temporary)
         with atomic_path(path) as temporary:
             shutil.copyfile(folder / BEST, temporary) if is_best else torch.save(state, temporary)
     except (OSError, RuntimeError) as error:  # torch's writer turns the system's errors into its own
         raise OutputError(
-            f"{path}: cannot be written ({error}); free some space, then the same command goes on"
+            f"{path}: cannot be written ({error}); free some space, then the same command resumes the run"
         ) from error
     for old in sorted(folder.glob("step_*.pt"))[:-_KEPT]:
         old.unlink()
@@ -61,5 +61,5 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: no readable checkpoint ({type(error).__name__})") from error
+        raise ModelError(f"{path}: not a readable checkpoint ({type(error).__name__})") from error
     return state

@@ -72,7 +72,7 @@ def network_of(start: str) -> NetworkSpec:
 
 
 def title_of(start: str) -> str:
-    """What a package that was trained on from `start` tells of it: name and version, or the checkpoint's file name."""
+    """What the package of a training says of its `start`: name and version, or the checkpoint's file name."""
     if not start:
         return "random weights"
     if Path(start).suffix in _CHECKPOINT_ENDINGS:
@@ -89,13 +89,13 @@ def content_of(start: str) -> str:
 
 
 def warn_of_other_images(start: str, preparation: PreparationSpec) -> None:
-    """Log a warning if `start` is a package whose images are prepared otherwise: its weights know no such images."""
+    """Log a warning if `start` is a package that prepares images differently: its weights have not seen such images."""
     if Path(start).suffix in _CHECKPOINT_ENDINGS:
         return
     own = load_model(start).spec.preparation
     other = [f.name for f in fields(own) if getattr(own, f.name) != getattr(preparation, f.name)]
     if other:
-        logger.warning("%s prepares images otherwise than this training (%s)", start, ", ".join(other))
+        logger.warning("%s prepares images differently from this training (%s)", start, ", ".join(other))
 
 
 def licence_of(start: str) -> str:

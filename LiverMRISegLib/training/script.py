@@ -1,6 +1,6 @@
 """What every script of a stage does around its one call.
 
-torch and Lightning are not imported for it: scripts that do without them start in a third of the time.
+torch and Lightning are not imported here: scripts that need neither start in a third of the time.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def run_script(config: type[T], run: Callable[[T], R], tell: Callable[[T, R], st
         logger.error("%s", error)
         return error.exit_status
     except KeyboardInterrupt:
-        logger.error("stopped; the same command goes on")
+        logger.error("stopped; the same command resumes the run")
         return 130
     logger.info("%s", tell(settings, result))
     return 0

@@ -125,7 +125,7 @@ def test_images_that_the_start_does_not_know_are_told(tiny_package, caplog):
     warn_of_other_images("stunet.model", own)
     assert not caplog.records
     warn_of_other_images(str(tiny_package), replace(own, antialias=True, spacing=(3.0, 3.0, 3.0)))
-    assert "prepares images otherwise than this training (spacing, antialias)" in caplog.text
+    assert "prepares images differently from this training (spacing, antialias)" in caplog.text
 
 
 def test_packages_of_several_networks_are_no_start(tmp_path):

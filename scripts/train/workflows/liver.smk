@@ -2,7 +2,7 @@
 #
 #   snakemake -s scripts/train/workflows/liver.smk --cores 1 --config atlas=atlas.json liqa=liqa.json start=small_ep4k.model
 #
-# The datalists come from scripts/import_dataset.py. A stage that was stopped goes on from its last checkpoint.
+# The datalists come from scripts/import_dataset.py. A stage that was stopped resumes from its last checkpoint.
 configfile: Path(workflow.basedir) / "liver.yaml"
 include: "common.smk"
 

@@ -4,7 +4,7 @@
 #   snakemake -s scripts/train/workflows/multi_organ.smk --cores 1 --config ct=flare24.json mr=flare24.json
 #   ... --configfile scripts/train/workflows/multi_organ_paper_004.yaml
 #
-# The datalists come from scripts/import_dataset.py. A stage that was stopped goes on from its last checkpoint; after a
+# The datalists come from scripts/import_dataset.py. A stage that was stopped resumes from its last checkpoint; after a
 # kill, unlock first (snakemake --unlock) and add --rerun-incomplete.
 import re
 

@@ -2,8 +2,8 @@
 #
 #   snakemake -s scripts/train/workflows/one_label.smk --cores 1 --config datalist=liqa.json template=1009-A-S1
 #
-# The datalist comes from scripts/import_dataset.py; of its labels only the template's are read. What was stopped goes
-# on where it was; after a kill, unlock first (snakemake --unlock) and add --rerun-incomplete.
+# The datalist comes from scripts/import_dataset.py; of its labels only the template's are read. What was stopped
+# resumes where it was; after a kill, unlock first (snakemake --unlock) and add --rerun-incomplete.
 configfile: Path(workflow.basedir) / "one_label.yaml"
 include: "common.smk"
 

@@ -1,10 +1,10 @@
-# A cohort without labels -> its labels by the model itself, where it is sure -> training on them and on painted images
+# A cohort without labels -> its labels by the model itself, where it is sure -> training on them and on synthetic images
 # -> a package adapted to the cohort, after any number of rounds.
 #
 #   python scripts/import_dataset.py folder COHORT -o cohort.json
 #   snakemake -s scripts/train/workflows/self_training.smk --cores 1 --config datalist=cohort.json
 #
-# What was stopped goes on where it was; after a kill, unlock first (snakemake --unlock) and add --rerun-incomplete.
+# What was stopped resumes where it was; after a kill, unlock first (snakemake --unlock) and add --rerun-incomplete.
 configfile: Path(workflow.basedir) / "self_training.yaml"
 include: "common.smk"
 
