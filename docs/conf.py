@@ -19,9 +19,9 @@ extensions = [
     "myst_parser",
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
-    "sphinx.ext.mathjax",
     "generated_pages",
     "docstrings",
+    "mathml",
     "local_links",
 ]
 source_suffix = {".md": "markdown"}
@@ -40,6 +40,7 @@ napoleon_numpy_docstring = False
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 100
 
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = f"LiverMRISeg {release}"
 html_favicon = "../LiverMRISeg/Resources/Icons/LiverMRISeg.png"
