@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -27,38 +27,49 @@ from monai.transforms import (
     RandSimulateLowResolution,
 )
 
+from LiverMRISegLib.io.limits import Axis, Limits, NotNegative, Probability
+
 Patch = tuple[int, int, int]
+# nnU-Net's ranges: of the blur in voxels, of the factors for brightness and contrast, of the gamma.
+_BLUR = (0.5, 1.0)
+_BRIGHTNESS = (0.75, 1.25)
+_CONTRAST = (0.75, 1.25)
+_GAMMA = (0.7, 1.5)
 _FLAT = 3.0  # a patch this many times wider than deep is turned within its slices only
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """nnU-Net's list with its own numbers; a probability of 0 turns an augmentation off.
+    """nnU-Net's list with its own numbers; a probability of 0 turns an augmentation off."""
 
-    `rotation` in degrees about each axis (a flat patch is turned by up to 180 degrees within its slices);
-    `mirror_axes` 0=Z, 1=Y, 2=X (in LPS order axis 2 exchanges left and right). MONAI draws the deviation of the
-    noise evenly where nnU-Net draws its variance. `inversion` is ours: the image's sign is turned, the cheapest way
-    to see T2's contrast in T1's.
-    """
-
-    rotation: float = 30.0
-    rotation_probability: float = 0.2
-    scale: tuple[float, float] = (0.7, 1.4)
-    scale_probability: float = 0.2
-    mirror_axes: tuple[int, ...] = ()
-    noise: float = 0.316
-    noise_probability: float = 0.1
-    blur: tuple[float, float] = (0.5, 1.0)
-    blur_probability: float = 0.2
-    brightness: tuple[float, float] = (0.75, 1.25)
-    brightness_probability: float = 0.15
-    contrast: tuple[float, float] = (0.75, 1.25)
-    contrast_probability: float = 0.15
-    low_resolution_probability: float = 0.25
-    gamma: tuple[float, float] = (0.7, 1.5)
-    inverted_gamma_probability: float = 0.1
-    gamma_probability: float = 0.3
-    inversion: float = 0.0
+    rotation: Annotated[float, Limits(0, 180)] = 30.0
+    """Degrees about each axis, at most; a flat patch is turned by up to 180 degrees within its slices."""
+    rotation_probability: Probability = 0.2
+    """How often patches are rotated."""
+    scale: tuple[Annotated[float, Limits(0.1, 1)], Annotated[float, Limits(1, 10)]] = (0.7, 1.4)
+    """Least and largest scale; enlarging and reducing are equally likely."""
+    scale_probability: Probability = 0.2
+    """How often patches are scaled."""
+    mirror_axes: tuple[Axis, ...] = ()
+    """Axes that patches are mirrored along: 0=Z, 1=Y, 2=X (in LPS order axis 2 exchanges left and right)."""
+    noise: NotNegative = 0.316
+    """Standard deviation of the noise, at most. MONAI draws it evenly, where nnU-Net draws its variance."""
+    noise_probability: Probability = 0.1
+    """How often noise is added."""
+    blur_probability: Probability = 0.2
+    """How often patches are blurred."""
+    brightness_probability: Probability = 0.15
+    """How often intensities are multiplied by a factor."""
+    contrast_probability: Probability = 0.15
+    """How often contrast is changed about the mean."""
+    low_resolution_probability: Probability = 0.25
+    """How often a lower resolution is simulated."""
+    inverted_gamma_probability: Probability = 0.1
+    """How often a gamma is applied to the inverted image."""
+    gamma_probability: Probability = 0.3
+    """How often a gamma is applied."""
+    inversion: Probability = 0.0
+    """How often the image's sign is turned (ours): the cheapest way to see T2's contrast in T1 images."""
 
 
 @dataclass(frozen=True)
@@ -144,15 +155,15 @@ class Augmenter:
         c = self.config
         steps: list[Callable[..., Any]] = [
             RandGaussianNoise(c.noise_probability, std=c.noise),
-            RandGaussianSmooth(c.blur, c.blur, c.blur, c.blur_probability),
-            RandScaleIntensity((c.brightness[0] - 1, c.brightness[1] - 1), c.brightness_probability),
+            RandGaussianSmooth(_BLUR, _BLUR, _BLUR, c.blur_probability),
+            RandScaleIntensity((_BRIGHTNESS[0] - 1, _BRIGHTNESS[1] - 1), c.brightness_probability),
             RandScaleIntensityFixedMean(
-                c.contrast_probability, (c.contrast[0] - 1, c.contrast[1] - 1), preserve_range=True
+                c.contrast_probability, (_CONTRAST[0] - 1, _CONTRAST[1] - 1), preserve_range=True
             ),
             # MONAI's own default takes corners for centres on the way down alone: images would move against labels.
             RandSimulateLowResolution(c.low_resolution_probability, downsample_mode="nearest-exact"),
-            RandAdjustContrast(c.inverted_gamma_probability, c.gamma, invert_image=True, retain_stats=True),
-            RandAdjustContrast(c.gamma_probability, c.gamma, retain_stats=True),
+            RandAdjustContrast(c.inverted_gamma_probability, _GAMMA, invert_image=True, retain_stats=True),
+            RandAdjustContrast(c.gamma_probability, _GAMMA, retain_stats=True),
         ]
         return Compose(steps)
 

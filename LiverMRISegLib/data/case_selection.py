@@ -6,9 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.limits import Limits
 
 logger = logging.getLogger(__name__)
 Listed = tuple[Datalist, Scan]
@@ -16,11 +18,14 @@ Listed = tuple[Datalist, Scan]
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """A choice of scans; an empty field takes all. `sequences` as in `anatomy.Sequence`."""
+    """A choice of scans; an empty list takes all."""
 
     sequences: tuple[str, ...] = ()
+    """Their sequences, by the names of `anatomy.Sequence`."""
     vendors: tuple[str, ...] = ()
+    """Their vendors, as in the datalist."""
     patients: tuple[str, ...] = ()
+    """Their patients, as in the datalist."""
 
 
 @dataclass(frozen=True)
@@ -34,17 +39,16 @@ class Pools:
 
 @dataclass(frozen=True)
 class FoldConfig:
-    """Fold number `number` (0, 1, ...) of `count`: its patients are validated on instead of split "validation".
+    """Which labelled patients are validated on instead of split "validation": dealt out in the order of their names."""
 
-    The labelled patients are dealt out in the order of their names. A negative number is no fold.
-    """
-
-    number: int = -1
-    count: int = 5
+    number: Annotated[int, Limits(-1, 99)] = -1
+    """Number of the fold: 0, 1, ...; -1 for none."""
+    count: Annotated[int, Limits(2, 100)] = 5
+    """How many folds there are."""
 
     def __post_init__(self) -> None:
-        if self.number >= self.count or self.count < 2:
-            raise UsageError(f"fold.number must be below fold.count, which is at least 2, not {self}")
+        if self.number >= self.count:
+            raise UsageError(f"fold.number must be below fold.count ({self.count}), not {self.number}")
 
 
 def choose_pools(

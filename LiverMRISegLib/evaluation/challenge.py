@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -23,6 +24,7 @@ from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.resources import DEFAULT_MODEL
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -30,22 +32,22 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ChallengeConfig:
-    """Config of `scripts/evaluate_challenge.py`.
-
-    `split`: of the datalists; all its labelled scans in `pool` are judged. `parity`: drop the last slice of the long
-    organs as FLARE's own script does. `gpu`: number, of those that this process may use, of the one that computes and
-    whose memory is polled. `output`: gets the label maps, scores.csv, efficiency.csv and summary.csv, which grow with
-    every case.
-    """
+    """Config of `scripts/evaluate_challenge.py`."""
 
     model: str = DEFAULT_MODEL
+    """The model to judge: a name, or the path of a package."""
     datalists: tuple[Path, ...] = ()
+    """Datalists of the cases."""
     pool: PoolConfig = field(default_factory=PoolConfig)
-    split: str = "test"
+    """Which of their labelled scans are judged."""
+    split: Literal["train", "validation", "test"] = "test"
+    """Of which split."""
     device: str = "auto"
-    parity: bool = False
-    gpu: int = 0
+    """Device that computes: auto, cuda, mps or cpu."""
+    gpu: Annotated[int, Limits(0, 1023)] = 0
+    """Number of the GPU, of those that this process may use, that computes and whose memory is measured."""
     output: Path = Path("runs/evaluation")
+    """Folder for the label maps, scores.csv, efficiency.csv and summary.csv, which grow with every case."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _judge(
         return JudgedCase(CaseScores(name, error=f"{scan.image.name}: {last[0]}"), cost)
     try:
         reference, meaning = _reference(datalist, scan)
-        scores = score_case(name, read_labelmap(made), reference, labels, meaning, flare_parity=config.parity)
+        scores = score_case(name, read_labelmap(made), reference, labels, meaning)
         return JudgedCase(scores, cost)
     except Exception as error:  # of any library; the other cases may still succeed
         logger.info("%s failed", name, exc_info=True)

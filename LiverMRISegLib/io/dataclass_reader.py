@@ -185,7 +185,7 @@ class _Reader:
             raise self.fail(f"{key} must be {_KINDS.get(kind, 'a path')}, not {shown(value)}{quotes}")
         if isinstance(value, str) and "\0" in value:
             raise self.fail(f"{key} contains a character of value 0")
-        return self._finite(value, key) if kind is float else value
+        return value if isinstance(value, str) or kind is not float else self._finite(value, key)
 
     def _finite(self, value: float, key: str) -> float:
         try:

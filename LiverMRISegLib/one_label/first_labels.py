@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from tqdm import tqdm
@@ -21,6 +22,7 @@ from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.io.limits import Limits, Probability
 from LiverMRISegLib.one_label.features import LEVELS, FeatureEncoder, Features, encode, load_encoder
 from LiverMRISegLib.one_label.prototypes import (
     Calibration,
@@ -45,28 +47,32 @@ WHOLE = "features.npz"
 
 @dataclass(frozen=True)
 class FirstLabelsConfig:
-    """Config of `scripts/train/first_labels.py`.
-
-    `template`: the patient whose first labelled scan teaches; no other labels are ever read. `encoder`: a package of a
-    STU-Net (by default the shipped model's) or of SAM-Med3D, and of a STU-Net the `levels` of resolution (0 is the
-    finest). `smooth`: likeness is interpolated between the features; the paper repeats the nearest. `calibrate`: scores
-    are shifted so that the template's organs come out best, and `certainty`: labels less certain than this on the
-    template are left open; the paper has neither (false and 0). `cache`: folder of features, shared by runs. `output`:
-    gets the label maps, datalist.json, cases.csv, cases.png and features.npz.
-    """
+    """Config of `scripts/train/first_labels.py`."""
 
     datalists: tuple[Path, ...] = ()
+    """Datalists of the template and the volumes to label."""
     pool: PoolConfig = field(default_factory=PoolConfig)
+    """Which of their scans are used."""
     template: str = ""
+    """The patient whose first labelled scan teaches; no other labels are ever read."""
     organs: tuple[str, ...] = ("liver",)
+    """Organs to label; they get the values 1, 2, ..."""
     encoder: str = DEFAULT_MODEL
-    levels: tuple[int, ...] = LEVELS
+    """A package of a STU-Net (by default the shipped model's) or of SAM-Med3D."""
+    levels: tuple[Annotated[int, Limits(0, 20)], ...] = LEVELS
+    """Of a STU-Net: the levels of resolution whose features are taken; 0 is the finest."""
     smooth: bool = True
+    """Likeness is interpolated between the features; the paper repeats the nearest."""
     calibrate: bool = True
-    certainty: float = 0.95
+    """Scores are shifted so that the template's organs come out best (ours)."""
+    certainty: Probability = 0.95
+    """Labels that are less certain than this on the template are left open; 0 leaves none open, as in the paper."""
     device: str = "cpu"
+    """Device that computes: auto, cuda, mps or cpu."""
     cache: Path = Path("runs/cache")
+    """Folder of features, shared by runs."""
     output: Path = Path("runs/first_labels")
+    """Folder for the label maps, datalist.json, cases.csv, cases.png and features.npz."""
 
 
 def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Path:

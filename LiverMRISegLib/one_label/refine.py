@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 from scipy.special import entr
@@ -20,6 +21,7 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import as_probabilities, labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.one_label.prototypes import nearest_on
 from LiverMRISegLib.preparation.interpolation import resize_linear
@@ -31,31 +33,22 @@ from LiverMRISegLib.pseudo_labels.registration import register_affine, warp_labe
 from LiverMRISegLib.volume import AxisChange, Box, Geometry, Volume
 
 logger = logging.getLogger(__name__)
-MODES = ("ignore", "case", "voxel", "none")
 _OWN = "predicted"
 
 
 @dataclass(frozen=True)
 class RefineConfig:
-    """How uncertain labels are mended.
+    """How uncertain labels are mended between two rounds."""
 
-    `mode`: "case" replaces the labels of the cases whose mean entropy is above the `quantile` (the authors' code),
-    "voxel" only their voxels above that quantile of the case's own entropy, in every case (the paper's text), "ignore"
-    (ours) leaves those voxels open, "none" leaves all as they are. `neighbours`: how many of the most similar confident
-    cases vote. `register`: warp their labels to the case by an affine registration first (ours); otherwise they are
-    stretched to its grid.
-    """
-
-    mode: str = "ignore"
-    neighbours: int = 5
-    quantile: float = 0.9
+    mode: Literal["ignore", "case", "voxel", "none"] = "ignore"
+    """case: replace the labels of the most uncertain cases (the authors' code); voxel: only the most uncertain voxels,
+    in every case (the paper's text); ignore: leave those voxels open (ours); none: keep all labels."""
+    neighbours: Annotated[int, Limits(1, 1000)] = 5
+    """How many of the most similar certain cases vote."""
+    quantile: Annotated[float, Limits(above=0, below=1)] = 0.9
+    """Quantile of the entropy above which a case, or a voxel, is uncertain."""
     register: bool = False
-
-    def __post_init__(self) -> None:
-        if self.mode not in MODES:
-            raise UsageError(f"unknown refinement '{self.mode}'; known are: {', '.join(MODES)}")
-        if not 0 < self.quantile < 1 or self.neighbours < 1:
-            raise UsageError(f"quantile must be between 0 and 1, and neighbours positive, not {self}")
+    """Warp the voters' labels to the case by an affine registration first (ours); else they are stretched to it."""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from tqdm import tqdm
@@ -25,6 +26,7 @@ from LiverMRISegLib.inference.prediction import as_probabilities, labels_by, pre
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.hashing import hash_of
+from LiverMRISegLib.io.limits import Count, Limits
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.codec import to_json
 from LiverMRISegLib.models.package.model_package import ModelPackage
@@ -44,28 +46,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LabelCasesConfig:
-    """Config of `scripts/train/pseudo_label.py`.
-
-    `models`: the packages of the folds, of one label set and preparation. `gammas`: every model labels each image at
-    these gammas (1 is the image itself), each a vote. `certainty`: voxels where no class, background included, has
-    this mean probability are left open ("ignore" of the datalist); 0 leaves none. `keep`: how many cases of each
-    sequence are kept, the most consistent first. `output`: gets the label maps, datalist.json, cases.csv and cases.png.
-    """
+    """Config of `scripts/train/pseudo_label.py`."""
 
     models: tuple[str, ...] = ()
+    """The packages of the folds, of one label set and preparation."""
     datalists: tuple[Path, ...] = ()
+    """Datalists of the volumes to label."""
     pool: PoolConfig = field(default_factory=PoolConfig)
-    gammas: tuple[float, ...] = (1.0,)
-    certainty: float = 0.0
-    keep: int = 50
+    """Which of their scans are labelled."""
+    gammas: tuple[Annotated[float, Limits(above=0, most=100)], ...] = (1.0,)
+    """Every model labels each image at these gammas (1 is the image itself), each a vote."""
+    certainty: Annotated[float, Limits(least=0, below=1)] = 0.0
+    """Voxels where no class, background included, has this mean probability are left open ("ignore" of the datalist);
+    0 leaves none open."""
+    keep: Count = 50
+    """How many cases of each sequence are kept, the most consistent first."""
     output: Path = Path("runs/pseudo_labels")
+    """Folder for the label maps, datalist.json, cases.csv and cases.png."""
     device: str = "auto"
+    """Device that computes: auto, cuda, mps or cpu."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.certainty < 1:
-            raise UsageError(f"certainty must be a probability below 1, not {self.certainty}")
-        if not self.gammas or min(self.gammas) <= 0:
-            raise UsageError(f"gammas must be positive numbers, at least one, not {self.gammas}")
+        if not self.gammas:
+            raise UsageError("gammas must have at least one number; 1 is the image itself")
 
 
 def run(config: LabelCasesConfig) -> list[RankedCase]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tqdm import tqdm
@@ -28,17 +29,20 @@ logger = logging.getLogger(__name__)
 class MatchDomainsConfig:
     """Config of `scripts/train/match_domains.py`.
 
-    `datalist`: pseudo labels, of `pseudo_label`. `better` and `worse`: sequences whose pseudo labels are good (for CT
-    as the source: those like T1) and those that get warped ones. A worse case without a pseudo label of its own is
-    matched by the mean volume of the others of its sequence; one that cannot be registered gets no labels. `metric`:
-    as of `register_affine`. `output`: label maps, datalist.json, matches.csv.
+    A worse case without a pseudo label of its own is matched by the mean volume of the others of its sequence; one that
+    cannot be registered gets no labels.
     """
 
     datalist: Path = Path("runs/pseudo_labels/datalist.json")
+    """Datalist of pseudo labels, which `pseudo_label.py` wrote."""
     better: tuple[str, ...] = ("C+pre", "C+A", "C+V", "C+Delay")
+    """Sequences whose pseudo labels are good (where CT is the source: those like T1)."""
     worse: tuple[str, ...] = ("T2WI", "DWI")
+    """Sequences that get warped labels."""
     output: Path = Path("runs/matched")
-    metric: str = "mutual information"
+    """Folder for label maps, datalist.json and matches.csv."""
+    metric: Literal["mutual information", "least squares"] = "mutual information"
+    """What the registration maximises."""
 
 
 @dataclass(frozen=True)

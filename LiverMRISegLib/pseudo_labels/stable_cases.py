@@ -16,6 +16,7 @@ from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.io.folder_claim import claimed_folder
+from LiverMRISegLib.io.limits import Count
 from LiverMRISegLib.pseudo_labels.output_folder import keep_apart
 from LiverMRISegLib.pseudo_labels.outputs import labelmap_of, rank_by_sequence, write_case_lists
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase, instability, union
@@ -26,17 +27,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class StableCasesConfig:
-    """Config of `scripts/train/stable_cases.py`.
-
-    `iterations`: output folders of `pseudo_label` in their order, all of the same scans. `keep`: how many cases of each
-    sequence are kept, the most stable first. `join`: the labels are the union of all iterations' (paper 004), else
-    those of the last. `output`: gets the label maps, datalist.json, cases.csv and cases.png.
-    """
+    """Config of `scripts/train/stable_cases.py`."""
 
     iterations: tuple[Path, ...] = ()
-    keep: int = 50
+    """Output folders of `pseudo_label.py` in their order, all of the same scans."""
+    keep: Count = 50
+    """How many cases of each sequence are kept, the most stable first."""
     join: bool = True
+    """The labels are the union of all iterations' (paper 004); otherwise those of the last."""
     output: Path = Path("runs/stable_labels")
+    """Folder for the label maps, datalist.json, cases.csv and cases.png."""
 
 
 def run(config: StableCasesConfig) -> list[RankedCase]:

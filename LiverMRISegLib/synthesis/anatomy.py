@@ -31,6 +31,10 @@ _FILLING = (*_CAVITY, Tissue.GAS)
 _BAND = 7
 # Below this share of a smoothed mask the organ is out of reach.
 _LEAST = 0.04
+# How far the additions go, in mm, or as shares of the liver.
+_RESECTED_SHARE = (0.15, 0.5)
+_GROWTH_REACH = 45.0
+_BORDER_SHIFT = 6.0
 
 
 StructuresAndTexture = tuple[torch.Tensor, torch.Tensor | None]
@@ -48,9 +52,9 @@ def change_anatomy(
         ("bowel gas", config.bowel_gas, lambda s, r: with_bowel_gas(s, spacing, r)),
         ("chest", config.chest, lambda s, r: with_chest(s, spacing, r)),
         ("spine", config.spine, lambda s, r: with_spine(s, spacing, r)),
-        ("resection", config.resection, lambda s, r: resected(s, config.resected_share, r)),
-        ("growth", config.growth, lambda s, r: grown(s, config.growth_reach / spacing, r)),
-        *((f"border {v}", config.borders, _border_of(v, config.border_shift / spacing)) for v in _BORDERED),
+        ("resection", config.resection, lambda s, r: resected(s, _RESECTED_SHARE, r)),
+        ("growth", config.growth, lambda s, r: grown(s, _GROWTH_REACH / spacing, r)),
+        *((f"border {v}", config.borders, _border_of(v, _BORDER_SHIFT / spacing)) for v in _BORDERED),
         ("nodular", config.nodular, lambda s, r: nodular(s, config.nodule_depth / spacing, r)),
         ("ascites", config.ascites, lambda s, r: with_ascites(s, config.ascites_depth / spacing, r)),
         ("outer layers", config.outer_layers, lambda s, r: with_outer_layers(s, spacing, r)),

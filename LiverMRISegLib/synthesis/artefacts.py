@@ -18,15 +18,24 @@ from LiverMRISegLib.synthesis.randomness import Random
 from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, Tissue
 
 _LIVER = ORGAN_VALUES.value_of(LIVER)
+# How far the additions go. A coil's brightness falls to this share at least, breathing moves by this many mm at most,
+# and this share of k-space is kept.
+_COIL_DARKEST = 0.15
+_MOTION_SHIFT = 9.0
+_KEPT_SHARE = (0.45, 0.85)
+# Slices with gaps: mm from slice to slice. Jumping slices: their thickness, and the standard deviation of the jumps.
+_SLICE_DISTANCE = (5.0, 13.0)
+_JUMP_THICKNESS = (5.0, 10.0)
+_JUMP = 5.0
 
 
 def disturbed(image: torch.Tensor, spacing: float, config: ScannerConfig, random: Random) -> torch.Tensor:
     """The scanned image with coil shading, motion, ghosts and ringing, each by its own probability."""
     steps: tuple[tuple[str, float, Callable[[torch.Tensor, Random], torch.Tensor]], ...] = (
-        ("coil", config.coil, lambda i, r: with_coil(i, config.coil_darkest, r)),
-        ("motion", config.motion, lambda i, r: with_motion(i, config.motion_shift / spacing, r)),
+        ("coil", config.coil, lambda i, r: with_coil(i, _COIL_DARKEST, r)),
+        ("motion", config.motion, lambda i, r: with_motion(i, _MOTION_SHIFT / spacing, r)),
         ("ghosting", config.ghosting, lambda i, r: with_ghosts(i, config.ghost_strength, r)),
-        ("truncation", config.truncation, lambda i, r: truncated(i, config.kept_share, r)),
+        ("truncation", config.truncation, lambda i, r: truncated(i, _KEPT_SHARE, r)),
     )
     for name, probability, change in steps:
         apart = random.addition(name, probability)
@@ -150,13 +159,13 @@ def wrapped(
     return part, (narrow[0], narrow[1], narrow[2])
 
 
-def slice_jumps(depth: int, spacing: float, config: ScannerConfig, random: Random) -> tuple[int, torch.Tensor]:
+def slice_jumps(depth: int, spacing: float, random: Random) -> tuple[int, torch.Tensor]:
     """How many slices are scanned, and where along z each of `depth` planes really was: float32 [depth], in planes.
 
     In half of the cases the scan is interleaved: every second slice belongs to another breath.
     """
-    count = min(depth, max(2, round(depth * spacing / random.uniform(*config.jump_thickness))))
-    far = random.uniform(0.2, 1.0) * config.jump / spacing
+    count = min(depth, max(2, round(depth * spacing / random.uniform(*_JUMP_THICKNESS))))
+    far = random.uniform(0.2, 1.0) * _JUMP / spacing
     jumps = random.noise((count,)) * far
     if random.chance(0.5):
         jumps[1::2] = 0.5 * jumps[1::2] + far
@@ -164,13 +173,16 @@ def slice_jumps(depth: int, spacing: float, config: ScannerConfig, random: Rando
     return count, (planes + jumps[planes * count // depth]).clamp_(0, depth - 1)
 
 
-def gapped_slices(image: torch.Tensor, spacing: float, config: ScannerConfig, random: Random) -> torch.Tensor:
+def gapped_slices(
+    image: torch.Tensor, spacing: float, random: Random, distances: tuple[float, float] = _SLICE_DISTANCE
+) -> torch.Tensor:
     """Slices [z, y, x] with gaps between them along one axis: each a mean over its own thickness alone.
 
-    `slice_distance` mm from slice to slice; a slice fills 0.3 to 1 of that, rounded to an odd number of voxels.
+    `distances` in mm from slice to slice, least and largest. A slice fills 0.3 to 1 of the distance, rounded to an odd
+    number of voxels.
     """
     axis = int(random.numbers.choice(3, p=(0.7, 0.18, 0.12)))
-    distance = random.uniform(*config.slice_distance)
+    distance = random.uniform(*distances)
     thickness = distance * random.uniform(0.3, 1.0)
     side = max(0, round((thickness / spacing - 1) / 2))
     kernel, padding = [1, 1, 1], [0] * 6

@@ -1,151 +1,165 @@
-"""The one config tree of the synthetic images."""
+"""The one config tree of synthetic images: their geometry, contrast and noise, and three groups of additions.
+
+An addition is off (0) unless a config gives it a probability; how far it goes is a constant beside the function that
+makes it, unless recipes differ in it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated
+
+from LiverMRISegLib.io.limits import Limits, NotNegative, PatchSide, Probability, Share, Spacing
+
+_Millimetres = Annotated[float, Limits(0, 1000)]
+_Factor = Annotated[float, Limits(0.1, 10)]
 
 
 @dataclass(frozen=True)
 class AnatomyConfig:
-    """Probabilities of the additions (0: never) and how far they go, in mm and shares.
+    """How patients differ from the one that a structure map comes from. Additions by probability."""
 
-    `ascites`: fluid around liver and spleen, of about `ascites_depth` (3 voxels at most). `resection`: a part of the
-    liver is gone, `resected_share` of it. `growth`: the liver reaches up to `growth_reach` further in one direction.
-    `borders`: each large organ's border is moved in or out by up to `border_shift`. `nodular`: the liver's surface is
-    uneven by up to `nodule_depth`. `bowel_gas`: gas and content change places. `background`: shapes where a body
-    without CT knows nothing. `filling`: bowel and fat between the organs are those of another body. `outer_layers`:
-    more fat, and arms, around the body. `spine`: vertebral bodies, discs, canal. `chest`: heart, lungs and effusions
-    above the dome. `taller`: a body whose map ends above its organs goes on there as its last slice. `breath`: groups
-    of slices are shifted in-plane by up to `breath_shift`, as in scans of several breath-holds.
-    """
-
-    ascites: float = 0.0
-    ascites_depth: float = 10.0
-    resection: float = 0.0
-    resected_share: tuple[float, float] = (0.15, 0.5)
-    growth: float = 0.0
-    growth_reach: float = 45.0
-    borders: float = 0.0
-    border_shift: float = 6.0
-    nodular: float = 0.0
-    nodule_depth: float = 4.0
-    bowel_gas: float = 0.0
-    background: float = 0.0
-    filling: float = 0.0
-    outer_layers: float = 0.0
-    spine: float = 0.0
-    chest: float = 0.0
-    taller: float = 0.0
-    breath: float = 0.0
-    breath_shift: float = 5.0
+    ascites: Probability = 0.0
+    """Fluid around liver and spleen."""
+    ascites_depth: _Millimetres = 10.0
+    """Depth of that fluid in mm; 3 voxels at most."""
+    resection: Probability = 0.0
+    """A part of the liver is gone."""
+    growth: Probability = 0.0
+    """The liver reaches further in one direction."""
+    borders: Probability = 0.0
+    """The border of each large organ is moved in or out."""
+    nodular: Probability = 0.0
+    """The liver's surface is uneven."""
+    nodule_depth: _Millimetres = 4.0
+    """By how many mm it is uneven."""
+    bowel_gas: Probability = 0.0
+    """Gas and content of the bowel change places."""
+    background: Probability = 0.0
+    """Fat, muscle, content and gas in the soft tissue about which a map without CT says nothing."""
+    filling: Probability = 0.0
+    """Bowel and fat between the organs come from another structure map."""
+    outer_layers: Probability = 0.0
+    """More fat, and arms, around the body."""
+    spine: Probability = 0.0
+    """Vertebral bodies, discs and spinal canal."""
+    chest: Probability = 0.0
+    """Heart, lungs and effusions above the dome of the liver."""
+    taller: Probability = 0.0
+    """A structure map that ends above its organs continues there as its last slice."""
+    breath: Probability = 0.0
+    """Groups of slices are shifted in-plane, as in scans of several breath-holds."""
+    breath_shift: _Millimetres = 5.0
+    """By how many mm at most they are shifted."""
 
 
 @dataclass(frozen=True)
 class LookConfig:
-    """Probabilities of the additions (0: never).
+    """How organs and diseases look; labels stay as they are. Additions by probability."""
 
-    `iron`: a very dark liver, often spleen and marrow too. `isointense`: the liver as bright as muscle or fat.
-    `liver_like`: what lies beside the liver (bowel, its fat, stomach, heart, spleen) nearly as bright as it.
-    `calm_bowel`: bowel, its content and fat stray from their means by a factor and stay dark in dark sequences.
-    `vessel_trees`: branching vessels and bile ducts in the liver. `focal_lesions`: with rim, clustered or large.
-    `organ_texture`: fine and coarse patterns within organs, of up to `texture_strength` (fat, cirrhosis).
-    `kidney_pattern`: cortex, medulla and pelvis. `stomach_level`: gas above a level of content. `lung_vessels`.
-    """
-
-    iron: float = 0.0
-    isointense: float = 0.0
-    liver_like: float = 0.0
-    calm_bowel: float = 0.0
-    vessel_trees: float = 0.0
-    focal_lesions: float = 0.0
-    organ_texture: float = 0.0
-    texture_strength: float = 0.35
-    kidney_pattern: float = 0.0
-    stomach_level: float = 0.0
-    lung_vessels: float = 0.0
+    iron: Probability = 0.0
+    """A very dark liver, often with dark spleen and marrow."""
+    isointense: Probability = 0.0
+    """The liver is as bright as muscle or fat."""
+    liver_like: Probability = 0.0
+    """What is beside the liver (bowel, its fat, stomach, heart, spleen) is nearly as bright as the liver."""
+    calm_bowel: Probability = 0.0
+    """Bowel, its content and fat differ from their means by a factor, so they stay dark in dark sequences."""
+    vessel_trees: Probability = 0.0
+    """Branching vessels and bile ducts in the liver."""
+    focal_lesions: Probability = 0.0
+    """Lesions with a rim, in clusters, or large."""
+    organ_texture: Probability = 0.0
+    """Fine and coarse patterns within organs, as in fatty or cirrhotic livers."""
+    kidney_pattern: Probability = 0.0
+    """Cortex, medulla and pelvis of the kidneys."""
+    stomach_level: Probability = 0.0
+    """Gas above a level of content in the stomach."""
+    lung_vessels: Probability = 0.0
+    """Bright spots and threads in the lungs."""
 
 
 @dataclass(frozen=True)
 class ScannerConfig:
-    """Probabilities of the additions (0: never) and how far they go.
+    """What is scanned, and what goes wrong. Additions by probability."""
 
-    `fat_failure`: fat turns bright where a smooth field is high. `coil`: brightness falls off away from a surface
-    coil and towards the first and last slices, to the share `coil_darkest` at least. `motion`: edges are doubled or
-    blurred by breathing, up to `motion_shift` mm. `ghosting`: copies shifted along the phase axis, of up to
-    `ghost_strength` of the image. `truncation`: only `kept_share` of k-space along an axis, so that edges ring.
-    `wrap`: the field of view is narrower than the body, which folds over. `slab`: only `slab_length` mm along z were
-    scanned. `slice_gaps`: slices stand `slice_distance` mm apart and are thinner than that, along any axis.
-    `nearest_return`: such an image comes back to the training grid without interpolation. `oblique`: slices tilted
-    about one axis by up to `oblique_angle` degrees on top of the common rotation. `coil_end`: slices above the liver's
-    dome, or below its tip, lie beyond the coil and are dark. `heavy_noise`: more noise than `noise`, up to
-    `heaviest_noise`. `clean`: as most archives hold images, air is nothing and noise little, `clean_noise` at most and
-    never heavy. `margins`: the patch is normalised as part of a volume of which up to `margin_share` is air beside it.
-    `soft`: edges are wider than one mean over neighbours makes them. `jumps`: axial slices of `jump_thickness` mm, each
-    taken in a breath of its own, up or down by a standard deviation of up to `jump` mm.
-    """
-
-    fat_failure: float = 0.0
-    coil: float = 0.0
-    coil_darkest: float = 0.15
-    motion: float = 0.0
-    motion_shift: float = 9.0
-    ghosting: float = 0.0
-    ghost_strength: float = 0.25
-    truncation: float = 0.0
-    kept_share: tuple[float, float] = (0.45, 0.85)
-    wrap: float = 0.0
-    slab: float = 0.0
-    slab_length: tuple[float, float] = (40.0, 80.0)
-    slice_gaps: float = 0.0
-    slice_distance: tuple[float, float] = (5.0, 13.0)
-    nearest_return: float = 0.0
-    oblique: float = 0.0
-    oblique_angle: float = 40.0
-    coil_end: float = 0.0
-    heavy_noise: float = 0.0
-    heaviest_noise: float = 0.2
-    clean: float = 0.0
-    clean_noise: float = 0.012
-    margins: float = 0.0
-    margin_share: float = 0.5
-    soft: float = 0.0
-    jumps: float = 0.0
-    jump: float = 5.0
-    jump_thickness: tuple[float, float] = (5.0, 10.0)
+    fat_failure: Probability = 0.0
+    """Fat suppression fails on a part of the image."""
+    coil: Probability = 0.0
+    """Brightness falls off away from a surface coil, and towards the first and last slices."""
+    motion: Probability = 0.0
+    """Edges are doubled or blurred by breathing."""
+    ghosting: Probability = 0.0
+    """Copies of the image, shifted along the phase axis."""
+    ghost_strength: Share = 0.25
+    """Brightness of these copies, at most, as a share of the image's."""
+    truncation: Probability = 0.0
+    """Only the middle of k-space along an axis, so that edges ring."""
+    wrap: Probability = 0.0
+    """The field of view is narrower than the body, which folds over."""
+    slab: Probability = 0.0
+    """Only a slab along z was scanned."""
+    slice_gaps: Probability = 0.0
+    """Thin slices with gaps between them, along any axis."""
+    nearest_return: Probability = 0.0
+    """Such an image is brought back to the training grid without interpolation."""
+    oblique: Probability = 0.0
+    """Slices are tilted about one axis, besides the common rotation."""
+    coil_end: Probability = 0.0
+    """Slices above the liver's dome, or below its tip, are beyond the coil and dark."""
+    heavy_noise: Probability = 0.0
+    """More noise than `noise`."""
+    clean: Probability = 0.0
+    """As in most archives: air is 0, and there is little noise."""
+    margins: Probability = 0.0
+    """The patch is normalised as part of a volume with more air around the body."""
+    soft: Probability = 0.0
+    """Edges are wider than one mean over neighbours makes them."""
+    jumps: Probability = 0.0
+    """Axial slices, each taken in a breath of its own and thus up or down by a few mm."""
 
 
 @dataclass(frozen=True)
 class RandomizationConfig:
-    """How far the generator strays; mm, degrees, and intensities where a painted image spans 0 to 1.
+    """How far synthetic images stray; intensities where such an image spans 0 to 1."""
 
-    `family_probability`: how often the contrast is drawn around a family of MR sequences (`contrast_priors`)
-    rather than from anywhere; `family_spread` and `family_relative_spread`: how far around. `slice_gain`: how
-    unevenly bright neighbouring slices are, at most. `crop_probability`: of a partial field of view along z,
-    `in_plane_crop_probability` along y and along x.
-    """
-
-    patch: tuple[int, int, int] = (80, 96, 96)
-    spacing: float = 3.0
-    rotation: float = 15.0
-    scale: tuple[float, float] = (0.8, 1.2)
-    shear: float = 0.1
-    deformation: float = 12.0
-    deformation_grid: int = 7
-    texture: float = 0.5
-    lesion_probability: float = 0.3
-    vessel_probability: float = 0.6
-    family_probability: float = 0.7
-    family_spread: float = 0.1
-    family_relative_spread: float = 0.0
-    bias: float = 0.6
-    slice_thickness: tuple[float, float] = (3.0, 10.0)
-    thick_probability: float = 0.8
-    noise: float = 0.08
-    gamma: float = 0.6
-    slice_gain: float = 0.15
-    crop_probability: float = 0.6
-    in_plane_crop_probability: float = 0.25
-    shortest_field_of_view: float = 60.0
+    patch: tuple[PatchSide, PatchSide, PatchSide] = (80, 96, 96)
+    """Voxels of an image, [Z, Y, X]. In a training stage that of `data` counts."""
+    spacing: Spacing = 3.0
+    """Isotropic spacing in mm. In a training stage that of `data` counts."""
+    rotation: Annotated[float, Limits(0, 180)] = 15.0
+    """Rotation about each axis, at most, in degrees."""
+    scale: tuple[_Factor, _Factor] = (0.8, 1.2)
+    """Least and largest factor by which each axis is scaled."""
+    shear: Annotated[float, Limits(0, 1)] = 0.1
+    """Shear, at most."""
+    deformation: _Millimetres = 12.0
+    """Elastic deformation, at most, in mm (standard deviation of the control points)."""
+    texture: NotNegative = 0.5
+    """How much of the CT's texture is seen, at most."""
+    lesion_probability: Probability = 0.3
+    """How often organs have plain round lesions."""
+    vessel_probability: Probability = 0.6
+    """How often organs have plain vessels."""
+    family_spread: NotNegative = 0.1
+    """How far contrasts stray from a family of MR sequences (standard deviation)."""
+    family_relative_spread: NotNegative = 0.0
+    """The same, as a share of each structure's mean."""
+    bias: NotNegative = 0.6
+    """Strength of the smooth shading, at most (exponent)."""
+    slice_thickness: tuple[_Millimetres, _Millimetres] = (3.0, 10.0)
+    """Least and largest thickness of thick slices in mm."""
+    thick_probability: Probability = 0.8
+    """How often slices are thick."""
+    noise: NotNegative = 0.08
+    """Standard deviation of the noise, at most."""
+    crop_probability: Probability = 0.6
+    """How often the field of view along z is smaller than the patch."""
+    in_plane_crop_probability: Probability = 0.25
+    """The same along y, and along x."""
     anatomy: AnatomyConfig = field(default_factory=AnatomyConfig)
+    """How patients differ."""
     look: LookConfig = field(default_factory=LookConfig)
+    """How organs and diseases look."""
     scanner: ScannerConfig = field(default_factory=ScannerConfig)
+    """What is scanned, and what goes wrong."""

@@ -32,6 +32,11 @@ from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, STRUCTURES, Bo
 # The dome is where real livers are missed most: liver and spleen twice as often as a kidney.
 _CENTRES = (*LARGE_ORGANS, LARGE_ORGANS[0], LARGE_ORGANS[3])
 _PLANES = ((0, 1), (0, 2), (1, 2))
+# Control points of the deformation along each axis; the tilt of oblique slices in degrees and the share of air beside
+# the patch, at most.
+_DEFORMATION_GRID = 7
+_OBLIQUE_ANGLE = 40.0
+_MARGIN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class SampleMaker:
         apart = random.addition("margins", self.config.scanner.margins)
         if apart is None:
             return normalise(image, self.preparation)
-        share = apart.uniform(0, self.config.scanner.margin_share)
+        share = apart.uniform(0, _MARGIN_SHARE)
         air = np.full(int(image.size * share / (1 - share)), image.min(), image.dtype)
         return normalise(np.concatenate([image.ravel(), air]), self.preparation)[: image.size].reshape(image.shape)
 
@@ -142,7 +147,7 @@ def _coordinates(body: Body, config: RandomizationConfig, random: Random) -> tor
     """Where each voxel of the patch comes from: [1, Z, Y, X, 3] in grid_sample's (x, y, z) from -1 to 1."""
     matrix = _affine(config, random) * (config.spacing / body.spacing)
     centre = _centre(body, random)
-    control = (config.deformation_grid,) * 3
+    control = (_DEFORMATION_GRID,) * 3
     axes = [torch.linspace(-(n - 1) / 2, (n - 1) / 2, c) for n, c in zip(config.patch, control, strict=True)]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"))
     bend = random.noise((3, *control)) * (random.uniform(0, config.deformation) / body.spacing)
@@ -159,8 +164,7 @@ def _affine(config: RandomizationConfig, random: Random) -> np.ndarray:
         matrix = matrix @ _turn(axes, random.uniform(-config.rotation, config.rotation))
     apart = random.addition("oblique", config.scanner.oblique)
     if apart is not None:
-        angle = config.scanner.oblique_angle
-        matrix = matrix @ _turn(_PLANES[apart.integer(0, 2)], apart.uniform(-angle, angle))
+        matrix = matrix @ _turn(_PLANES[apart.integer(0, 2)], apart.uniform(-_OBLIQUE_ANGLE, _OBLIQUE_ANGLE))
     shear = np.eye(3)
     shear[~np.eye(3, dtype=bool)] = random.numbers.uniform(-config.shear, config.shear, 6)
     return matrix @ shear

@@ -19,6 +19,8 @@ from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, STRUCTURES, Ti
 from LiverMRISegLib.synthesis.vessels import with_vessel_trees
 
 _LIVER, _SPLEEN, _PANCREAS, _STOMACH = (ORGAN_VALUES.value_of(o) for o in (LIVER, SPLEEN, PANCREAS, STOMACH))
+# Strength of the patterns within organs, at most.
+_TEXTURE_STRENGTH = 0.35
 _LIVER_LIKE = (
     (Tissue.INNER_SOFT, 0.6),
     (Tissue.BRIGHT_CONTENT, 0.5),
@@ -54,7 +56,7 @@ def change_look(
     steps: tuple[tuple[str, float, Callable[[torch.Tensor, Random], torch.Tensor]], ...] = (
         ("kidney pattern", config.kidney_pattern, lambda i, r: with_kidney_pattern(i, structures, r)),
         ("organ texture", config.organ_texture,
-         lambda i, r: with_organ_texture(i, structures, spacing, config.texture_strength, r)),
+         lambda i, r: with_organ_texture(i, structures, spacing, _TEXTURE_STRENGTH, r)),
         ("vessel trees", config.vessel_trees, lambda i, r: with_vessel_trees(i, structures, spacing, r)),
         ("focal lesions", config.focal_lesions, lambda i, r: with_focal_lesions(i, structures, spacing, r)),
         ("stomach level", config.stomach_level, lambda i, r: with_stomach_level(i, structures, r)),

@@ -20,6 +20,8 @@ from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, STRUCTURES, Ti
 if TYPE_CHECKING:
     from LiverMRISegLib.synthesis.config import RandomizationConfig
 
+# How often the contrast is drawn around a family of MR sequences rather than from anywhere.
+_FAMILY_PROBABILITY = 0.7
 LARGE_ORGANS = tuple(ORGAN_VALUES.value_of(o) for o in (LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN))
 
 
@@ -62,7 +64,7 @@ def _contrasts(random: Random, config: RandomizationConfig) -> np.ndarray:
     """Mean intensity [parcel, structure]; parcels of a tissue differ among each other."""
     n = random.numbers
     means = n.uniform(0.05, 1.0, (9, STRUCTURES))
-    if random.chance(config.family_probability):
+    if random.chance(_FAMILY_PROBABILITY):
         means[0] = draw_contrast(n, config.family_spread, config.family_relative_spread)
     else:
         means[0] = _any_contrast(means[0], random)

@@ -18,6 +18,16 @@ from LiverMRISegLib.synthesis.randomness import Random
 if TYPE_CHECKING:
     from LiverMRISegLib.synthesis.config import RandomizationConfig
 
+# The shortest partial field of view along z, and the length of slabs, in mm.
+_SHORTEST_FIELD_OF_VIEW = 60.0
+_SLAB_LENGTH = (40.0, 80.0)
+# At most: the logarithm of the gamma, and of the gain that neighbouring slices differ by.
+_GAMMA = 0.6
+_SLICE_GAIN = 0.15
+# Standard deviation of the noise, at most: of clean images, and of very noisy ones.
+_CLEAN_NOISE = 0.012
+_HEAVIEST_NOISE = 0.2
+
 
 def field_of_view(structures: torch.Tensor, config: RandomizationConfig, random: Random) -> tuple[slice, slice, slice]:
     """The box that was scanned; the rest of the patch is padding, as around a small volume at inference."""
@@ -25,13 +35,13 @@ def field_of_view(structures: torch.Tensor, config: RandomizationConfig, random:
     for axis, probability in zip(range(3), _crop_probabilities(config), strict=True):
         if random.chance(probability):
             n = structures.shape[axis]
-            shortest = config.shortest_field_of_view * (1 if axis == 0 else 2.5) / config.spacing
+            shortest = _SHORTEST_FIELD_OF_VIEW * (1 if axis == 0 else 2.5) / config.spacing
             length = int(random.uniform(min(shortest, n - 1), n))
             start = int(random.numbers.integers(0, n - length + 1))
             box[axis] = slice(start, start + length)
     apart = random.addition("slab", config.scanner.slab)
     if apart is not None:
-        length = min(structures.shape[0], max(2, round(apart.uniform(*config.scanner.slab_length) / config.spacing)))
+        length = min(structures.shape[0], max(2, round(apart.uniform(*_SLAB_LENGTH) / config.spacing)))
         start = apart.integer(0, structures.shape[0] - length)
         box[0] = slice(start, start + length)
     return (box[0], box[1], box[2])
@@ -48,7 +58,7 @@ def jumped(
     apart = random.addition("jumps", config.scanner.jumps)
     if apart is None:
         return image, structures
-    _, place = slice_jumps(image.shape[0], config.spacing, config.scanner, apart)
+    _, place = slice_jumps(image.shape[0], config.spacing, apart)
     lower = place.floor().long()
     upper = (lower + 1).clamp_(max=image.shape[0] - 1)
     share = (place - lower)[:, None, None]
@@ -58,16 +68,16 @@ def jumped(
 def acquire(image: torch.Tensor, config: RandomizationConfig, random: Random) -> torch.Tensor:
     """Gamma, coil shading, blur, thick slices in any plane, and Rician noise at the scanned resolution."""
     shape = image.shape
-    image = image ** float(np.exp(random.uniform(-config.gamma, config.gamma)))
+    image = image ** float(np.exp(random.uniform(-_GAMMA, _GAMMA)))
     shading = random.field(shape, max(shape) / random.uniform(1.5, 4.0))[0]
     image = image * torch.exp(random.uniform(0, config.bias) * shading)
     image = _blurred(disturbed(image, config.spacing, config.scanner, random), random)
     if random.addition("soft", config.scanner.soft):
         image = _mean_of_neighbours(image)
     image = _sliced(image, config, random)
-    if config.slice_gain > 0 and random.chance(0.4):
+    if random.chance(0.4):
         # Slices scanned one by one, in different breaths: each is a little brighter or darker than its neighbours.
-        image = image * torch.exp(random.uniform(0, config.slice_gain) * random.noise((1, 1, image.shape[2], 1, 1)))
+        image = image * torch.exp(random.uniform(0, _SLICE_GAIN) * random.noise((1, 1, image.shape[2], 1, 1)))
     level = _noise_level(config, random)
     noisy = (image + level * random.noise(image.shape)).square() + (level * random.noise(image.shape)).square()
     if random.addition("nearest return", config.scanner.nearest_return):
@@ -80,9 +90,9 @@ def _noise_level(config: RandomizationConfig, random: Random) -> float:
     level = random.uniform(0, config.noise)
     apart = random.addition("clean", config.scanner.clean)
     if apart is not None:
-        return apart.uniform(0, config.scanner.clean_noise)
+        return apart.uniform(0, _CLEAN_NOISE)
     apart = random.addition("heavy noise", config.scanner.heavy_noise)
-    return level if apart is None else apart.uniform(config.noise, config.scanner.heaviest_noise)
+    return level if apart is None else apart.uniform(config.noise, _HEAVIEST_NOISE)
 
 
 def _sliced(image: torch.Tensor, config: RandomizationConfig, random: Random) -> torch.Tensor:
@@ -90,11 +100,11 @@ def _sliced(image: torch.Tensor, config: RandomizationConfig, random: Random) ->
     scanned = _scanned_shape(image.shape, config, random)
     apart = random.addition("jumps", config.scanner.jumps)
     if apart is not None:  # the same slices again that `jumped` moved
-        count, _ = slice_jumps(image.shape[0], config.spacing, config.scanner, apart)
+        count, _ = slice_jumps(image.shape[0], config.spacing, apart)
         return F.interpolate(image[None, None], size=(count, *image.shape[1:]), mode="area")
     apart = random.addition("slice gaps", config.scanner.slice_gaps)
     if apart is not None:
-        return gapped_slices(image, config.spacing, config.scanner, apart)[None, None]
+        return gapped_slices(image, config.spacing, apart)[None, None]
     return F.interpolate(image[None, None], size=scanned, mode="area")
 
 

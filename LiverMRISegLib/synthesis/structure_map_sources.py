@@ -17,20 +17,20 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class BodySource:
-    """Label maps of one kind.
-
-    `labelmaps`: pattern below the data folder, e.g. "ct_multiorgan/*_label.nii.gz". `label_set`: a name of
-    `anatomy.LABEL_SETS`. `image_ending` replaces `label_ending` to give the CT of the same body; empty where
-    there is none. `tissues`: values of the label map per tissue (`bodies.Tissue`, lower case). `licence`: of
-    the data, for the model card.
-    """
+    """Label maps of one kind."""
 
     labelmaps: str
+    """Pattern below the data folder, e.g. "ct_multiorgan/*_label.nii.gz"."""
     label_set: str
+    """What their values mean: a name of `anatomy.LABEL_SETS`."""
     label_ending: str = "_label.nii.gz"
+    """How their names end."""
     image_ending: str = ""
+    """What replaces that ending in the name of the CT of the same body; empty where there is none."""
     tissues: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    """Values of the label map that are tissue, by the tissue's name in lower case (`structure_maps.Tissue`)."""
     licence: str = "unknown"
+    """Licence of the data, for the model package."""
 
 
 def load_bodies(data: Path, sources: Sequence[BodySource], spacing: float, organs: Sequence[str] = ()) -> list[Body]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import torch
 from lightning_fabric import Fabric
@@ -25,8 +25,10 @@ from lightning_fabric.strategies import DDPStrategy
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from LiverMRISegLib.errors import LiverMRISegError, OutputError, UsageError
+from LiverMRISegLib.errors import LiverMRISegError, OutputError
+from LiverMRISegLib.io.limits import Count, Limits, Seed
 from LiverMRISegLib.training import checkpoints
+from LiverMRISegLib.training.configuration import MayChange
 from LiverMRISegLib.training.host_memory import keep_freed_memory
 from LiverMRISegLib.training.schedules import SCHEDULES
 
@@ -34,6 +36,7 @@ logger = logging.getLogger(__name__)
 # Spoilt gradients need not be infinite: 1e18 was seen where 1 to 10 is usual. Clipping would hide them.
 _ABSURD_NORM = 1e10
 _PATIENCE = timedelta(hours=6)
+Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
 class TrainingError(LiverMRISegError):
@@ -42,35 +45,34 @@ class TrainingError(LiverMRISegError):
 
 @dataclass(frozen=True)
 class LoopConfig:
-    """How long and how often; all counts are optimizer steps.
+    """How long a training takes, how often it reports, and what it computes on; all counts are optimizer steps."""
 
-    `precision` is Lightning Fabric's ("32-true", "bf16-mixed", "16-mixed"), `accelerator` and `devices` too. CPUs
-    without AVX-512 compute with bfloat16 several times slower than with float32: there the loop warns. Where they have
-    it, oneDNN spoils the gradients of feature maps of 2 voxels depth (seen with torch 2.13 and AMX); the loop ends with
-    an error when it happens.
-    The learning rate rises over `warmup` steps. By `schedule` "polynomial" it falls as (1 - step / steps) ** 0.9
-    (nnU-Net), by "constant then linear" over the second half alone (CycleGAN). A `gradient_clip` of 0 clips nothing.
-    """
-
-    steps: int = 3000
-    learning_rate: float = 1e-3
-    warmup: int = 100
-    gradient_clip: float = 5.0
-    log_every: int = 20
-    validate_every: int = 250
-    checkpoint_every: int = 100
-    precision: str = "bf16-mixed"
-    accelerator: str = "auto"
-    devices: int = 1
-    seed: int = 0
-    schedule: str = "polynomial"
-
-    def __post_init__(self) -> None:
-        if self.schedule not in SCHEDULES:
-            raise UsageError(f"unknown schedule '{self.schedule}'; known are: {', '.join(SCHEDULES)}")
-        for key in ("log_every", "validate_every", "checkpoint_every", "devices"):
-            if getattr(self, key) < 1:
-                raise UsageError(f"loop.{key} must be at least 1, not {getattr(self, key)}")
+    steps: Annotated[Count, MayChange.ALWAYS] = 3000
+    """Steps of the whole training."""
+    learning_rate: Annotated[float, Limits(above=0, most=10), MayChange.UNTIL_THE_END] = 1e-3
+    """Highest learning rate."""
+    warmup: Annotated[int, Limits(0, 1_000_000_000)] = 100
+    """Steps over which the learning rate rises from 0."""
+    gradient_clip: Annotated[float, Limits(0, 1e9)] = 5.0
+    """Largest norm of the gradients; 0 clips nothing."""
+    log_every: Annotated[Count, MayChange.ALWAYS] = 20
+    """Steps from one log line to the next."""
+    validate_every: Annotated[Count, MayChange.ALWAYS] = 250
+    """Steps from one validation to the next."""
+    checkpoint_every: Annotated[Count, MayChange.ALWAYS] = 100
+    """Steps from one checkpoint to the next."""
+    precision: Annotated[Precision, MayChange.UNTIL_THE_END] = "bf16-mixed"
+    """Numbers that are computed with. CPUs without AVX-512 compute with bfloat16 several times slower than with
+    float32; where they have it, oneDNN spoils the gradients of feature maps of 2 voxels depth (seen with torch 2.13 and
+    AMX), and the loop ends with an error when that happens."""
+    accelerator: Annotated[Literal["auto", "cpu", "gpu", "cuda", "mps"], MayChange.ALWAYS] = "auto"
+    """What computes; auto takes a GPU if there is one."""
+    devices: Annotated[int, Limits(1, 1024), MayChange.ALWAYS] = 1
+    """How many of these compute together, each with its share of a batch."""
+    seed: Seed = 0
+    """Of all that is random."""
+    schedule: Literal["polynomial", "constant then linear"] = "polynomial"
+    """How the learning rate falls: as (1 - step / steps) ** 0.9 (nnU-Net), or over the second half alone (CycleGAN)."""
 
 
 class Method(Protocol):
@@ -116,7 +118,7 @@ def make_fabric(config: LoopConfig) -> Fabric:
         strategy=strategy,
         devices=here,
         num_nodes=nodes,
-        precision=config.precision,  # type: ignore[arg-type]
+        precision=config.precision,
     )
     fabric.launch()
     if fabric.world_size > 1:

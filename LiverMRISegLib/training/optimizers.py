@@ -5,34 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 
-from LiverMRISegLib.errors import UsageError
-
-OPTIMIZERS = ("adam", "adamw", "muon", "sgd")
+from LiverMRISegLib.io.limits import Limits
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """`name`: "adam" (papers 000/001), "adamw", "muon" (`training.muon`), or "sgd" (Nesterov momentum; nnU-Net 0.99,
-    BCP and CPS 0.9).
+    """The optimizer; its learning rate and schedule are in `LoopConfig`."""
 
-    `averaging`: decay of the exponentially averaged copy that is validated and exported by methods that have one; 0
-    makes the copy the network itself. The learning rate and its schedule stand in `LoopConfig`.
-    """
-
-    name: str = "adam"
-    weight_decay: float = 0.0
-    momentum: float = 0.99
-    averaging: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.name not in OPTIMIZERS:
-            raise UsageError(f"unknown optimizer '{self.name}'; known are: {', '.join(OPTIMIZERS)}")
-        if not 0 <= self.averaging < 1:
-            raise UsageError(f"optimizer.averaging must lie in [0, 1), not {self.averaging}")
+    name: Literal["adam", "adamw", "muon", "sgd"] = "adam"
+    """Adam (papers 000/001), AdamW, Muon, or SGD with Nesterov momentum."""
+    weight_decay: Annotated[float, Limits(0, 1)] = 0.0
+    """Weight decay; Adam and SGD add it to the gradient, AdamW and Muon take it off the weights."""
+    momentum: Annotated[float, Limits(least=0, below=1)] = 0.99
+    """Momentum of SGD; 0.99 in nnU-Net, 0.9 in BCP and CPS."""
+    averaging: Annotated[float, Limits(least=0, below=1)] = 0.0
+    """Decay of the exponentially averaged copy that some methods validate and export; 0: it is the network itself."""
 
     def build(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
         """The optimizer; the loop sets its learning rate at every step."""

@@ -6,7 +6,7 @@ The loop's optimizer changes the two generators; the critics take their own step
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -17,40 +17,37 @@ from monai.networks.nets import PatchDiscriminator
 from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.limits import Limits, NotNegative
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator, small_weights
 from LiverMRISegLib.translation.image_pool import ImagePool
 from LiverMRISegLib.translation.organ_attention import foreground_attention, organ_preservation
 
-_ATTENDED = ("fake", "both")
 _CRITERIA = {"least squares": "least_squares", "log": "bce"}
 
 
 @dataclass(frozen=True)
 class CycleGanConfig:
-    """The original's numbers, of which the papers' texts give few.
+    """The original's numbers; the papers' texts give few."""
 
-    `adversarial`: "least squares" (the original's code) or "log" (as paper 003 writes it). `identity`: weight of the
-    identity term, 0 leaves it out (paper 003), 5 is the original's and ours for paper 004. `local`: weight of the
-    critic that sees translations with the organs' attention added (paper 003, eq. 7), 0 leaves it out. `attend`: "fake"
-    adds it to translations alone, as the equation does, "both" (ours) to real slices too, from what they are translated
-    to: alone, the generator learns to take the attention away again and paints organs black.
-    """
-
-    width: int = 64
-    blocks: int = 9
-    critic_width: int = 64
-    adversarial: str = "least squares"
-    cycle: float = 10.0
-    identity: float = 0.0
-    local: float = 0.0
-    attend: str = "fake"
-    pool: int = 50
-
-    def __post_init__(self) -> None:
-        if self.attend not in _ATTENDED:
-            raise UsageError(f"unknown attend '{self.attend}'; known are: {', '.join(_ATTENDED)}")
-        if self.adversarial not in _CRITERIA:
-            raise UsageError(f"unknown adversarial loss '{self.adversarial}'; known are: {', '.join(_CRITERIA)}")
+    width: Annotated[int, Limits(1, 1024)] = 64
+    """Channels of the generators' first layer."""
+    blocks: Annotated[int, Limits(1, 100)] = 9
+    """Residual blocks of the generators."""
+    critic_width: Annotated[int, Limits(1, 1024)] = 64
+    """Channels of the critics' first layer."""
+    adversarial: Literal["least squares", "log"] = "least squares"
+    """Adversarial loss: least squares (the original's code) or log (as paper 003 writes it)."""
+    cycle: NotNegative = 10.0
+    """Weight of the cycle's term."""
+    identity: NotNegative = 0.0
+    """Weight of the identity term; 0 omits it (paper 003), 5 is the original's, and ours for paper 004."""
+    local: NotNegative = 0.0
+    """Weight of the critic that sees translations with the organs' attention added (paper 003, eq. 7); 0 omits it."""
+    attend: Literal["fake", "both"] = "fake"
+    """fake: attention is added to translations alone, as the equation says. both (ours): to real slices too. With fake,
+    the generator learns to remove the attention again and paints organs black."""
+    pool: Annotated[int, Limits(0, 100_000)] = 50
+    """Earlier translations that the critics are shown again."""
 
 
 def new_critic(width: int = 64) -> torch.nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -17,33 +17,46 @@ from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
 from LiverMRISegLib.training import checkpoints, loop
-from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.configuration import MayChange, read_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, load_domain
 
+_Width = Annotated[int, Limits(1, 4096)]
+
 
 @dataclass(frozen=True)
 class SliceSegmenterConfig:
-    """Config of `scripts/train/train_slice_segmenter.py`; spacing, size and space must be those of the translator.
+    """Config of `scripts/train/train_slice_segmenter.py`; spacing, size and space must be those of the translator."""
 
-    `held_out`: how many of the volumes, the last ones, are validated on.
-    """
-
-    run_folder: Path = Path("runs/slice_segmenter")
+    run_folder: Annotated[Path, MayChange.ALWAYS] = Path("runs/slice_segmenter")
+    """Folder of the run."""
     source: DomainConfig = field(default_factory=lambda: DomainConfig(window=(-600.0, 600.0), labelled=True))
+    """The labelled CT."""
     organs: tuple[str, ...] = ("liver", "right kidney", "left kidney", "spleen")
-    cache: Path = Path("runs/cache")
-    spacing: tuple[float, float, float] = (5.0, 1.5, 1.5)
+    """Organs to learn."""
+    cache: Annotated[Path, MayChange.ALWAYS] = Path("runs/cache")
+    """Folder of prepared volumes, shared by runs."""
+    spacing: tuple[Spacing, Spacing, Spacing] = (5.0, 1.5, 1.5)
+    """Spacing of the slices in mm, [Z, Y, X]."""
     orientation: str = "LPS"
-    size: tuple[int, int] = (256, 256)
-    space: str = "intensity"
-    widths: tuple[int, int, int, int, int, int] = (16, 16, 32, 64, 128, 16)
-    held_out: int = 2
-    batch: int = 8
-    workers: int = -1
+    """Orientation of the slices; empty keeps that of the files."""
+    size: tuple[PatchSide, PatchSide] = (256, 256)
+    """Voxels of a slice, [Y, X]."""
+    space: Literal["intensity", "anatomy"] = "intensity"
+    """Intensities, or gradient magnitudes (paper 004)."""
+    widths: tuple[_Width, _Width, _Width, _Width, _Width, _Width] = (16, 16, 32, 64, 128, 16)
+    """Channels of the network's levels, and of its last layer."""
+    held_out: Annotated[int, Limits(0, 1_000_000)] = 2
+    """How many of the volumes, the last ones, are validated on."""
+    batch: Annotated[int, Limits(1, 100_000)] = 8
+    """Slices per step."""
+    workers: Annotated[int, Limits(-1, 1024), MayChange.ALWAYS] = -1
+    """Processes that make the batches; -1: none beside a CPU, up to 8 beside a GPU."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=4000, learning_rate=1e-3))
+    """Length, learning rate and devices of the training."""
 
 
 class _SliceSegmentation:
@@ -92,7 +105,7 @@ class _SliceSegmentation:
 def run(config: SliceSegmenterConfig) -> RunResult:
     """Train or resume the run in `config.run_folder`; errors as in `run_stage`."""
     fabric = loop.make_fabric(config.loop)
-    with claimed_training(config, config.run_folder, fabric, ("cache", "workers")):
+    with claimed_training(config, config.run_folder, fabric):
         return _run(config, fabric)
 
 

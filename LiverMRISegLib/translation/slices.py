@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -13,27 +14,33 @@ from LiverMRISegLib.data.batches import Sample
 from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
 from LiverMRISegLib.data.case_selection import PoolConfig, choose_scans
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.package.specification import SPACES, PreparationSpec
 from LiverMRISegLib.preparation.anatomy_space import to_anatomy_space, to_unit_range
+
+_Percentile = Annotated[float, Limits(0, 100)]
 
 
 @dataclass(frozen=True)
 class DomainConfig:
-    """The volumes of one domain.
-
-    `window`: intensities that become -1 and 1 (CT: -600, 600), or empty for `percentiles`. `labelled`: whether the
-    label maps are read too.
-    """
+    """The volumes of one domain."""
 
     datalists: tuple[Path, ...] = ()
+    """Datalists of the volumes."""
     pool: PoolConfig = field(default_factory=PoolConfig)
+    """Which of their scans are used."""
     window: tuple[float, ...] = ()
-    percentiles: tuple[float, float] = (1.0, 99.0)
+    """Intensities that become -1 and 1 (CT: -600, 600); empty to take `percentiles`."""
+    percentiles: tuple[_Percentile, _Percentile] = (1.0, 99.0)
+    """Percentiles of each volume that become -1 and 1."""
     labelled: bool = False
+    """Whether the label maps are read too."""
 
     def __post_init__(self) -> None:
         if self.window and (len(self.window) != 2 or self.window[0] >= self.window[1]):
             raise UsageError(f"window must be empty or two rising intensities, not {list(self.window)}")
+        if self.percentiles[0] >= self.percentiles[1]:
+            raise UsageError(f"percentiles must rise, not {list(self.percentiles)}")
 
     def preparation(self, spacing: tuple[float, float, float], orientation: str | None) -> PreparationSpec:
         """On one grid for both domains; a window is applied here, percentiles by `in_range`."""

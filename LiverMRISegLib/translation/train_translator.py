@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
 from LiverMRISegLib.pseudo_labels.output_folder import hash_of_weights
 from LiverMRISegLib.training import loop
-from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.configuration import MayChange, read_config
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.translation.cyclegan import CycleGan, CycleGanConfig
@@ -28,29 +30,39 @@ _SHOWN = 4
 class TranslatorConfig:
     """Config of `scripts/train/train_translator.py`.
 
-    `space`: "intensity", or "anatomy" (paper 004: Sobel magnitudes of both domains). `segmenter`: run folder of
-    `train_slice_segmenter`, needed where `gan.local` is not 0 (paper 003's organ attention). `spacing` [Z, Y, X] in mm
-    and slices of `size` [Y, X] voxels are common to both domains. The original: 200 epochs, batches of 1, the learning
-    rate falling to 0 over the second half.
+    The original: 200 epochs, batches of 1, the learning rate falling to 0 over the second half.
     """
 
-    run_folder: Path = Path("runs/translator")
+    run_folder: Annotated[Path, MayChange.ALWAYS] = Path("runs/translator")
+    """Folder of the run."""
     source: DomainConfig = field(default_factory=lambda: DomainConfig(window=(-600.0, 600.0)))
+    """The volumes to translate (CT)."""
     target: DomainConfig = field(default_factory=DomainConfig)
-    cache: Path = Path("runs/cache")
-    spacing: tuple[float, float, float] = (5.0, 1.5, 1.5)
+    """The volumes that translations should look like (MR of one sequence)."""
+    cache: Annotated[Path, MayChange.ALWAYS] = Path("runs/cache")
+    """Folder of prepared volumes, shared by runs."""
+    spacing: tuple[Spacing, Spacing, Spacing] = (5.0, 1.5, 1.5)
+    """Spacing of both domains in mm, [Z, Y, X]."""
     orientation: str = "LPS"
-    size: tuple[int, int] = (256, 256)
-    space: str = "intensity"
+    """Orientation of both domains; empty keeps that of the files."""
+    size: tuple[PatchSide, PatchSide] = (256, 256)
+    """Voxels of a slice, [Y, X]."""
+    space: Literal["intensity", "anatomy"] = "intensity"
+    """Intensities, or gradient magnitudes of both domains (paper 004)."""
     segmenter: str = ""
-    batch: int = 1
-    workers: int = -1
+    """Run folder of `train_slice_segmenter.py`; needed where `gan.local` is not 0 (paper 003's organ attention)."""
+    batch: Annotated[int, Limits(1, 100_000)] = 1
+    """Slices of each domain per step."""
+    workers: Annotated[int, Limits(-1, 1024), MayChange.ALWAYS] = -1
+    """Processes that make the batches; -1: none beside a CPU, up to 8 beside a GPU."""
     gan: CycleGanConfig = field(default_factory=CycleGanConfig)
+    """Networks and losses."""
     loop: LoopConfig = field(
         default_factory=lambda: LoopConfig(
             steps=240_000, learning_rate=2e-4, warmup=0, gradient_clip=0.0, schedule="constant then linear"
         )
     )
+    """Length, learning rate and devices of the training."""
 
     def __post_init__(self) -> None:
         if any(n % 4 for n in self.size):
@@ -74,7 +86,7 @@ def run(config: TranslatorConfig) -> RunResult:
     if config.segmenter:
         _check_segmenter(config)
     fabric = loop.make_fabric(config.loop)
-    with claimed_training(config, config.run_folder, fabric, ("cache", "workers")):
+    with claimed_training(config, config.run_folder, fabric):
         return _run(config, fabric)
 
 

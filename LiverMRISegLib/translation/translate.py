@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.hashing import hash_of
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator
 from LiverMRISegLib.preparation.interpolation import resize_cubic
 from LiverMRISegLib.preparation.own_scheme import prepare
@@ -34,17 +36,21 @@ logger = logging.getLogger(__name__)
 class TranslateConfig:
     """Config of `scripts/train/translate.py`.
 
-    `translator`: run folder of `train_translator`, whose window and percentiles hold here too. `sequence`: what the
-    translations are called in the datalist `output`/datalist.json. A generator only knows convolutions and the
-    statistics of its slice, so whole slices are translated at once, whatever their size.
+    A generator only knows convolutions and the statistics of its slice, so whole slices of any size are translated.
     """
 
     translator: Path = Path("runs/translator")
+    """Run folder of `train_translator.py`, whose window and percentiles hold here too."""
     source: DomainConfig = field(default_factory=DomainConfig)
+    """The volumes to translate."""
     sequence: str = "T2WI"
+    """What the translations are called in the datalist."""
     output: Path = Path("runs/translated")
+    """Folder for the translations and datalist.json."""
     device: str = "cpu"
-    batch: int = 4
+    """Device that computes: cpu, cuda or mps."""
+    batch: Annotated[int, Limits(1, 100_000)] = 4
+    """Slices that are translated at once."""
 
 
 def run(config: TranslateConfig) -> list[Path]:

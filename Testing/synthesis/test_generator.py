@@ -9,6 +9,7 @@ import torch
 from helpers.structure_maps import body as torso_body
 from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER, RIGHT_KIDNEY
 from LiverMRISegLib.models.package.specification import PreparationSpec
+from LiverMRISegLib.synthesis import anatomy, artefacts, scanner
 from LiverMRISegLib.synthesis.config import AnatomyConfig, LookConfig, RandomizationConfig, ScannerConfig
 from LiverMRISegLib.synthesis.generator import SampleMaker, sample_space
 from LiverMRISegLib.synthesis.painting import _ct_texture
@@ -137,7 +138,7 @@ PAINTED_ONLY |= {"coil_end", "heavy_noise", "clean", "margins", "soft"}
 
 
 def made_with(room, name, probability, seed=7, *, with_texture=True):
-    far = {"breath": {"breath_shift": 24.0}, "growth": {"growth_reach": 120.0}}.get(name, {})
+    far = {"breath": {"breath_shift": 24.0}}.get(name, {})
     additions = {room: ROOMS[room](**{name: probability}, **far)}
     config = dataclasses.replace(CONFIG, crop_probability=0.0, in_plane_crop_probability=0.0, **additions)
     organs = ("liver", "right kidney", "left kidney", "spleen")
@@ -145,7 +146,8 @@ def made_with(room, name, probability, seed=7, *, with_texture=True):
 
 
 @pytest.mark.parametrize(("room", "name"), ADDITIONS)
-def test_an_addition_is_repeatable_and_off_at_zero(room, name):
+def test_an_addition_is_repeatable_and_off_at_zero(room, name, monkeypatch):
+    monkeypatch.setattr(anatomy, "_GROWTH_REACH", 120.0)
     for seed in range(7, 12):  # some change nothing: the body need not have the tissue they choose, nor slices be thick
         without, on, again = (
             made_with(room, name, p, seed, with_texture=name != "background") for p in (0.0, 1.0, 1.0)
@@ -185,9 +187,11 @@ def test_filling_is_of_one_of_the_others():
     assert not np.array_equal(alone.image, filled.image)
 
 
-def test_jumping_slices_take_their_labels_along():
+def test_jumping_slices_take_their_labels_along(monkeypatch):
+    monkeypatch.setattr(artefacts, "_JUMP", 12.0)
+    monkeypatch.setattr(artefacts, "_JUMP_THICKNESS", (12.0, 12.0))
     config = dataclasses.replace(CONFIG, patch=(40, 44, 56), crop_probability=0.0, in_plane_crop_probability=0.0)
-    jumping = dataclasses.replace(config, scanner=ScannerConfig(jumps=1.0, jump=12.0, jump_thickness=(12.0, 12.0)))
+    jumping = dataclasses.replace(config, scanner=ScannerConfig(jumps=1.0))
 
     def unevenness(made_as):
         changes = []
@@ -200,10 +204,11 @@ def test_jumping_slices_take_their_labels_along():
     assert unevenness(jumping) > 1.5 * unevenness(config)
 
 
-def test_jumped_slices_and_structures_stay_together():
+def test_jumped_slices_and_structures_stay_together(monkeypatch):
     """An image of the liver alone is still one of the liver alone."""
+    monkeypatch.setattr(artefacts, "_JUMP", 20.0)
     structures = torch.from_numpy(torso_body().structures)
-    config = dataclasses.replace(CONFIG, scanner=ScannerConfig(jumps=1.0, jump=20.0))
+    config = dataclasses.replace(CONFIG, scanner=ScannerConfig(jumps=1.0))
     image = (structures == ORGAN_VALUES.value_of(LIVER)).float()
     for seed in range(4):
         moved, seen = jumped(image, structures, config, Random(seed))
@@ -260,9 +265,9 @@ def test_a_smaller_field_of_view_cuts_labels_and_moves_none(name):
     assert np.sum(on.image == on.image.min()) > np.sum(without.image == without.image.min())
 
 
-def test_a_slab_is_as_long_as_was_asked():
-    scanner = ScannerConfig(slab=1.0, slab_length=(48.0, 60.0))
-    config = dataclasses.replace(CONFIG, scanner=scanner, in_plane_crop_probability=0.0)
+def test_a_slab_is_as_long_as_was_asked(monkeypatch):
+    monkeypatch.setattr(scanner, "_SLAB_LENGTH", (48.0, 60.0))
+    config = dataclasses.replace(CONFIG, scanner=ScannerConfig(slab=1.0), in_plane_crop_probability=0.0)
     for seed in range(4):
         image = SampleMaker(("liver",), config, PREPARATION).make(torso_body(), seed).image
         assert 7 <= np.sum(np.ptp(image, axis=(1, 2)) > 0) <= 10

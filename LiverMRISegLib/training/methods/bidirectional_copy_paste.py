@@ -7,32 +7,26 @@ into unlabelled volumes and the other way round; what the unlabelled parts show 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.limits import Limits, NotNegative
 from LiverMRISegLib.training.methods.copy_paste import box_mask, largest_components, mix, mixture_loss
 from LiverMRISegLib.training.methods.method import Setup, StudentAndTeacher
 
 
 @dataclass(frozen=True)
 class CopyPasteConfig:
-    """`pretraining`: share of the steps on labelled volumes alone (the authors' 2,000 of 17,000 is 0.12).
+    """The method's own settings."""
 
-    `unlabelled_weight`: of the region that has pseudo labels. `view`: which view of the patches the student sees; the
-    authors only move them ("weak"). The teacher always labels the weak view.
-    """
-
-    pretraining: float = 0.12
-    unlabelled_weight: float = 0.5
-    view: str = "weak"
-
-    def __post_init__(self) -> None:
-        if self.view not in ("weak", "strong"):
-            raise UsageError(f"copy_paste.view must be weak or strong, not '{self.view}'")
-        if not 0 <= self.pretraining < 1:
-            raise UsageError(f"copy_paste.pretraining must lie in [0, 1), not {self.pretraining}")
+    pretraining: Annotated[float, Limits(least=0, below=1)] = 0.12
+    """Share of the steps on labelled volumes alone; the authors' 2,000 of 17,000 are 0.12."""
+    unlabelled_weight: NotNegative = 0.5
+    """Weight of the region that has pseudo labels."""
+    view: Literal["weak", "strong"] = "weak"
+    """Which view of the patches the student sees; the authors only move them (weak). The teacher sees the weak view."""
 
 
 class BidirectionalCopyPaste(StudentAndTeacher):

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.limits import NotNegative
 from LiverMRISegLib.training.losses import (
     CrossEntropy,
     DeepSupervision,
@@ -25,6 +26,8 @@ from LiverMRISegLib.training.losses import (
 from LiverMRISegLib.training.methods.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.methods.pseudo_term import PseudoTerm, PseudoTermConfig
 from LiverMRISegLib.training.schedules import sigmoid_ramp
+
+Preset = Literal["paper", "original", "ssl4mis", "dice"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class CpsPreset:
 
 # The paper gives cross entropy and both kinds of volumes, but no weight: 1.5 is the original's. "dice" is ours: the
 # loss of our supervised training, so that a comparison with it shows what the unlabelled volumes add and nothing else.
-PRESETS: Mapping[str, CpsPreset] = MappingProxyType({
+PRESETS: Mapping[Preset, CpsPreset] = MappingProxyType({
     "paper": CpsPreset(DeepSupervision(CrossEntropy()), 1.5, ramp=False, on_labelled=True),
     "original": CpsPreset(FinestOnly(CrossEntropy()), 1.5, ramp=False, on_labelled=True),
     "ssl4mis": CpsPreset(FinestOnly(SquaredDiceCrossEntropy()), 0.1, ramp=True, on_labelled=False),
@@ -53,19 +56,15 @@ PRESETS: Mapping[str, CpsPreset] = MappingProxyType({
 
 @dataclass(frozen=True)
 class CrossPseudoConfig:
-    """`preset`: "paper", "original" (TorchSemiSeg), "ssl4mis" or "dice" (ours); a `weight` replaces the preset's.
+    """The method's own settings."""
 
-    The paper does not give its weight; 1.5, TorchSemiSeg's, is ours for it. `pseudo`: how pseudo labels count that come
-    with the unlabelled volumes (paper 002): as much as labels, which count whole here.
-    """
-
-    preset: str = "paper"
-    weight: float = 0.0
+    preset: Preset = "paper"
+    """Losses and weights of the paper, of the original (TorchSemiSeg), of SSL4MIS, or ours with Dice (dice)."""
+    weight: NotNegative = 0.0
+    """Weight of the networks' labels for each other; 0 takes the preset's. The paper gives none: 1.5,
+    TorchSemiSeg's, is ours for it."""
     pseudo: PseudoTermConfig = field(default_factory=lambda: PseudoTermConfig(weight=1.0))
-
-    def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
-            raise UsageError(f"unknown preset '{self.preset}'; known are: {', '.join(PRESETS)}")
+    """How pseudo labels count that come with the unlabelled volumes (paper 002)."""
 
 
 class Pair(torch.nn.Module):

@@ -7,31 +7,33 @@ A labelled patch takes on the style of an unlabelled one step by step (amplitude
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.limits import Limits, Probability
 from LiverMRISegLib.training.methods.amplitude_mixing import into_style
 from LiverMRISegLib.training.methods.copy_paste import mix
 from LiverMRISegLib.training.methods.method import Setup, StudentAndTeacher
 from LiverMRISegLib.training.schedules import sigmoid_ramp
 
+_BoxShare = Annotated[float, Limits(above=0, most=1)]
+
 
 @dataclass(frozen=True)
 class IntermediateDomainsConfig:
-    """The public code's numbers.
+    """The numbers of the public code."""
 
-    `confidence`: probability from which a pseudo label counts. `box`: least and largest share of the volume that is
-    pasted. `frequencies`: `share` of `mix_amplitude`. `bug_compatible`: as in the public code, the mask does not
-    apply to the Dice term of the background.
-    """
-
-    confidence: float = 0.95
-    box: tuple[float, float] = (0.02, 0.4)
-    frequencies: float = 0.01
+    confidence: Probability = 0.95
+    """Probability above which a pseudo label counts."""
+    box: tuple[_BoxShare, _BoxShare] = (0.02, 0.4)
+    """Least and largest share of the volume that is pasted."""
+    frequencies: Annotated[float, Limits(above=0, most=0.5)] = 0.01
+    """Share of the shortest side that is its lowest frequencies, whose amplitudes are mixed."""
     bug_compatible: bool = False
+    """As in the public code, the mask does not apply to the Dice term of the background."""
 
 
 class IntermediateDomains(StudentAndTeacher):

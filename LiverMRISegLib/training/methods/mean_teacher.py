@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.limits import Count, Limits, NotNegative
 from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy
 from LiverMRISegLib.training.methods.method import Setup, StudentAndTeacher
 from LiverMRISegLib.training.methods.pseudo_term import PseudoTerm, PseudoTermConfig
@@ -23,23 +23,20 @@ _LARGEST_NOISE = 0.2
 
 @dataclass(frozen=True)
 class MeanTeacherConfig:
-    """The numbers of SSL4MIS, which paper 002 takes over.
+    """The numbers of SSL4MIS, which paper 002 takes over."""
 
-    `weight`: of the consistency, under a sigmoid ramp over `ramp_steps`. `noise`: standard deviation of what is added
-    to the teacher's images, cut at 0.2. `decay`: of the teacher. `passes`: noisy teacher passes from which uncertainty
-    is taken (UA-MT has 8); 0 is the plain mean teacher. `pseudo`: how pseudo labels count.
-    """
-
-    weight: float = 0.1
-    ramp_steps: int = 30_000
-    noise: float = 0.1
-    decay: float = 0.99
-    passes: int = 0
+    weight: NotNegative = 0.1
+    """Weight of the consistency."""
+    ramp_steps: Count = 30_000
+    """Steps over which that weight rises (a sigmoid ramp)."""
+    noise: NotNegative = 0.1
+    """Standard deviation of the noise that is added to the teacher's images, cut at 0.2."""
+    decay: Annotated[float, Limits(least=0, below=1)] = 0.99
+    """Decay of the teacher's average."""
+    passes: Annotated[int, Limits(0, 1000)] = 0
+    """Noisy passes of the teacher from which its uncertainty is taken (UA-MT has 8); 0 is the plain mean teacher."""
     pseudo: PseudoTermConfig = field(default_factory=PseudoTermConfig)
-
-    def __post_init__(self) -> None:
-        if self.passes < 0 or self.ramp_steps < 1:
-            raise UsageError(f"passes must not be negative and ramp_steps positive, not {self}")
+    """How pseudo labels count that come with the unlabelled volumes (paper 002)."""
 
 
 class MeanTeacher(StudentAndTeacher):

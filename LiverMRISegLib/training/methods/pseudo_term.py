@@ -7,22 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.limits import NotNegative, Share
 
 
 @dataclass(frozen=True)
 class PseudoTermConfig:
-    """`weight`: of the pseudo labels' loss at last. In paper 002 it is that of the labels' loss, which the mean teacher
-    counts half and cross pseudo supervision whole. `ramp`: the share of all steps over which it grows from 0 (paper
-    002: p(t) = min(1, t / (0.3 T))).
-    """
+    """How the pseudo labels that come with unlabelled volumes count."""
 
-    weight: float = 0.5
-    ramp: float = 0.3
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.ramp <= 1:
-            raise UsageError(f"pseudo.ramp must lie between 0 and 1, not {self.ramp}")
+    weight: NotNegative = 0.5
+    """Weight of their loss at last. In paper 002 it is that of the labels' loss, which the mean teacher counts half and
+    cross pseudo supervision whole."""
+    ramp: Share = 0.3
+    """Share of all steps over which it rises from 0 (paper 002: p(t) = min(1, t / (0.3 T)))."""
 
 
 class PseudoTerm:
