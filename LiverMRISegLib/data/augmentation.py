@@ -27,6 +27,7 @@ from monai.transforms import (
     RandSimulateLowResolution,
 )
 
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Axis, Limits, NotNegative, Probability
 
 Patch = tuple[int, int, int]
@@ -39,7 +40,7 @@ _FLAT = 3.0  # a patch this many times wider than deep is turned within its slic
 
 
 @dataclass(frozen=True)
-class AugmentationConfig:
+class AugmentationConfig(Checked):
     """nnU-Net's list with its own numbers; a probability of 0 turns an augmentation off."""
 
     rotation: Annotated[float, Limits(0, 180)] = 30.0

@@ -10,6 +10,7 @@ from typing import Annotated
 
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 
 logger = logging.getLogger(__name__)
@@ -17,7 +18,7 @@ Listed = tuple[Datalist, Scan]
 
 
 @dataclass(frozen=True)
-class PoolConfig:
+class PoolConfig(Checked):
     """A choice of scans; an empty list takes all."""
 
     sequences: tuple[str, ...] = ()
@@ -38,7 +39,7 @@ class Pools:
 
 
 @dataclass(frozen=True)
-class FoldConfig:
+class FoldConfig(Checked):
     """Which labelled patients are validated on instead of split "validation": dealt out in the order of their names."""
 
     number: Annotated[int, Limits(-1, 99)] = -1
@@ -47,6 +48,7 @@ class FoldConfig:
     """How many folds there are."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.number >= self.count:
             raise UsageError(f"fold.number must be below fold.count ({self.count}), not {self.number}")
 

@@ -21,17 +21,18 @@ from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, score_case, sum
 from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure_cost, visible_gpu
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.dataclass_reader import Checked
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class ChallengeConfig:
+class ChallengeConfig(Checked):
     """Config of `scripts/evaluate_challenge.py`."""
 
     model: str = DEFAULT_MODEL

@@ -7,6 +7,8 @@ tuples, mappings, and other dataclasses. Whatever does not fit is an error that 
 from __future__ import annotations
 
 import collections.abc
+import contextlib
+import contextvars
 import dataclasses
 import difflib
 import functools
@@ -14,7 +16,7 @@ import math
 import reprlib
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,6 +28,7 @@ Converters = Mapping[Any, Callable[[Any], Any]]
 _KINDS = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 _MAPPINGS = (dict, collections.abc.Mapping)
 _SEQUENCES = (list, collections.abc.Sequence)
+_IS_CHECKING: contextvars.ContextVar[bool] = contextvars.ContextVar("is_checking", default=True)
 
 
 def read_dataclass(
@@ -77,7 +80,30 @@ def shown(value: Any) -> str:
     try:
         return " ".join(short.repr(value).split())
     except ValueError:  # whole numbers of thousands of digits cannot be written out
-        return f"a {type(value).__name__} that is too large to show"
+        return "a number that is too large to show"
+
+
+class Checked:
+    """Base of dataclasses whose values are checked whenever one is made, in Python too; UsageError names the field."""
+
+    def __post_init__(self) -> None:
+        if _IS_CHECKING.get():
+            reader = _Reader(type(self).__name__, UsageError, {})
+            cls: Any = type(self)
+            for name, kind in field_types(cls).items():
+                value = getattr(self, name)
+                if not isinstance(value, Checked):  # that one was checked when it was made
+                    reader.convert(kind, to_plain(value), name)
+
+
+@contextlib.contextmanager
+def unchecked() -> Iterator[None]:
+    """Within, `Checked` dataclasses are made without a check: for who checks them afterwards, with the whole key."""
+    token = _IS_CHECKING.set(False)
+    try:
+        yield
+    finally:
+        _IS_CHECKING.reset(token)
 
 
 class _Reader:

@@ -20,9 +20,10 @@ from LiverMRISegLib.data.datalist import Scan, case_name
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
-from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.io.limits import Limits, Probability
+from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.one_label.features import LEVELS, FeatureEncoder, Features, encode, load_encoder
 from LiverMRISegLib.one_label.prototypes import (
     Calibration,
@@ -46,7 +47,7 @@ WHOLE = "features.npz"
 
 
 @dataclass(frozen=True)
-class FirstLabelsConfig:
+class FirstLabelsConfig(Checked):
     """Config of `scripts/train/first_labels.py`."""
 
     datalists: tuple[Path, ...] = ()

@@ -21,6 +21,7 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import as_probabilities, labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.one_label.prototypes import nearest_on
@@ -37,7 +38,7 @@ _OWN = "predicted"
 
 
 @dataclass(frozen=True)
-class RefineConfig:
+class RefineConfig(Checked):
     """How uncertain labels are mended between two rounds."""
 
     mode: Literal["ignore", "case", "voxel", "none"] = "ignore"

@@ -25,6 +25,7 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import as_probabilities, labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_volume, write_volume
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Count, Limits
 from LiverMRISegLib.models.catalog import load_model
@@ -45,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class LabelCasesConfig:
+class LabelCasesConfig(Checked):
     """Config of `scripts/train/pseudo_label.py`."""
 
     models: tuple[str, ...] = ()
@@ -67,6 +68,7 @@ class LabelCasesConfig:
     """Device that computes: auto, cuda, mps or cpu."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not self.gammas:
             raise UsageError("gammas must have at least one number; 1 is the image itself")
 

@@ -15,6 +15,7 @@ from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist, write_d
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
@@ -26,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class MatchDomainsConfig:
+class MatchDomainsConfig(Checked):
     """Config of `scripts/train/match_domains.py`.
 
     A worse case without a pseudo label of its own is matched by the mean volume of the others of its sequence; one that

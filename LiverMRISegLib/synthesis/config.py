@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, NotNegative, PatchSide, Probability, Share, Spacing
 
 _Millimetres = Annotated[float, Limits(0, 1000)]
@@ -16,7 +17,7 @@ _Factor = Annotated[float, Limits(0.1, 10)]
 
 
 @dataclass(frozen=True)
-class AnatomyConfig:
+class AnatomyConfig(Checked):
     """How patients differ from the one that a structure map comes from. Additions by probability."""
 
     ascites: Probability = 0.0
@@ -54,7 +55,7 @@ class AnatomyConfig:
 
 
 @dataclass(frozen=True)
-class LookConfig:
+class LookConfig(Checked):
     """How organs and diseases look; labels stay as they are. Additions by probability."""
 
     iron: Probability = 0.0
@@ -80,7 +81,7 @@ class LookConfig:
 
 
 @dataclass(frozen=True)
-class ScannerConfig:
+class ScannerConfig(Checked):
     """What is scanned, and what goes wrong. Additions by probability."""
 
     fat_failure: Probability = 0.0
@@ -120,7 +121,7 @@ class ScannerConfig:
 
 
 @dataclass(frozen=True)
-class RandomizationConfig:
+class RandomizationConfig(Checked):
     """How far synthetic images stray; intensities where such an image spans 0 to 1."""
 
     patch: tuple[PatchSide, PatchSide, PatchSide] = (80, 96, 96)

@@ -10,13 +10,14 @@ from pathlib import Path
 from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.synthesis.structure_maps import Body, Tissue, make_body
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class BodySource:
+class BodySource(Checked):
     """Label maps of one kind."""
 
     labelmaps: str

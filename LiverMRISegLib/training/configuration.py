@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.io.dataclass_reader import field_types, read_dataclass, to_plain
+from LiverMRISegLib.io.dataclass_reader import field_types, read_dataclass, to_plain, unchecked
 
 T = TypeVar("T")
 _MOST_BYTES = 1_000_000
@@ -43,7 +43,8 @@ def config_from_arguments(cls: type[T], arguments: Sequence[str]) -> T:
             raise UsageError("--config needs a file")
         default = read_config(cls, Path(rest[at + 1]))
         del rest[at : at + 2]
-    config: T = tyro.cli(cls, args=rest) if default is None else tyro.cli(cls, args=rest, default=default)
+    with unchecked():
+        config: T = tyro.cli(cls, args=rest) if default is None else tyro.cli(cls, args=rest, default=default)
     check_config(config)
     return config
 
@@ -172,7 +173,7 @@ def _with_bases(data: dict[str, Any], path: Path, above: tuple[Path, ...]) -> di
     own = {k: _with_bases(v, path, above) if isinstance(v, dict) else v for k, v in data.items() if k != "base"}
     if "base" not in data:
         return own
-    if not isinstance(data["base"], str):
+    if not isinstance(data["base"], str) or not data["base"].isprintable():
         raise UsageError(f"{path}: base must be the path of a file")
     return _merged(_read_mapping(path.parent / data["base"], above), own)
 

@@ -26,6 +26,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from LiverMRISegLib.errors import LiverMRISegError, OutputError
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Count, Limits, Seed
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import MayChange
@@ -44,7 +45,7 @@ class TrainingError(LiverMRISegError):
 
 
 @dataclass(frozen=True)
-class LoopConfig:
+class LoopConfig(Checked):
     """How long a training takes, how often it reports, and what it computes on; all counts are optimizer steps."""
 
     steps: Annotated[Count, MayChange.ALWAYS] = 3000

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 
 import torch
 
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Checked):
     """The optimizer; its learning rate and schedule are in `LoopConfig`."""
 
     name: Literal["adam", "adamw", "muon", "sgd"] = "adam"

@@ -17,6 +17,7 @@ from monai.networks.nets import PatchDiscriminator
 from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, NotNegative
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator, small_weights
 from LiverMRISegLib.translation.image_pool import ImagePool
@@ -26,7 +27,7 @@ _CRITERIA = {"least squares": "least_squares", "log": "bce"}
 
 
 @dataclass(frozen=True)
-class CycleGanConfig:
+class CycleGanConfig(Checked):
     """The original's numbers; the papers' texts give few."""
 
     width: Annotated[int, Limits(1, 1024)] = 64

@@ -17,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
 from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import MayChange, read_config
@@ -28,7 +29,7 @@ _Width = Annotated[int, Limits(1, 4096)]
 
 
 @dataclass(frozen=True)
-class SliceSegmenterConfig:
+class SliceSegmenterConfig(Checked):
     """Config of `scripts/train/train_slice_segmenter.py`; spacing, size and space must be those of the translator."""
 
     run_folder: Annotated[Path, MayChange.ALWAYS] = Path("runs/slice_segmenter")

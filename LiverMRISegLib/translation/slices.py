@@ -14,6 +14,7 @@ from LiverMRISegLib.data.batches import Sample
 from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
 from LiverMRISegLib.data.case_selection import PoolConfig, choose_scans
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.package.specification import SPACES, PreparationSpec
 from LiverMRISegLib.preparation.anatomy_space import to_anatomy_space, to_unit_range
@@ -22,7 +23,7 @@ _Percentile = Annotated[float, Limits(0, 100)]
 
 
 @dataclass(frozen=True)
-class DomainConfig:
+class DomainConfig(Checked):
     """The volumes of one domain."""
 
     datalists: tuple[Path, ...] = ()
@@ -37,6 +38,7 @@ class DomainConfig:
     """Whether the label maps are read too."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.window and (len(self.window) != 2 or self.window[0] >= self.window[1]):
             raise UsageError(f"window must be empty or two rising intensities, not {list(self.window)}")
         if self.percentiles[0] >= self.percentiles[1]:

@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
 from LiverMRISegLib.pseudo_labels.output_folder import hash_of_weights
 from LiverMRISegLib.training import loop
@@ -27,7 +28,7 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True)
-class TranslatorConfig:
+class TranslatorConfig(Checked):
     """Config of `scripts/train/train_translator.py`.
 
     The original: 200 epochs, batches of 1, the learning rate falling to 0 over the second half.
@@ -65,6 +66,7 @@ class TranslatorConfig:
     """Length, learning rate and devices of the training."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if any(n % 4 for n in self.size):
             raise UsageError(f"size must divide by 4, not {list(self.size)}")
 

@@ -16,6 +16,7 @@ from LiverMRISegLib.data.case_selection import Listed, choose_scans
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.io import read_volume, write_volume
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator
@@ -33,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class TranslateConfig:
+class TranslateConfig(Checked):
     """Config of `scripts/train/translate.py`.
 
     A generator only knows convolutions and the statistics of its slice, so whole slices of any size are translated.

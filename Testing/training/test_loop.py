@@ -30,5 +30,5 @@ def test_the_processor_is_asked():
 @pytest.mark.parametrize("key", ["log_every", "validate_every", "checkpoint_every", "devices"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_counts_that_no_loop_can_keep_are_named(key, value):
-    with pytest.raises(UsageError, match=f"loop.{key} must be at least 1"):
+    with pytest.raises(UsageError, match=f"{key} must be between 1 and"):
         LoopConfig(**{key: value})

@@ -84,7 +84,7 @@ def test_real_slices_get_attention_only_if_asked_for():
         real, fake = gan._last["local"]
         assert torch.allclose(fake, gan._last["target"][1] + 1, atol=1e-4)
         assert torch.allclose(real, gan._last["target"][0] + (attend == "both"), atol=1e-4)
-    with pytest.raises(UsageError, match="unknown attend"):
+    with pytest.raises(UsageError, match="attend must be one of fake, both"):
         CycleGanConfig(attend="real")
 
 

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal
 import torch
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, NotNegative
 from LiverMRISegLib.training.methods.copy_paste import box_mask, largest_components, mix, mixture_loss
 from LiverMRISegLib.training.methods.method import Setup, StudentAndTeacher
 
 
 @dataclass(frozen=True)
-class CopyPasteConfig:
+class CopyPasteConfig(Checked):
     """The method's own settings."""
 
     pretraining: Annotated[float, Limits(least=0, below=1)] = 0.12

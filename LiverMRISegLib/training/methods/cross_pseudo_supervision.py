@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import NotNegative
 from LiverMRISegLib.training.losses import (
     CrossEntropy,
@@ -55,7 +56,7 @@ PRESETS: Mapping[Preset, CpsPreset] = MappingProxyType({
 
 
 @dataclass(frozen=True)
-class CrossPseudoConfig:
+class CrossPseudoConfig(Checked):
     """The method's own settings."""
 
     preset: Preset = "paper"

@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, Probability
 from LiverMRISegLib.training.methods.amplitude_mixing import into_style
 from LiverMRISegLib.training.methods.copy_paste import mix
@@ -23,7 +24,7 @@ _BoxShare = Annotated[float, Limits(above=0, most=1)]
 
 
 @dataclass(frozen=True)
-class IntermediateDomainsConfig:
+class IntermediateDomainsConfig(Checked):
     """The numbers of the public code."""
 
     confidence: Probability = 0.95

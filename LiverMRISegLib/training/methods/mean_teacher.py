@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import torch
 
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Count, Limits, NotNegative
 from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy
 from LiverMRISegLib.training.methods.method import Setup, StudentAndTeacher
@@ -22,7 +23,7 @@ _LARGEST_NOISE = 0.2
 
 
 @dataclass(frozen=True)
-class MeanTeacherConfig:
+class MeanTeacherConfig(Checked):
     """The numbers of SSL4MIS, which paper 002 takes over."""
 
     weight: NotNegative = 0.1

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import torch
 
+from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import NotNegative, Share
 
 
 @dataclass(frozen=True)
-class PseudoTermConfig:
+class PseudoTermConfig(Checked):
     """How the pseudo labels that come with unlabelled volumes count."""
 
     weight: NotNegative = 0.5

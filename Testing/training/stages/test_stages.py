@@ -354,7 +354,7 @@ def test_pools_are_chosen_by_sequence_and_vendor(datalist, tmp_path):
 @pytest.mark.parametrize(
     ("option", "value", "status", "words"),
     [
-        ("--optimizer.name", "adamm", 2, "unknown optimizer"),
+        ("--optimizer.weight-decay", "-5", 2, "optimizer.weight_decay must be between 0 and 1, not -5"),
         ("--start", "nowhere", 4, "nowhere"),
         ("--data.datalists", "absent.json", 3, "absent.json"),
         ("--data.organs", "pancreas", 2, "no labels of 'pancreas'"),
