@@ -14,7 +14,7 @@ import numpy as np
 
 from LiverMRISegLib import anatomy
 from LiverMRISegLib.anatomy import Organ
-from LiverMRISegLib.phantom.contrast import Tissue
+from LiverMRISegLib.phantom.contrast import Material
 from LiverMRISegLib.phantom.shapes import Blend, Cut, Ellipsoid, Shape, Tube, jittered
 from LiverMRISegLib.volume import Vector
 
@@ -25,7 +25,7 @@ LABELS = anatomy.PHANTOM
 class Fill:
     """`tissue` where a structure is deeper than `depth` mm and, for gas that rises in a lying patient, y < `above`."""
 
-    tissue: Tissue
+    tissue: Material
     depth: float = 0.0
     above: float = np.inf
 
@@ -42,7 +42,7 @@ class Structure:
     fills: tuple[Fill, ...]
     organ: Organ | None = None
     rim: float = 0.0
-    inside: Tissue | None = None
+    inside: Material | None = None
 
 
 @dataclass(frozen=True)
@@ -133,25 +133,25 @@ def _liver(build: _Build) -> list[Structure]:
         build.tube([(-42, -58, 60), (-18, -76, 72), (14, -92, 84)], [5, 4, 2]),
     ), 3.0)  # fmt: skip
     parts = [
-        Structure(liver, (Fill(Tissue.LIVER),), anatomy.LIVER),
-        Structure(veins, (Fill(Tissue.VEIN),), inside=Tissue.LIVER),
-        Structure(portal, (Fill(Tissue.PORTAL_VEIN),), inside=Tissue.LIVER),
+        Structure(liver, (Fill(Material.LIVER),), anatomy.LIVER),
+        Structure(veins, (Fill(Material.VEIN),), inside=Material.LIVER),
+        Structure(portal, (Fill(Material.PORTAL_VEIN),), inside=Material.LIVER),
     ]
-    for tissue, likely in ((Tissue.CYST, 0.6), (Tissue.TUMOUR, 0.5)):
+    for tissue, likely in ((Material.CYST, 0.6), (Material.TUMOUR, 0.5)):
         if build.random.random() < likely:
             place = (float(build.random.uniform(-105, -60)), float(build.random.uniform(-90, 0)), 70.0)
             radius = float(build.random.uniform(5, 16))
             shape = build.ellipsoid(place, (radius, radius, radius * 0.9), spread=10.0)
-            parts.append(Structure(shape, (Fill(tissue),), inside=Tissue.LIVER))
+            parts.append(Structure(shape, (Fill(tissue),), inside=Material.LIVER))
     bladder = build.tube([(-52, -60, 36), (-64, -76, 22), (-74, -92, 4)], [4, 10, 12.5], spread=3.0)
-    parts.append(Structure(bladder, (Fill(Tissue.BOWEL_WALL), Fill(Tissue.BILE, 1.5)), anatomy.GALLBLADDER))
+    parts.append(Structure(bladder, (Fill(Material.BOWEL_WALL), Fill(Material.BILE, 1.5)), anatomy.GALLBLADDER))
     return parts
 
 
 def _spleen_and_kidneys(build: _Build) -> list[Structure]:
     hollow = build.ellipsoid((50, -28, 66), (34, 40, 68))
     spleen = Cut(build.ellipsoid((95, 4, 62), (48, 51, 58), (-18, 0, 24)), removed=(hollow,))
-    parts = [Structure(spleen, (Fill(Tissue.SPLEEN),), anatomy.SPLEEN, rim=1.5)]
+    parts = [Structure(spleen, (Fill(Material.SPLEEN),), anatomy.SPLEEN, rim=1.5)]
     for side, organ, height in ((-1, anatomy.RIGHT_KIDNEY, -7.0), (1, anatomy.LEFT_KIDNEY, 7.0)):
         parts.extend(_kidney(build, side, organ, height))
     return parts
@@ -173,10 +173,10 @@ def _kidney(build: _Build, side: int, organ: Organ, height: float) -> list[Struc
     pelvis = Ellipsoid((x - side * 14, y - 6, z - 1), (11, 4, 12), (0.0, 0.0, side * 25.0))
     medulla = Blend(tuple(pyramids), 1.0)
     return [
-        Structure(kidney, (Fill(Tissue.RENAL_CORTEX),), organ, rim=5.0),
-        Structure(medulla, (Fill(Tissue.RENAL_MEDULLA),), inside=Tissue.RENAL_CORTEX),
-        Structure(sinus, (Fill(Tissue.VISCERAL_FAT),)),
-        Structure(pelvis, (Fill(Tissue.URINE),), inside=Tissue.VISCERAL_FAT),
+        Structure(kidney, (Fill(Material.RENAL_CORTEX),), organ, rim=5.0),
+        Structure(medulla, (Fill(Material.RENAL_MEDULLA),), inside=Material.RENAL_CORTEX),
+        Structure(sinus, (Fill(Material.VISCERAL_FAT),)),
+        Structure(pelvis, (Fill(Material.URINE),), inside=Material.VISCERAL_FAT),
     ]
 
 
@@ -188,8 +188,8 @@ def _stomach(build: _Build) -> list[Structure]:
                    [30 * full, 25 * full, 18 * full, 10], spread=3.0),
     ), 14.0)  # fmt: skip
     level = float(build.random.uniform(-84, -62))
-    inside = Tissue.BOWEL_FLUID if build.random.random() < 0.6 else Tissue.BOWEL_CONTENT
-    fills = (Fill(Tissue.BOWEL_WALL), Fill(inside, 3.5), Fill(Tissue.AIR, 3.5, above=level))
+    inside = Material.BOWEL_FLUID if build.random.random() < 0.6 else Material.BOWEL_CONTENT
+    fills = (Fill(Material.BOWEL_WALL), Fill(inside, 3.5), Fill(Material.AIR, 3.5, above=level))
     return [Structure(stomach, fills, anatomy.STOMACH)]
 
 
@@ -223,15 +223,15 @@ def _retroperitoneum(build: _Build) -> list[Structure]:
         build.tube([(32, -26, 52), (43, -10, 34)], [3.8, 3.0], spread=0.5),
         build.tube([(32, -26, 52), (29, -6, 36)], [3.8, 2.8], spread=0.5),
     ), 3.0)  # fmt: skip
-    wall = (Fill(Tissue.BOWEL_WALL), Fill(Tissue.BOWEL_FLUID, 4.5))
+    wall = (Fill(Material.BOWEL_WALL), Fill(Material.BOWEL_FLUID, 4.5))
     return [
         Structure(duodenum, wall, anatomy.DUODENUM, rim=1.0),
-        Structure(pancreas, (Fill(Tissue.PANCREAS),), anatomy.PANCREAS, rim=1.5),
-        Structure(artery, (Fill(Tissue.ARTERY),), rim=2.0),
-        Structure(mesenteric, (Fill(Tissue.PORTAL_VEIN),)),
-        Structure(Blend((splenic, portal), 3.0), (Fill(Tissue.PORTAL_VEIN),), anatomy.PORTAL_AND_SPLENIC_VEIN),
-        Structure(right_adrenal, (Fill(Tissue.ADRENAL),), anatomy.RIGHT_ADRENAL_GLAND, rim=2.5),
-        Structure(left_adrenal, (Fill(Tissue.ADRENAL),), anatomy.LEFT_ADRENAL_GLAND, rim=2.5),
+        Structure(pancreas, (Fill(Material.PANCREAS),), anatomy.PANCREAS, rim=1.5),
+        Structure(artery, (Fill(Material.ARTERY),), rim=2.0),
+        Structure(mesenteric, (Fill(Material.PORTAL_VEIN),)),
+        Structure(Blend((splenic, portal), 3.0), (Fill(Material.PORTAL_VEIN),), anatomy.PORTAL_AND_SPLENIC_VEIN),
+        Structure(right_adrenal, (Fill(Material.ADRENAL),), anatomy.RIGHT_ADRENAL_GLAND, rim=2.5),
+        Structure(left_adrenal, (Fill(Material.ADRENAL),), anatomy.LEFT_ADRENAL_GLAND, rim=2.5),
     ]
 
 
@@ -244,8 +244,8 @@ def _bowel(build: _Build) -> list[Structure]:
         steps = np.cumsum(random.normal(0, 1, (3, 3)) * [26, 14, 14], axis=0)
         path = [_vector(start), *(_vector(start + step) for step in steps)]
         radius = float(random.uniform(10, 15))
-        inside = Tissue.BOWEL_FLUID if random.random() < 0.5 else Tissue.BOWEL_CONTENT
-        fills = (Fill(Tissue.BOWEL_WALL), Fill(inside, 2.5))
+        inside = Material.BOWEL_FLUID if random.random() < 0.5 else Material.BOWEL_CONTENT
+        fills = (Fill(Material.BOWEL_WALL), Fill(inside, 2.5))
         parts.append(Structure(build.tube(path, [radius] * 4), fills, rim=1.5))
     return [*parts, *(_colon(build, path, radii) for path, radii in _COLON)]
 
@@ -260,7 +260,7 @@ _COLON: tuple[tuple[tuple[Vector, ...], tuple[float, ...]], ...] = (
 
 def _colon(build: _Build, path: Sequence[Vector], radii: Sequence[float]) -> Structure:
     level = float(np.mean([point[1] for point in path]) - build.random.uniform(2, 14))
-    fills = (Fill(Tissue.BOWEL_WALL), Fill(Tissue.BOWEL_CONTENT, 2.5), Fill(Tissue.AIR, 2.5, above=level))
+    fills = (Fill(Material.BOWEL_WALL), Fill(Material.BOWEL_CONTENT, 2.5), Fill(Material.AIR, 2.5, above=level))
     return Structure(build.tube(path, radii, spread=4.0), fills, rim=1.5)
 
 
@@ -279,18 +279,18 @@ def _thorax(build: _Build) -> list[Structure]:
     oesophagus = build.tube([(34, -44, 94), (20, -34, 104), (10, -24, 124), (4, -12, 170)], [9, 8, 7.5, 7.5])
     renal = [
         Structure(build.tube([(8, -20, 6), (side * 34, -6, 6 * side), (side * 56, -4, 7 * side)], [3.5, 3, 2.5]),
-                  (Fill(Tissue.ARTERY),))
+                  (Fill(Material.ARTERY),))
         for side in (-1, 1)
     ]  # fmt: skip
     renal_vein = build.tube([(-20, -30, 2), (8, -34, 8), (34, -14, 8), (54, -6, 7)], [4.5, 4, 4, 3.5])
     return [
-        Structure(heart, (Fill(Tissue.MYOCARDIUM),)),
-        Structure(chambers, (Fill(Tissue.ARTERY),), inside=Tissue.MYOCARDIUM),
+        Structure(heart, (Fill(Material.MYOCARDIUM),)),
+        Structure(chambers, (Fill(Material.ARTERY),), inside=Material.MYOCARDIUM),
         *renal,
-        Structure(renal_vein, (Fill(Tissue.VEIN),)),
-        Structure(oesophagus, (Fill(Tissue.BOWEL_WALL),), anatomy.OESOPHAGUS, rim=1.5),
-        Structure(vena_cava, (Fill(Tissue.VEIN),), anatomy.INFERIOR_VENA_CAVA, rim=0.8),
-        Structure(aorta, (Fill(Tissue.ARTERY),), anatomy.AORTA, rim=2.0),
+        Structure(renal_vein, (Fill(Material.VEIN),)),
+        Structure(oesophagus, (Fill(Material.BOWEL_WALL),), anatomy.OESOPHAGUS, rim=1.5),
+        Structure(vena_cava, (Fill(Material.VEIN),), anatomy.INFERIOR_VENA_CAVA, rim=0.8),
+        Structure(aorta, (Fill(Material.ARTERY),), anatomy.AORTA, rim=2.0),
     ]
 
 
@@ -298,30 +298,30 @@ def _spine_and_muscles(build: _Build) -> list[Structure]:
     parts: list[Structure] = []
     for side in (-1, 1):
         psoas = Tube(((side * 26, 12, 30), (side * 36, 10, -20), (side * 48, 0, -110)), (6, 17, 25))
-        parts.append(Structure(psoas, (Fill(Tissue.MUSCLE),), rim=2.0))
+        parts.append(Structure(psoas, (Fill(Material.MUSCLE),), rim=2.0))
         back = Ellipsoid((side * 34, 49, 20), (31, 19, 240))
-        parts.append(Structure(back, (Fill(Tissue.MUSCLE),), rim=1.0))
+        parts.append(Structure(back, (Fill(Material.MUSCLE),), rim=1.0))
         lumborum = Ellipsoid((side * 66, 34, -60), (22, 10, 62), (0.0, 0.0, side * -20.0))
-        parts.append(Structure(lumborum, (Fill(Tissue.MUSCLE),), rim=1.0))
+        parts.append(Structure(lumborum, (Fill(Material.MUSCLE),), rim=1.0))
     crura = Blend((Tube(((-13, -14, 75), (-12, -10, 0)), (5, 4)), Tube(((24, -8, 80), (18, -8, -10)), (5, 4))), 2.0)
     column = Tube(tuple((0.0, y, z) for y, z in _COLUMN), (18,) * len(_COLUMN))
     arch = Tube(tuple((0.0, y + 29, z) for y, z in _COLUMN), (16,) * len(_COLUMN))
     canal = Tube(tuple((0.0, y + 26, z) for y, z in _COLUMN), (9,) * len(_COLUMN))
     cord = Tube(tuple((0.0, y + 26, z) for y, z in _COLUMN if z > -20), (4.5,) * sum(z > -20 for _, z in _COLUMN))
     parts += [
-        Structure(crura, (Fill(Tissue.MUSCLE),)),
-        Structure(arch, (Fill(Tissue.CORTICAL_BONE), Fill(Tissue.MARROW, 2.0))),
-        Structure(column, (Fill(Tissue.CORTICAL_BONE), Fill(Tissue.DISC, 1.5))),
+        Structure(crura, (Fill(Material.MUSCLE),)),
+        Structure(arch, (Fill(Material.CORTICAL_BONE), Fill(Material.MARROW, 2.0))),
+        Structure(column, (Fill(Material.CORTICAL_BONE), Fill(Material.DISC, 1.5))),
     ]
     phase = float(build.random.uniform(0, 33))
     for level in np.arange(-150 + phase, 200, 33):
         y = float(np.interp(level, [z for _, z in _COLUMN], [y for y, _ in _COLUMN]))
         half = Cut(Ellipsoid((0.0, y, float(level)), (22, 17.5, 60)), planes=_slab(float(level), 12.5))
         spinous = Ellipsoid((0.0, y + 48, float(level) - 8), (4, 15, 11))
-        parts.append(Structure(half, (Fill(Tissue.CORTICAL_BONE), Fill(Tissue.MARROW, 1.2))))
-        parts.append(Structure(spinous, (Fill(Tissue.CORTICAL_BONE), Fill(Tissue.MARROW, 1.5))))
-    parts.append(Structure(canal, (Fill(Tissue.SPINAL_FLUID),)))
-    parts.append(Structure(cord, (Fill(Tissue.SPINAL_CORD),), inside=Tissue.SPINAL_FLUID))
+        parts.append(Structure(half, (Fill(Material.CORTICAL_BONE), Fill(Material.MARROW, 1.2))))
+        parts.append(Structure(spinous, (Fill(Material.CORTICAL_BONE), Fill(Material.MARROW, 1.5))))
+    parts.append(Structure(canal, (Fill(Material.SPINAL_FLUID),)))
+    parts.append(Structure(cord, (Fill(Material.SPINAL_CORD),), inside=Material.SPINAL_FLUID))
     return parts
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.phantom.anatomy import LABELS, make_patient
 from LiverMRISegLib.phantom.contrast import fat_signal, water_signal
-from LiverMRISegLib.phantom.painting import paint
+from LiverMRISegLib.phantom.drawing import draw
 from LiverMRISegLib.phantom.shapes import Points
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -84,7 +84,7 @@ def _scan(sequence: Sequence, seed: int, in_plane_mm: float | None, slice_mm: fl
     patient = make_patient(patient_random)
     offset = np.array(geometry.origin) - _first_centre(geometry)
     points = _deformed_points(geometry, offset, patient_random, random, protocol.distortion)
-    tissues, labels = paint(patient, points, LABELS)
+    tissues, labels = draw(patient, points, LABELS)
     signal = _signal(tissues, sequence)
     del points, tissues
     name = f"phantom-{seed}-{sequence.value}"

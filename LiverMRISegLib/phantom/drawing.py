@@ -6,16 +6,16 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.phantom.anatomy import Enclosure, Patient, Structure
-from LiverMRISegLib.phantom.contrast import Tissue
+from LiverMRISegLib.phantom.contrast import Material
 from LiverMRISegLib.phantom.shapes import Points, bounding_indices
 
 _DIAPHRAGM_MM = 2.5
 _RIB_DISTANCE = 27.0
 
 
-def paint(patient: Patient, points: Points, labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
-    """Tissues (values of `Tissue`) and labels (values of `labels`) at the points, both uint8 of the points' shape."""
-    tissues = np.full(points[0].shape, Tissue.VISCERAL_FAT, np.uint8)
+def draw(patient: Patient, points: Points, labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
+    """Tissues (values of `Material`) and labels (values of `labels`) at the points, both uint8 of the points' shape."""
+    tissues = np.full(points[0].shape, Material.VISCERAL_FAT, np.uint8)
     found = np.zeros(points[0].shape, np.uint8)
     # A twentieth of the points is enough to find the box of a structure.
     steps = tuple(max(1, n // 40) for n in points[0].shape)
@@ -56,7 +56,7 @@ class _Canvas:
             return
         if structure.rim:
             rim = distance < structure.rim
-            tissues[rim], found[rim] = Tissue.VISCERAL_FAT, 0
+            tissues[rim], found[rim] = Material.VISCERAL_FAT, 0
         found[distance < 0] = self.labels.value_of(structure.organ) if structure.organ else 0
         for fill in structure.fills:
             within = distance < -fill.depth
@@ -82,8 +82,8 @@ class _Canvas:
         upper = slice(int(used[0]), None)
         above = z[upper] - _dome_height(x[upper], y[upper], enclosure)
         muscle, lung = above > 0, above > _DIAPHRAGM_MM
-        self.tissues[upper][muscle], self.found[upper][muscle] = Tissue.MUSCLE, 0
-        self.tissues[upper][lung] = Tissue.LUNG
+        self.tissues[upper][muscle], self.found[upper][muscle] = Material.MUSCLE, 0
+        self.tissues[upper][lung] = Material.LUNG
 
     def add_wall(self, enclosure: Enclosure) -> None:
         """Muscles and ribs, fat, skin and the air around; the back's muscles and spine stay where they are."""
@@ -94,14 +94,14 @@ class _Canvas:
         outside = [powers[0] / np.float32((a - d) ** 2.5) + powers[1] / np.float32((b - d) ** 2.5) > 1 for d in depths]
         axial = np.isin(self.tissues, _STAYS) & (np.abs(x) < 72) & (y > 8)
         wall = outside[3] & ~axial
-        self.tissues[wall] = np.where(_in_ribs(x[wall], y[wall], z[wall]), Tissue.MARROW, Tissue.MUSCLE)
+        self.tissues[wall] = np.where(_in_ribs(x[wall], y[wall], z[wall]), Material.MARROW, Material.MUSCLE)
         fat = outside[2] & ~axial
-        self.tissues[fat] = Tissue.SUBCUTANEOUS_FAT
-        self.tissues[outside[1]], self.tissues[outside[0]] = Tissue.SKIN, Tissue.AIR
+        self.tissues[fat] = Material.SUBCUTANEOUS_FAT
+        self.tissues[outside[1]], self.tissues[outside[0]] = Material.SKIN, Material.AIR
         self.found[wall | fat | outside[1]] = 0
 
 
-_STAYS = (Tissue.MUSCLE, Tissue.MARROW, Tissue.CORTICAL_BONE, Tissue.DISC, Tissue.SPINAL_FLUID, Tissue.SPINAL_CORD)
+_STAYS = (Material.MUSCLE, Material.MARROW, Material.CORTICAL_BONE, Material.DISC, Material.SPINAL_FLUID, Material.SPINAL_CORD)
 
 
 def _power(values: np.ndarray) -> np.ndarray:
