@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from lightning_fabric import Fabric
@@ -18,11 +18,13 @@ from LiverMRISegLib.data.case_selection import PoolConfig
 from LiverMRISegLib.data.datalist import read_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.one_label.development import write_development
 from LiverMRISegLib.one_label.first_labels import WHOLE
 from LiverMRISegLib.one_label.refine import RefineConfig, refine
 from LiverMRISegLib.pseudo_labels.output_folder import INPUTS
 from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.configuration import MayChange
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacherConfig
@@ -40,33 +42,33 @@ from LiverMRISegLib.training.stages.semi_supervised import (
 logger = logging.getLogger(__name__)
 ROUNDS = "rounds.json"
 _FIRST = "first_labels.txt"
-_FREE_KEYS = ("rounds", "tolerance", "name", "version", "data.workers", "data.cache")
+
+Specialist = Literal["mean teacher", "uncertainty-aware mean teacher", "cross pseudo supervision"]
 
 
 @dataclass(frozen=True)
 class OneLabelConfig(StageConfig):
     """Config of `scripts/train/one_label.py`.
 
-    `data.datalists`: the one that `first_labels` wrote, beside its features.npz; its first scan is the template.
-    `specialist`: "mean teacher", "uncertainty-aware mean teacher" or "cross pseudo supervision".
-    `rounds`: at most; fewer if less than `tolerance` of the labels' foreground changed in one. The paper keeps each
-    round's best weights by a validation split; with one label there is none, so the last count (ours).
+    `data.datalists` is the one that `first_labels.py` wrote, beside its features.npz; its first scan is the template.
+    The paper keeps each round's best weights by a validation split; with one label there is none, so the last count
+    (ours).
     """
 
-    specialist: str = "mean teacher"
-    rounds: int = 3
-    tolerance: float = 0.01
+    specialist: Specialist = "mean teacher"
+    """Which method is trained in each round."""
+    rounds: Annotated[int, Limits(1, 1000), MayChange.ALWAYS] = 3
+    """How many rounds, at most."""
+    tolerance: Annotated[float, Limits(0, 1), MayChange.ALWAYS] = 0.01
+    """The rounds end early when one changed less than this share of the labels' foreground."""
     refinement: RefineConfig = field(default_factory=RefineConfig)
+    """How uncertain labels are mended between two rounds."""
     optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("sgd", 1e-4, 0.9))
+    """The optimizer."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=15_000, learning_rate=1e-2, gradient_clip=12.0))
+    """How long, how fast, how often, in each round."""
     branch: str = ""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.specialist not in SPECIALISTS:
-            raise UsageError(f"unknown specialist '{self.specialist}'; known are: {', '.join(SPECIALISTS)}")
-        if self.rounds < 1:
-            raise UsageError(f"rounds must be at least 1, not {self.rounds}")
+    """Which of the specialist's networks is validated and exported; empty for its usual one."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def run(config: OneLabelConfig) -> list[Round]:
     _check_organs(config)
     fabric = loop.make_fabric(config.loop)
     is_begun, is_done = _folder_of(folder, 1).exists(), _next_round(config) is None
-    with claimed_run(config, folder, fabric, _FREE_KEYS, is_begun=is_begun, is_done=is_done):
+    with claimed_run(config, folder, fabric, is_begun=is_begun, is_done=is_done):
         check_inputs(
             folder / _FIRST,
             (first / INPUTS).read_text(encoding="utf-8"),
@@ -197,7 +199,7 @@ def _cross_pseudo(shared: dict[str, Any]) -> None:
     run_cross_pseudo_supervision(CrossPseudoStageConfig(**shared, cps=CrossPseudoConfig("dice")))
 
 
-SPECIALISTS: Mapping[str, Callable[[dict[str, Any]], None]] = MappingProxyType({
+SPECIALISTS: Mapping[Specialist, Callable[[dict[str, Any]], None]] = MappingProxyType({
     "mean teacher": _mean_teacher,
     "uncertainty-aware mean teacher": lambda shared: _mean_teacher(shared, passes=8),
     "cross pseudo supervision": _cross_pseudo,

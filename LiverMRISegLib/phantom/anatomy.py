@@ -2,7 +2,7 @@
 
 Coordinates are millimetres in the LPS sense (x to the patient's left, y to posterior, z up) with the origin
 midway between the kidneys. Sizes and places follow the medians of abdominal CT; nothing is taken from an image.
-Structures are painted one over the other, from the inside of the body to its skin.
+Structures are drawn one over the other, from the inside of the body to its skin.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ LABELS = anatomy.PHANTOM
 
 @dataclass(frozen=True)
 class Fill:
-    """`tissue` where a structure is deeper than `depth` mm and, for gas that rises in a lying patient, y < `above`."""
+    """`material` where a structure is deeper than `depth` mm; for gas, which rises in a lying patient, y < `above`."""
 
-    tissue: Material
+    material: Material
     depth: float = 0.0
     above: float = np.inf
 
@@ -34,8 +34,8 @@ class Fill:
 class Structure:
     """A shape, what fills it, and which organ's label it bears.
 
-    `rim`: mm of fat around it, which parts it from what was painted before. `inside`: paint only over this
-    tissue, and leave the label: vessels and lesions within an organ.
+    `rim`: mm of fat around it, which separates it from what was drawn before. `inside`: draw only over this
+    material, and leave the label: vessels and lesions within an organ.
     """
 
     shape: Shape
@@ -62,7 +62,7 @@ class Enclosure:
 
 @dataclass(frozen=True)
 class Patient:
-    """Structures below the diaphragm, those painted over diaphragm and wall, and the enclosure between the two."""
+    """Structures below the diaphragm, those drawn over diaphragm and wall, and the enclosure between the two."""
 
     abdominal: tuple[Structure, ...]
     axial: tuple[Structure, ...]
@@ -137,12 +137,12 @@ def _liver(build: _Build) -> list[Structure]:
         Structure(veins, (Fill(Material.VEIN),), inside=Material.LIVER),
         Structure(portal, (Fill(Material.PORTAL_VEIN),), inside=Material.LIVER),
     ]
-    for tissue, likely in ((Material.CYST, 0.6), (Material.TUMOUR, 0.5)):
+    for material, likely in ((Material.CYST, 0.6), (Material.TUMOUR, 0.5)):
         if build.random.random() < likely:
             place = (float(build.random.uniform(-105, -60)), float(build.random.uniform(-90, 0)), 70.0)
             radius = float(build.random.uniform(5, 16))
             shape = build.ellipsoid(place, (radius, radius, radius * 0.9), spread=10.0)
-            parts.append(Structure(shape, (Fill(tissue),), inside=Material.LIVER))
+            parts.append(Structure(shape, (Fill(material),), inside=Material.LIVER))
     bladder = build.tube([(-52, -60, 36), (-64, -76, 22), (-74, -92, 4)], [4, 10, 12.5], spread=3.0)
     parts.append(Structure(bladder, (Fill(Material.BOWEL_WALL), Fill(Material.BILE, 1.5)), anatomy.GALLBLADDER))
     return parts

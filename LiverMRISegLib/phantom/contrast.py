@@ -15,7 +15,7 @@ from LiverMRISegLib.anatomy import Sequence
 
 
 class Material(IntEnum):
-    """What a point of the phantom consists of; the value is its number in a tissue map."""
+    """What a point of the phantom consists of; the value is its number in a map of materials."""
 
     AIR = 0
     LUNG = 1
@@ -98,11 +98,11 @@ _LIKE = MappingProxyType({
 def water_signal(sequence: Sequence) -> np.ndarray:
     """Signal of water for each value of `Material` (float32)."""
     column = _PHASES.index(_LIKE.get(sequence, sequence))
-    return np.array([_WATER[tissue][column] for tissue in Material], np.float32)
+    return np.array([_WATER[material][column] for material in Material], np.float32)
 
 
 def fat_signal(sequence: Sequence) -> np.ndarray | None:
     """Signal of fat for each value of `Material`; None where fat is suppressed and counted with the water."""
     if sequence not in (Sequence.IN_PHASE, Sequence.OUT_PHASE):
         return None
-    return np.array([_FAT.get(tissue, 0.0) for tissue in Material], np.float32)
+    return np.array([_FAT.get(material, 0.0) for material in Material], np.float32)

@@ -1,4 +1,4 @@
-"""Paints a patient's structures one over the other onto points: a tissue map and a label map."""
+"""Draws a patient's structures one over the other onto points: a map of materials and a label map."""
 
 from __future__ import annotations
 
@@ -14,55 +14,55 @@ _RIB_DISTANCE = 27.0
 
 
 def draw(patient: Patient, points: Points, labels: LabelSet) -> tuple[np.ndarray, np.ndarray]:
-    """Tissues (values of `Material`) and labels (values of `labels`) at the points, both uint8 of the points' shape."""
-    tissues = np.full(points[0].shape, Material.VISCERAL_FAT, np.uint8)
+    """Materials (`Material`) and labels (values of `labels`) at the points, both uint8 of the points' shape."""
+    materials = np.full(points[0].shape, Material.VISCERAL_FAT, np.uint8)
     found = np.zeros(points[0].shape, np.uint8)
     # A twentieth of the points is enough to find the box of a structure.
     steps = tuple(max(1, n // 40) for n in points[0].shape)
     sparse = tuple(p[tuple(slice(None, None, s) for s in steps)] for p in points)
-    canvas = _Canvas(points, (sparse[0], sparse[1], sparse[2]), steps, tissues, found, labels)
+    canvas = _Canvas(points, (sparse[0], sparse[1], sparse[2]), steps, materials, found, labels)
     for structure in patient.abdominal:
         canvas.add(structure)
     canvas.add_diaphragm(patient.enclosure)
     for structure in patient.axial:
         canvas.add(structure)
     canvas.add_wall(patient.enclosure)
-    return tissues, found
+    return materials, found
 
 
 class _Canvas:
     def __init__(
-        self, points: Points, sparse: Points, steps: tuple[int, ...], tissues: np.ndarray, found: np.ndarray,
+        self, points: Points, sparse: Points, steps: tuple[int, ...], materials: np.ndarray, found: np.ndarray,
         labels: LabelSet,
     ) -> None:  # fmt: skip
         self.points = points
         self.sparse = sparse
         self.steps = steps
-        self.tissues = tissues
+        self.materials = materials
         self.found = found
         self.labels = labels
 
     def add(self, structure: Structure) -> None:
-        """Paint a structure and its rim of fat over what is there."""
+        """Draw a structure and its rim of fat over what is there."""
         box = self._box(structure)
         if box is None:
             return
         points = (self.points[0][box], self.points[1][box], self.points[2][box])
-        tissues, found = self.tissues[box], self.found[box]
+        materials, found = self.materials[box], self.found[box]
         distance = structure.shape.distance(points)
         if structure.inside is not None:
             for fill in structure.fills:
-                tissues[(distance < -fill.depth) & (tissues == structure.inside)] = fill.tissue
+                materials[(distance < -fill.depth) & (materials == structure.inside)] = fill.material
             return
         if structure.rim:
             rim = distance < structure.rim
-            tissues[rim], found[rim] = Material.VISCERAL_FAT, 0
+            materials[rim], found[rim] = Material.VISCERAL_FAT, 0
         found[distance < 0] = self.labels.value_of(structure.organ) if structure.organ else 0
         for fill in structure.fills:
             within = distance < -fill.depth
             if np.isfinite(fill.above):
                 within &= points[1] < fill.above
-            tissues[within] = fill.tissue
+            materials[within] = fill.material
 
     def _box(self, structure: Structure) -> tuple[slice, ...] | None:
         coarse = bounding_indices(self.sparse, structure.shape.box, structure.rim + 4.0)
@@ -82,8 +82,8 @@ class _Canvas:
         upper = slice(int(used[0]), None)
         above = z[upper] - _dome_height(x[upper], y[upper], enclosure)
         muscle, lung = above > 0, above > _DIAPHRAGM_MM
-        self.tissues[upper][muscle], self.found[upper][muscle] = Material.MUSCLE, 0
-        self.tissues[upper][lung] = Material.LUNG
+        self.materials[upper][muscle], self.found[upper][muscle] = Material.MUSCLE, 0
+        self.materials[upper][lung] = Material.LUNG
 
     def add_wall(self, enclosure: Enclosure) -> None:
         """Muscles and ribs, fat, skin and the air around; the back's muscles and spine stay where they are."""
@@ -92,16 +92,23 @@ class _Canvas:
         depths = (0.0, enclosure.skin, enclosure.skin + enclosure.fat, enclosure.skin + enclosure.fat + enclosure.wall)
         powers = [_power(x), _power(y - np.float32(enclosure.centre_y))]
         outside = [powers[0] / np.float32((a - d) ** 2.5) + powers[1] / np.float32((b - d) ** 2.5) > 1 for d in depths]
-        axial = np.isin(self.tissues, _STAYS) & (np.abs(x) < 72) & (y > 8)
+        axial = np.isin(self.materials, _STAYS) & (np.abs(x) < 72) & (y > 8)
         wall = outside[3] & ~axial
-        self.tissues[wall] = np.where(_in_ribs(x[wall], y[wall], z[wall]), Material.MARROW, Material.MUSCLE)
+        self.materials[wall] = np.where(_in_ribs(x[wall], y[wall], z[wall]), Material.MARROW, Material.MUSCLE)
         fat = outside[2] & ~axial
-        self.tissues[fat] = Material.SUBCUTANEOUS_FAT
-        self.tissues[outside[1]], self.tissues[outside[0]] = Material.SKIN, Material.AIR
+        self.materials[fat] = Material.SUBCUTANEOUS_FAT
+        self.materials[outside[1]], self.materials[outside[0]] = Material.SKIN, Material.AIR
         self.found[wall | fat | outside[1]] = 0
 
 
-_STAYS = (Material.MUSCLE, Material.MARROW, Material.CORTICAL_BONE, Material.DISC, Material.SPINAL_FLUID, Material.SPINAL_CORD)
+_STAYS = (
+    Material.MUSCLE,
+    Material.MARROW,
+    Material.CORTICAL_BONE,
+    Material.DISC,
+    Material.SPINAL_FLUID,
+    Material.SPINAL_CORD,
+)
 
 
 def _power(values: np.ndarray) -> np.ndarray:

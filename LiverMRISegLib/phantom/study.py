@@ -1,6 +1,6 @@
 """An abdominal MR study made on the fly: one invented patient in any of the MR sequences, with exact labels.
 
-It is the sample of `livermriseg demo` and of tests. The organs are solids of known shape (`phantom_anatomy`),
+It is the sample of `livermriseg demo` and of tests. The organs are solids of known shape (`phantom.anatomy`),
 seen through the deformations of patient, breathing and (for DWI) field inhomogeneity; labels and image are taken
 from the same deformed solids, so both agree to the voxel.
 """
@@ -24,7 +24,7 @@ __all__ = ["LABELS", "PhantomScan", "make_study"]
 
 _SUBSLICES = 3
 _COARSE_MM = 6.0
-# The field of view in the patient's coordinates (see phantom_anatomy): lower corner and extent, mm.
+# The field of view in the patient's coordinates (see `phantom.anatomy`): lower corner and extent, mm.
 _FIELD_LOWER = (-192.0, -180.0, -95.0)
 _FIELD_EXTENT = (384.0, 288.0, 232.0)
 
@@ -84,9 +84,9 @@ def _scan(sequence: Sequence, seed: int, in_plane_mm: float | None, slice_mm: fl
     patient = make_patient(patient_random)
     offset = np.array(geometry.origin) - _first_centre(geometry)
     points = _deformed_points(geometry, offset, patient_random, random, protocol.distortion)
-    tissues, labels = draw(patient, points, LABELS)
-    signal = _signal(tissues, sequence)
-    del points, tissues
+    materials, labels = draw(patient, points, LABELS)
+    signal = _signal(materials, sequence)
+    del points, materials
     name = f"phantom-{seed}-{sequence.value}"
     image = _acquire(signal, geometry, protocol, random)
     labelmap = np.ascontiguousarray(labels[_SUBSLICES // 2 :: _SUBSLICES])
@@ -182,16 +182,16 @@ def _upsample(coarse: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:
     return np.tensordot(weights[0], in_plane, axes=1)
 
 
-def _signal(tissues: np.ndarray, sequence: Sequence) -> np.ndarray:
+def _signal(materials: np.ndarray, sequence: Sequence) -> np.ndarray:
     """Signal averaged over each slice's thickness, float32 [Z, Y, X].
 
     Where water and fat share a voxel, out-of-phase signals cancel: the dark rims around the organs.
     """
-    water = _slice_mean(water_signal(sequence)[tissues])
+    water = _slice_mean(water_signal(sequence)[materials])
     fat_values = fat_signal(sequence)
     if fat_values is None:
         return water
-    fat = _slice_mean(fat_values[tissues])
+    fat = _slice_mean(fat_values[materials])
     return water + fat if sequence is Sequence.IN_PHASE else np.abs(water - fat)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,10 +25,11 @@ _DEEPEST = 50
 
 
 class MayChange(Enum):
-    """In a field's type: its value may change when a run continues. Of all other fields it must be the same."""
+    """In a field's type: when its value may differ from that which a run was started with. Without it: never."""
 
-    ALWAYS = "always"
-    UNTIL_THE_END = "until the run is finished"
+    ALWAYS = "it changes nothing that is learnt"
+    IN_ONE_TRAINING = "its length, and what only the package at its end depends on; not between rounds of training"
+    UNTIL_THE_END = "what an error of the loop advises to change; of a finished run it would change nothing"
 
 
 def config_from_arguments(cls: type[T], arguments: Sequence[str]) -> T:
@@ -68,21 +69,20 @@ def write_config(config: Any, path: Path) -> None:
     atomic_write_text(path, yaml.safe_dump(to_plain(config), sort_keys=False, allow_unicode=True))
 
 
-def check_same_run(config: Any, path: Path, free: Sequence[str] = (), *, is_finished: bool = True) -> None:
+def check_same_run(config: Any, path: Path, may_change: Collection[MayChange]) -> None:
     """UsageError if `path` holds another training's config: one that differs in a key that may not change.
 
     Args:
         config: as it is now.
         path: the config of the run as it was started.
-        free: keys that may change besides those marked `MayChange`; of nested configs they are written "data.cache".
-        is_finished: whether the run has done all its steps.
+        may_change: which of the marked keys may.
     """
     if not path.exists():
         return
-    may_change = {key for key, when in _changeable(type(config)) if when is MayChange.ALWAYS or not is_finished}
+    free = {key for key, when in _changeable(type(config)) if when in may_change}
     before, now = _flat(to_plain(read_config(type(config), path))), _flat(to_plain(config))
     for key in sorted(set(before) | set(now)):
-        if key not in may_change and key not in free and before.get(key) != now.get(key):
+        if key not in free and before.get(key) != now.get(key):
             raise UsageError(
                 f"{path.parent}: holds a training with {key} {before.get(key)!r}, not {now.get(key)!r}; "
                 "choose another --run-folder or remove that folder"

@@ -48,7 +48,7 @@ class TrainingError(LiverMRISegError):
 class LoopConfig(Checked):
     """How long a training takes, how often it reports, and what it computes on; all counts are optimizer steps."""
 
-    steps: Annotated[Count, MayChange.ALWAYS] = 3000
+    steps: Annotated[Count, MayChange.IN_ONE_TRAINING] = 3000
     """Steps of the whole training."""
     learning_rate: Annotated[float, Limits(above=0, most=10), MayChange.UNTIL_THE_END] = 1e-3
     """Highest learning rate."""

@@ -16,23 +16,19 @@ from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.atomic import atomic_write_text, remove_leftovers
 from LiverMRISegLib.io.folder_claim import claimed_folder
 from LiverMRISegLib.training import checkpoints, loop
-from LiverMRISegLib.training.configuration import check_same_run, write_config
+from LiverMRISegLib.training.configuration import MayChange, check_same_run, write_config
 from LiverMRISegLib.training.loop import LoopConfig, Method, RunResult
 
-# What may differ when a run is resumed: places, devices, how often something is written, and how long it gets.
-_FREE_KEYS = ("run_folder", "loop.log_every", "loop.validate_every", "loop.checkpoint_every",
-              "loop.accelerator", "loop.devices")  # fmt: skip
-# What an error of the loop advises to change; of a finished run it would change nothing but what the config says.
-_FREE_UNTIL_THE_END = ("loop.learning_rate", "loop.precision")
 _INPUTS = "inputs.txt"
 
 
 @contextlib.contextmanager
-def claimed_training(config: Any, folder: Path, fabric: Fabric, free: Sequence[str] = ()) -> Iterator[None]:
+def claimed_training(config: Any, folder: Path, fabric: Fabric) -> Iterator[None]:
     """`claimed_run` of a training: whether it is begun or done, its checkpoints tell."""
     step = checkpoints.newest_step(folder / "checkpoints")
     is_done = step is not None and step >= config.loop.steps
-    with claimed_run(config, folder, fabric, ("loop.steps", *free), is_begun=step is not None, is_done=is_done):
+    free = MayChange.IN_ONE_TRAINING
+    with claimed_run(config, folder, fabric, free, is_begun=step is not None, is_done=is_done):
         if fabric.is_global_zero:
             remove_leftovers(folder / "checkpoints")
         yield
@@ -40,7 +36,7 @@ def claimed_training(config: Any, folder: Path, fabric: Fabric, free: Sequence[s
 
 @contextlib.contextmanager
 def claimed_run(
-    config: Any, folder: Path, fabric: Fabric, free: Sequence[str] = (), *, is_begun: bool, is_done: bool
+    config: Any, folder: Path, fabric: Fabric, *free: MayChange, is_begun: bool, is_done: bool
 ) -> Iterator[None]:
     """Hold `folder` as the run folder of `config`; of several processes the first one does, for all.
 
@@ -48,7 +44,7 @@ def claimed_run(
         config: kept in the folder's config.yaml.
         folder: made if it is missing.
         fabric: the processes of the run.
-        free: keys that may differ from those of an earlier start, besides the usual ones ("data.cache" is nested).
+        free: keys so marked may differ from an earlier start, besides those that always may.
         is_begun: whether there is something to resume; else the folder may hold any config.
         is_done: whether nothing is left to train.
 
@@ -59,7 +55,7 @@ def claimed_run(
     with claimed_folder(folder) if fabric.is_global_zero else contextlib.nullcontext():
         path = folder / "config.yaml"
         if is_begun:
-            check_same_run(config, path, (*_FREE_KEYS, *(() if is_done else _FREE_UNTIL_THE_END), *free))
+            check_same_run(config, path, {MayChange.ALWAYS, *free, *(() if is_done else (MayChange.UNTIL_THE_END,))})
         fabric.barrier()
         if fabric.is_global_zero:
             write_config(config, path)

@@ -277,7 +277,7 @@ def test_a_round_without_its_table_is_named(tmp_path):
 
 
 def test_wrong_choices_are_named():
-    with pytest.raises(UsageError, match="unknown specialist"):
+    with pytest.raises(UsageError, match="specialist must be one of"):
         OneLabelConfig(specialist="teacher")
     with pytest.raises(UsageError, match="mode must be one of ignore, case, voxel, none"):
         RefineConfig("pixel")

@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch
 
 from LiverMRISegLib.anatomy import structure_named
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.package.specification import NetworkSpec
 from LiverMRISegLib.networks.registry import build_network
 from LiverMRISegLib.networks.sizes import NNUNETS
+from LiverMRISegLib.training.configuration import MayChange
 from LiverMRISegLib.training.initial_weights import SAME_AS_START, load_start, network_of
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stages.data_config import DataConfig
 
 BEST, LAST = "best", "last"
+OF_PACKAGE = MayChange.IN_ONE_TRAINING
+_Stride = Annotated[int, Limits(1, 16)]
 
 
 @dataclass(frozen=True)
-class StageConfig:
+class StageConfig(Checked):
     """What all training stages have in common: data, network, loop, and the package `run_folder`/model at the end."""
 
-    run_folder: Path = Path("runs/training")
+    run_folder: Annotated[Path, MayChange.ALWAYS] = Path("runs/training")
     """The folder of the run: its config, checkpoints, logs and model package."""
     data: DataConfig = field(default_factory=DataConfig)
     """The images that are learnt from."""
@@ -33,11 +38,11 @@ class StageConfig:
     """A size of STU-Net from "stunet-xxs" to "stunet-h", "stunet" with six `widths`, or nnU-Net's "plain-unet" and
     "residual-encoder-unet" with `widths`, `blocks` and `strides` of every level; or "start": the network of `start`,
     whatever these three say."""
-    widths: tuple[int, ...] = ()
+    widths: tuple[Annotated[int, Limits(1, 4096)], ...] = ()
     """Channels of the network's levels, where `network` needs them."""
-    strides: tuple[tuple[int, int, int], ...] = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
+    strides: tuple[tuple[_Stride, _Stride, _Stride], ...] = ((1, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1))
     """Strides [Z, Y, X] of the network's levels; the first one of nnU-Net's networks must be 1."""
-    blocks: tuple[int, ...] = ()
+    blocks: tuple[Annotated[int, Limits(1, 100)], ...] = ()
     """Convolutions or residual blocks of each level of nnU-Net's networks."""
     start: str = ""
     """A model (name or path) or a STU-Net checkpoint whose weights the training begins with; empty for random ones."""
@@ -47,42 +52,39 @@ class StageConfig:
     """The optimizer."""
     loop: LoopConfig = field(default_factory=LoopConfig)
     """How long, how fast, how often."""
-    branch: str = "average"
+    branch: Annotated[str, OF_PACKAGE] = "average"
     """Which of the method's networks is validated and exported."""
-    checkpoint: str = BEST
+    checkpoint: Annotated[Literal["best", "last"], OF_PACKAGE] = "best"
     """Which weights are exported: the "best" by validation (without one the last), or the "last"."""
-    name: str = "liver"
+    name: Annotated[str, MayChange.ALWAYS] = "liver"
     """Name of the model package."""
-    version: str = "1.0"
+    version: Annotated[str, MayChange.ALWAYS] = "1.0"
     """Version of the model package."""
-    offered: tuple[str, ...] = ()
+    offered: Annotated[tuple[str, ...], OF_PACKAGE] = ()
     """The organs that the package offers, all if empty; those that are trained but not offered become background."""
-    background_offset: float = 0.0
+    background_offset: Annotated[float, Limits(-100, 100), OF_PACKAGE] = 0.0
     """Taken off the background's logit in the package: above 0 the organs get larger. The labels that maximise the
     expected Dice take a voxel as organ from half the reachable Dice on, not from 0.5 on (Lipton et al. 2014)."""
-    start_share: float = 0.0
+    start_share: Annotated[float, Limits(least=0, below=1), OF_PACKAGE] = 0.0
     """Share of the initial weights in those of the package, below 1. The mean of both often keeps the strengths of both
     (Wortsman et al. 2022, "Robust fine-tuning"). It needs a `start`."""
-    resample: str = "logits"
+    resample: Annotated[Literal["logits", "labels"], OF_PACKAGE] = "logits"
     """What the package brings back to a volume's grid: "logits" or "labels" (faster)."""
-    image_refinement: bool = False
+    image_refinement: Annotated[bool, OF_PACKAGE] = False
     """Whether the package follows the image's edges when it brings labels back to a finer grid."""
-    region: str = ""
+    region: Annotated[str, OF_PACKAGE] = ""
     """Where the package looks: empty for everywhere, "body" for the body alone (faster)."""
-    region_margin: float = 30.0
+    region_margin: Annotated[float, Limits(0, 1000), OF_PACKAGE] = 30.0
     """Around the region, in mm."""
-    metrics: str = ""
+    metrics: Annotated[str, OF_PACKAGE] = ""
     """A JSON file of figures to put into the package, as `evaluate_any_sequence.py` writes it."""
 
     def __post_init__(self) -> None:
-        if self.checkpoint not in (BEST, LAST):
-            raise UsageError(f"checkpoint must be '{BEST}' or '{LAST}', not '{self.checkpoint}'")
+        super().__post_init__()
         trained = {structure_named(organ).name for organ in self.data.organs}
         for organ in self.offered:
             if structure_named(organ).name not in trained:
                 raise UsageError(f"offered: '{organ}' is not one of data.organs")
-        if not 0 <= self.start_share < 1:
-            raise UsageError(f"start_share must be at least 0 and below 1, not {self.start_share}")
         if self.start_share and not self.start:
             raise UsageError(f"start_share {self.start_share} needs a start")
 

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
 
-from LiverMRISegLib.anatomy import has_side
+from LiverMRISegLib.anatomy import IGNORE, has_side, structure_named
 from LiverMRISegLib.data.augmentation import AugmentationConfig
 from LiverMRISegLib.data.case_selection import FoldConfig, PoolConfig
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.dataclass_reader import Checked
+from LiverMRISegLib.io.limits import Limits, PatchSide, Share, Spacing
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.synthesis.config import RandomizationConfig
 from LiverMRISegLib.synthesis.structure_map_sources import BodySource
+from LiverMRISegLib.training.configuration import MayChange
+
+Normalisation = Literal["z-score", "z-score-nonzero", "z-score-positive", "percentile-z-score", "none", "unit-range"]
+_Batch = Annotated[int, Limits(0, 10_000)]
+_MOST_VOXELS = 512**3
+_MOST_ORGANS = IGNORE - 1
 
 
 @dataclass(frozen=True)
-class SyntheticConfig:
+class SyntheticConfig(Checked):
     """Synthetic images, made from label maps by domain randomisation, beside the labelled volumes or instead of them.
 
     They have the patch, the spacing and the organs of the stage.
     """
 
-    batch: int = 0
+    batch: _Batch = 0
     """Synthetic images per step, over all processes; 0 for none."""
     folder: Path = Path()
     """The folder that the patterns of `sources` are looked for in."""
@@ -31,12 +41,12 @@ class SyntheticConfig:
     """How far the generator strays from the label maps."""
     validation_bodies: tuple[str, ...] = ()
     """Names of label maps that are not trained on; the images made from them are validated on."""
-    validation_images: int = 2
+    validation_images: Annotated[int, Limits(1, 10_000)] = 2
     """How many images are made from each of the validation bodies; they are the same ones in every run."""
 
 
 @dataclass(frozen=True)
-class DataConfig:
+class DataConfig(Checked):
     """Which images, how they are prepared and how patches of them are drawn. Triples are [Z, Y, X]."""
 
     datalists: tuple[Path, ...] = ()
@@ -49,25 +59,25 @@ class DataConfig:
     """The volumes that are trained on without their labels, by the stages that can."""
     fold: FoldConfig = field(default_factory=FoldConfig)
     """The fold of a cross-validation; none by default."""
-    cache: Path = Path("runs/cache")
+    cache: Annotated[Path, MayChange.ALWAYS] = Path("runs/cache")
     """The folder of the case cache (prepared volumes); several runs may share it."""
-    spacing: tuple[float, float, float] = (3.0, 1.5, 1.5)
+    spacing: tuple[Spacing, Spacing, Spacing] = (3.0, 1.5, 1.5)
     """Of the prepared volumes, in mm."""
     orientation: str = "LPS"
     """Of the prepared volumes, as a code; empty to keep that of the files."""
-    normalisation: str = "z-score"
-    """How intensities are normalised: "z-score" or "percentile-z-score"."""
+    normalisation: Normalisation = "z-score"
+    """How intensities are normalised, as `PreparationSpec` explains."""
     antialias: bool = False
     """Whether voxels of the prepared grid hold the mean of what they cover, where that grid is coarser."""
-    space: str = "intensity"
+    space: Literal["intensity", "anatomy"] = "intensity"
     """What the network sees: "intensity", or "anatomy" for gradient magnitudes (paper 004)."""
-    patch: tuple[int, int, int] = (64, 128, 128)
+    patch: tuple[PatchSide, PatchSide, PatchSide] = (64, 128, 128)
     """Size of the patches, in voxels."""
-    labelled_batch: int = 2
+    labelled_batch: _Batch = 2
     """Patches of labelled volumes per step, over all processes; at 0 the synthetic images alone teach."""
-    unlabelled_batch: int = 2
+    unlabelled_batch: _Batch = 2
     """Patches of unlabelled volumes per step, over all processes."""
-    foreground: float = 0.33
+    foreground: Share = 0.33
     """Share of the patches that are centred on an organ."""
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     """How patches of real volumes are changed."""
@@ -75,10 +85,14 @@ class DataConfig:
     """Images made from label maps."""
     pseudo_labels: bool = False
     """Whether unlabelled volumes come with pseudo labels, for methods that trust these a little."""
-    workers: int = -1
+    workers: Annotated[int, Limits(-1, 1024), MayChange.ALWAYS] = -1
     """Processes that make the batches; 0 for none, -1 for none on a CPU and up to 8 beside a GPU."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        self._check_organs()
+        if math.prod(self.patch) > _MOST_VOXELS:
+            raise UsageError(f"data.patch must have at most {_MOST_VOXELS} voxels, not {math.prod(self.patch)}")
         paired = [organ for organ in self.organs if has_side(organ)]
         # Codes name the axes x, y, z, arrays hold them as z, y, x; without a code left and right may be any axis.
         sides = {2 - i for i, letter in enumerate(self.orientation) if letter in "LR"} or {0, 1, 2}
@@ -88,6 +102,16 @@ class DataConfig:
             )
         if not self.labelled_batch and not self.synthetic.batch:
             raise UsageError("labelled_batch and synthetic.batch are both 0: there is nothing to learn labels from")
+
+    def _check_organs(self) -> None:
+        names = [structure_named(organ).name for organ in self.organs]
+        if not names:
+            raise UsageError("data.organs must name at least one organ")
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise UsageError(f"data.organs names '{twice[0]}' twice")
+        if len(names) > _MOST_ORGANS:
+            raise UsageError(f"data.organs must be at most {_MOST_ORGANS}, not {len(names)}: label maps have 8 bits")
 
     @property
     def preparation(self) -> PreparationSpec:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.methods.supervised import Supervised
-from LiverMRISegLib.training.stages.config import StageConfig
+from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
 from LiverMRISegLib.training.stages.stage import run_stage
 
 
@@ -20,6 +21,8 @@ class FinetuneConfig(StageConfig):
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=25_000, learning_rate=1e-4, gradient_clip=12.0))
     """How long, how fast, how often."""
+    branch: Annotated[Literal["average", "last", "mean"], OF_PACKAGE] = "average"
+    """Which of the method's networks is validated and exported."""
 
 
 def run(config: FinetuneConfig) -> RunResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
 
 from LiverMRISegLib.data.datalist import read_datalist
 from LiverMRISegLib.errors import UsageError
@@ -13,11 +14,12 @@ from LiverMRISegLib.training.methods.intermediate_domains import IntermediateDom
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from LiverMRISegLib.training.methods.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
-from LiverMRISegLib.training.stages.config import StageConfig
+from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
 from LiverMRISegLib.training.stages.stage import run_stage
 
 # Far from any seed that a person gives: the second network's.
 _SECOND_SEED = 7_919
+StudentOrTeacher = Literal["student", "teacher", "mean"]
 
 
 def _loop(steps: int) -> LoopConfig:
@@ -37,7 +39,7 @@ class CrossPseudoStageConfig(StageConfig):
     """The settings of cross pseudo supervision."""
     loop: LoopConfig = field(default_factory=lambda: _loop(9_000))
     """How long, how fast, how often."""
-    branch: str = "mean"
+    branch: Annotated[Literal["first", "second", "mean"], OF_PACKAGE] = "mean"
     """Which of the method's networks is validated and exported."""
 
 
@@ -52,7 +54,7 @@ class CopyPasteStageConfig(StageConfig):
     """The settings of bidirectional copy-paste."""
     loop: LoopConfig = field(default_factory=lambda: _loop(17_000))
     """How long, how fast, how often."""
-    branch: str = "student"
+    branch: Annotated[StudentOrTeacher, OF_PACKAGE] = "student"
     """Which of the method's networks is validated and exported."""
 
 
@@ -66,7 +68,7 @@ class MeanTeacherStageConfig(StageConfig):
     """The optimizer."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=15_000, learning_rate=1e-2, gradient_clip=12.0))
     """How long, how fast, how often."""
-    branch: str = "student"
+    branch: Annotated[StudentOrTeacher, OF_PACKAGE] = "student"
     """Which of the method's networks is validated and exported."""
 
 
@@ -78,7 +80,7 @@ class IntermediateDomainsStageConfig(StageConfig):
     """The settings of MiDSS."""
     loop: LoopConfig = field(default_factory=lambda: _loop(30_000))
     """How long, how fast, how often."""
-    branch: str = "student"
+    branch: Annotated[StudentOrTeacher, OF_PACKAGE] = "student"
     """Which of the method's networks is validated and exported."""
 
 

@@ -24,8 +24,6 @@ from LiverMRISegLib.training.stages.synthetic_source import synthetic_source
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
-_FREE_KEYS = ("branch", "checkpoint", "name", "version", "offered", "background_offset", "start_share", "resample",
-              "image_refinement", "region", "region_margin", "metrics", "data.workers", "data.cache")  # fmt: skip
 
 MakeMethod = Callable[[Setup], SegmentationMethod]
 
@@ -44,7 +42,7 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
         TrainingError: the loss is not finite.
     """
     fabric = loop.make_fabric(config.loop)
-    with claimed_training(config, config.run_folder, fabric, _FREE_KEYS):
+    with claimed_training(config, config.run_folder, fabric):
         return _run(config, make, fabric, unlabelled=unlabelled)
 
 
