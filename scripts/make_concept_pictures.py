@@ -29,8 +29,8 @@ from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.phantom.study import LABELS, make_study
 from LiverMRISegLib.preparation.label_grid import labels_on_grid
 from LiverMRISegLib.preparation.scheme import prepare_by_scheme
-from LiverMRISegLib.synthesis.generator import Sample, SampleMaker
-from LiverMRISegLib.synthesis.structure_maps import make_body
+from LiverMRISegLib.synthesis.generator import ImageMaker, SyntheticImage
+from LiverMRISegLib.synthesis.structure_maps import make_structure_map
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 
@@ -110,8 +110,8 @@ def synthetic_images() -> bytes:
     """One body, its structures, and images that the generator makes of it."""
     data = read_config(FinetuneConfig, _RECIPE).data
     scan = make_study([MrSequence.T1WI], seed=0)[MrSequence.T1WI]
-    body = make_body("phantom", scan.labelmap, LABELS)
-    maker = SampleMaker(data.organs, data.synthetic.randomization, data.preparation)
+    body = make_structure_map("phantom", scan.labelmap, LABELS)
+    maker = ImageMaker(data.organs, data.synthetic.randomization, data.preparation)
     samples = [maker.make(body, seed) for seed in (3, 5, 8, 12, 21, 34, 40)]
     figure = Figure(figsize=(11, 5.4), layout="constrained")
     first = figure.add_subplot(2, 4, 1)
@@ -129,7 +129,7 @@ def synthetic_images() -> bytes:
     return png(figure, 80)
 
 
-def fullest(sample: Sample) -> int:
+def fullest(sample: SyntheticImage) -> int:
     """The plane with most of the liver."""
     return int((sample.labels == 1).sum((1, 2)).argmax())
 

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 from LiverMRISegLib.data.augmentation import Augmenter
 from LiverMRISegLib.data.case_cache import PreparedCase
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.synthesis.generator import SampleMaker
-from LiverMRISegLib.synthesis.structure_maps import Body
+from LiverMRISegLib.synthesis.generator import ImageMaker
+from LiverMRISegLib.synthesis.structure_maps import StructureMap
 
 Sample = dict[str, torch.Tensor]
 Batch = dict[str, Any]
@@ -85,7 +85,7 @@ class CaseStream:
 
 @dataclass(frozen=True)
 class JoinedStream:
-    """Two streams whose samples stand behind each other in every batch."""
+    """Two streams whose samples follow each other in every batch."""
 
     first: Stream
     second: Stream
@@ -110,10 +110,10 @@ class JoinedStream:
 
 @dataclass(frozen=True)
 class SyntheticStream:
-    """Synthetic images, made from label maps (`SampleMaker`); samples as in `CaseStream`."""
+    """Synthetic images, made from label maps (`ImageMaker`); samples as in `CaseStream`."""
 
-    bodies: Sequence[Body]
-    maker: SampleMaker
+    bodies: Sequence[StructureMap]
+    maker: ImageMaker
     batch: int
 
     @property

@@ -1,6 +1,6 @@
 """Volumes prepared once for training and kept on disk, keyed by their content.
 
-A prepared case is what inference makes of a volume (`inference.preparation`), with its label map on the same grid.
+A prepared case is what inference makes of a volume (`preparation`), with its label map on the same grid.
 Its key is the hash of the files, the preparation and the organs, so that a changed file or setting is another case.
 """
 
@@ -76,7 +76,7 @@ class PreparedCases:
         if problems:
             listed = "\n  ".join(problems)
             raise InputError(
-                f"{len(problems)} of {len(scans)} volumes cannot be used; mend them or take them out of "
+                f"{len(problems)} of {len(scans)} volumes cannot be used; repair them or remove them from "
                 f"the datalist:\n  {listed}"
             )
         return cases
@@ -139,12 +139,12 @@ def labels_of(datalist: Datalist, path: Path, volume: Volume, organs: Sequence[s
     """A label map of `datalist` on its volume's own grid: 1, 2, ... for `organs`, IGNORE where it is not known; uint8.
 
     Raises:
-        InputError: it lies on another grid.
+        InputError: it is on another grid.
         UsageError: the datalist has no labels of one of the organs.
     """
     labelmap = read_labelmap(path)
     if not labelmap.geometry.is_close(volume.geometry, 0.05):
-        raise InputError(f"{path}: lies on another grid than its image {volume.name}; resample it to the image")
+        raise InputError(f"{path}: is on another grid than its image {volume.name}; resample it to the image")
     translated: np.ndarray = _translation(datalist, organs, int(labelmap.array.max()))[labelmap.array]
     return translated
 

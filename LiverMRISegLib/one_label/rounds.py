@@ -23,8 +23,8 @@ from LiverMRISegLib.one_label.development import write_development
 from LiverMRISegLib.one_label.first_labels import WHOLE
 from LiverMRISegLib.one_label.refine import RefineConfig, refine
 from LiverMRISegLib.pseudo_labels.output_folder import INPUTS
-from LiverMRISegLib.training import loop
 from LiverMRISegLib.training.configuration import MayChange
+from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacherConfig
@@ -92,7 +92,7 @@ def run(config: OneLabelConfig) -> list[Round]:
     """
     folder, first = config.run_folder, _first_labels(config)
     _check_organs(config)
-    fabric = loop.make_fabric(config.loop)
+    fabric = make_fabric(config.loop)
     is_begun, is_done = _folder_of(folder, 1).exists(), _next_round(config) is None
     with claimed_run(config, folder, fabric, is_begun=is_begun, is_done=is_done):
         check_inputs(

@@ -169,7 +169,7 @@ class Cut:
 
 
 def bounding_indices(points: Points, box: Box, margin: float) -> tuple[slice, ...] | None:
-    """The index box of those `points` that lie in `box` grown by `margin`; None if there are none."""
+    """The index box of those `points` in `box` grown by `margin`; None if there are none."""
     inside = np.ones(points[0].shape, bool)
     for values, lower, upper in zip(points, *box, strict=True):
         inside &= (values > lower - margin) & (values < upper + margin)

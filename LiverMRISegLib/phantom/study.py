@@ -95,7 +95,7 @@ def _scan(sequence: Sequence, seed: int, in_plane_mm: float | None, slice_mm: fl
 
 
 def _grid(in_plane: float, thickness: float, random: np.random.Generator) -> Geometry:
-    """Axial slices from feet to head; where the scanner's zero lies in the patient is the patient's chance."""
+    """Axial slices from feet to head; where the scanner's zero is in the patient differs from patient to patient."""
     spacing = (in_plane, in_plane, thickness)
     size = tuple(max(1, round(e / s)) for e, s in zip(_FIELD_EXTENT, spacing, strict=True))
     grid = Geometry((size[0], size[1], size[2]), spacing)

@@ -1,8 +1,8 @@
-"""Bodies made unlike themselves: structure maps changed before they are painted, so that the labels follow.
+"""Other patients from the same structure map: it is changed before it is painted, so that the labels follow.
 
-Structure maps are uint8 [Z, Y, X] in LPS order (`bodies`): z grows to superior, y to posterior. Every addition is a
-function of its own with a probability of its own; 0 leaves it out. What changes takes the values of `Tissue`, so what
-is no longer liver is no longer labelled as liver.
+Structure maps are uint8 [Z, Y, X] in LPS order (`structure_maps`): z grows to superior, y to posterior. Every addition
+is a function of its own with a probability of its own; 0 omits it. What changes takes the values of `Tissue`: what was
+cut from the liver is not labelled as liver any more.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ StructuresAndTexture = tuple[torch.Tensor, torch.Tensor | None]
 def change_anatomy(
     structures: torch.Tensor, texture: torch.Tensor | None, spacing: float, config: AnatomyConfig, random: Random
 ) -> StructuresAndTexture:
-    """All additions in turn but `filling`, which takes two bodies, and `taller`, which takes the whole body.
+    """All additions in turn, except `filling`, which takes two structure maps, and `taller`, which takes a whole one.
 
     Where structures changed, the CT's `texture` is levelled: it showed what was there.
     """
@@ -89,9 +89,9 @@ def _levelled(texture: torch.Tensor, before: torch.Tensor, now: torch.Tensor) ->
 
 
 def filled_as(own: StructuresAndTexture, other: StructuresAndTexture) -> StructuresAndTexture:
-    """Bowel, gas and fat as they lie in a patch of another body; fat where that one has organs, wall or nothing.
+    """Bowel, gas and fat as in a patch of another body; fat where that one has organs, wall or nothing.
 
-    So organs meet neighbours that no single body has, and fat most of all, which a network must tell from them.
+    So organs get neighbours that no single body has, and mostly fat, which a network must tell from them.
     """
     (structures, texture), (there, there_texture) = own, other
     loose = is_one_of(structures, _FILLING)
@@ -135,7 +135,7 @@ def moved_border(structures: torch.Tensor, value: int, shift: float, unevenness:
 
 
 def _thick(mask: torch.Tensor) -> torch.Tensor:
-    """What of a bool mask lies in a cube of 5 voxels within it."""
+    """The part of a bool mask that is in a cube of 5 voxels within it."""
     cubes = -F.max_pool3d(-mask[None, None].float(), 5, 1, 2)
     return F.max_pool3d(cubes, 5, 1, 2)[0, 0] > 0.5
 
@@ -160,7 +160,7 @@ def filled_from_beside(structures: torch.Tensor, lost: torch.Tensor) -> torch.Te
 
 
 def resected(structures: torch.Tensor, share: tuple[float, float], random: Random) -> torch.Tensor:
-    """The liver without a share of it, cut along a bent plane of any direction; bowel and fat lie there instead."""
+    """The liver without a share of it, cut along a bent plane of any direction; bowel and fat take its place."""
     liver = structures == LIVER_VALUE
     box = box_around(liver, 1)
     if box is None:
@@ -211,7 +211,7 @@ def grown(structures: torch.Tensor, reach: float, random: Random) -> torch.Tenso
 def with_ascites(structures: torch.Tensor, depth: float, random: Random) -> torch.Tensor:
     """Fluid around liver and spleen: in the fat and bowel beside them, and where their surface yields to it.
 
-    About `depth` voxels of it lie on either side of the organ's old surface, where much is drawn more: 3 at most.
+    About `depth` voxels of it on either side of the organ's old surface, more where much is drawn: 3 at most.
     """
     organs = is_one_of(structures, (LIVER_VALUE, SPLEEN_VALUE))
     box = box_around(organs, _BAND)

@@ -1,7 +1,7 @@
 """What goes wrong in a scan: fat that is not suppressed, coils that see the near side only, motion, ghosts, ringing.
 
 Images are float32 [Z, Y, X] of about 0 to 1 in LPS order: y grows to posterior. Every addition is a function of its own
-with a probability of its own; 0 leaves it out.
+with a probability of its own; 0 omits it.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def with_coil(image: torch.Tensor, darkest: float, random: Random) -> torch.Tens
 
 
 def with_motion(image: torch.Tensor, shift: float, random: Random) -> torch.Tensor:
-    """A second image, moved along y or z by up to `shift` voxels, mixed in; its front moves, the spine lies still.
+    """A second image, moved along y or z by up to `shift` voxels, mixed in; its front moves, the spine does not.
 
     Several small moves give a blur, a single one doubled edges. The truth is the place that the most of the signal
     comes from, so the moved share stays below a half.
@@ -142,7 +142,7 @@ def truncated(image: torch.Tensor, kept_share: tuple[float, float], random: Rand
 def wrapped(
     image: torch.Tensor, box: tuple[slice, slice, slice], random: Random
 ) -> tuple[torch.Tensor, tuple[slice, slice, slice]]:
-    """The part of the image in a box made narrower along y or x, what lies beside it folded over; and that box."""
+    """The part of the image in a box made narrower along y or x, with what is beside it folded over; and that box."""
     axis = 1 if random.chance(0.5) else 2
     old = box[axis]
     length = max(2, round((old.stop - old.start) * random.uniform(0.65, 0.95)))

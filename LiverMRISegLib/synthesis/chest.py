@@ -1,6 +1,6 @@
 """What a body's bands of CT intensity do not tell apart and MR shows: heart and effusions, discs and spinal canal.
 
-Structure maps as in `random_anatomy`; organs keep their voxels.
+Structure maps as in `anatomy`; organs keep their voxels.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ def random_filling(random: Random) -> Tissue:
 
 
 def _with_lungs(structures: torch.Tensor, spacing: float, random: Random) -> torch.Tensor:
-    """Lung instead of unknown soft tissue above the organs, but in the middle, where the heart lies."""
+    """Lung instead of unknown soft tissue above the organs, except in the middle, where the heart is."""
     organs = (structures > 0) & (structures < Tissue.SUBCUTANEOUS_FAT)
-    if not organs.any() or organs[-5:].any():  # what lies above the organs is not in this patch
+    if not organs.any() or organs[-5:].any():  # what is above the organs is not in this patch
         return structures
     shadow = coarse_box_mean(organs, 7) > 0
-    below = shadow.flip(0).int().cumsum(0).flip(0) > 0  # an organ lies in this place or above it
+    below = shadow.flip(0).int().cumsum(0).flip(0) > 0  # there is an organ in this place or above it
     top = int(organs.any(2).any(1).nonzero()[-1, 0])
     high = torch.arange(structures.shape[0]) > top - random.uniform(20, 60) / spacing
     middle = int(organs.any(1).any(0).nonzero()[:, 0].float().mean())
     columns = torch.arange(structures.shape[2]).float()
-    shift = random.uniform(0, 25) / spacing  # the heart lies left of the middle
+    shift = random.uniform(0, 25) / spacing  # the heart is left of the middle
     beside = (columns - middle - shift).abs() > random.uniform(25, 50) / spacing
     unknown = structures == Tissue.INNER_SOFT
     return put(structures, unknown & ~below & high[:, None, None] & beside, Tissue.LUNG)

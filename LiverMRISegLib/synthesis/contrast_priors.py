@@ -58,7 +58,7 @@ _ADRENALS, _GALLBLADDER, _OESOPHAGUS, _STOMACH, _DUODENUM, _PORTAL = [8, 9], 10,
 
 
 def draw_contrast(random: np.random.Generator, spread: float = 0.1, relative_spread: float = 0.0) -> np.ndarray:
-    """Mean intensity by structure value (`bodies`), float64 [STRUCTURES], around a family chosen at random.
+    """Mean intensity by structure value (`structure_maps`), float64 [STRUCTURES], around a family chosen at random.
 
     A structure strays by a standard deviation of `spread` + `relative_spread` x its mean. Where the spread is absolute,
     dark neighbours (liver, fat and muscle of T2 with fat suppression) often change their order; where it is relative,
@@ -79,7 +79,7 @@ def draw_contrast(random: np.random.Generator, spread: float = 0.1, relative_spr
     means[Tissue.INNER_SOFT] = random.uniform(min(family.muscle, family.bowel), max(family.muscle, family.bowel))
     means[Tissue.SKELETON] = family.bone
     means[Tissue.BRIGHT_CONTENT] = random.uniform(*family.content)
-    # No numbers of their own are drawn for what `random_anatomy` adds: images without it stay as they were.
+    # No numbers of their own are drawn for what `anatomy` adds, so that images without it stay as they were.
     means[Tissue.FLUID] = means[_GALLBLADDER]
     means[Tissue.HEART] = means[_AORTA]
     means[Tissue.DISC] = 0.7 * family.muscle + 0.3 * means[_GALLBLADDER]

@@ -1,10 +1,10 @@
 """Training images made from label maps: every structure gets a random contrast, so no MR image is needed.
 
 After the idea of SynthSeg (Billot et al., Medical Image Analysis 2023): a network that has seen every contrast,
-resolution and artefact reads any sequence. A sample is made in steps, each its own function: where the patch lies
-(`sample_space`), what is unlike the body it comes from (`random_anatomy`), what the tissue looks like
-(`random_painting`), what part of the patient was scanned and what the scanner does to it (`random_scanner`). All
-arrays are [Z, Y, X] on the bodies' grid. The additions of `anatomy`, `look` and `scanner` are off unless a config
+resolution and artefact reads any sequence. An image is made in steps, each its own function: where the patch is
+(`sample_space`), how the patient differs from the structure map (`anatomy`), what the tissue looks like (`painting`,
+`look`), what part of the patient was scanned and what the scanner does to it (`scanner`, `artefacts`). All arrays are
+[Z, Y, X] on the structure maps' grid. The additions of `anatomy`, `look` and `scanner` are off unless a config
 turns them on, each by its own probability; whether one is on changes nothing in what the others draw.
 """
 
@@ -27,7 +27,7 @@ from LiverMRISegLib.synthesis.config import RandomizationConfig
 from LiverMRISegLib.synthesis.painting import LARGE_ORGANS, paint
 from LiverMRISegLib.synthesis.randomness import Random, resized
 from LiverMRISegLib.synthesis.scanner import acquire, field_of_view, jumped
-from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, STRUCTURES, Body, Tissue
+from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, STRUCTURES, StructureMap, Tissue
 
 # The dome is where real livers are missed most: liver and spleen twice as often as a kidney.
 _CENTRES = (*LARGE_ORGANS, LARGE_ORGANS[0], LARGE_ORGANS[3])
@@ -40,18 +40,18 @@ _MARGIN_SHARE = 0.5
 
 
 @dataclass(frozen=True)
-class Sample:
+class SyntheticImage:
     """`image` float32 [Z, Y, X], normalised as `preparation` says; `labels` uint8, IGNORE where truth is unknown."""
 
     image: np.ndarray
     labels: np.ndarray
 
 
-class SampleMaker:
-    """Makes samples of chosen `organs` (label values 1, 2, ... in that order); the same seed gives the same sample.
+class ImageMaker:
+    """Makes images of chosen `organs` (label values 1, 2, ... in that order); the same seed gives the same image.
 
-    `others`: bodies whose bowel and fat a sample may show (`AnatomyConfig.filling`); without them it is the same body's
-    from another place.
+    `others`: structure maps whose bowel and fat an image may show (`AnatomyConfig.filling`); without them it is that of
+    the same body from another place.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SampleMaker:
         organs: Sequence[str],
         config: RandomizationConfig,
         preparation: PreparationSpec,
-        others: Sequence[Body] = (),
+        others: Sequence[StructureMap] = (),
     ) -> None:
         self.config = config
         self.others = others
@@ -69,8 +69,8 @@ class SampleMaker:
             self._targets[ORGAN_VALUES.value_of(organ_named(name))] = value
         self._targets[Tissue.UNCERTAIN] = IGNORE
 
-    def make(self, body: Body, seed: int) -> Sample:
-        """One sample of `body`. Torch's generator is local, so workers and resumed runs repeat it exactly."""
+    def make(self, body: StructureMap, seed: int) -> SyntheticImage:
+        """One image of `body`. Torch's generator is local, so workers and resumed runs repeat it exactly."""
         random = Random(seed)
         structures, texture = self._space(body, random)
         structures, texture = change_anatomy(structures, texture, self.config.spacing, self.config.anatomy, random)
@@ -82,7 +82,7 @@ class SampleMaker:
         padded[box] = scanned
         labels = np.zeros(image.shape, np.uint8)
         labels[box] = self._targets[seen.numpy()]
-        return Sample(padded, labels)
+        return SyntheticImage(padded, labels)
 
     def _normalised(self, image: np.ndarray, random: Random) -> np.ndarray:
         """As part of a volume that has more air around the body than the patch: inference normalises whole volumes."""
@@ -93,7 +93,7 @@ class SampleMaker:
         air = np.full(int(image.size * share / (1 - share)), image.min(), image.dtype)
         return normalise(np.concatenate([image.ravel(), air]), self.preparation)[: image.size].reshape(image.shape)
 
-    def _space(self, body: Body, random: Random) -> StructuresAndTexture:
+    def _space(self, body: StructureMap, random: Random) -> StructuresAndTexture:
         """A patch of the body, now and then with the bowel and fat of another."""
         own = sample_space(body, self.config, random)
         apart = random.addition("filling", self.config.anatomy.filling)
@@ -105,8 +105,8 @@ class SampleMaker:
     def _scanned_part(
         self, image: torch.Tensor, structures: torch.Tensor, random: Random
     ) -> tuple[torch.Tensor, tuple[slice, slice, slice]]:
-        """What the scanner sees of the patch, and the box it lies in."""
-        # Asked again for the noise (`random_scanner`): an addition of one sample is on everywhere or nowhere.
+        """What the scanner sees of the patch, and the box of it within the patch."""
+        # Asked again for the noise (`scanner`): an addition of one image is on everywhere or nowhere.
         if random.addition("clean", self.config.scanner.clean) is not None:
             image = torch.where(structures == Tissue.AIR, torch.zeros(()), image)
         apart = random.addition("fat failure", self.config.scanner.fat_failure)
@@ -120,7 +120,7 @@ class SampleMaker:
         return wrapped(image, box, apart) if apart is not None else (image[box], box)
 
 
-def sample_space(body: Body, config: RandomizationConfig, random: Random) -> StructuresAndTexture:
+def sample_space(body: StructureMap, config: RandomizationConfig, random: Random) -> StructuresAndTexture:
     """A patch of the body, turned, scaled, sheared and bent: structures (uint8) and CT texture (float, 0 to 255)."""
     grid = _coordinates(body, config, random)
     if random.addition("taller", config.anatomy.taller):
@@ -143,7 +143,7 @@ def _highest(structures: np.ndarray) -> float:
     return math.inf if organs else 2 * top / (len(structures) - 1) - 1
 
 
-def _coordinates(body: Body, config: RandomizationConfig, random: Random) -> torch.Tensor:
+def _coordinates(body: StructureMap, config: RandomizationConfig, random: Random) -> torch.Tensor:
     """Where each voxel of the patch comes from: [1, Z, Y, X, 3] in grid_sample's (x, y, z) from -1 to 1."""
     matrix = _affine(config, random) * (config.spacing / body.spacing)
     centre = _centre(body, random)
@@ -178,7 +178,7 @@ def _turn(plane: tuple[int, int], degrees: float) -> np.ndarray:
     return turn
 
 
-def _centre(body: Body, random: Random) -> np.ndarray:
+def _centre(body: StructureMap, random: Random) -> np.ndarray:
     """A point between the middle of the large organs and a voxel of one of them, so that most patches show all of them.
 
     From the middle of the body's map, which may reach down to the thighs, three patches of four would miss the

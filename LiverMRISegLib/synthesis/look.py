@@ -1,7 +1,7 @@
 """What organs and diseases add to the look of painted tissue; labels stay as they are.
 
-Images are float32 [Z, Y, X] of about 0 to 1 on structure maps uint8 [Z, Y, X] (`bodies`). Every addition is a function
-of its own with a probability of its own; 0 leaves it out.
+Images are float32 [Z, Y, X] of about 0 to 1 on structure maps uint8 [Z, Y, X] (`structure_maps`). Every addition is a
+function of its own with a probability of its own; 0 omits it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _LIVER_LIKE = (
     (_STOMACH, 0.4),
     (_SPLEEN, 0.25),
 )
-# Tissues of many kinds, or of which a map knows no more: painted in parcels of differing contrast.
+# Tissues of many kinds, or about which a map says no more: painted in parcels of differing contrast.
 PARCELLED = (Tissue.INNER_SOFT, Tissue.BRIGHT_CONTENT, Tissue.VISCERAL_FAT)
 _KIDNEYS = tuple(ORGAN_VALUES.value_of(o) for o in (RIGHT_KIDNEY, LEFT_KIDNEY))
 

@@ -1,6 +1,6 @@
 """What tissue looks like: every structure gets a mean, drawn at random or around an MR sequence, and a texture.
 
-`random_look` adds what single organs and diseases add to it. All arrays are [Z, Y, X].
+`look` adds what single organs and diseases add to it. All arrays are [Z, Y, X].
 """
 
 from __future__ import annotations

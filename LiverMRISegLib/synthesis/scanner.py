@@ -1,6 +1,6 @@
 """What the scanner makes of a painted image: which part it sees, shading, slices, noise.
 
-`random_artefacts` holds what may go wrong on top. Images are [Z, Y, X] on the training grid.
+`artefacts` has what may go wrong on top. Images are [Z, Y, X] on the training grid.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _crop_probabilities(config: RandomizationConfig) -> tuple[float, float, floa
 def jumped(
     image: torch.Tensor, structures: torch.Tensor, config: RandomizationConfig, random: Random
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """What was scanned and its structures with every slice moved up or down, if the sample is one of `jumps`."""
+    """What was scanned and its structures with every slice moved up or down, if the image is one with `jumps`."""
     apart = random.addition("jumps", config.scanner.jumps)
     if apart is None:
         return image, structures

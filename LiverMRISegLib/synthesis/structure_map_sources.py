@@ -1,4 +1,4 @@
-"""Where the bodies of domain randomisation come from: folders of label maps, with or without their CT images."""
+"""Where structure maps come from: folders of label maps, with or without their CT images."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.dataclass_reader import Checked
-from LiverMRISegLib.synthesis.structure_maps import Body, Tissue, make_body
+from LiverMRISegLib.synthesis.structure_maps import StructureMap, Tissue, make_structure_map
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class BodySource(Checked):
+class StructureMapSource(Checked):
     """Label maps of one kind."""
 
     labelmaps: str
@@ -34,10 +34,12 @@ class BodySource(Checked):
     """Licence of the data, for the model package."""
 
 
-def load_bodies(data: Path, sources: Sequence[BodySource], spacing: float, organs: Sequence[str] = ()) -> list[Body]:
-    """The bodies of all `sources` below folder `data`, in order of their names.
+def load_structure_maps(
+    data: Path, sources: Sequence[StructureMapSource], spacing: float, organs: Sequence[str] = ()
+) -> list[StructureMap]:
+    """The structure maps of all `sources` below folder `data`, in order of their names.
 
-    Sources whose label set lacks one of `organs` are left out, with a warning: they would teach that it is nowhere.
+    Sources whose label set lacks one of `organs` are left out, with a warning: they would teach that it does not exist.
 
     Raises:
         InputError: a pattern finds nothing, or a file cannot be read.
@@ -45,11 +47,11 @@ def load_bodies(data: Path, sources: Sequence[BodySource], spacing: float, organ
     """
     fitting = [source for source in sources if _has(source, organs)]
     if sources and not fitting:
-        raise UsageError(f"no source of bodies has labels of all of: {', '.join(organs)}")
+        raise UsageError(f"no source of label maps has labels of all of: {', '.join(organs)}")
     return [_load(path, source, spacing) for source in fitting for path in _found(data, source)]
 
 
-def _has(source: BodySource, organs: Sequence[str]) -> bool:
+def _has(source: StructureMapSource, organs: Sequence[str]) -> bool:
     known = {organ.name for organ in _label_set(source).organs}
     missing = [name for name in (organ_named(organ).name for organ in organs) if name not in known]
     if missing:
@@ -57,23 +59,23 @@ def _has(source: BodySource, organs: Sequence[str]) -> bool:
     return not missing
 
 
-def _label_set(source: BodySource) -> LabelSet:
+def _label_set(source: StructureMapSource) -> LabelSet:
     if source.label_set not in LABEL_SETS:
         raise UsageError(f"unknown label set '{source.label_set}'; known are: {', '.join(LABEL_SETS)}")
     return LABEL_SETS[source.label_set]
 
 
-def _found(data: Path, source: BodySource) -> list[Path]:
+def _found(data: Path, source: StructureMapSource) -> list[Path]:
     paths = sorted(data.glob(source.labelmaps))
     if not paths:
         raise InputError(f"{data / source.labelmaps}: no such label map; check --data")
     return paths
 
 
-def _load(path: Path, source: BodySource, spacing: float) -> Body:
+def _load(path: Path, source: StructureMapSource, spacing: float) -> StructureMap:
     name = path.name.removesuffix(source.label_ending)
     image = read_volume(path.with_name(name + source.image_ending)) if source.image_ending else None
-    body = make_body(
+    body = make_structure_map(
         name,
         read_labelmap(path),
         _label_set(source),

@@ -1,6 +1,6 @@
-"""Bodies for domain randomisation: a map of structures (organs and the tissue around them) on one coarse grid.
+"""Structure maps: organs and the tissue around them on one coarse grid, from which synthetic images are made.
 
-The organs come from a label map. What lies around them comes from the CT image of the same body, if there is
+The organs come from a label map. What is around them comes from the CT image of the same body, if there is
 one, by bands of its intensity; else a procedural outline is put around the organs. No MR image is involved.
 """
 
@@ -36,7 +36,7 @@ class Tissue(IntEnum):
     BRIGHT_CONTENT = 25
     LUNG = 26
     GAS = 27
-    # Put in by `random_anatomy` only: ascites, effusions and spinal fluid; the heart's blood; intervertebral discs.
+    # Put in by `anatomy` only: ascites, effusions and spinal fluid; the heart's blood; intervertebral discs.
     FLUID = 28
     HEART = 29
     DISC = 30
@@ -60,7 +60,7 @@ WINDOWED_8_BIT_BANDS = CtBands(air=1.0, fat=62.0, soft=205.0)
 
 
 @dataclass(frozen=True)
-class Body:
+class StructureMap:
     """`structures` uint8 [Z, Y, X] in LPS order at isotropic `spacing` mm; `texture` uint8 (CT) or None."""
 
     name: str
@@ -69,7 +69,7 @@ class Body:
     spacing: float
 
 
-def make_body(
+def make_structure_map(
     name: str,
     labelmap: Volume,
     labels: LabelSet,
@@ -77,7 +77,7 @@ def make_body(
     *,
     spacing: float = 3.0,
     tissues: Mapping[int, Tissue] | None = None,
-) -> Body:
+) -> StructureMap:
     """Put a label map (and the CT it was drawn on) on the common grid and name the tissue around the organs.
 
     Args:
@@ -99,7 +99,7 @@ def make_body(
         structures = _surroundings_from_ct(organs, ct, WINDOWED_8_BIT_BANDS if eight_bit else HOUNSFIELD_BANDS, spacing)
         texture = ct if eight_bit else (ct - WINDOW[0]) * (255.0 / (WINDOW[1] - WINDOW[0]))
         texture = np.clip(texture, 0, 255).astype(np.uint8)
-    return Body(name, structures, texture, spacing)
+    return StructureMap(name, structures, texture, spacing)
 
 
 def _isotropic(geometry: Geometry, spacing: float) -> Geometry:
@@ -156,7 +156,7 @@ def _hull(mask: np.ndarray) -> np.ndarray:
 
 
 def _procedural_surroundings(organs: np.ndarray, spacing: float) -> np.ndarray:
-    """Where no image is: an oval trunk around the organs with a wall of muscle and a layer of fat."""
+    """Where there is no image: an oval trunk around the organs with a wall of muscle and a layer of fat."""
     _, y, x = np.nonzero(organs)
     margin = 18.0 / spacing
     radii = [(v.max() - v.min()) / 2 * 1.12 + margin for v in (y, x)]

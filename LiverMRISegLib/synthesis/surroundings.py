@@ -1,6 +1,6 @@
-"""What lies between and around the organs, varied: gas and bowel content, unknown tissue, fat and arms outside.
+"""What is between and around the organs, varied: gas and bowel content, unknown tissue, fat and arms outside.
 
-Structure maps as in `random_anatomy`; organs keep their voxels.
+Structure maps as in `anatomy`; organs keep their voxels.
 """
 
 from __future__ import annotations

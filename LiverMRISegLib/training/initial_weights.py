@@ -29,7 +29,7 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
 
     Args:
         network: of the same kind and size; strides may differ, weights do not depend on them. A STU-Net may have whole
-            multiples of the start's widths, and begins by computing the same (`widening`).
+            multiples of the start's widths, and begins by computing the same (`widened`).
         start: a model's name or path, or a `.model` / `.pth` file of STU-Net's authors.
         organs: if given, the heads are taken too, of background and these organs in this order; an organ that the
             start does not have keeps the random values of its row, and the log names it.
@@ -72,7 +72,7 @@ def network_of(start: str) -> NetworkSpec:
 
 
 def title_of(start: str) -> str:
-    """What the package of a training says of its `start`: name and version, or the checkpoint's file name."""
+    """What a package that began with `start` calls it: name and version, or the checkpoint's file name."""
     if not start:
         return "random weights"
     if Path(start).suffix in _CHECKPOINT_ENDINGS:
@@ -99,7 +99,7 @@ def warn_of_other_images(start: str, preparation: PreparationSpec) -> None:
 
 
 def licence_of(start: str) -> str:
-    """Of the weights of `start`, for a package that was trained on from them."""
+    """Licence of the weights of `start`, for a package that began with them."""
     if Path(start).suffix in _CHECKPOINT_ENDINGS:
         return f"{Path(start).name}: as its authors say"
     return load_model(start).spec.weights_license

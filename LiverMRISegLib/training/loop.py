@@ -7,21 +7,17 @@ that was killed and started again sees the same batches and, on the CPU, ends at
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import json
 import logging
 import math
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.strategies import DDPStrategy
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
@@ -30,13 +26,11 @@ from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Count, Limits, Seed
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import MayChange
-from LiverMRISegLib.training.host_memory import keep_freed_memory
 from LiverMRISegLib.training.schedules import SCHEDULES
 
 logger = logging.getLogger(__name__)
 # Spoilt gradients need not be infinite: 1e18 was seen where 1 to 10 is usual. Clipping would hide them.
 _ABSURD_NORM = 1e10
-_PATIENCE = timedelta(hours=6)
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 
@@ -107,58 +101,21 @@ class RunResult:
     best_score: float
 
 
-def make_fabric(config: LoopConfig) -> Fabric:
-    """Lightning Fabric as the config says, launched; under torchrun over all processes that it started."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", config.devices))
-    nodes = int(os.environ.get("WORLD_SIZE", here)) // here
-    # Heads of deep supervision that a method does not use get no gradient.
-    # The others wait while the first process prepares a cohort or labels it.
-    strategy = DDPStrategy(find_unused_parameters=True, timeout=_PATIENCE) if here * nodes > 1 else "auto"
-    fabric = Fabric(
-        accelerator=config.accelerator,
-        strategy=strategy,
-        devices=here,
-        num_nodes=nodes,
-        precision=config.precision,
-    )
-    fabric.launch()
-    if fabric.world_size > 1:
-        atexit.register(_leave_group)
-    if fabric.device.type == "cpu" and config.precision.startswith("bf16") and not _has_bfloat16():
-        logger.warning(
-            "this processor has no instructions for bfloat16 and computes it several times slower than float32: "
-            "set loop.precision 32-true, which may be changed when a run goes on"
-        )
-    return fabric
-
-
-def _has_bfloat16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
-
-
-def _leave_group() -> None:
-    """End the threads of distributed training: one that outlives the interpreter may abort the process at its exit."""
-    if torch.distributed.is_initialized():
-        torch.distributed.destroy_process_group()
-
-
 def train(
     method: Method, batches: Callable[[int], Iterator[Any]], config: LoopConfig, folder: Path, fabric: Fabric
 ) -> RunResult:
-    """Run `method` from where `folder` stands to `config.steps`.
+    """Run `method` from the state of `folder` to `config.steps`.
 
     Args:
         method: model, optimizer and losses.
         batches: `batches(step)` iterates over the batches from that step on.
         config: length, schedule, logging.
-        folder: the run folder; its newest checkpoint, if any, is gone on from.
+        folder: the run folder; the run is resumed from its newest checkpoint, if there is one.
         fabric: device, precision, processes.
 
     Raises:
         TrainingError: the loss is not finite.
     """
-    if fabric.device.type == "cpu":
-        keep_freed_memory()
     run = _Run(method, config, folder, fabric)
     run.resume()
     progress = tqdm(
@@ -187,7 +144,7 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
     if not torch.isfinite(total):
         raise TrainingError(
             f"the loss is {total.item()} at step {step}; lower loop.learning_rate or look at the batch. "
-            "The last checkpoint is kept: the same command, so changed, goes on from it"
+            "The last checkpoint is kept: the same command, with that change, resumes from it"
         )
     for group in method.optimizer.param_groups:
         group["lr"] = _rate(step, config)
@@ -195,12 +152,12 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
     fabric.backward(total)
     limit = config.gradient_clip or math.inf
     norm = fabric.clip_gradients(method.model, method.optimizer, max_norm=limit, error_if_nonfinite=False)
-    # float16's scaler meets infinite gradients by design and leaves such a step out; elsewhere they are an error.
+    # float16's scaler meets infinite gradients by design and skips such a step; elsewhere they are an error.
     if config.precision != "16-mixed" and norm is not None and not norm < _ABSURD_NORM:
         raise TrainingError(
             f"the gradients have norm {float(norm):g} at step {step}. On CPUs bfloat16 spoils those of feature maps "
             "that are 2 voxels deep: take a larger patch, smaller strides or loop.precision 32-true. "
-            "The last checkpoint is kept; loop.precision may be changed when a run goes on"
+            "The last checkpoint is kept; loop.precision may change when a run is resumed"
         )
     method.optimizer.step()
     return losses
@@ -231,7 +188,7 @@ class _Run:
             yield
 
     def resume(self) -> None:
-        """Go on from the newest checkpoint, if there is one."""
+        """Resume from the newest checkpoint, if there is one."""
         state = checkpoints.load_newest(self.folder / "checkpoints")
         if state is not None:
             self.step, self.best = state["step"], state["best"]
@@ -239,7 +196,7 @@ class _Run:
             if state["precision"]:  # float16's scaler has a state, the other precisions have none
                 self.fabric.strategy.precision.load_state_dict(state["precision"])
             torch.set_rng_state(state["rng"])
-            logger.info("going on from step %d in %s", self.step, self.folder)
+            logger.info("resuming from step %d in %s", self.step, self.folder)
         if self.fabric.is_global_zero:
             _truncate_metrics(self.folder / "metrics.jsonl", self.step)
 
@@ -293,7 +250,7 @@ class _Run:
                 file.write(json.dumps({"step": self.step, **values}) + "\n")
         except OSError as error:
             raise OutputError(
-                f"{path}: cannot be written ({error.strerror}); free some space, then the same command goes on"
+                f"{path}: cannot be written ({error.strerror}); free some space, then the same command resumes"
             ) from error
 
 

@@ -71,7 +71,7 @@ def train_on(
     workers: int,
     facts: Sequence[str] = (),
 ) -> RunResult:
-    """Run `method` on batches of `streams` from where `folder` stands; errors as in `loop.train`.
+    """Run `method` on batches of `streams` from the state of `folder`; errors as in `loop.train`.
 
     `workers` processes make the batches; -1 is none on a CPU, whose cores are busy with the training (measured:
     docs/benchmarks.md), and up to 8 beside a GPU. `facts`: what else a run depends on, by its content.

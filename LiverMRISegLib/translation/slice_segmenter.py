@@ -19,8 +19,9 @@ from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
-from LiverMRISegLib.training import checkpoints, loop
+from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import MayChange, read_config
+from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, load_domain
@@ -105,7 +106,7 @@ class _SliceSegmentation:
 
 def run(config: SliceSegmenterConfig) -> RunResult:
     """Train or resume the run in `config.run_folder`; errors as in `run_stage`."""
-    fabric = loop.make_fabric(config.loop)
+    fabric = make_fabric(config.loop)
     with claimed_training(config, config.run_folder, fabric):
         return _run(config, fabric)
 

@@ -93,11 +93,11 @@ class SliceStream:
 
     @property
     def inputs(self) -> list[str]:
-        """As `data.streams.Stream.inputs`."""
+        """As in `Stream.inputs`."""
         return [case.key for case in self.cases]
 
     def sample(self, index: int, seed: Sequence[int]) -> Sample:
-        """As `data.streams.Stream.sample`."""
+        """As in `Stream.sample`."""
         random = np.random.default_rng(seed)
         case = self.cases[int(random.integers(len(self.cases)))]
         z = int(random.integers(case.image.shape[0]))

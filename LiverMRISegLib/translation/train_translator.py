@@ -15,8 +15,8 @@ from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
 from LiverMRISegLib.pseudo_labels.output_folder import hash_of_weights
-from LiverMRISegLib.training import loop
 from LiverMRISegLib.training.configuration import MayChange, read_config
+from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.translation.cyclegan import CycleGan, CycleGanConfig
@@ -87,7 +87,7 @@ def run(config: TranslatorConfig) -> RunResult:
     """Train or resume the run in `config.run_folder`; errors as in `run_stage`."""
     if config.segmenter:
         _check_segmenter(config)
-    fabric = loop.make_fabric(config.loop)
+    fabric = make_fabric(config.loop)
     with claimed_training(config, config.run_folder, fabric):
         return _run(config, fabric)
 

@@ -15,7 +15,7 @@ import torch
 
 from common import STRIDES, training_batch
 from LiverMRISegLib.networks import build_network
-from LiverMRISegLib.training.host_memory import keep_freed_memory
+from LiverMRISegLib.training.fabric import keep_freed_memory
 from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy
 
 PATCH, CLASSES, WARM_UP, REPEATS = (2, 80, 96, 96), 10, 3, 5

@@ -12,9 +12,10 @@ from LiverMRISegLib.models.package.specification import InferenceSpec, Preparati
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.phantom.study import LABELS, make_study
 from LiverMRISegLib.synthesis.config import RandomizationConfig
-from LiverMRISegLib.synthesis.generator import SampleMaker
-from LiverMRISegLib.synthesis.structure_maps import make_body
+from LiverMRISegLib.synthesis.generator import ImageMaker
+from LiverMRISegLib.synthesis.structure_maps import make_structure_map
 from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.methods.method import Setup
 from LiverMRISegLib.training.methods.supervised import Supervised
 from LiverMRISegLib.training.optimizers import OptimizerConfig
@@ -28,9 +29,9 @@ def main() -> int:
     """Measure and print; the last line holds the ratio."""
     organs = ("liver", "right kidney", "left kidney", "spleen")
     scan = make_study([Sequence.T1WI])[Sequence.T1WI]
-    body = make_body("phantom", scan.labelmap, LABELS)
+    body = make_structure_map("phantom", scan.labelmap, LABELS)
     config = RandomizationConfig()
-    maker = SampleMaker(organs, config, PreparationSpec((3.0, 3.0, 3.0), normalisation="percentile-z-score"))
+    maker = ImageMaker(organs, config, PreparationSpec((3.0, 3.0, 3.0), normalisation="percentile-z-score"))
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     maker.make(body, 0)
@@ -41,7 +42,7 @@ def main() -> int:
     settings = loop.LoopConfig(accelerator="cpu")
     network = build_network("stunet-xxs", in_channels=1, out_channels=10, strides=STRIDES, deep_supervision=True)
     validation = Validation([], [], InferenceSpec(config.patch))
-    setup = Setup(OptimizerConfig("adamw"), validation, loop.make_fabric(settings), "last", settings.steps)
+    setup = Setup(OptimizerConfig("adamw"), validation, make_fabric(settings), "last", settings.steps)
     method = Supervised(network, setup)
     images = torch.stack([torch.from_numpy(s.image)[None] for s in samples[:BATCH]])
     labels = torch.stack([torch.from_numpy(s.labels) for s in samples[:BATCH]])

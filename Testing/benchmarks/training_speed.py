@@ -23,6 +23,7 @@ from LiverMRISegLib.models.package.specification import InferenceSpec, Preparati
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.phantom.study import LABELS, make_study
 from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.methods.method import Setup
 from LiverMRISegLib.training.methods.supervised import Supervised
 from LiverMRISegLib.training.optimizers import OptimizerConfig
@@ -65,7 +66,7 @@ def main() -> int:
     settings = loop.LoopConfig(accelerator="cpu")
     network = build_network("stunet-xxs", in_channels=1, out_channels=2, strides=STRIDES, deep_supervision=True)
     validation = Validation([], [], InferenceSpec(PATCH))
-    setup = Setup(OptimizerConfig(), validation, loop.make_fabric(settings), "last", WARM + STEPS)
+    setup = Setup(OptimizerConfig(), validation, make_fabric(settings), "last", WARM + STEPS)
     method = Supervised(network, setup)
     with tempfile.TemporaryDirectory() as folder:
         stream = CaseStream(phantoms(Path(folder)), Augmenter(AugmentationConfig(), PATCH), BATCH)

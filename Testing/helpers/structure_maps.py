@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from LiverMRISegLib.anatomy import GALLBLADDER, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN, STOMACH
-from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, Body, Tissue
+from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, StructureMap, Tissue
 
 LIVER_VALUE, RIGHT_VALUE, LEFT_VALUE, SPLEEN_VALUE, STOMACH_VALUE, GALLBLADDER_VALUE = (
     ORGAN_VALUES.value_of(o) for o in (LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN, STOMACH, GALLBLADDER)
@@ -38,7 +38,7 @@ def torso() -> torch.Tensor:
     return torch.from_numpy(s)
 
 
-def body(*, with_texture: bool = False) -> Body:
+def body(*, with_texture: bool = False) -> StructureMap:
     structures = torso().numpy()
     texture = np.random.default_rng(0).integers(0, 255, structures.shape).astype(np.uint8) if with_texture else None
-    return Body("torso", structures, texture, SPACING)
+    return StructureMap("torso", structures, texture, SPACING)

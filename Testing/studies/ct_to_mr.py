@@ -24,7 +24,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.pseudo_labels import label_cases
 from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
-from LiverMRISegLib.synthesis.structure_map_sources import BodySource
+from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
@@ -46,7 +46,9 @@ _SLICE = (96, 96)
 _MR_SHARE = 3
 _TEACHERS = ("CycleGAN", "domain randomisation")
 TOGETHER = "CycleGAN and domain randomisation together"
-_SOURCES = (BodySource("ct_multiorgan/*_label.nii.gz", "BTCV", image_ending=".nii.gz", licence="BTCV, research use"),)
+_SOURCES = (
+    StructureMapSource("ct_multiorgan/*_label.nii.gz", "BTCV", image_ending=".nii.gz", licence="BTCV, research use"),
+)
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from pathlib import Path
 
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.synthesis.config import RandomizationConfig
-from LiverMRISegLib.synthesis.generator import SampleMaker
-from LiverMRISegLib.synthesis.structure_maps import Body
+from LiverMRISegLib.synthesis.generator import ImageMaker
+from LiverMRISegLib.synthesis.structure_maps import StructureMap
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
-from LiverMRISegLib.training.stages.synthetic_source import sample_maker
+from LiverMRISegLib.training.stages.synthetic_source import image_maker
 from synthetic_images import Judge
 
 ORGANS = ("liver", "right kidney", "left kidney", "spleen")
@@ -43,7 +43,7 @@ def with_only(config: RandomizationConfig, wanted: Addition | None) -> Randomiza
     return replace(config, **rooms)
 
 
-def mean_dice(judges: Sequence[Judge], maker: SampleMaker, bodies: Sequence[Body], images: int) -> list[float]:
+def mean_dice(judges: Sequence[Judge], maker: ImageMaker, bodies: Sequence[StructureMap], images: int) -> list[float]:
     """Of each judge, over the same images and their organs."""
     scores: list[list[float]] = [[] for _ in judges]
     for number in range(images):
@@ -74,12 +74,12 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     data = read_config(FinetuneConfig, arguments.config).data
-    base, training, held_out = sample_maker(data)
+    base, training, held_out = image_maker(data)
     judges = [Judge(model, ORGANS) for model in arguments.models]
     measured: dict[Addition | None, list[float]] = {}
     known = [key for key in additions(base.config) if not arguments.only or ".".join(key) in arguments.only]
     for wanted in (None, *known):
-        maker = SampleMaker(ORGANS, with_only(base.config, wanted), data.preparation, training)
+        maker = ImageMaker(ORGANS, with_only(base.config, wanted), data.preparation, training)
         measured[wanted] = mean_dice(judges, maker, held_out, arguments.images)
         print(wanted, [round(d, 3) for d in measured[wanted]], flush=True)
     text = table([judge.name for judge in judges], measured)

@@ -19,7 +19,7 @@ from LiverMRISegLib.data.case_selection import PoolConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.phantom.study import LABELS, make_study
-from LiverMRISegLib.synthesis.structure_map_sources import BodySource
+from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
@@ -94,7 +94,9 @@ def rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
     inverted = replace(everything, augmentation=AugmentationConfig(inversion=0.3))
     labelled = [scan.labels for scan in read_datalist(lists).pool(sequences=("GED4",), vendors=("A",), labelled=True)]
     sources = tuple(
-        BodySource(labels.relative_to(lists.parent.resolve()).as_posix(), LABELS.name) for labels in labelled if labels
+        StructureMapSource(labels.relative_to(lists.parent.resolve()).as_posix(), LABELS.name)
+        for labels in labelled
+        if labels
     )
     synthetic = SyntheticConfig(batch=1, folder=lists.parent, sources=sources)
     loop = LoopConfig(

@@ -21,11 +21,11 @@ from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.models.catalog import load_model
-from LiverMRISegLib.synthesis.generator import Sample, SampleMaker
-from LiverMRISegLib.synthesis.structure_maps import Body
+from LiverMRISegLib.synthesis.generator import ImageMaker, SyntheticImage
+from LiverMRISegLib.synthesis.structure_maps import StructureMap
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
-from LiverMRISegLib.training.stages.synthetic_source import sample_maker
+from LiverMRISegLib.training.stages.synthetic_source import image_maker
 
 FEWEST_VOXELS = 100
 _FIRST_SEED = 9_000_000
@@ -43,7 +43,7 @@ class Judge:
         self._classes = int(package.spec.network.kwargs["out_channels"])
         self._values = [package.spec.labels.value_of(organ_named(organ)) for organ in organs]
 
-    def dice(self, sample: Sample) -> dict[str, float]:
+    def dice(self, sample: SyntheticImage) -> dict[str, float]:
         """Of each organ that the image shows."""
         logits = predict_logits(
             sample.image, self._engine, self._classes, self._inference, progress=silent, cancel=CancelToken()
@@ -67,13 +67,13 @@ def main() -> None:
     arguments = parser.parse_args()
     data = read_config(FinetuneConfig, arguments.config).data
     judges = [Judge(model, data.organs) for model in arguments.models]
-    maker, _, held_out = sample_maker(data)
+    maker, _, held_out = image_maker(data)
     scores = measure(judges, maker, held_out, arguments.images)
     print(table(data.organs, [judge.name for judge in judges], scores))
 
 
 def measure(
-    judges: Sequence[Judge], maker: SampleMaker, bodies: Sequence[Body], images: int
+    judges: Sequence[Judge], maker: ImageMaker, bodies: Sequence[StructureMap], images: int
 ) -> list[list[dict[str, float]]]:
     """Of every judge the scores of every image."""
     scores: list[list[dict[str, float]]] = [[] for _ in judges]

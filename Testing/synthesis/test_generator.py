@@ -11,11 +11,11 @@ from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER, RIGHT_KIDNEY
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.synthesis import anatomy, artefacts, scanner
 from LiverMRISegLib.synthesis.config import AnatomyConfig, LookConfig, RandomizationConfig, ScannerConfig
-from LiverMRISegLib.synthesis.generator import SampleMaker, sample_space
+from LiverMRISegLib.synthesis.generator import ImageMaker, sample_space
 from LiverMRISegLib.synthesis.painting import _ct_texture
 from LiverMRISegLib.synthesis.randomness import Random
 from LiverMRISegLib.synthesis.scanner import jumped
-from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, Body, Tissue, make_body
+from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, StructureMap, Tissue, make_structure_map
 from LiverMRISegLib.volume import Geometry, Volume
 
 CONFIG = RandomizationConfig(patch=(32, 48, 48), spacing=6.0)
@@ -30,19 +30,21 @@ def label_map(direction=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))) -> 
 
 
 def make(body, seed=0, organs=("liver", "right kidney")):
-    return SampleMaker(organs, CONFIG, PREPARATION).make(body, seed)
+    return ImageMaker(organs, CONFIG, PREPARATION).make(body, seed)
 
 
 def test_a_body_without_ct_has_wall_fat_and_air_around_its_organs():
-    structures = make_body("b", label_map(), CHAOS, spacing=6.0).structures
+    structures = make_structure_map("b", label_map(), CHAOS, spacing=6.0).structures
     for value in (ORGAN_VALUES.value_of(LIVER), Tissue.INNER_SOFT, Tissue.WALL_MUSCLE, Tissue.SUBCUTANEOUS_FAT):
         assert np.any(structures == value)
     assert structures[0, 0, 0] == Tissue.AIR
 
 
 def test_a_body_is_brought_to_lps():
-    turned = make_body("b", label_map(((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))), CHAOS, spacing=6.0)
-    straight = make_body("b", label_map(), CHAOS, spacing=6.0)
+    turned = make_structure_map(
+        "b", label_map(((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))), CHAOS, spacing=6.0
+    )
+    straight = make_structure_map("b", label_map(), CHAOS, spacing=6.0)
     assert np.array_equal(turned.structures, straight.structures[:, ::-1, ::-1])
 
 
@@ -53,7 +55,7 @@ def test_ct_bands_name_the_tissue_around_the_organs():
     hounsfield = np.select([radius < 0.75, radius < 0.95], [40.0, -100.0], -1000.0)
     hounsfield[:, 26:30, 23:27] = 600.0
     image = Volume(hounsfield.astype(np.float32), organs.geometry)
-    structures = make_body("b", organs, CHAOS, image, spacing=6.0).structures
+    structures = make_structure_map("b", organs, CHAOS, image, spacing=6.0).structures
     assert structures[5, 20, 25] == Tissue.INNER_SOFT
     assert structures[5, 28, 25] == Tissue.SKELETON
     assert structures[5, 20, 25 + 20] == Tissue.SUBCUTANEOUS_FAT
@@ -71,7 +73,7 @@ def test_lungs_open_to_the_outside_are_lungs_and_small_ones_too():
     hounsfield[(z > 22) & (np.hypot(y - 20, x - 35) < 3)] = -900.0
     hounsfield[(z < 4) & (np.hypot(y - 20, x - 35) < 3)] = -900.0
     image = Volume(hounsfield.astype(np.float32), organs.geometry)
-    structures = make_body("b", organs, CHAOS, image, spacing=6.0).structures
+    structures = make_structure_map("b", organs, CHAOS, image, spacing=6.0).structures
     assert structures[26, 17, 15] == structures[26, 20, 35] == Tissue.LUNG
     assert structures[2, 20, 35] == Tissue.GAS
     assert structures[26, 1, 1] == Tissue.AIR
@@ -88,7 +90,7 @@ def test_the_texture_of_a_ct_draws_no_seam_where_structures_meet():
 
 
 def test_same_seed_same_sample_and_other_seed_another():
-    body = make_body("b", label_map(), CHAOS, spacing=6.0)
+    body = make_structure_map("b", label_map(), CHAOS, spacing=6.0)
     first, again, other = make(body, 3), make(body, 3), make(body, 4)
     assert np.array_equal(first.image, again.image)
     assert np.array_equal(first.labels, again.labels)
@@ -96,7 +98,7 @@ def test_same_seed_same_sample_and_other_seed_another():
 
 
 def test_samples_are_normalised_and_hold_only_the_chosen_organs():
-    body = make_body("b", label_map(), CHAOS, spacing=6.0)
+    body = make_structure_map("b", label_map(), CHAOS, spacing=6.0)
     samples = [make(body, seed, organs=("right kidney",)) for seed in range(5)]
     assert all(set(np.unique(s.labels)) <= {0, 1} for s in samples)
     assert any(np.any(s.labels == 1) for s in samples)
@@ -107,19 +109,19 @@ def test_samples_are_normalised_and_hold_only_the_chosen_organs():
 
 
 def test_uncertain_labels_are_painted_but_not_used_as_truth():
-    body = make_body("b", label_map(), CHAOS, spacing=6.0, tissues={2: Tissue.UNCERTAIN})
+    body = make_structure_map("b", label_map(), CHAOS, spacing=6.0, tissues={2: Tissue.UNCERTAIN})
     assert any(np.any(make(body, seed).labels == IGNORE) for seed in range(3))
 
 
 @pytest.mark.parametrize("seed", range(6))
 def test_edges_in_the_image_lie_where_the_labels_change(seed):
     """Right and left never part ways: the intensity differs between inside and just outside more than within."""
-    body = make_body("b", label_map(), CHAOS, spacing=6.0)
+    body = make_structure_map("b", label_map(), CHAOS, spacing=6.0)
     plain = RandomizationConfig(
         patch=(32, 48, 48), spacing=6.0, bias=0.0, noise=0.0, texture=0.0, thick_probability=0.0,
         lesion_probability=0.0, vessel_probability=0.0, crop_probability=0.0,
     )  # fmt: skip
-    sample = SampleMaker(("liver",), plain, PREPARATION).make(body, seed)
+    sample = ImageMaker(("liver",), plain, PREPARATION).make(body, seed)
     liver = sample.labels == 1
     if liver.sum() < 200:
         pytest.skip("this patch shows little liver")
@@ -142,7 +144,7 @@ def made_with(room, name, probability, seed=7, *, with_texture=True):
     additions = {room: ROOMS[room](**{name: probability}, **far)}
     config = dataclasses.replace(CONFIG, crop_probability=0.0, in_plane_crop_probability=0.0, **additions)
     organs = ("liver", "right kidney", "left kidney", "spleen")
-    return SampleMaker(organs, config, PREPARATION).make(torso_body(with_texture=with_texture), seed)
+    return ImageMaker(organs, config, PREPARATION).make(torso_body(with_texture=with_texture), seed)
 
 
 @pytest.mark.parametrize(("room", "name"), ADDITIONS)
@@ -179,10 +181,10 @@ def test_with_margins_the_patch_is_normalised_as_part_of_a_volume_with_air():
 def test_filling_is_of_one_of_the_others():
     """A body of gas fills the sample otherwise than the sample's own body does; labels stay."""
     structures = torso_body().structures
-    gas = Body("gas", np.full_like(structures, Tissue.GAS), None, CONFIG.spacing)
+    gas = StructureMap("gas", np.full_like(structures, Tissue.GAS), None, CONFIG.spacing)
     config = dataclasses.replace(CONFIG, anatomy=AnatomyConfig(filling=1.0))
     organs = ("liver", "right kidney")
-    alone, filled = (SampleMaker(organs, config, PREPARATION, others).make(torso_body(), 7) for others in ((), (gas,)))
+    alone, filled = (ImageMaker(organs, config, PREPARATION, others).make(torso_body(), 7) for others in ((), (gas,)))
     assert np.array_equal(alone.labels, filled.labels)
     assert not np.array_equal(alone.image, filled.image)
 
@@ -196,7 +198,7 @@ def test_jumping_slices_take_their_labels_along(monkeypatch):
     def unevenness(made_as):
         changes = []
         for seed in range(6):
-            labels = SampleMaker(("liver",), made_as, PREPARATION).make(torso_body(), seed).labels
+            labels = ImageMaker(("liver",), made_as, PREPARATION).make(torso_body(), seed).labels
             area = (labels == 1).sum((1, 2))[::2].astype(float)
             changes.append(np.abs(np.diff(area, 2)).sum() / area.sum())
         return np.mean(changes)
@@ -238,7 +240,7 @@ def test_a_taller_body_goes_on_above_its_organs_and_never_through_them(cut, goes
     ended = np.concatenate([torso_body().structures[:cut], np.zeros((2, 44, 56), np.uint8)])
     config = dataclasses.replace(CONFIG, patch=(60, 44, 56), rotation=0.0, shear=0.0, deformation=0.0)
     taller = dataclasses.replace(config, anatomy=AnatomyConfig(taller=1.0))
-    cut_body = Body("cut", ended, None, CONFIG.spacing)
+    cut_body = StructureMap("cut", ended, None, CONFIG.spacing)
     for seed in range(3):
         before, after = (sample_space(cut_body, c, Random(seed))[0] for c in (config, taller))
         assert not before[-5:].any()
@@ -250,7 +252,7 @@ def test_a_taller_body_goes_on_above_its_organs_and_never_through_them(cut, goes
 
 def test_most_patches_show_the_dome_also_of_a_body_with_long_legs():
     legs = np.repeat(torso_body().structures[:1], 80, axis=0)
-    tall = Body("tall", np.concatenate([legs, torso_body().structures]), None, CONFIG.spacing)
+    tall = StructureMap("tall", np.concatenate([legs, torso_body().structures]), None, CONFIG.spacing)
     config = dataclasses.replace(CONFIG, patch=(32, 44, 56), rotation=0.0, shear=0.0, deformation=0.0)
     tops = [sample_space(tall, config, Random(seed))[0][-1] for seed in range(40)]
     assert sum(not (top == ORGAN_VALUES.value_of(LIVER)).any() for top in tops) > 30
@@ -269,7 +271,7 @@ def test_a_slab_is_as_long_as_was_asked(monkeypatch):
     monkeypatch.setattr(scanner, "_SLAB_LENGTH", (48.0, 60.0))
     config = dataclasses.replace(CONFIG, scanner=ScannerConfig(slab=1.0), in_plane_crop_probability=0.0)
     for seed in range(4):
-        image = SampleMaker(("liver",), config, PREPARATION).make(torso_body(), seed).image
+        image = ImageMaker(("liver",), config, PREPARATION).make(torso_body(), seed).image
         assert 7 <= np.sum(np.ptp(image, axis=(1, 2)) > 0) <= 10
 
 
@@ -277,7 +279,7 @@ def test_a_slab_is_as_long_as_was_asked(monkeypatch):
 def test_with_everything_on_right_and_left_keep_their_sides(seed):
     everything = {r: kind(**{n: 1.0 for room, n in ADDITIONS if room == r}) for r, kind in ROOMS.items()}
     config = dataclasses.replace(CONFIG, patch=(40, 56, 64), **everything)
-    sample = SampleMaker(("right kidney", "left kidney"), config, PREPARATION).make(torso_body(), seed)
+    sample = ImageMaker(("right kidney", "left kidney"), config, PREPARATION).make(torso_body(), seed)
     assert np.isfinite(sample.image).all()
     right, left = (np.argwhere(sample.labels == v) for v in (1, 2))
     if len(right) and len(left):

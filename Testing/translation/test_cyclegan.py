@@ -127,7 +127,7 @@ from LiverMRISegLib.translation.cyclegan import CycleGan, CycleGanConfig
 from LiverMRISegLib.training import loop
 from test_cyclegan import batch
 def main():
-    fabric = loop.make_fabric(loop.LoopConfig(accelerator="cpu", precision="32-true"))
+    fabric = make_fabric(loop.LoopConfig(accelerator="cpu", precision="32-true"))
     torch.manual_seed(0)
     gan = CycleGan(CycleGanConfig(4, 1, 4, identity=5.0), fabric)
     for step in range(3):

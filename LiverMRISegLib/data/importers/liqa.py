@@ -47,7 +47,7 @@ def _patient(patient: Path, centre: str) -> list[Scan]:
             continue
         sequence = next((s for pattern, s in _FILES.items() if re.fullmatch(pattern, file.name)), None)
         if sequence is None:
-            raise InputError(f"{file}: is no sequence of LiQA; move what was added to the data set elsewhere")
+            raise InputError(f"{file}: is not a sequence of LiQA; move what was added to the data set elsewhere")
         mask = patient / _MASK.format(sequence=file.name.removesuffix(".nii.gz"))
         labels = mask if mask.is_file() else None
         scans.append(Scan(patient.name, sequence.value, file, labels, vendor=centre[:1], centre=centre))

@@ -49,7 +49,7 @@ def flat_scans(images: Path, leave_out: Collection[Path] = ()) -> Iterator[Scan]
     for file in sorted(set(images.glob("*.nii.gz")) - set(leave_out)):
         found = re.fullmatch(_FLAT_NAME, file.name)
         if found is None:
-            raise InputError(f"{file}: is no name like MR-391135_1_C+A_0000.nii.gz; move what was added elsewhere")
+            raise InputError(f"{file}: is not a name like MR-391135_1_C+A_0000.nii.gz; move what was added elsewhere")
         yield Scan(found[1], _sequence(found[2], file), file)
 
 

@@ -38,7 +38,7 @@ def into_style(source: torch.Tensor, target: torch.Tensor, ratio: float, share: 
 
 
 def _range(image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The 1st percentile, and how far the 99th lies above it (of at most a million voxels)."""
+    """The 1st percentile, and how far the 99th is above it (of at most a million voxels)."""
     flat = image.flatten()
     flat = flat[:: max(1, flat.numel() // 1_000_000)]
     low, high = torch.quantile(flat, 0.01), torch.quantile(flat, 0.99)

@@ -98,9 +98,9 @@ class StudentAndTeacher(SegmentationMethod):
 
     Args:
         network: the student.
-        setup: as of `SegmentationMethod`.
+        setup: as in `SegmentationMethod`.
         decay: of the average.
-        warm_up: as of `AveragedModel`.
+        warm_up: as in `AveragedModel`.
     """
 
     def __init__(self, network: torch.nn.Module, setup: Setup, decay: float = 0.99, warm_up: float = 1.0) -> None:

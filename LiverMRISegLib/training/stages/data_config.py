@@ -15,7 +15,7 @@ from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Share, Spacing
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.synthesis.config import RandomizationConfig
-from LiverMRISegLib.synthesis.structure_map_sources import BodySource
+from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
 from LiverMRISegLib.training.configuration import MayChange
 
 Normalisation = Literal["z-score", "z-score-nonzero", "z-score-positive", "percentile-z-score", "none", "unit-range"]
@@ -35,7 +35,7 @@ class SyntheticConfig(Checked):
     """Synthetic images per step, over all processes; 0 for none."""
     folder: Path = Path()
     """The folder that the patterns of `sources` are looked for in."""
-    sources: tuple[BodySource, ...] = ()
+    sources: tuple[StructureMapSource, ...] = ()
     """The label maps. Those without labels of one of the organs are left out, with a warning."""
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     """How far the generator strays from the label maps."""

@@ -13,7 +13,7 @@ from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
 from LiverMRISegLib.data.case_selection import Pools, choose_pools
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package.specification import InferenceSpec
-from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.initial_weights import content_of, warn_of_other_images
 from LiverMRISegLib.training.loop import RunResult
 from LiverMRISegLib.training.methods.method import SegmentationMethod, Setup
@@ -41,7 +41,7 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
         OutputError: run folder or cache cannot be written.
         TrainingError: the loss is not finite.
     """
-    fabric = loop.make_fabric(config.loop)
+    fabric = make_fabric(config.loop)
     with claimed_training(config, config.run_folder, fabric):
         return _run(config, make, fabric, unlabelled=unlabelled)
 

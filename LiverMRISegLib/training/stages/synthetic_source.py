@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 from LiverMRISegLib.data.batches import SyntheticStream
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.synthesis.generator import SampleMaker
-from LiverMRISegLib.synthesis.structure_map_sources import load_bodies
-from LiverMRISegLib.synthesis.structure_maps import Body
+from LiverMRISegLib.synthesis.generator import ImageMaker
+from LiverMRISegLib.synthesis.structure_map_sources import load_structure_maps
+from LiverMRISegLib.synthesis.structure_maps import StructureMap
 from LiverMRISegLib.training.stages.data_config import DataConfig
 from LiverMRISegLib.training.validation import LabelledImage
 
@@ -35,7 +35,7 @@ def synthetic_source(data: DataConfig) -> SyntheticSource:
         UsageError: the grid is not that of the structure maps, or a validation body does not exist.
     """
     settings = data.synthetic
-    maker, training, held_out = sample_maker(data)
+    maker, training, held_out = image_maker(data)
     seen = [body for body in held_out for _ in range(settings.validation_images)]
     samples = [maker.make(body, _VALIDATION_SEED + number) for number, body in enumerate(seen)]
     logger.info("label maps for synthetic images: %d to train on, %d to validate on", len(training), len(held_out))
@@ -45,20 +45,20 @@ def synthetic_source(data: DataConfig) -> SyntheticSource:
     )
 
 
-def sample_maker(data: DataConfig) -> tuple[SampleMaker, list[Body], list[Body]]:
+def image_maker(data: DataConfig) -> tuple[ImageMaker, list[StructureMap], list[StructureMap]]:
     """What makes the images, the bodies to train on and those held out; errors as in `synthetic_source`."""
     if len(set(data.spacing)) > 1 or data.orientation != "LPS":
         raise UsageError(
             "synthetic images need an isotropic data.spacing and data.orientation LPS, "
             f"not {data.spacing} and '{data.orientation}'"
         )
-    bodies = load_bodies(data.synthetic.folder, data.synthetic.sources, data.spacing[0], data.organs)
+    bodies = load_structure_maps(data.synthetic.folder, data.synthetic.sources, data.spacing[0], data.organs)
     training, held_out = _split(bodies, data.synthetic.validation_bodies)
     randomization = replace(data.synthetic.randomization, patch=data.patch, spacing=data.spacing[0])
-    return SampleMaker(data.organs, randomization, data.preparation, training), training, held_out
+    return ImageMaker(data.organs, randomization, data.preparation, training), training, held_out
 
 
-def _split(bodies: Sequence[Body], held_out: Sequence[str]) -> tuple[list[Body], list[Body]]:
+def _split(bodies: Sequence[StructureMap], held_out: Sequence[str]) -> tuple[list[StructureMap], list[StructureMap]]:
     names = {body.name for body in bodies}
     for name in held_out:
         if name not in names:

@@ -66,7 +66,7 @@ def test_liqa_with_missing_phases(tmp_path):
     assert [s.sequence for s in found.pool(vendors=("B",), sequences=("GED1", "GED2"))] == ["GED1"]
     assert found.pool(split="test") == []
     volume(tmp_path / "Vendor_A" / "1009-A-S1" / "notes.nii.gz")
-    with pytest.raises(InputError, match=r"notes.nii.gz: is no sequence of LiQA"):
+    with pytest.raises(InputError, match=r"notes.nii.gz: is not a sequence of LiQA"):
         import_liqa(tmp_path, tmp_path)
 
 
@@ -124,7 +124,7 @@ def test_lld_mmri_by_flat_names(tmp_path):
     phases = [("MR-1", "C+A"), ("MR-1", "C+V"), ("MR2", "InPhase"), *((f"MR{n}", "C+pre") for n in (3, 4, 5))]
     assert [(s.patient, s.sequence) for s in found.scans] == phases
     volume(tmp_path / "images/notes.nii.gz")
-    with pytest.raises(InputError, match=r"notes.nii.gz: is no name like"):
+    with pytest.raises(InputError, match=r"notes.nii.gz: is not a name like"):
         import_lld_mmri(tmp_path, tmp_path)
 
 

@@ -20,7 +20,7 @@ from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import BODY
-from LiverMRISegLib.synthesis.structure_map_sources import BodySource, load_bodies
+from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, load_structure_maps
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -95,14 +95,14 @@ def steps_logged(run: Path) -> list[int]:
 
 def test_bodies_without_labels_of_a_trained_organ_are_left_out(config, tmp_path, caplog):
     write_label_map(tmp_path / "full_label.nii.gz", 1)
-    chaos = BodySource("body*_label.nii.gz", "CHAOS")
-    amos = BodySource("full_label.nii.gz", "AMOS")
-    bodies = load_bodies(tmp_path, [chaos, amos], 8.0, ("liver", "pancreas"))
+    chaos = StructureMapSource("body*_label.nii.gz", "CHAOS")
+    amos = StructureMapSource("full_label.nii.gz", "AMOS")
+    bodies = load_structure_maps(tmp_path, [chaos, amos], 8.0, ("liver", "pancreas"))
     assert [body.name for body in bodies] == ["full"]
     assert "body*_label.nii.gz: left out, it has no labels of pancreas" in caplog.text
-    assert len(load_bodies(tmp_path, [chaos, amos], 8.0, ("liver",))) == 4
-    with pytest.raises(UsageError, match="no source of bodies has labels of all of: pancreas"):
-        load_bodies(tmp_path, [chaos], 8.0, ("pancreas",))
+    assert len(load_structure_maps(tmp_path, [chaos, amos], 8.0, ("liver",))) == 4
+    with pytest.raises(UsageError, match="no source of label maps has labels of all of: pancreas"):
+        load_structure_maps(tmp_path, [chaos], 8.0, ("pancreas",))
 
 
 def test_a_killed_run_ends_at_the_same_weights(config, tmp_path):

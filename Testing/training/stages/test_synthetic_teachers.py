@@ -10,7 +10,7 @@ from helpers.tiny_data import write_config, write_data
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package.model_package import ModelPackage, member_prefix
 from LiverMRISegLib.synthesis.config import RandomizationConfig
-from LiverMRISegLib.synthesis.structure_map_sources import BodySource
+from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.stages.data_config import SyntheticConfig
 from LiverMRISegLib.training.stages.semi_supervised import (
@@ -33,7 +33,7 @@ def synthetic(folder, batch):
     image = sitk.GetImageFromArray(labels)
     image.SetSpacing((8.0, 8.0, 8.0))
     sitk.WriteImage(image, str(folder / "body_label.nii.gz"))
-    source = BodySource("body_label.nii.gz", "CHAOS", licence="of the bodies")
+    source = StructureMapSource("body_label.nii.gz", "CHAOS", licence="of the bodies")
     return SyntheticConfig(batch, folder, (source,), RandomizationConfig(slice_thickness=(8.0, 12.0)))
 
 

@@ -4,7 +4,7 @@
 #   python scripts/import_dataset.py folder COHORT -o cohort.json
 #   snakemake -s scripts/train/workflows/self_training.smk --cores 1 --config datalist=cohort.json
 #
-# What was stopped resumes where it was; after a kill, unlock first (snakemake --unlock) and add --rerun-incomplete.
+# What was stopped is resumed; after a kill, unlock first (snakemake --unlock) and add --rerun-incomplete.
 configfile: Path(workflow.basedir) / "self_training.yaml"
 include: "common.smk"
 

@@ -8,7 +8,7 @@ import pytest
 FAULTS = """
 import resource, sys
 import torch
-from LiverMRISegLib.training.host_memory import keep_freed_memory
+from LiverMRISegLib.training.fabric import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()
