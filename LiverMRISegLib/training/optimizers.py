@@ -1,4 +1,4 @@
-"""The optimizers of the papers by name."""
+"""The optimizers of the papers by name, and Muon."""
 
 from __future__ import annotations
 
@@ -11,6 +11,16 @@ import torch
 
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
+
+# Muon: of the odd polynomial a x + b x^3 + c x^5 that pulls singular values towards 1 (Jordan et al.), five times over.
+_POLYNOMIAL = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+# Updates as large in the mean as AdamW's, so that both take the same learning rate (Liu et al. 2025, arXiv:2502.16982).
+_MEAN_UPDATE = 0.2
+_MOMENTUM = 0.95
+# Its part by AdamW.
+_BETAS = (0.9, 0.999)
+_EPSILON = 1e-8
 
 
 @dataclass(frozen=True)
@@ -36,16 +46,6 @@ class OptimizerConfig(Checked):
             return Muon(parameters, 1e-3, weight_decay=self.weight_decay)
         kind = torch.optim.Adam if self.name == "adam" else torch.optim.AdamW
         return kind(parameters, 1e-3, weight_decay=self.weight_decay)
-
-
-# Of the odd polynomial a x + b x^3 + c x^5 that pulls singular values towards 1 (Jordan et al.), five times over.
-_POLYNOMIAL = (3.4445, -4.7750, 2.0315)
-_ITERATIONS = 5
-# Updates as large in the mean as AdamW's, so that both take the same learning rate (Liu et al. 2025, arXiv:2502.16982).
-_MEAN_UPDATE = 0.2
-_MOMENTUM = 0.95
-_BETAS = (0.9, 0.999)
-_EPSILON = 1e-8
 
 
 class Muon(torch.optim.Optimizer):

@@ -30,7 +30,7 @@ _FLAT_NAME = r"(MR-?\d+)_(?:\d+_)?([^_]+)_0000\.nii\.gz"
 
 
 def import_lld_mmri(source: Path, _output: Path) -> Datalist:
-    """images/MR-391135/STUDY/SERIES.nii.gz, whose phases stand in labels/Annotation.json; or FLARE's flat names.
+    """images/MR-391135/STUDY/SERIES.nii.gz, whose phases are in labels/Annotation.json; or FLARE's flat names.
 
     Flat: images/MR-391135_1_C+A_0000.nii.gz. The cropped classification_dataset shows lesions alone and is of no use.
 

@@ -30,7 +30,7 @@ def mix_amplitude(source: torch.Tensor, target: torch.Tensor, ratio: float, shar
 def into_style(source: torch.Tensor, target: torch.Tensor, ratio: float, share: float = 0.01) -> torch.Tensor:
     """`mix_amplitude` of images [C, ...] of any scale: where both span 0 to 1, and then back to the source's scale.
 
-    So patches of one volume stay comparable, and what is mixed of the mean is not taken away again.
+    So patches of one volume stay comparable, and what was mixed into the mean stays.
     """
     (low, span), (other_low, other_span) = _range(source), _range(target)
     mixed = mix_amplitude((source - low) / span, (target - other_low) / other_span, ratio, share)

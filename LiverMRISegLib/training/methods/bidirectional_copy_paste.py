@@ -1,7 +1,7 @@
 """Bidirectional copy-paste (BCP: Bai et al. 2023) in 3D, for any patch size and number of classes.
 
 First the network learns from labelled volumes pasted into each other. Then a student learns from labelled pasted
-into unlabelled volumes and the other way round; what the unlabelled parts show is told by its averaged copy.
+into unlabelled volumes and the other way round; its averaged copy labels the unlabelled parts.
 """
 
 from __future__ import annotations
