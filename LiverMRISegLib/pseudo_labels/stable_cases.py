@@ -15,8 +15,8 @@ from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, write_volume
-from LiverMRISegLib.io.folder_claim import claimed_folder
 from LiverMRISegLib.io.dataclass_reader import Checked
+from LiverMRISegLib.io.folder_claim import claimed_folder
 from LiverMRISegLib.io.limits import Count
 from LiverMRISegLib.pseudo_labels.output_folder import keep_apart
 from LiverMRISegLib.pseudo_labels.outputs import labelmap_of, rank_by_sequence, write_case_lists
