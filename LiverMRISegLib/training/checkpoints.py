@@ -27,14 +27,14 @@ def save(folder: Path, step: int, state: dict[str, Any], *, is_best: bool) -> Pa
     path = folder / f"step_{step:08d}.pt"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if is_best:  # first: a run that is resumed at the step before finds these best weights again
+        if is_best:  # first: a run that resumes from the step before finds these best weights again
             with atomic_path(folder / BEST) as temporary:
                 torch.save(state, temporary)
         with atomic_path(path) as temporary:
             shutil.copyfile(folder / BEST, temporary) if is_best else torch.save(state, temporary)
     except (OSError, RuntimeError) as error:  # torch's writer turns the system's errors into its own
         raise OutputError(
-            f"{path}: cannot be written ({error}); free some space, then the same command resumes"
+            f"{path}: cannot be written ({error}); free some space, then the same command resumes the run"
         ) from error
     for old in sorted(folder.glob("step_*.pt"))[:-_KEPT]:
         old.unlink()
@@ -47,7 +47,7 @@ def newest_step(folder: Path) -> int | None:
 
 
 def load_newest(folder: Path) -> dict[str, Any] | None:
-    """The newest checkpoint that can be read, or None; a damaged one is skipped, with a warning."""
+    """The newest checkpoint that can be read, or None; a damaged one is passed over, with a warning."""
     for path in sorted(folder.glob("step_*.pt"), reverse=True):
         try:
             return load(path)
@@ -61,5 +61,5 @@ def load(path: Path) -> dict[str, Any]:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise ModelError(f"{path}: cannot be read as a checkpoint ({type(error).__name__})") from error
+        raise ModelError(f"{path}: not a readable checkpoint ({type(error).__name__})") from error
     return state

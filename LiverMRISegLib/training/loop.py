@@ -144,7 +144,7 @@ def _step(method: Method, batch: Any, config: LoopConfig, fabric: Fabric, step: 
     if not torch.isfinite(total):
         raise TrainingError(
             f"the loss is {total.item()} at step {step}; lower loop.learning_rate or look at the batch. "
-            "The last checkpoint is kept: the same command, with that change, resumes from it"
+            "The last checkpoint is kept: the same command, with that change, resumes the run"
         )
     for group in method.optimizer.param_groups:
         group["lr"] = _rate(step, config)
@@ -250,7 +250,7 @@ class _Run:
                 file.write(json.dumps({"step": self.step, **values}) + "\n")
         except OSError as error:
             raise OutputError(
-                f"{path}: cannot be written ({error.strerror}); free some space, then the same command resumes"
+                f"{path}: cannot be written ({error.strerror}); free some space, then the same command resumes the run"
             ) from error
 
 

@@ -31,7 +31,7 @@ def run_script(config: type[T], run: Callable[[T], R], tell: Callable[[T, R], st
         logger.error("%s", error)
         return error.exit_status
     except KeyboardInterrupt:
-        logger.error("stopped; the same command resumes")
+        logger.error("stopped; the same command resumes the run")
         return 130
     logger.info("%s", tell(settings, result))
     return 0
