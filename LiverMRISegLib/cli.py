@@ -7,8 +7,8 @@ Exit statuses: 0 done; 1 unexpected error; 2 wrong usage; 3 an input cannot be u
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
-import os
 import signal
 import sys
 import traceback
@@ -18,7 +18,8 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from LiverMRISegLib.commands import demo, evaluate, models, segment
-from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.commands.streams import flush_results, give_up_stdout, prepare_streams
+from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.version import __version__
 
@@ -64,19 +65,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (default: the process's own arguments) and return the exit status."""
+    prepare_streams()
     arguments = build_parser().parse_args(argv)
     _set_up_messages(arguments.verbose)
     arguments.stop = stop = _Stop()
     previous = _heed_signals(stop)
     try:
         status: int = arguments.run(arguments)
-        sys.stdout.flush()
+        flush_results()
         return status
     except KeyboardInterrupt:
         return _stopped(stop)
     except BrokenPipeError:
         # The reader of our output (head, less) has ended: not an error, but Python must not flush to it again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up_stdout()
         return 0
     except Exception as error:
         # A library may swallow the stop or turn it into an error of its own, e.g. when its import is interrupted.
@@ -96,6 +98,8 @@ def _failed(error: Exception, verbose: bool) -> int:
         message, status = str(error), error.exit_status
     elif isinstance(error, MemoryError):
         message, status = "not enough memory; close other programs, or use a smaller volume", 1
+    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        message, status = f"{error.filename}: {error.strerror}; check the path", UsageError.exit_status
     else:
         message, status = f"unexpected {type(error).__name__}: {error} (--verbose shows where)", 1
     if verbose:

@@ -9,15 +9,18 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
+from LiverMRISegLib.commands.streams import write_result
+
 
 def say(text: str = "") -> None:
     """Write one or more lines of results to stdout."""
-    sys.stdout.write(text + "\n")
+    write_result(text + "\n")
 
 
 def say_json(document: Any) -> None:
     """Write one JSON document to stdout."""
-    say(json.dumps(document, indent=2, ensure_ascii=False, default=_plain))
+    is_unicode = "utf" in (sys.stdout.encoding or "utf-8").lower()
+    say(json.dumps(document, indent=2, ensure_ascii=not is_unicode, default=_plain))
 
 
 def note(text: str) -> None:
@@ -27,7 +30,7 @@ def note(text: str) -> None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table with columns aligned by spaces and numbers to the right."""
-    lines = [list(header), *[list(row) for row in rows]]
+    lines = [[_printable(cell) for cell in line] for line in (header, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     right = [bool(rows) and all(_is_number(row[column]) for row in rows) for column in range(len(header))]
     return "\n".join(
@@ -79,6 +82,11 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "items"):
         return dict(value.items())
     return str(value)
+
+
+def _printable(cell: str) -> str:
+    """Names of files may have line breaks, and bytes that are no text."""
+    return "".join(c if c.isprintable() else "?" for c in cell)
 
 
 def _is_number(text: str) -> bool:
