@@ -32,12 +32,8 @@ from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import copy_package
 from LiverMRISegLib.training.run_folder import check_inputs, claimed_run
 from LiverMRISegLib.training.stages.config import StageConfig
-from LiverMRISegLib.training.stages.semi_supervised import (
-    CrossPseudoStageConfig,
-    MeanTeacherStageConfig,
-    run_cross_pseudo_supervision,
-    run_mean_teacher,
-)
+from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig, run_cross_pseudo_supervision
+from LiverMRISegLib.training.stages.mean_teacher import MeanTeacherStageConfig, run_mean_teacher
 
 logger = logging.getLogger(__name__)
 ROUNDS = "rounds.json"

@@ -16,7 +16,7 @@ from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.models.package.specification import BODY
 from LiverMRISegLib.one_label.refine import RefineConfig, refine
-from LiverMRISegLib.pseudo_labels.label_cases import fold_labels
+from LiverMRISegLib.pseudo_labels.pseudo_label import fold_labels
 from LiverMRISegLib.volume import Volume
 
 SEED = 3

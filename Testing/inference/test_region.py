@@ -13,7 +13,7 @@ from LiverMRISegLib.inference.region import body_of, is_cut, region_of
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.inference.tiled_network import predict_logits, predict_slabs
 from LiverMRISegLib.models.package.specification import BODY, NNUNET, InferenceSpec, PreparationSpec
-from LiverMRISegLib.pseudo_labels.label_cases import fold_labels
+from LiverMRISegLib.pseudo_labels.pseudo_label import fold_labels
 from LiverMRISegLib.volume import Geometry, Volume
 
 MIDDLE = np.array([20.0, -30.0, 40.0])

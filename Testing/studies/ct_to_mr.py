@@ -22,8 +22,8 @@ from LiverMRISegLib.data.augmentation import AugmentationConfig
 from LiverMRISegLib.data.case_selection import FoldConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.io.tables import markdown_table
-from LiverMRISegLib.pseudo_labels import label_cases
-from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
+from LiverMRISegLib.pseudo_labels import pseudo_label
+from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
@@ -173,7 +173,7 @@ def self_training(study: Study, name: str, data: DataConfig, models: tuple[Path,
     """Pseudo labels by the two folds, the most consistent kept, a new network on both domains."""
     output = study.work / f"steps_{study.steps}" / "labels" / name.replace(" ", "_")
     names = tuple(str(model) for model in models)
-    label_cases.run(LabelCasesConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
+    pseudo_label.run(PseudoLabelConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
     lists = (*data.datalists, *[output / "datalist.json"] * _MR_SHARE)
     if data.synthetic.batch:  # the CT take part as synthetic images alone
         lists, data = (
@@ -189,7 +189,7 @@ def all_together(study: Study) -> Path:
     teachers = [run_folder_of(f"{name} + self-training", folder) / "model" for name in _TEACHERS]
     output = folder / "labels" / "all_together"
     names = tuple(str(model) for model in teachers)
-    label_cases.run(LabelCasesConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
+    pseudo_label.run(PseudoLabelConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
     translated = study.work / "translators" / "CycleGAN" / "volumes" / "datalist.json"
     lists = (translated, *[output / "datalist.json"] * _MR_SHARE)
     return train(study, TOGETHER, data_of(study, *lists, synthetic=1), seed=3)

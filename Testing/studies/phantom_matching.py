@@ -25,9 +25,9 @@ from LiverMRISegLib.evaluation.metrics import evaluate_case
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.phantom.study import LABELS, make_study
-from LiverMRISegLib.pseudo_labels import label_cases, match_domains
-from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
+from LiverMRISegLib.pseudo_labels import match_domains, pseudo_label
 from LiverMRISegLib.pseudo_labels.match_domains import MatchDomainsConfig
+from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.stages.data_config import DataConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
@@ -159,7 +159,7 @@ def main() -> None:
     folds = [train(work, f"fold {n}", (lists.source,), steps, n, n) for n in (0, 1)]
     output, matched = work / f"steps_{steps}" / "labels", work / f"steps_{steps}" / "matched"
     names = tuple(str(model) for model in folds)
-    label_cases.run(LabelCasesConfig(names, (lists.target,), keep=_EACH, output=output, device="cpu"))
+    pseudo_label.run(PseudoLabelConfig(names, (lists.target,), keep=_EACH, output=output, device="cpu"))
     match_domains.run(MatchDomainsConfig(output / "datalist.json", _BETTER, _WORSE, matched))
     plain = train(work, "retrained", (lists.source, output / "datalist.json"), steps, -1, 2)
     better = train(work, "retrained matched", (lists.source, matched / "datalist.json"), steps, -1, 2)

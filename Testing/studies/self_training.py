@@ -13,8 +13,8 @@ from pathlib import Path
 from liver_labels import datalist
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.data.datalist import write_datalist
-from LiverMRISegLib.pseudo_labels import label_cases
-from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
+from LiverMRISegLib.pseudo_labels import pseudo_label
+from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
@@ -43,8 +43,8 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     cohort = datalist(arguments.data)
     write_datalist(replace(cohort, scans=[replace(s, labels=None) for s in cohort.scans]), work / "cohort.json")
-    label_cases.run(
-        LabelCasesConfig(
+    pseudo_label.run(
+        PseudoLabelConfig(
             models=(DEFAULT_MODEL,),
             datalists=(work / "cohort.json",),
             gammas=_GAMMAS,

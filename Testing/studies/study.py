@@ -23,19 +23,13 @@ from LiverMRISegLib.training.methods.bidirectional_copy_paste import CopyPasteCo
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacherConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig, run_bidirectional_copy_paste
 from LiverMRISegLib.training.stages.config import StageConfig
+from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig, run_cross_pseudo_supervision
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.finetune import run as run_finetune
-from LiverMRISegLib.training.stages.semi_supervised import (
-    CopyPasteStageConfig,
-    CrossPseudoStageConfig,
-    IntermediateDomainsStageConfig,
-    MeanTeacherStageConfig,
-    run_bidirectional_copy_paste,
-    run_cross_pseudo_supervision,
-    run_intermediate_domains,
-    run_mean_teacher,
-)
+from LiverMRISegLib.training.stages.intermediate_domains import IntermediateDomainsStageConfig, run_intermediate_domains
+from LiverMRISegLib.training.stages.mean_teacher import MeanTeacherStageConfig, run_mean_teacher
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)

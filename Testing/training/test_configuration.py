@@ -15,19 +15,17 @@ from LiverMRISegLib.models.package.model_package import load_spec
 from LiverMRISegLib.networks.registry import parameter_shapes
 from LiverMRISegLib.one_label.first_labels import FirstLabelsConfig
 from LiverMRISegLib.one_label.rounds import OneLabelConfig
-from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig
 from LiverMRISegLib.pseudo_labels.match_domains import MatchDomainsConfig
+from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig
 from LiverMRISegLib.pseudo_labels.stable_cases import StableCasesConfig
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.training.configuration import config_from_arguments, read_config, to_plain, write_config
+from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig
 from LiverMRISegLib.training.stages.config import StageConfig
+from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
-from LiverMRISegLib.training.stages.semi_supervised import (
-    CopyPasteStageConfig,
-    CrossPseudoStageConfig,
-    IntermediateDomainsStageConfig,
-    MeanTeacherStageConfig,
-)
+from LiverMRISegLib.training.stages.intermediate_domains import IntermediateDomainsStageConfig
+from LiverMRISegLib.training.stages.mean_teacher import MeanTeacherStageConfig
 from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
 from LiverMRISegLib.translation.train_translator import TranslatorConfig
 from LiverMRISegLib.translation.translate import TranslateConfig
@@ -131,7 +129,7 @@ SHIPPED = {
     "multi_organ": FinetuneConfig,
     "multi_organ_anatomy_space": FinetuneConfig,
     "one_label": OneLabelConfig,
-    "pseudo_label": LabelCasesConfig,
+    "pseudo_label": PseudoLabelConfig,
     "self_training": FinetuneConfig,
     "stable_cases": StableCasesConfig,
     "train_slice_segmenter": SliceSegmenterConfig,

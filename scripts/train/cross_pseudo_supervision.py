@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from LiverMRISegLib.training.script import run_training
-from LiverMRISegLib.training.stages.semi_supervised import CrossPseudoStageConfig, run_cross_pseudo_supervision
+from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig, run_cross_pseudo_supervision
 
 if __name__ == "__main__":
     sys.exit(run_training(CrossPseudoStageConfig, run_cross_pseudo_supervision))

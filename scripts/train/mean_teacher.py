@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from LiverMRISegLib.training.script import run_training
-from LiverMRISegLib.training.stages.semi_supervised import MeanTeacherStageConfig, run_mean_teacher
+from LiverMRISegLib.training.stages.mean_teacher import MeanTeacherStageConfig, run_mean_teacher
 
 if __name__ == "__main__":
     sys.exit(run_training(MeanTeacherStageConfig, run_mean_teacher))

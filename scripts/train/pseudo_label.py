@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig, run
 from LiverMRISegLib.pseudo_labels.outputs import summary
+from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig, run
 from LiverMRISegLib.training.script import run_script
 
 if __name__ == "__main__":
-    sys.exit(run_script(LabelCasesConfig, run, lambda config, ranked: summary(ranked, config.output)))
+    sys.exit(run_script(PseudoLabelConfig, run, lambda config, ranked: summary(ranked, config.output)))

@@ -19,7 +19,7 @@ from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.preparation.own_scheme import prepare
-from LiverMRISegLib.pseudo_labels.label_cases import fold_labels
+from LiverMRISegLib.pseudo_labels.pseudo_label import fold_labels
 from LiverMRISegLib.volume import Geometry, Volume, reorient
 
 LABELS = {"liver": 1, "kidney_right": 2, "Weird thing": 3}

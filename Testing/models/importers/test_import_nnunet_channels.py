@@ -20,7 +20,7 @@ from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
 from LiverMRISegLib.models.importers.nnunet_plans import modality_of
 from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec, save_package
 from LiverMRISegLib.models.package.specification import ChannelSpec, PreparationSpec
-from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig, run
+from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig, run
 from LiverMRISegLib.volume import Geometry, Volume, reorient
 
 KINDS = ["PlainConvUNet", "ResidualEncoderUNet"]
@@ -181,4 +181,4 @@ def test_channels_that_make_no_sense_are_refused(tmp_path):
 def test_cases_of_one_image_are_not_labelled_by_it(tmp_path):
     path = str(imported(tmp_path)[0])
     with pytest.raises(ModelError, match="takes several images a case; cases are labelled by models of one"):
-        run(LabelCasesConfig(models=(path, path), output=tmp_path / "out"))
+        run(PseudoLabelConfig(models=(path, path), output=tmp_path / "out"))

@@ -30,17 +30,12 @@ from LiverMRISegLib.models.package.specification import InferenceSpec
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import TrainingError, _Run
+from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig, run_bidirectional_copy_paste
+from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig, run_cross_pseudo_supervision
 from LiverMRISegLib.training.stages.data_config import DataConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.finetune import run as run_finetune
-from LiverMRISegLib.training.stages.semi_supervised import (
-    CopyPasteStageConfig,
-    CrossPseudoStageConfig,
-    IntermediateDomainsStageConfig,
-    run_bidirectional_copy_paste,
-    run_cross_pseudo_supervision,
-    run_intermediate_domains,
-)
+from LiverMRISegLib.training.stages.intermediate_domains import IntermediateDomainsStageConfig, run_intermediate_domains
 from LiverMRISegLib.training.validation import Validation
 
 STAGES = {

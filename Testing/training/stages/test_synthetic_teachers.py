@@ -12,13 +12,9 @@ from LiverMRISegLib.models.package.model_package import ModelPackage, member_pre
 from LiverMRISegLib.synthesis.config import RandomizationConfig
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
 from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig, run_cross_pseudo_supervision
 from LiverMRISegLib.training.stages.data_config import SyntheticConfig
-from LiverMRISegLib.training.stages.semi_supervised import (
-    CrossPseudoStageConfig,
-    MeanTeacherStageConfig,
-    run_cross_pseudo_supervision,
-    run_mean_teacher,
-)
+from LiverMRISegLib.training.stages.mean_teacher import MeanTeacherStageConfig, run_mean_teacher
 
 METHODS = {
     "cps": (CrossPseudoStageConfig, run_cross_pseudo_supervision),

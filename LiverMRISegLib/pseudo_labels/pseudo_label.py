@@ -46,7 +46,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class LabelCasesConfig(Checked):
+class PseudoLabelConfig(Checked):
     """Config of `scripts/train/pseudo_label.py`."""
 
     models: tuple[str, ...] = ()
@@ -73,7 +73,7 @@ class LabelCasesConfig(Checked):
             raise UsageError("gammas must have at least one number; 1 is the image itself")
 
 
-def run(config: LabelCasesConfig) -> list[RankedCase]:
+def run(config: PseudoLabelConfig) -> list[RankedCase]:
     """Label every scan, rank by consistency within its sequence, write what is kept; all cases, the best first.
 
     Label maps made before by the same models of the same images are read again, so that a stopped run continues.
@@ -139,7 +139,7 @@ def fold_labels(
     return votes, restored(labels, prepared, [*spec.labels, IGNORE])
 
 
-def _labelled_case(scan: Scan, folds: Sequence[Segmenter], config: LabelCasesConfig) -> dict[int, float]:
+def _labelled_case(scan: Scan, folds: Sequence[Segmenter], config: PseudoLabelConfig) -> dict[int, float]:
     """Consistency per class; it is written next to the label map."""
     output = config.output
     path, kept = labelmap_of(scan, output), output / f"{case_name(scan)}.csv"

@@ -16,8 +16,8 @@ from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.package.model_package import ModelPackage, rewrite, save_package
 from LiverMRISegLib.models.package.specification import PreparationSpec
-from LiverMRISegLib.pseudo_labels import label_cases
-from LiverMRISegLib.pseudo_labels.label_cases import LabelCasesConfig, fold_labels, run
+from LiverMRISegLib.pseudo_labels import pseudo_label
+from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig, fold_labels, run
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def datalist(tmp_path):
 
 
 def test_the_best_of_each_sequence_are_kept(folds, datalist, tmp_path):
-    config = LabelCasesConfig(tuple(folds), (datalist,), keep=1, output=tmp_path / "out", device="cpu")
+    config = PseudoLabelConfig(tuple(folds), (datalist,), keep=1, output=tmp_path / "out", device="cpu")
     ranked = run(config)
     assert sorted(case.name for case in ranked) == ["p0_T1WI", "p1_T1WI", "p2_T2WI", "p3_T2WI"]
     for sequence in ("T1WI", "T2WI"):
@@ -59,7 +59,7 @@ def test_the_best_of_each_sequence_are_kept(folds, datalist, tmp_path):
 
 
 def test_a_stopped_run_goes_on_with_what_is_there(folds, datalist, tmp_path):
-    config = LabelCasesConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
+    config = PseudoLabelConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
     first = run(config)
     made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("p?_*.nii.gz")}
     (tmp_path / "out/p2_T2WI.csv").unlink()
@@ -69,7 +69,7 @@ def test_a_stopped_run_goes_on_with_what_is_there(folds, datalist, tmp_path):
 
 
 def test_an_image_that_was_changed_is_labelled_anew(folds, datalist, tmp_path):
-    config = LabelCasesConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
+    config = PseudoLabelConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
     run(config)
     made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("p?_*.nii.gz")}
     write_volume(make_volume(seed=77), tmp_path / "p3.nii.gz")
@@ -120,7 +120,7 @@ def test_what_no_vote_is_sure_of_is_left_open(folds):
 
 
 def test_one_model_votes_at_several_gammas(folds, datalist, tmp_path):
-    config = LabelCasesConfig(
+    config = PseudoLabelConfig(
         (folds[0],), (datalist,), gammas=(0.5, 1.0, 2.0), certainty=0.3, keep=2, output=tmp_path / "out", device="cpu"
     )
     ranked = run(config)
@@ -144,16 +144,16 @@ def test_one_model_votes_at_several_gammas(folds, datalist, tmp_path):
 )
 def test_settings_out_of_range_are_named(changes, words):
     with pytest.raises(UsageError, match=words):
-        LabelCasesConfig(("model",), **changes)
+        PseudoLabelConfig(("model",), **changes)
 
 
 def test_models_must_fit_together(folds, datalist, tmp_path):
     other = replace(tiny_spec(), preparation=PreparationSpec((3.0, 3.0, 3.0)))
     path = save_package(other, random_weights(other), tmp_path / "other")
     with pytest.raises(ModelError, match="other labels or preparation"):
-        run(LabelCasesConfig((folds[0], str(path)), (datalist,), output=tmp_path / "out"))
+        run(PseudoLabelConfig((folds[0], str(path)), (datalist,), output=tmp_path / "out"))
     with pytest.raises(UsageError, match="at least two folds"):
-        run(LabelCasesConfig((folds[0],), (datalist,), output=tmp_path / "out"))
+        run(PseudoLabelConfig((folds[0],), (datalist,), output=tmp_path / "out"))
 
 
 def test_what_unsure_voxels_cut_off_is_left_open_not_called_background(folds, datalist, tmp_path, monkeypatch):
@@ -162,10 +162,10 @@ def test_what_unsure_voxels_cut_off_is_left_open_not_called_background(folds, da
         labels[2:8, 4:12, 4:8], labels[2:8, 4:12, 8:10], labels[2:8, 4:12, 10:12] = 1, IGNORE, 1
         return [labels, labels], labels
 
-    monkeypatch.setattr(label_cases, "fold_labels", in_two_parts)
+    monkeypatch.setattr(pseudo_label, "fold_labels", in_two_parts)
     for certainty, expected in ((0.8, IGNORE), (0.0, 0)):
         output = tmp_path / f"{certainty}"
-        run(LabelCasesConfig(tuple(folds[:2]), (datalist,), certainty=certainty, output=output, device="cpu"))
+        run(PseudoLabelConfig(tuple(folds[:2]), (datalist,), certainty=certainty, output=output, device="cpu"))
         found = read_labelmap(output / "p0_T1WI.nii.gz").array
         assert (found[2:8, 4:12, 4:8] == 1).all()
         assert (found[2:8, 4:12, 10:12] == expected).all()
@@ -173,7 +173,7 @@ def test_what_unsure_voxels_cut_off_is_left_open_not_called_background(folds, da
 
 
 def test_models_that_clean_up_otherwise_label_anew(folds, datalist, tmp_path):
-    config = LabelCasesConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
+    config = PseudoLabelConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
     run(config)
     made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("p?_*.nii.gz")}
     for fold in folds:
@@ -185,11 +185,11 @@ def test_models_that_clean_up_otherwise_label_anew(folds, datalist, tmp_path):
 
 def test_images_are_never_replaced_by_labels(folds, datalist):
     with pytest.raises(OutputError, match="which the output is made from"):
-        run(LabelCasesConfig(tuple(folds), (datalist,), output=datalist.parent, device="cpu"))
+        run(PseudoLabelConfig(tuple(folds), (datalist,), output=datalist.parent, device="cpu"))
 
 
 def test_a_model_that_crops_to_what_is_not_0_sees_one_gamma(datalist, tmp_path):
     spec = replace(tiny_spec(), preparation=PreparationSpec((6.0, 6.0, 6.0), scheme="nnunet"))
     path = str(save_package(spec, random_weights(spec), tmp_path / "nnunet"))
     with pytest.raises(ModelError, match="differs between gammas"):
-        run(LabelCasesConfig((path,), (datalist,), gammas=(0.6, 1.0), output=tmp_path / "out", device="cpu"))
+        run(PseudoLabelConfig((path,), (datalist,), gammas=(0.6, 1.0), output=tmp_path / "out", device="cpu"))

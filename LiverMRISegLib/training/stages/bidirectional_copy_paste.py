@@ -1,0 +1,38 @@
+"""The stage of bidirectional copy-paste (BCP): labelled and unlabelled volumes pasted into each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.methods.bidirectional_copy_paste import BidirectionalCopyPaste, CopyPasteConfig
+from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
+from LiverMRISegLib.training.stages.semi_supervised import StudentOrTeacher, refuse_unknown_voxels, semi_supervised_loop
+from LiverMRISegLib.training.stages.stage import run_stage
+
+
+@dataclass(frozen=True)
+class CopyPasteStageConfig(StageConfig):
+    """Config of `scripts/train/bidirectional_copy_paste.py`; 2,000 + 15,000 steps as the authors. Adam at 1e-4 is ours.
+
+    Branches: "student" and "teacher".
+    """
+
+    copy_paste: CopyPasteConfig = field(default_factory=CopyPasteConfig)
+    """The settings of bidirectional copy-paste."""
+    loop: LoopConfig = field(default_factory=lambda: semi_supervised_loop(17_000))
+    """How long, how fast, how often."""
+    branch: Annotated[StudentOrTeacher, OF_PACKAGE] = "student"
+    """Which of the method's networks is validated and exported."""
+
+
+def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
+    """Train; errors as in `run_stage`."""
+    refuse_unknown_voxels(config)
+    seed, pasting = config.loop.seed, config.copy_paste
+    return run_stage(
+        config,
+        lambda setup: BidirectionalCopyPaste(config.new_network(seed, deep_supervision=False), pasting, setup),
+        unlabelled=True,
+    )
