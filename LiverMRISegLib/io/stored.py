@@ -16,7 +16,7 @@ import numpy as np
 
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.text_voxels import from_hex, numbers
-from LiverMRISegLib.io.unpack import DamagedError, Source, bunzipped, gunzipped, inflated
+from LiverMRISegLib.io.unpack import PADDING, DamagedError, Source, bunzipped, gunzipped, inflated
 
 RAW, GZIP, ZLIB, BZIP2, ASCII, HEX = "raw", "gzip", "zlib", "bzip2", "ascii", "hex"
 AT_END = -1
@@ -119,8 +119,10 @@ def read_bytes(stored: Stored, needed: int, slack: int, kind: np.dtype, span: Sp
             stream.seek(start)
             _skip_lines(stored, stream)
             if stored.encoding == RAW:
-                stream.seek(stored.skip, 1)
+                first = stream.seek(stored.skip, 1)
                 window.fill_from(stored, stream, number * share, share)
+                stream.seek(first + share)
+                _check_padding(stored, stream.read(slack + 1), slack)
             else:
                 _unpack_part(stored, stream, kind, window, number * share, share, slack)
     return window.content
@@ -162,16 +164,28 @@ def _unpack_part(
         window.put(place + seen + first, view[first : max(first, share - seen)])
         seen += len(block)
         _check_rest(stored, seen - share, slack)
+        if seen > share:
+            _check_padding(stored, block[len(block) - (seen - share) :], slack)
     if seen < share:
         raise InputError(f"{stored.header}: contains fewer voxels than its header announces; export it again")
 
 
 def _check_rest(stored: Stored, rest: int, slack: int) -> None:
     """A header with a wrong size moves every voxel: what is left then is a slice at least."""
-    if rest >= slack:
-        raise InputError(
-            f"{stored.header}: contains more voxels than its header announces; correct the header or export it again"
-        )
+    if rest >= (slack if stored.encoding not in (ASCII, HEX) else 1):
+        raise _more_than_announced(stored)
+
+
+def _check_padding(stored: Stored, rest: bytes, slack: int) -> None:
+    """Voxels that begin too late leave some over, which are not padding."""
+    if len(rest) >= slack or rest.strip(PADDING):
+        raise _more_than_announced(stored)
+
+
+def _more_than_announced(stored: Stored) -> InputError:
+    return InputError(
+        f"{stored.header}: contains more voxels than its header announces; correct the header or export it again"
+    )
 
 
 class _Limited:

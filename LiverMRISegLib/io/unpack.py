@@ -12,7 +12,7 @@ _READ, _MOST = 2**18, 2**22
 _GZIP_MAGIC, _BZIP2_MAGIC = b"\x1f\x8b", b"BZh"
 _GZIP_OR_NOTHING, _ZLIB = 31, 15
 # What may follow the packed bytes without being a part of them: padding and a last line break.
-_PADDING = b"\0\r\n"
+PADDING = b"\0\r\n"
 
 
 class Source(Protocol):
@@ -31,7 +31,7 @@ def gunzipped(stream: Source) -> Iterator[bytes]:
     rest = b""
     while True:
         rest = yield from _inflated(stream, _GZIP_OR_NOTHING, rest)
-        rest = rest.lstrip(_PADDING) or _after_padding(stream)
+        rest = rest.lstrip(PADDING) or _after_padding(stream)
         if not rest:
             return
         if not rest.startswith(_GZIP_MAGIC[: len(rest)]):
@@ -41,7 +41,7 @@ def gunzipped(stream: Source) -> Iterator[bytes]:
 def inflated(stream: Source) -> Iterator[bytes]:
     """What zlib packed (RFC 1950); DamagedError unless it has its Adler checksum."""
     rest = yield from _inflated(stream, _ZLIB, b"")
-    if rest.strip(_PADDING) or _after_padding(stream):
+    if rest.strip(PADDING) or _after_padding(stream):
         raise DamagedError
 
 
@@ -59,7 +59,7 @@ def bunzipped(stream: Source) -> Iterator[bytes]:
                 yield unpack.decompress(block, _MOST)
             except (OSError, EOFError) as error:
                 raise DamagedError from error
-        rest = unpack.unused_data.lstrip(_PADDING) or _after_padding(stream)
+        rest = unpack.unused_data.lstrip(PADDING) or _after_padding(stream)
         if not rest:
             return
         if not rest.startswith(_BZIP2_MAGIC[: len(rest)]):
@@ -86,6 +86,6 @@ def _inflated(stream: Source, bits: int, packed: bytes) -> Generator[bytes, None
 def _after_padding(stream: Source) -> bytes:
     """The first bytes of the rest of the stream that are not padding."""
     while block := stream.read(_READ):
-        if found := block.lstrip(_PADDING):
+        if found := block.lstrip(PADDING):
             return found
     return b""

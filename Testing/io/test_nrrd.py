@@ -135,6 +135,18 @@ def test_axes_of_length_1_are_dropped(tmp_path, kind):
     assert found.geometry.origin == (1, 2, 3)
 
 
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+def test_padding_may_follow_but_nothing_else(tmp_path, encoding):
+    """Voxels that begin too late leave some over at the end."""
+    for number, rest in enumerate([b"\n", bytes(16), b"\r\n"]):
+        path = tmp_path / f"v{number}.nrrd"
+        inner, outer = (rest, b"") if encoding == "gzip" else (b"", rest)
+        write(path, ENCODINGS[encoding](np.frombuffer(ARRAY.tobytes() + inner, np.uint8)) + outer, encoding=encoding)
+        assert np.array_equal(read_volume(path, may_be_mask=True).array, ARRAY)
+    late = np.frombuffer(b"a line\n\n" + ARRAY.tobytes(), np.uint8)
+    refused(write(tmp_path / "late.nrrd", ENCODINGS[encoding](late), encoding=encoding), "more voxels than its header")
+
+
 @pytest.mark.parametrize("first", [True, False])
 @pytest.mark.parametrize("kind", ["list", "time", "domain"])
 def test_frames(tmp_path, first, kind):
