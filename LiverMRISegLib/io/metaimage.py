@@ -15,7 +15,7 @@ import numpy as np
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.split_files import voxel_files
 from LiverMRISegLib.io.stored import ASCII, AT_END, RAW, ZLIB, Stored, readable, shortened
-from LiverMRISegLib.io.volume_header import ORIENTATION_UNKNOWN, VolumeHeader, floats, grid, whole_numbers
+from LiverMRISegLib.io.volume_header import NO_ORIGIN, ORIENTATION_UNKNOWN, VolumeHeader, floats, grid, whole_numbers
 from LiverMRISegLib.volume import Geometry
 
 _KINDS = {
@@ -51,6 +51,7 @@ def read_metaimage(path: Path) -> VolumeHeader:
         raise InputError(f"{path}: is a {len(sizes)}D image, a 3D volume is needed")
     kind, values = _voxel_kind(path, fields)
     metadata: dict[str, Any] = {} if "transformmatrix" in fields else dict(ORIENTATION_UNKNOWN)
+    metadata |= {} if "offset" in fields else NO_ORIGIN
     geometry = _geometry(path, fields, sizes)
     frames = sizes[3] if len(sizes) > 3 else 1
     if frames < 1:

@@ -13,7 +13,7 @@ import numpy as np
 
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.stored import shortened
-from LiverMRISegLib.io.volume_header import ORIENTATION_UNKNOWN, floats, grid, whole_numbers
+from LiverMRISegLib.io.volume_header import NO_ORIGIN, ORIENTATION_UNKNOWN, floats, grid, whole_numbers
 from LiverMRISegLib.volume import IDENTITY, Geometry
 
 # The spaces of the format: what makes LPS of them, or None where they do not say how the patient lies.
@@ -79,6 +79,7 @@ def layout_of(path: Path, fields: Mapping[str, str], sizes: Sequence[int]) -> La
     else:
         geometry = _oblique(path, fields, size, np.array([vectors[axis] for axis in spatial]).T, to_lps)
     metadata = dict(ORIENTATION_UNKNOWN) if to_lps is None else {}
+    metadata |= NO_ORIGIN if vectors is not None and "spaceorigin" not in fields else {}
     return _with_others(path, sizes, kinds, spatial, geometry, metadata)
 
 

@@ -58,6 +58,7 @@ class VolumeHeader:
 
 
 ORIENTATION_UNKNOWN: dict[str, Any] = {"orientation_unknown": True}
+NO_ORIGIN: dict[str, Any] = {"notes": ["the file gives no origin: the place of its first voxel was taken as 0, 0, 0"]}
 
 
 def grid(

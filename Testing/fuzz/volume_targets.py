@@ -93,7 +93,7 @@ def _differs(found: Volume, voxels: np.ndarray, affine: np.ndarray) -> str:
     if not same and not was_repaired:
         return "accepted with other voxels"
     # Where a file gives no orientation, or two places, programs differ; that is said in the notes.
-    if found.metadata.get("orientation_unknown") or any("form" in note for note in notes):
+    if found.metadata.get("orientation_unknown") or any("form" in note or "no origin" in note for note in notes):
         return ""
     scale = max(1.0, float(np.abs(affine[:3]).max()))
     return "" if np.allclose(affine_of(found.geometry), affine, atol=1e-4 * scale) else "accepted in another place"

@@ -95,6 +95,7 @@ def test_other_spellings(tmp_path, old, new):
 def test_a_place_that_is_not_said(tmp_path):
     found = same_as_itk(write(tmp_path / "v.mha", ARRAY.tobytes(), place="ElementSpacing = 1 2 3\n"))
     assert found.metadata["orientation_unknown"]
+    assert "gives no origin" in found.metadata["notes"][0]
     refused(write(tmp_path / "w.mha", ARRAY.tobytes(), place=""), "no voxel spacing")
 
 
