@@ -84,14 +84,14 @@ def _segments(header: VolumeHeader, layers: int) -> list[tuple[int, int, str]]:
     fields = {key: text.strip() for key, text in header.fields.items()}
     numbers = sorted(int(m[1]) for key in fields if (m := _SEGMENT.fullmatch(key)))
     # Files of Slicer before 4.11 have no layers: each segment is a component of its own, with value 1.
-    is_old = not any(f"Segment{n}_{key}" in fields for n in numbers for key in ("Layer", "LabelValue"))
+    # What some segments say all must: a line that was lost would make one segment of another's voxels.
+    has_values, has_layers = (any(f"Segment{n}_{key}" in fields for n in numbers) for key in ("LabelValue", "Layer"))
     found = []
     for n in numbers:
         name, value, layer = (fields.get(f"Segment{n}_{key}", "") for key in ("Name", "LabelValue", "Layer"))
         name = name or f"Segment {n}"
-        if is_old:
-            value, layer = "1", str(n) if layers > 1 else "0"
-        layer = layer or "0"
+        value = value if has_values else "1"
+        layer = layer if has_layers else str(n) if layers > 1 else "0"
         if not (_LABEL.fullmatch(value) and _LABEL.fullmatch(layer) and int(value) > 0):
             raise InputError(
                 f"{header.path}: segment '{shortened(name)}' has no label value or layer; save it again from Slicer"
