@@ -1,4 +1,4 @@
-"""Cases of several images, in files that nnU-Net's names hold together: CASE_0000.nii.gz, CASE_0001.nii.gz, ..."""
+"""Cases of several images, in files that belong together by nnU-Net's names: CASE_0000.nii.gz, CASE_0001.nii.gz, ..."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"(?P<case>.+)_\d{4}")
 
 
 def channel_files(source: Path, count: int) -> tuple[Path, ...]:
-    """Where the `count` images of the case lie, of which `source` (a file or a DICOM folder) is one, in their order.
+    """Where the `count` images of the case are, of which `source` (a file or a DICOM folder) is one, in their order.
 
     Whether they exist is not asked. Only `source` if it is the only one, or if its name has no number.
     """
@@ -74,4 +74,4 @@ def _check(source: Path, files: Sequence[Path], names: Sequence[str]) -> None:
             raise InputError(f"{file}: no such file, it would be the image '{name}'; {wanted}")
     beyond = channel_files(source, len(names) + 1)[-1]
     if beyond.exists():
-        raise InputError(f"{beyond}: is an image too many; {wanted}")
+        raise InputError(f"{beyond}: is one image more than expected; {wanted}")

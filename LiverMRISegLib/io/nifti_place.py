@@ -1,4 +1,4 @@
-"""Where a NIfTI file says its voxels are: its qform and its sform, and which of the two holds.
+"""Where a NIfTI file says its voxels are: its qform and its sform, and which of the two is used.
 
 The rule is nibabel's, and that of FSL, AFNI and MRtrix: the sform if it has a code, else the qform. Where the two
 contradict each other, that is said aloud. Formulas: nifti1.h, "3D image (volume) orientation and location in space".

@@ -79,7 +79,7 @@ def read_labelmap(path: str | Path) -> Volume:
     """Read integer labels from any of the formats; `metadata["segments"]` maps value to name for .seg.nrrd, DICOM SEG.
 
     The segments of a .seg.nrrd keep their label values; where its layers use a value twice, segments are
-    numbered 1, 2, ... in their order, and where they overlap the later one wins. A DICOM SEG holds the slices with
+    numbered 1, 2, ... in their order, and where they overlap the later one wins. A DICOM SEG has the slices with
     segments only; its values are the numbers of the segments.
 
     Raises:

@@ -83,7 +83,7 @@ def beside(header: Path, name: str) -> Path:
 
 
 def check_sizes(stored: Stored, needed: int, slack: int, voxels: int) -> None:
-    """InputError unless the files can hold `needed` bytes of `voxels`, or if they hold more than `slack` beyond."""
+    """InputError unless the files can have `needed` bytes of `voxels`, or if they have more than `slack` beyond."""
     if needed % len(stored.files):
         raise InputError(f"{stored.header}: its {len(stored.files)} files with voxels cannot be of one length")
     share, present = needed // len(stored.files), 0

@@ -38,7 +38,7 @@ def write_volume(volume: Volume, path: str | Path) -> None:
 def write_segmentation(
     path: str | Path, labelmap: np.ndarray, labels: LabelSet, geometry: Geometry, *, source: Volume | None = None
 ) -> None:
-    """Write a label map; .seg.nrrd also holds names, colours and terminology, .dcm is a DICOM SEG.
+    """Write a label map; .seg.nrrd also has names, colours and terminology, .dcm is a DICOM SEG.
 
     Args:
         path: with one of the endings of `SEGMENTATION_FORMATS`.
@@ -87,7 +87,7 @@ def _whole_labels(labelmap: np.ndarray, path: Path) -> np.ndarray:
         raise UsageError(f"{path}: labels are whole numbers, not {labelmap.dtype}; threshold or round them first")
     lowest, highest = (int(labelmap.min()), int(labelmap.max())) if labelmap.size else (0, 0)
     if lowest < 0 or highest > 2**16 - 1:
-        raise UsageError(f"{path}: labels lie between 0 and {2**16 - 1}, not {lowest} and {highest}")
+        raise UsageError(f"{path}: labels are between 0 and {2**16 - 1}, not {lowest} and {highest}")
     return labelmap.astype(np.uint8 if highest < 256 else np.uint16, copy=False)
 
 

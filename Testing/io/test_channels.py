@@ -70,7 +70,7 @@ def test_what_is_missing_is_named(tmp_path):
 
 def test_one_too_many_is_named(tmp_path):
     write(tmp_path, count=3)
-    with pytest.raises(InputError, match=r"a_0002\.nii\.gz: is an image too many; the model takes 2"):
+    with pytest.raises(InputError, match=r"a_0002\.nii\.gz: is one image more than expected; the model takes 2"):
         read_channels(tmp_path / "a_0000.nii.gz", NAMES)
 
 
