@@ -15,7 +15,7 @@ import numpy as np
 
 from LiverMRISegLib.models.package.specification import ChannelSpec, PreparationSpec
 from LiverMRISegLib.preparation.interpolation import cubic_weights, linear_weights, nearest_weights, resize_by
-from LiverMRISegLib.preparation.normalisation import normalise
+from LiverMRISegLib.preparation.normalisation import LEAST_SPREAD, normalise
 from LiverMRISegLib.preparation.plausible_grid import check_plausible_grid
 from LiverMRISegLib.volume import AxisChange, Box, Volume
 
@@ -107,7 +107,7 @@ def normalised(image: np.ndarray, how: PreparationSpec | ChannelSpec, inside: np
     known = result[inside]
     if known.size:
         mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
-        result[inside] = (known - mean) / max(deviation, 1e-8)
+        result[inside] = (known - mean) / max(deviation, LEAST_SPREAD)
     return result
 
 

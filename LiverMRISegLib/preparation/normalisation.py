@@ -11,6 +11,8 @@ from LiverMRISegLib.models.package.specification import ChannelSpec, Preparation
 _SAMPLES = 400_000
 # What is darker than this share of the way from an image's darkest voxel to its 99th percentile is air.
 AIR_SHARE = 0.05
+# What an image of one value is divided by. Far below any unit of intensity: files in e-12 of something exist.
+LEAST_SPREAD = 1e-30
 
 
 def normalise(array: np.ndarray, preparation: PreparationSpec | ChannelSpec) -> np.ndarray:
@@ -22,7 +24,7 @@ def normalise(array: np.ndarray, preparation: PreparationSpec | ChannelSpec) -> 
         return image
     if preparation.normalisation == "unit-range":
         image -= image.min()
-        image /= max(float(image.max()), 1e-8)
+        image /= max(float(image.max()), LEAST_SPREAD)
         return image
     if preparation.normalisation == "percentile-z-score":
         np.minimum(image, bright_limit(image), out=image)
@@ -30,7 +32,7 @@ def normalise(array: np.ndarray, preparation: PreparationSpec | ChannelSpec) -> 
     mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
     outside = image == 0 if preparation.normalisation == "z-score-nonzero" else None
     image -= mean
-    image /= max(deviation, 1e-8)
+    image /= max(deviation, LEAST_SPREAD)
     if outside is not None:
         image[outside] = 0
     return image

@@ -43,3 +43,12 @@ def test_whole_bodies_and_single_organs(preparation):
     for factor in (0.3, 1.0, 20.0):
         made = prepare_by_scheme(stretched(factor), replace(preparation, spacing=(8.0, 8.0, 8.0)))
         assert np.isfinite(made.image).all()
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1e-6, 1e9, 1e33])
+def test_the_unit_of_intensities_does_not_matter(preparation, factor):
+    """Files in e-12 or e9 of something are prepared as the same image in another unit."""
+    volume, kind = make_volume(), replace(preparation, normalisation="z-score")
+    scaled = replace(volume, array=volume.array * np.float32(factor))
+    found, expected = (prepare_by_scheme(v, kind).image for v in (scaled, volume))
+    assert np.allclose(found, expected, atol=1e-3)
