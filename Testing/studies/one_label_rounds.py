@@ -12,7 +12,7 @@ import numpy as np
 from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.case_cache import labels_of
 from LiverMRISegLib.data.datalist import Datalist, Scan
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import markdown_table
@@ -56,7 +56,7 @@ def first_table(firsts: Mapping[str, FirstLabelsConfig], lists: Datalist) -> str
     for name, config in firsts.items():
         try:
             first_labels.run(config)
-        except UsageError as error:
+        except (UsageError, ModelError) as error:  # no voxel on the grid, or a peer that was not trained
             lines.append([name, str(error), "", ""])
             continue
         dice, is_open = 100 * np.array(_dice_of_all(config, lists, config.output)).T
