@@ -56,7 +56,8 @@ def desk(tmp_path_factory):
     save_stand_in(folder / "models")
     commands = folder / "bin"
     commands.mkdir()
-    for name, words in (("livermriseg", f'"{sys.executable}" -m LiverMRISegLib'), ("python", f'"{warm_python()}"')):
+    (commands / "main.py").write_text("import sys\nfrom LiverMRISegLib.cli import main\nsys.exit(main())\n")
+    for name, words in (("livermriseg", f'"{warm_python()}" "{commands}/main.py"'), ("python", f'"{warm_python()}"')):
         (commands / name).write_text(f'#!/bin/sh\nexec {words} "$@"\n')
         (commands / name).chmod(0o755)
     path = os.pathsep.join([str(commands), os.environ["PATH"]])
@@ -70,6 +71,8 @@ def test_marked_examples_run(name, desk):
     examples = EXAMPLE.findall((ROOT / name).read_text())
     assert examples
     for language, code in examples:
-        call = ["bash", "-euo", "pipefail", "-c", code] if language == "sh" else [sys.executable, "-c", code]
+        example = folder / f"example.{'py' if language == 'python' else language}"
+        example.write_text(code)
+        call = ["bash", "-euo", "pipefail", example] if language == "sh" else [warm_python(), example]
         done = subprocess.run(call, cwd=folder, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, f"{code}\n{done.stdout}\n{done.stderr}"
