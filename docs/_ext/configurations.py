@@ -24,7 +24,6 @@ from LiverMRISegLib.training.configuration import MayChange
 
 ROOT = Path(__file__).resolve().parents[2]
 _RUNNERS = ("run_script", "run_training")
-_UNTIL_THE_END = " May differ when a run is resumed that is not finished."
 
 
 def scripts_page() -> str:
@@ -96,8 +95,8 @@ def _table(cls: type) -> str:
 def _changes(hint: Any) -> str:
     """Whether a run that is resumed may have another value, in words."""
     marks = typing.get_args(hint)[1:] if typing.get_origin(hint) is typing.Annotated else ()
-    words = {MayChange.ALWAYS: " May differ when a run is resumed.", MayChange.UNTIL_THE_END: _UNTIL_THE_END}
-    return "".join(words[mark] for mark in marks if isinstance(mark, MayChange))
+    names = [mark.name.lower().replace("_", " ") for mark in marks if isinstance(mark, MayChange)]
+    return "".join(f" *May change: {name}.*" for name in names)
 
 
 def field_docstrings(cls: type) -> dict[str, str]:
