@@ -85,7 +85,7 @@ def _plain(value: Any) -> Any:
 
 
 def _printable(cell: str) -> str:
-    """Names of files may have line breaks, and bytes that are no text."""
+    """Names of files may have line breaks, and bytes that are not text."""
     return "".join(c if c.isprintable() else "?" for c in cell)
 
 

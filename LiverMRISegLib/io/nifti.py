@@ -47,7 +47,7 @@ def read_nifti(path: Path) -> VolumeHeader:
     """The header of a .nii, .nii.gz or .hdr file.
 
     Raises:
-        InputError: it is not NIfTI or Analyze, contradicts itself, or has voxels that are no intensities.
+        InputError: it is not NIfTI or Analyze, contradicts itself, or has voxels that are not intensities.
     """
     head = _first_bytes(path)
     order, version = _kind_of(path, head)

@@ -69,7 +69,7 @@ def place_of(path: Path, forms: NiftiForms, size: tuple[int, int, int]) -> tuple
     Without any code axes are taken as LPS, as ITK does; the caller says so.
 
     Raises:
-        InputError: no finite place, no positive spacing, or sheared axes without a sound qform.
+        InputError: a place that is not finite, no positive spacing, or sheared axes without a sound qform.
     """
     factor = UNITS[forms.unit]
     grid(path, size, forms.spacing, (0, 0, 0), IDENTITY)

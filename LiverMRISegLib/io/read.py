@@ -83,7 +83,7 @@ def read_labelmap(path: str | Path) -> Volume:
     segments only; its values are the numbers of the segments.
 
     Raises:
-        InputError: it cannot be read, or its values are no labels.
+        InputError: it cannot be read, or its values are not labels.
         UsageError: it is a DICOM SEG and highdicom is not installed.
     """
     path = Path(path)

@@ -82,7 +82,7 @@ def check_segmentation_target(path: str | Path, source: Volume | None) -> None:
 
 
 def _whole_labels(labelmap: np.ndarray, path: Path) -> np.ndarray:
-    """The labels as uint8, or uint16 where they are larger; UsageError if they are no labels."""
+    """The labels as uint8, or uint16 where they are larger; UsageError if they are not labels."""
     if labelmap.dtype != np.bool_ and not np.issubdtype(labelmap.dtype, np.integer):
         raise UsageError(f"{path}: labels are whole numbers, not {labelmap.dtype}; threshold or round them first")
     lowest, highest = (int(labelmap.min()), int(labelmap.max())) if labelmap.size else (0, 0)

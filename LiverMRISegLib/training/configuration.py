@@ -84,7 +84,7 @@ def check_same_run(config: Any, path: Path, may_change: Collection[MayChange]) -
     for key in sorted(set(before) | set(now)):
         if key not in free and before.get(key) != now.get(key):
             raise UsageError(
-                f"{path.parent}: holds a training with {key} {before.get(key)!r}, not {now.get(key)!r}; "
+                f"{path.parent}: contains a training with {key} {before.get(key)!r}, not {now.get(key)!r}; "
                 "choose another --run-folder or remove that folder"
             )
 

@@ -138,7 +138,7 @@ def _weights_of(start: str) -> tuple[Mapping[str, np.ndarray], LabelSet]:
         return read_checkpoint(Path(start)), STUNET_105
     package = load_model(start)
     if package.spec.network.members > 1:
-        raise ModelError(f"{start}: holds {package.spec.network.members} networks; start from a package of one")
+        raise ModelError(f"{start}: contains {package.spec.network.members} networks; start from a package of one")
     return package.weights, package.spec.labels
 
 

@@ -85,7 +85,7 @@ def train_on(
         hashlib.sha256("\n".join(inputs).encode()).hexdigest() + "\n",
         fabric,
         is_begun=checkpoints.newest_step(folder / "checkpoints") is not None,
-        other=f"{folder}: holds a training on other data: images, labels or the start have changed since; choose "
+        other=f"{folder}: contains a training on other data: images, labels or the start have changed since; choose "
         "another --run-folder or remove that folder",
     )
     batches = StepBatches(streams, config.steps, config.seed, fabric.global_rank, fabric.world_size)

@@ -136,7 +136,7 @@ def load_slice_segmenter(run_folder: Path) -> torch.nn.Module:
     best = folder / checkpoints.BEST
     state = checkpoints.load(best) if best.exists() else checkpoints.load_newest(folder)
     if state is None:
-        raise ModelError(f"{run_folder}: holds no trained segmenter; run train_slice_segmenter first")
+        raise ModelError(f"{run_folder}: contains no trained segmenter; run train_slice_segmenter first")
     network = _network(config)
     network.load_state_dict(state["method"]["networks"]["segmenter"])
     return network

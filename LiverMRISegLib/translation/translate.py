@@ -92,7 +92,7 @@ def run(config: TranslateConfig) -> list[Path]:
 def _check_output(config: TranslateConfig) -> None:
     for path in config.output.glob("*.nii.gz"):
         if not path.name.endswith(f"_{config.sequence}.nii.gz"):
-            raise OutputError(f"{config.output}: holds {path.name}, of another sequence; choose a folder for each")
+            raise OutputError(f"{config.output}: contains {path.name}, of another sequence; choose a folder for each")
 
 
 def _check_meaning(datalists: Sequence[Datalist]) -> None:
@@ -106,7 +106,7 @@ def load_generator(run_folder: Path, trained: TranslatorConfig) -> torch.nn.Modu
     """The trained generator from source to target, ready to use; ModelError if there is none."""
     state = checkpoints.load_newest(run_folder / "checkpoints")
     if state is None:
-        raise ModelError(f"{run_folder}: holds no trained translator; run train_translator first")
+        raise ModelError(f"{run_folder}: contains no trained translator; run train_translator first")
     generator = ResnetGenerator(1, trained.gan.width, trained.gan.blocks)
     generator.load_state_dict(state["method"]["networks"]["to_target"])
     return generator.eval().requires_grad_(False)

@@ -133,5 +133,5 @@ def test_packages_of_several_networks_are_no_start(tmp_path):
     pair = replace(spec, network=replace(spec.network, members=2))
     weights = {member_prefix(m) + n: a for m in (0, 1) for n, a in random_weights(spec).items()}
     save_package(pair, weights, tmp_path / "pair")
-    with pytest.raises(ModelError, match="holds 2 networks"):
+    with pytest.raises(ModelError, match="contains 2 networks"):
         load_start(tiny(), str(tmp_path / "pair"))

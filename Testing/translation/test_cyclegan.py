@@ -125,6 +125,7 @@ import torch
 sys.path[:0] = sys.argv[1:]
 from LiverMRISegLib.translation.cyclegan import CycleGan, CycleGanConfig
 from LiverMRISegLib.training import loop
+from LiverMRISegLib.training.fabric import make_fabric
 from test_cyclegan import batch
 def main():
     fabric = make_fabric(loop.LoopConfig(accelerator="cpu", precision="32-true"))

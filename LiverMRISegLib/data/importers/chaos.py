@@ -35,7 +35,7 @@ def import_chaos(source: Path, output: Path) -> Datalist:
     patients = folder(source / "MR" if (source / "MR").is_dir() else source, "CHAOS")
     numbers = sorted((p for p in patients.iterdir() if p.is_dir() and p.name.isdigit()), key=lambda p: int(p.name))
     if not numbers:
-        raise InputError(f"{patients}: holds no folders 1, 2, 3 ...; give CHAOS's folder Train_Sets as unpacked")
+        raise InputError(f"{patients}: contains no folders 1, 2, 3 ...; give CHAOS's folder Train_Sets as unpacked")
     scans = [scan for patient in numbers for scan in _patient(patient, output)]
     values = {value: organ.name for value, organ in anatomy.CHAOS.items()}
     return Datalist("CHAOS", "CC BY-SA 4.0", values, scans)
@@ -60,7 +60,7 @@ def _write_labels(images: Path, ground: Path, target: Path) -> None:
     volume = read_volume(images)
     if not len(files) == len(pictures) == volume.array.shape[0]:
         raise InputError(
-            f"{ground}: holds {len(pictures)} PNGs for {len(files)} DICOM files of {volume.array.shape[0]} slices; "
+            f"{ground}: contains {len(pictures)} PNGs for {len(files)} DICOM files of {volume.array.shape[0]} slices; "
             "get the data set again"
         )
     labels_of = {
@@ -79,5 +79,5 @@ def _labels(picture: Path, shape: tuple[int, ...]) -> np.ndarray:
     for value, organ in anatomy.CHAOS_PNG.items():
         labels[np.abs(grey.astype(np.int16) - value) <= _NEAR] = anatomy.CHAOS.value_of(organ)
     if ((grey > 0) & (labels == 0)).any():
-        raise InputError(f"{picture}: holds grey values that CHAOS does not have; get the data set again")
+        raise InputError(f"{picture}: contains grey values that CHAOS does not have; get the data set again")
     return labels

@@ -24,5 +24,5 @@ def numbered(path: Path, pattern: str) -> dict[str, Path]:
 def some(files: dict[str, Path], where: Path, expected: str) -> dict[str, Path]:
     """`files`, of which there must be one at least."""
     if not files:
-        raise InputError(f"{where}: holds no file like {expected}; the layout is another one, or it was renamed")
+        raise InputError(f"{where}: contains no file like {expected}; the layout is another one, or it was renamed")
     return files

@@ -32,7 +32,7 @@ def import_liqa(source: Path, _output: Path) -> Datalist:
     """
     vendors = sorted(path for path in folder(source, "LiQA").glob("Vendor_*") if path.is_dir())
     if not vendors:
-        raise InputError(f"{source}: holds no folder Vendor_A, Vendor_B1 ...; give LiQA's training data as unpacked")
+        raise InputError(f"{source}: contains no folder Vendor_A, Vendor_B1 ...; give LiQA's training data as unpacked")
     scans = []
     for vendor in vendors:
         for patient in sorted(path for path in vendor.iterdir() if path.is_dir()):
@@ -52,5 +52,5 @@ def _patient(patient: Path, centre: str) -> list[Scan]:
         labels = mask if mask.is_file() else None
         scans.append(Scan(patient.name, sequence.value, file, labels, vendor=centre[:1], centre=centre))
     if not scans:
-        raise InputError(f"{patient}: holds no volume like GED4.nii.gz; the data set is not complete")
+        raise InputError(f"{patient}: contains no volume like GED4.nii.gz; the data set is not complete")
     return scans

@@ -98,7 +98,7 @@ class DataConfig(Checked):
         sides = {2 - i for i, letter in enumerate(self.orientation) if letter in "LR"} or {0, 1, 2}
         for axis in sides & set(self.augmentation.mirror_axes if paired else ()):
             raise UsageError(
-                f"mirror_axes must not hold {axis} (left and right) when '{paired[0]}' is to be told apart"
+                f"mirror_axes must not contain {axis} (left and right) when '{paired[0]}' is to be told apart"
             )
         if not self.labelled_batch and not self.synthetic.batch:
             raise UsageError("labelled_batch and synthetic.batch are both 0: there is nothing to learn labels from")

@@ -222,7 +222,7 @@ def test_chaos_labels_lie_on_their_series(tmp_path, number):
     assert np.array_equal(labels.array == 1, expected)
     assert (labels.array[:, 0, 0] == 4).all()
     (patient / "T2SPIR" / "Ground" / "IMG-00005.png").unlink()
-    with pytest.raises(InputError, match="holds 5 PNGs for 6 DICOM files"):
+    with pytest.raises(InputError, match="contains 5 PNGs for 6 DICOM files"):
         import_chaos(tmp_path / "Train_Sets", tmp_path / "labels")
 
 

@@ -256,7 +256,7 @@ def test_voxels_without_truth_do_not_count_in_validation():
 def test_another_training_is_not_gone_on_with(datalist, tmp_path):
     config = config_of("finetune", tmp_path, datalist)
     run_finetune(config)
-    with pytest.raises(UsageError, match=r"holds a training with data\.foreground 0\.33, not 0\.9"):
+    with pytest.raises(UsageError, match=r"contains a training with data\.foreground 0\.33, not 0\.9"):
         run_finetune(replace(config, data=replace(config.data, foreground=0.9)))
     assert run_finetune(replace(config, branch="last")).step == 12
 
@@ -266,7 +266,7 @@ def test_the_learning_rate_may_be_lowered_when_a_run_goes_on(datalist, tmp_path)
     run_finetune(replace(config, loop=replace(config.loop, steps=6)))
     lower = replace(config, loop=replace(config.loop, learning_rate=1e-5))
     assert run_finetune(lower).step == 12
-    with pytest.raises(UsageError, match=r"holds a training with loop\.learning_rate"):
+    with pytest.raises(UsageError, match=r"contains a training with loop\.learning_rate"):
         run_finetune(config)
 
 
@@ -366,7 +366,7 @@ def test_wrong_configs_end_with_one_line(datalist, tmp_path, monkeypatch, caplog
 def test_paired_organs_are_not_mirrored_onto_each_other(orientation, axis):
     mirrored = AugmentationConfig(mirror_axes=(axis,))
     organs = ("liver", "left kidney")
-    with pytest.raises(UsageError, match=f"mirror_axes must not hold {axis}"):
+    with pytest.raises(UsageError, match=f"mirror_axes must not contain {axis}"):
         DataConfig(organs=organs, orientation=orientation, augmentation=mirrored)
     DataConfig(organs=("liver",), orientation=orientation, augmentation=mirrored)
     others = tuple({0, 1, 2} - {axis}) if orientation else ()
