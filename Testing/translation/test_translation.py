@@ -171,10 +171,12 @@ def test_flicker_is_measured():
     assert slice_jump(z + y + 3 * (z % 2), mask) > 2
 
 
-@pytest.mark.parametrize("held_out", [3, -1])
-def test_some_volumes_must_be_left_to_train_on(trained, tmp_path, held_out):
+@pytest.mark.parametrize(
+    ("held_out", "message"), [(3, "must leave some of the 3 volumes"), (-1, "held_out must be between 0 and")]
+)
+def test_some_volumes_must_be_left_to_train_on(trained, tmp_path, held_out, message):
     config = read_config(SliceSegmenterConfig, trained[0].run_folder.parent / "segmenter/config.yaml")
-    with pytest.raises(UsageError, match="must leave some of the 3 volumes"):
+    with pytest.raises(UsageError, match=message):
         slice_segmenter.run(replace(config, run_folder=tmp_path / "run", held_out=held_out))
 
 
