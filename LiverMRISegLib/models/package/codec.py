@@ -9,9 +9,12 @@ from typing import Any
 
 from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ, organ_named, structure_named
 from LiverMRISegLib.errors import LiverMRISegError, ModelError
-from LiverMRISegLib.io.dataclass_reader import read_dataclass, to_plain
+from LiverMRISegLib.io.dataclass_reader import read_dataclass, shown, to_plain
+from LiverMRISegLib.io.json_text import parse_json
+from LiverMRISegLib.models.package.network_arguments import check_patch, checked_shapes
 from LiverMRISegLib.models.package.specification import SCHEMA_VERSION, ModelSpec
 
+MOST_LABELS, MOST_CHARACTERS = 255, 200
 _OUTER = ("schema_version", "files")
 
 
@@ -44,7 +47,7 @@ def from_json(text: str, where: str) -> tuple[ModelSpec, dict[str, str]]:
 
 def _document(text: str, where: str) -> dict[str, Any]:
     try:
-        document = json.loads(text)
+        document = parse_json(text)
     except (ValueError, RecursionError) as error:
         raise ModelError(f"{where}: is not JSON ({error}); get the model again") from error
     if not isinstance(document, dict):
@@ -55,7 +58,7 @@ def _document(text: str, where: str) -> dict[str, Any]:
 def _check_schema(version: Any, where: str) -> None:
     if version != SCHEMA_VERSION:
         raise ModelError(
-            f"{where}: schema version {version!r} is not known to this program (it knows {SCHEMA_VERSION}); "
+            f"{where}: schema version {shown(version)} is not known to this program (it knows {SCHEMA_VERSION}); "
             "update livermriseg or get a model made for it"
         )
 
@@ -63,8 +66,26 @@ def _check_schema(version: Any, where: str) -> None:
 def _spec(document: dict[str, Any], where: str) -> ModelSpec:
     labels = {LabelSet: lambda entries: _labels_from_plain(entries, str(document.get("name")))}
     spec = read_dataclass(ModelSpec, {"sequences": [], **document}, where, ModelError, labels)
+    checked_shapes(spec.network.name, spec.network.kwargs, where)
+    _check_together(spec)
     rules = {organ_named(name).name: rule for name, rule in spec.postprocessing.items()}
     return dataclasses.replace(spec, postprocessing=rules)
+
+
+def _check_together(spec: ModelSpec) -> None:
+    """ModelError for values that are right by themselves, but not with the network."""
+    texts = {"name": [spec.name], "version": [spec.version], "an organ": [organ.name for organ in spec.labels.organs]}
+    for what, text in ((what, text) for what, found in texts.items() for text in found):
+        if not text.isprintable() or not 1 <= len(text) <= MOST_CHARACTERS:
+            raise ModelError(f"{what} must be 1 to {MOST_CHARACTERS} printable characters, not {shown(text)}")
+    network = spec.network
+    taken, classes = network.kwargs["in_channels"], network.kwargs["out_channels"]
+    given = len(spec.preparation.images)
+    if taken != given:
+        raise ModelError(f"the preparation makes {given} image(s), but the network takes {taken}")
+    if spec.labels and max(spec.labels) >= classes:
+        raise ModelError(f"label {max(spec.labels)} has no output of the network, which has {classes}")
+    check_patch(network.name, network.kwargs, spec.inference.patch)
 
 
 def _labels_to_plain(labels: LabelSet) -> list[dict[str, Any]]:
@@ -82,10 +103,18 @@ def _labels_from_plain(entries: Any, name: str) -> LabelSet:
 
     Only a structure of a foreign model, marked by the code of any anatomical structure, may have an unknown name.
     """
-    return LabelSet(name, {int(entry["value"]): _organ(entry) for entry in entries})
+    organs: dict[int, Organ] = {}
+    for entry in entries:
+        value = entry["value"]
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_LABELS:
+            raise ValueError(f"a value must be a whole number between 1 and {MOST_LABELS}, not {shown(value)}")
+        if value in organs:
+            raise ValueError(f"the value {value} is listed twice")
+        organs[value] = _organ(entry)
+    return LabelSet(name, organs)
 
 
 def _organ(entry: Mapping[str, Any]) -> Organ:
     if entry.get("snomed_ct") == ANATOMICAL_STRUCTURE.value:
-        return structure_named(str(entry["organ"]), int(entry["value"]))
-    return organ_named(entry["organ"])
+        return structure_named(str(entry["organ"]) or "label", int(entry["value"]))
+    return organ_named(str(entry["organ"])[:100])

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.errors import LiverMRISegError, ModelError
+from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.io.atomic import atomic_path, atomic_write_folder, atomic_write_text
+from LiverMRISegLib.io.dataclass_reader import shown, to_plain
 from LiverMRISegLib.models.package import codec, storage
+from LiverMRISegLib.models.package.network_arguments import checked_shapes
 from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec, NetworkSpec
-from LiverMRISegLib.networks.registry import parameter_shapes
+from LiverMRISegLib.models.package.tensors import NUMBER_TYPES, TensorPlace, is_finite
 from LiverMRISegLib.networks.shapes import Shape
 
 WEIGHTS = "weights.safetensors"
@@ -44,6 +46,9 @@ class ModelPackage:
         path = Path(path)
         stamp = storage.stamp(path)
         spec, expected = _parsed(storage.read_specification(path), path)
+        names = [name for name, _, _ in stamp if name != storage.SPECIFICATION]
+        _check_names(names, expected, path)
+        _check_places({key: place for name in names for key, place in storage.places(path, name).items()}, spec, path)
         hashes = storage.hashes(path)
         _check_hashes(hashes, expected, path)
         return cls(spec, path, hashes, stamp)
@@ -79,14 +84,19 @@ class ModelPackage:
 
         For callers that convert them: they take no memory once the context is left.
         """
-        self._check_unchanged()
         prefix = "" if self.spec.network.members == 1 else member_prefix(number)
+        with self._mapped(prefix) as tensors:
+            yield {name.removeprefix(prefix): array for name, array in tensors.items()}
+
+    @contextmanager
+    def _mapped(self, prefix: str) -> Iterator[dict[str, np.ndarray]]:
+        self._check_unchanged()
         with ExitStack() as stack:
             tensors: dict[str, np.ndarray] = {}
             for name in self.hashes:
                 tensors.update(stack.enter_context(storage.mapped_tensors(self.path, name, prefix)))
             _check_tensors(tensors, self.spec, self.path, prefix)
-            yield {name.removeprefix(prefix): array for name, array in tensors.items()}
+            yield tensors
 
     def _check_unchanged(self) -> None:
         if storage.stamp(self.path) != self.stamp:
@@ -105,19 +115,16 @@ class ModelPackage:
         return replace(self, spec=replace(self.spec, inference=inference))
 
     def verify(self) -> int:
-        """Check what `load` does not: names, shapes and values of all tensors.
+        """Check what `load` leaves to the reading of the weights: that all their numbers are finite.
 
         Returns:
             The number of tensors.
 
         Raises:
-            ModelError: something is wrong with one of them.
+            ModelError: one of them contains NaN or infinite values.
         """
-        weights = self.weights
-        for name, array in weights.items():
-            if not np.isfinite(array).all():
-                raise ModelError(f"{self.path}: tensor '{name}' contains NaN or infinite values; get the model again")
-        return len(weights)
+        with self._mapped("") as tensors:
+            return len(tensors)
 
 
 def member_prefix(number: int) -> str:
@@ -147,6 +154,7 @@ def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path)
     _check_tensors(weights, spec, path)
     content = save({name: np.ascontiguousarray(array) for name, array in weights.items()})
     text = codec.to_json(spec, {WEIGHTS: _sha256(content)})
+    codec.from_json(text, f"{path}/{storage.SPECIFICATION}")  # what could not be read again is not written
     files = {storage.SPECIFICATION: text.encode("utf-8"), WEIGHTS: content}
     if path.suffix.lower() == ".zip":
         _write_zip(path, files)
@@ -180,11 +188,14 @@ def _parsed(content: bytes, path: Path) -> tuple[ModelSpec, Mapping[str, str]]:
         raise ModelError(f"{where}: is not UTF-8 text; get the model again") from error
 
 
-def _check_hashes(found: Mapping[str, str], expected: Mapping[str, str], path: Path) -> None:
+def _check_names(found: Sequence[str], expected: Mapping[str, str], path: Path) -> None:
     for name in sorted(set(expected) - set(found)):
-        raise ModelError(f"{path}: '{name}' is missing; get the model again")
+        raise ModelError(f"{path}: {shown(name)} is missing; get the model again")
     for name in sorted(set(found) - set(expected)):
         raise ModelError(f"{path}: '{name}' is not named in {storage.SPECIFICATION}; get the model again")
+
+
+def _check_hashes(found: Mapping[str, str], expected: Mapping[str, str], path: Path) -> None:
     for name, digest in expected.items():
         if found[name] != digest.lower():
             raise ModelError(
@@ -192,25 +203,39 @@ def _check_hashes(found: Mapping[str, str], expected: Mapping[str, str], path: P
             )
 
 
+def _check_places(places: Mapping[str, TensorPlace], spec: ModelSpec, path: Path) -> None:
+    """Check that they are exactly the network's tensors, before any of them is read."""
+    described = {name: (place.shape, place.kind, place.kind in NUMBER_TYPES) for name, place in places.items()}
+    _check_described(described, spec, path, "")
+
+
 def _check_tensors(tensors: Mapping[str, np.ndarray], spec: ModelSpec, path: Path, prefix: str = "") -> None:
-    """Check that `tensors` are exactly the network's tensors whose names begin with `prefix`."""
-    try:
-        expected = {n: shape for n, shape in _expected_shapes(spec.network).items() if n.startswith(prefix)}
-    except (LiverMRISegError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: the network in {storage.SPECIFICATION} cannot be built ({error})") from error
-    for name in sorted(set(expected) - set(tensors)):
-        raise ModelError(f"{path}: tensor '{name}' of {spec.network.name} is missing; get the model again")
+    """Check that `tensors` are exactly the network's tensors whose names begin with `prefix`, and finite."""
+    described = {name: (a.shape, str(a.dtype), a.dtype.type in _FLOATS) for name, a in tensors.items()}
+    _check_described(described, spec, path, prefix)
     for name, array in tensors.items():
+        if not is_finite(array):
+            raise ModelError(f"{path}: tensor '{name}' contains NaN or infinite values; get the model again")
+
+
+def _check_described(found: Mapping[str, tuple[Shape, str, bool]], spec: ModelSpec, path: Path, prefix: str) -> None:
+    """Check tensors by their names, shapes and types (in words, and whether it is one of ours)."""
+    network = spec.network.name
+    shapes = _expected_shapes(spec.network, f"{path}/{storage.SPECIFICATION}")
+    expected = {name: shape for name, shape in shapes.items() if name.startswith(prefix)}
+    for name in sorted(set(expected) - set(found)):
+        raise ModelError(f"{path}: tensor '{name}' of {network} is missing; get the model again")
+    for name, (shape, kind, is_ours) in found.items():
         if name not in expected:
-            raise ModelError(f"{path}: tensor '{name}' does not belong to {spec.network.name}; get the model again")
-        if array.shape != expected[name]:
-            raise ModelError(f"{path}: tensor '{name}' has shape {array.shape} instead of {expected[name]}")
-        if array.dtype.type not in _FLOATS:
-            raise ModelError(f"{path}: tensor '{name}' is {array.dtype}; expected float16 or float32")
+            raise ModelError(f"{path}: tensor {shown(name)} does not belong to {network}; get the model again")
+        if shape != expected[name]:
+            raise ModelError(f"{path}: tensor '{name}' has shape {shape} instead of {expected[name]}")
+        if not is_ours:
+            raise ModelError(f"{path}: tensor '{name}' is {kind}; expected float16 or float32")
 
 
-def _expected_shapes(network: NetworkSpec) -> dict[str, Shape]:
-    shapes = parameter_shapes(network.name, network.kwargs)
+def _expected_shapes(network: NetworkSpec, where: str) -> dict[str, Shape]:
+    shapes = checked_shapes(network.name, to_plain(network.kwargs), where)
     if network.members == 1:
         return shapes
     return {member_prefix(m) + name: shape for m in range(network.members) for name, shape in shapes.items()}

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.io.limits import Axis, Limits, Millimetres, PatchSide, Spacing
 
 SCHEMA_VERSION = 1
 MOST_MEMBERS = 100
@@ -20,6 +21,13 @@ NORMALISATIONS = ("z-score", "z-score-nonzero", "z-score-positive", "percentile-
 OWN, NNUNET = "own", "nnunet"
 BODY = "body"
 SCHEMES = (OWN, NNUNET)
+MOST_IMAGES = 64
+# Neighbouring tiles that overlap more take hundreds of times the time of tiles that do not.
+Overlap = Annotated[float, Limits(0, 0.95)]
+Intensity = Annotated[float, Limits(-1e9, 1e9)]
+Millilitres = Annotated[float, Limits(0, 1e6)]
+MirrorAxes = tuple[Axis, ...]
+_CT_KEYS = {"low", "high", "mean", "std"}
 
 
 def _check_scheme(part: str, scheme: str) -> None:
@@ -27,9 +35,13 @@ def _check_scheme(part: str, scheme: str) -> None:
         raise ModelError(f"unknown {part}.scheme '{scheme}'; known: {', '.join(SCHEMES)}")
 
 
-def _check_normalisation(name: str) -> None:
+def _check_normalisation(name: str, intensity: Mapping[str, float]) -> None:
     if name not in NORMALISATIONS:
         raise ModelError(f"unknown normalisation '{name}'; known: {', '.join(NORMALISATIONS)}")
+    if name == "ct" and not intensity.keys() >= _CT_KEYS:
+        raise ModelError(f"normalisation ct needs the intensities {', '.join(sorted(_CT_KEYS))}")
+    if name == "ct" and (intensity["low"] > intensity["high"] or intensity["std"] < 0):
+        raise ModelError(f"normalisation ct needs low up to high and a std of at least 0, not {dict(intensity)}")
 
 
 @dataclass(frozen=True)
@@ -55,10 +67,10 @@ class ChannelSpec:
 
     name: str
     normalisation: str = "z-score"
-    intensity: Mapping[str, float] = field(default_factory=dict)
+    intensity: Mapping[str, Intensity] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_normalisation(self.normalisation)
+        _check_normalisation(self.normalisation, self.intensity)
 
 
 @dataclass(frozen=True)
@@ -81,11 +93,11 @@ class PreparationSpec:
     only); `normalisation` and `intensity` are then those of the first.
     """
 
-    spacing: tuple[float, float, float]
+    spacing: tuple[Spacing, Spacing, Spacing]
     orientation: str | None = "LPS"
     normalisation: str = "z-score"
     image_order: int = 1
-    intensity: Mapping[str, float] = field(default_factory=dict)
+    intensity: Mapping[str, Intensity] = field(default_factory=dict)
     space: str = "intensity"
     scheme: str = OWN
     transpose: tuple[int, ...] = (0, 1, 2)
@@ -103,13 +115,15 @@ class PreparationSpec:
             raise ModelError(f"preparation.transpose must order 0, 1, 2, not {self.transpose}")
         if self.scheme == OWN and self.transpose != (0, 1, 2):
             raise ModelError("preparation.transpose belongs to the scheme nnunet; omit it or set the scheme")
+        if len(self.channels) > MOST_IMAGES:
+            raise ModelError(f"preparation.channels must be at most {MOST_IMAGES}, not {len(self.channels)}")
         if self.channels and (self.scheme == OWN or len(self.channels) == 1):
             raise ModelError(
                 "preparation.channels are for two or more images in the scheme nnunet; omit them otherwise"
             )
         if self.space not in SPACES:
             raise ModelError(f"unknown preparation.space '{self.space}'; known: {', '.join(SPACES)}")
-        _check_normalisation(self.normalisation)
+        _check_normalisation(self.normalisation, self.intensity)
         if len(self.spacing) != 3 or min(self.spacing) <= 0:
             raise ModelError(f"preparation.spacing must be three positive numbers, not {self.spacing}")
         if self.image_order not in (1, 3):
@@ -135,14 +149,14 @@ class InferenceSpec:
     (`inference.image_refinement`).
     """
 
-    patch: tuple[int, int, int]
-    overlap: float = 0.5
-    mirror_axes: tuple[int, ...] = ()
+    patch: tuple[PatchSide, PatchSide, PatchSide]
+    overlap: Overlap = 0.5
+    mirror_axes: MirrorAxes = ()
     precision: str = "auto"
     resample: str = "logits"
     scheme: str = OWN
     region: str = ""
-    region_margin: float = 30.0
+    region_margin: Millimetres = 30.0
     image_refinement: bool = False
 
     def __post_init__(self) -> None:
@@ -157,8 +171,9 @@ class InferenceSpec:
             raise ModelError(f"inference.overlap must be at least 0 and less than 1, not {self.overlap}")
         if self.precision not in ("auto", "float32", "bfloat16"):
             raise ModelError(f"inference.precision must be auto, float32 or bfloat16, not '{self.precision}'")
-        if any(axis not in (0, 1, 2) for axis in self.mirror_axes):
-            raise ModelError(f"inference.mirror_axes must be among 0, 1, 2, not {self.mirror_axes}")
+        axes = self.mirror_axes
+        if any(axis not in (0, 1, 2) for axis in axes) or len(set(axes)) != len(axes):
+            raise ModelError(f"inference.mirror_axes must be among 0, 1, 2, each once, not {axes}")
 
 
 @dataclass(frozen=True)
@@ -170,10 +185,10 @@ class OrganRule:
 
     keep_largest: bool = False
     fill_holes: bool = False
-    minimum_ml: float = 0.0
+    minimum_ml: Millilitres = 0.0
     near: str = ""
-    near_mm: float = 0.0
-    plausible_ml: tuple[float, float] | None = None
+    near_mm: Millimetres = 0.0
+    plausible_ml: tuple[Millilitres, Millilitres] | None = None
 
 
 @dataclass(frozen=True)

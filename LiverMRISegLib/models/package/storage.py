@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import mmap
 import re
@@ -13,20 +12,22 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
 
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.io.atomic import recover_folder
+from LiverMRISegLib.models.package.tensors import NUMBER_TYPES, TensorPlace, read_header
 
 SPECIFICATION = "model.json"
-LARGEST_SPECIFICATION = 16 * 1024**2
+LARGEST_SPECIFICATION = 4 * 1024**2
 LARGEST_WEIGHTS = 8 * 1024**3
 _WEIGHTS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.safetensors")
 _REMEDY = "do not use this file; get the model from a source you trust"
 _PIECE = 2**22
-_NUMBER_TYPES = {"F32": "<f4", "F16": "<f2"}
+# Weights are close to noise: what is much smaller when packed was made to fill a disk.
+_MOST_PACKED, _SMALL = 100, 2**26
 
 # Name, size in bytes and time of the last change of each file.
 Stamp = tuple[tuple[str, int, float], ...]
@@ -69,23 +70,26 @@ def hashes(path: Path) -> dict[str, str]:
     return found
 
 
-def read_tensors(path: Path, name: str, prefix: str = "") -> dict[str, np.ndarray]:
-    """The tensors of a weights file whose names begin with `prefix`.
+def places(path: Path, name: str) -> dict[str, TensorPlace]:
+    """The tensors of a weights file by name: only its header is read.
 
     Raises:
         ModelError: the file does not contain safetensors.
     """
-    from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import load
+    size = next(size for found, size, _ in stamp(path) if found == name)
+    with _safetensors(path, name), _opened(path, name) as file:
+        return read_header(file, size)
 
-    try:
-        if path.is_dir():
-            with safe_open(path / name, "np") as file:
-                return {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefix)}  # noqa: SIM118
-        with _opened(path, name) as packed:
-            return {key: array for key, array in load(packed.read()).items() if key.startswith(prefix)}
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path}/{name}: is not a safetensors file ({error}); get the model again") from error
+
+def read_tensors(path: Path, name: str, prefix: str = "") -> dict[str, np.ndarray]:
+    """The tensors of a weights file whose names begin with `prefix`. Errors: see `places`."""
+    wanted = {key: place for key, place in places(path, name).items() if key.startswith(prefix)}
+    tensors: dict[str, np.ndarray] = {}
+    with _safetensors(path, name), _opened(path, name) as file:
+        for key, place in sorted(wanted.items(), key=lambda item: item[1].start):
+            file.seek(place.start)  # forwards only: a .zip need not be unpacked again
+            tensors[key] = _array(bytearray(file.read(place.size)), place)
+    return tensors
 
 
 @contextmanager
@@ -99,27 +103,29 @@ def mapped_tensors(path: Path, name: str, prefix: str = "") -> Iterator[dict[str
     if not path.is_dir() or not hasattr(mmap, "MADV_DONTNEED"):
         yield read_tensors(path, name, prefix)
         return
-    try:
-        with (path / name).open("rb") as file:
-            # A private mapping: OpenVINO only shares arrays that it may write to. It does not, so nothing is copied.
-            content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
-        length = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + length])
-        names = [key for key in header if key != "__metadata__" and key.startswith(prefix)]
-        tensors = {key: _view(content, 8 + length, header[key]) for key in names}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path}/{name}: is not a safetensors file ({error}); get the model again") from error
+    wanted = places(path, name)
+    with _safetensors(path, name), (path / name).open("rb") as file:
+        # A private mapping: OpenVINO only shares arrays that it may write to. It does not, so nothing is copied.
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+        tensors = {key: _array(content, place, place.start) for key, place in wanted.items() if key.startswith(prefix)}
     yield tensors
     content.madvise(mmap.MADV_DONTNEED)
 
 
-def _view(content: mmap.mmap, start: int, entry: dict[str, Any]) -> np.ndarray:
-    first, last = entry["data_offsets"]
-    kind = _NUMBER_TYPES[entry["dtype"]]
-    count = math.prod(entry["shape"])
-    if last - first != count * np.dtype(kind).itemsize:
-        raise ValueError("the size of a tensor does not fit its shape")
-    return np.frombuffer(content, kind, count, start + first).reshape(entry["shape"])
+def _array(content: bytearray | mmap.mmap, place: TensorPlace, start: int = 0) -> np.ndarray:
+    kind = NUMBER_TYPES.get(place.kind)
+    if kind is None:
+        raise ValueError(f"a tensor is of type {place.kind}, known are {', '.join(NUMBER_TYPES)}")
+    return np.frombuffer(content, kind, math.prod(place.shape), start).reshape(place.shape)
+
+
+@contextmanager
+def _safetensors(path: Path, name: str) -> Iterator[None]:
+    """Errors of a weights file in words."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, OverflowError) as error:
+        raise ModelError(f"{path}/{name}: is not a safetensors file ({error}); get the model again") from error
 
 
 def _folder_stamp(path: Path) -> Stamp:
@@ -166,6 +172,11 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     for entry in entries:
         _check_name(entry.filename, path)
         _check_size(entry.filename, entry.file_size, path)
+        if entry.file_size > max(_SMALL, _MOST_PACKED * entry.compress_size):
+            raise ModelError(
+                f"{path}: '{entry.filename}' would be {entry.file_size / 1024**3:.1f} GiB when unpacked, more than "
+                f"{_MOST_PACKED} times its packed size; {_REMEDY}"
+            )
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise ModelError(f"{path}: '{entry.filename}' is a link; {_REMEDY}")
     return entries

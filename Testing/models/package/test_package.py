@@ -14,8 +14,10 @@ import pytest
 from helpers.packages import random_weights, tiny_spec
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import ModelError, OutputError
+from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models.catalog import find_model, list_models
 from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec, save_package
+from LiverMRISegLib.models.package.tensors import is_finite
 
 SPEC = tiny_spec()
 WEIGHTS = random_weights(SPEC)
@@ -141,6 +143,36 @@ def test_changed_weights(tmp_path):
         (lambda d: d["preparation"].update(transpose=[1, 1, 2], scheme="nnunet"), "must order 0, 1, 2"),
         (lambda d: d.update(name=3), "name must be text"),
         (lambda d: d.update(files={}), "not named in model.json"),
+        (lambda d: d["preparation"].update(spacing=[float("nan"), 1, 1]), "spacing.0. must be a finite number"),
+        (lambda d: d["preparation"].update(spacing=[float("inf"), 1, 1]), "spacing.0. must be a finite number"),
+        (lambda d: d["preparation"].update(spacing=[1e-9, 1, 1]), "spacing.0. must be between 0.1 and 100"),
+        (lambda d: d["preparation"].update(normalisation="ct"), "ct needs the intensities high, low, mean, std"),
+        (lambda d: d["inference"].update(patch=[10**6] * 3), "patch.0. must be between 1 and 1024"),
+        (lambda d: d["inference"].update(patch=[1, 1, 1]), "patch .1, 1, 1. does not fit the network"),
+        (lambda d: d["inference"].update(patch=[4, 4, 4]), "patch .4, 4, 4. does not fit the network"),
+        (lambda d: d["inference"].update(overlap=0.9999999), "overlap must be between 0 and 0.95"),
+        (lambda d: d["inference"].update(mirror_axes=[2] * 30), "each once"),
+        (lambda d: d["inference"].update(region_margin=1e300), "region_margin must be between"),
+        (lambda d: d["labels"][0].update(value=300), "between 1 and 255, not 300"),
+        (lambda d: d["labels"][0].update(value=True), "between 1 and 255, not True"),
+        (lambda d: d["labels"][0].update(value="1"), "between 1 and 255, not '1'"),
+        (lambda d: d["labels"][0].update(value=2), "the value 2 is listed twice"),
+        (lambda d: d["labels"][0].update(value=200), "label 200 has no output of the network, which has 5"),
+        (lambda d: d["labels"][0].update(organ="li\nver", snomed_ct="123037004"), "an organ must be 1 to 200"),
+        (lambda d: d.update(name="a\nb"), "name must be 1 to 200 printable characters"),
+        (lambda d: d.update(name="\ud800"), "name must be 1 to 200 printable characters"),
+        (lambda d: d["network"]["kwargs"].update(blocks=10**9), "kwargs: blocks must be between 1 and 64"),
+        (lambda d: d["network"]["kwargs"].update(widths=[4] * 100000), "widths must have at most 16 entries"),
+        (lambda d: d["network"]["kwargs"].update(widths=[4] * 5), "widths must be six"),
+        (lambda d: d["network"]["kwargs"].update(widths=[10**9] * 6), "widths.0. must be between 1 and 8192"),
+        (lambda d: d["network"]["kwargs"].update(strides=[[2, 2, 0]] * 5), "must be between 1 and 16, not 0"),
+        (lambda d: d["network"]["kwargs"].update(strides=[[2, 2]] * 5), "must be a list of 3"),
+        (lambda d: d["network"]["kwargs"].update(out_channels=2.5), "out_channels must be a whole number"),
+        (lambda d: d["network"]["kwargs"].update(in_channels=2), "makes 1 image.s., but the network takes 2"),
+        (lambda d: d["network"]["kwargs"].update(surprise=2), "unknown key 'surprise'"),
+        (lambda d: d["network"].update(kwargs=[]), "kwargs must be a mapping"),
+        (lambda d: d["network"].update(members=10**6), "members must be between"),
+        (lambda d: d["postprocessing"]["liver"].update(near_mm=1e12), "near_mm must be between"),
         (lambda d: d["files"].update({"more.safetensors": "0"}), "'more.safetensors' is missing"),
     ],
 )
@@ -153,13 +185,19 @@ def test_wrong_model_json(tmp_path, change, words):
 def test_a_network_that_does_not_exist(tmp_path):
     path = save_package(SPEC, WEIGHTS, tmp_path / "p")
     edited(path, lambda d: d["network"].update(name="unet"))
-    refused(path, "cannot be built", verify=True)
+    refused(path, "cannot be built.*unknown network 'unet'")
 
 
 def test_no_json(tmp_path):
     path = save_package(SPEC, WEIGHTS, tmp_path / "p")
     (path / "model.json").write_text("{")
     refused(path, "is not JSON")
+    (path / "model.json").write_text("[" * 100_000)
+    refused(path, "nested more than 50 levels")
+    (path / "model.json").write_text('{"a":' * 100_000)
+    refused(path, "nested more than 50 levels")
+    (path / "model.json").write_bytes(b"\xff")
+    refused(path, "is not UTF-8")
     (path / "model.json").unlink()
     refused(path, "model.json is missing")
 
@@ -194,7 +232,7 @@ def test_a_pickle_renamed_is_refused_and_not_run(tmp_path):
         (lambda w: w.pop("seg_outputs.0.bias"), "tensor 'seg_outputs.0.bias' of stunet is missing"),
         (lambda w: w.update(extra=np.zeros(1, np.float16)), "'extra' does not belong"),
         (lambda w: w.update({"seg_outputs.0.bias": np.zeros(4, np.float16)}), r"shape \(4,\) instead of \(5,\)"),
-        (lambda w: w.update({"seg_outputs.0.bias": np.zeros(5, np.int32)}), "int32"),
+        (lambda w: w.update({"seg_outputs.0.bias": np.zeros(5, np.int32)}), "I32"),
         (lambda w: w.update({"seg_outputs.0.bias": np.full(5, np.nan, np.float16)}), "NaN"),
     ],
 )
@@ -204,6 +242,85 @@ def test_wrong_tensors(tmp_path, change, words):
     weights = dict(WEIGHTS)
     change(weights)
     refused(repacked(tmp_path, save(weights)), words, verify=True)
+
+
+def header_of(content):
+    """A safetensors file's header, and what follows it."""
+    length = int.from_bytes(content[:8], "little")
+    return json.loads(content[8 : 8 + length]), content[8 + length :]
+
+
+def with_header(header, tensors):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + tensors
+
+
+def _move(header, name, first, last):
+    header[name]["data_offsets"] = [first, last]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda h: _move(h, "seg_outputs.0.bias", 0, 10), "overlap or leave a gap"),
+        (lambda h: _move(h, "seg_outputs.0.bias", -10, 0), "not a list of whole numbers"),
+        (lambda h: _move(h, "seg_outputs.0.bias", 2**70, 2**70 + 10), "not a list of whole numbers"),
+        (lambda h: _move(h, "seg_outputs.0.bias", 2**40, 2**40 + 10), "overlap or leave a gap"),
+        (lambda h: _move(h, "seg_outputs.0.bias", 0, 12), "does not fit its shape"),
+        (lambda h: h["seg_outputs.0.bias"].update(shape=[1.5]), "not a list of whole numbers"),
+        (lambda h: h["seg_outputs.0.bias"].update(shape="5"), "not a list of whole numbers"),
+        (lambda h: h["seg_outputs.0.bias"].update(dtype="F13"), "of the unknown type 'F13'"),
+        (lambda h: h["seg_outputs.0.bias"].update(dtype=[]), "of the unknown type"),
+        (lambda h: h.update({"more": 3}), "needs dtype, shape and data_offsets"),
+        (lambda h: h.pop("seg_outputs.0.bias"), "overlap or leave a gap|end after"),
+    ],
+)
+def test_headers_of_weights_are_checked_when_a_package_is_loaded(tmp_path, change, words):
+    from safetensors.numpy import save
+
+    header, tensors = header_of(save(WEIGHTS))
+    change(header)
+    refused(repacked(tmp_path, with_header(header, tensors)), words)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"[" * 50_000, b"\xff\xfe", b"[]"])
+def test_headers_that_are_none(tmp_path, content):
+    whole = with_header(content, b"") if content not in (b"", b"\xff" * 8) else content
+    refused(repacked(tmp_path, whole), "not a safetensors file")
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_never_used(tmp_path, kind, value):
+    from safetensors.numpy import save
+
+    weights = {name: array.astype(kind) for name, array in WEIGHTS.items()}
+    weights["seg_outputs.0.bias"][3] = value
+    package = ModelPackage.load(repacked(tmp_path, save(weights)))
+    with pytest.raises(ModelError, match=r"'seg_outputs\.0\.bias' contains NaN or infinite values"):
+        package.member(0)
+    with pytest.raises(ModelError, match="NaN or infinite"), package.mapped_member(0):
+        pass
+    with pytest.raises(ModelError, match="NaN or infinite"):
+        Segmenter.load(package.path, "cpu")
+
+
+def test_all_finite_numbers_are_finite():
+    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
+    assert [is_finite(every[i : i + 1]) for i in range(every.size)] == np.isfinite(every).tolist()
+    assert is_finite(np.array([3.4e38, -3.4e38, 1e-45, 0.0], np.float32))
+
+
+def test_a_package_that_could_not_be_read_is_not_written(tmp_path):
+    spec = replace(SPEC, preparation=replace(SPEC.preparation, spacing=(1000.0, 1.0, 1.0)))
+    with pytest.raises(ModelError, match=r"spacing.0. must be between"):
+        save_package(spec, WEIGHTS, tmp_path / "p")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_zip_that_unpacks_to_far_more_is_refused(tmp_path):
+    path = zipped(tmp_path / "p.zip", [("model.json", "{}"), ("weights.safetensors", bytes(2**27))])
+    refused(path, "0.1 GiB when unpacked, more than 100 times its packed size")
 
 
 def zipped(path, entries):
