@@ -45,7 +45,7 @@ def test_every_direct_dependency_is_pinned(project):
 
 def test_the_extras_that_people_are_told_of(project):
     extras = project["optional-dependencies"]
-    assert {"train", "cpu", "dicom", "slicer-test", "dev"} <= set(extras)
+    assert {"train", "cpu", "dicom", "docs", "slicer-test", "dev"} <= set(extras)
     for name in ("cpu", "dicom", "report"):
         assert not any("torch" in text for text in (*project["dependencies"], *extras[name])), name
 
