@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from LiverMRISegLib.io.channels import read_channels
-    from LiverMRISegLib.io.dicom.series import SeriesInfo, is_dicom_folder, list_series
+    from LiverMRISegLib.io.dicom.folders import SeriesInfo, is_dicom_folder, list_series
     from LiverMRISegLib.io.read import find_volumes, read_labelmap, read_volume
     from LiverMRISegLib.io.write import check_segmentation_target, write_segmentation, write_volume
 
@@ -23,11 +23,11 @@ __all__ = [
     "write_volume",
 ]
 _HOMES = {
-    "SeriesInfo": "dicom.series",
+    "SeriesInfo": "dicom.folders",
     "check_segmentation_target": "write",
     "find_volumes": "read",
-    "is_dicom_folder": "dicom.series",
-    "list_series": "dicom.series",
+    "is_dicom_folder": "dicom.folders",
+    "list_series": "dicom.folders",
     "read_channels": "channels",
     "read_labelmap": "read",
     "read_volume": "read",

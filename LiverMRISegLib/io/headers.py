@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
-import SimpleITK as sitk
 
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS
+from LiverMRISegLib.io.memory import check_fits_memory
 from LiverMRISegLib.io.metaimage import read_metaimage
 from LiverMRISegLib.io.nifti import read_nifti, read_nifti_pair
 from LiverMRISegLib.io.nrrd import read_nrrd
-from LiverMRISegLib.io.stored import Span, check_sizes, megabytes, read_bytes, readable
+from LiverMRISegLib.io.stored import Span, check_sizes, read_bytes, readable
 from LiverMRISegLib.io.volume_header import VolumeHeader
 
-T = TypeVar("T")
 _FORMATS: dict[str, Callable[[Path], VolumeHeader]] = {
     ".nii.gz": read_nifti, ".nii": read_nifti, ".nrrd": read_nrrd, ".nhdr": read_nrrd, ".mha": read_metaimage,
     ".mhd": read_metaimage, ".hdr": read_nifti,
@@ -56,7 +53,7 @@ def parse_header(path: Path) -> VolumeHeader:
 
 def _checked(header: VolumeHeader) -> VolumeHeader:
     """`header`, whose voxels fit this computer and the files that are said to have them."""
-    _check_memory(header)
+    check_fits_memory(header.path, header.bytes if header.frames_first else header.bytes // header.frames)
     check_sizes(header.stored, header.bytes, _slack(header), header.voxels)
     return header
 
@@ -98,25 +95,6 @@ def files_of(path: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((path, *parse_header(path).stored.files)))
 
 
-def is_dicom_file(path: Path) -> bool:
-    """Whether the file begins as DICOM files do."""
-    try:
-        with path.open("rb") as file:
-            return file.read(132)[128:] == b"DICM"
-    except OSError:
-        return False
-
-
-def quietly(call: Callable[[], T]) -> T:
-    """Run a reader without its warnings of several lines; errors are still raised."""
-    before = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.GlobalWarningDisplayOff()
-    try:
-        return call()
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(before)
-
-
 def _check_is_file(path: Path) -> None:
     with readable(path):
         if not path.is_file():
@@ -132,16 +110,3 @@ def _check_is_file(path: Path) -> None:
 def _slack(header: VolumeHeader) -> int:
     """Bytes of the smallest slice across any axis: the least that is left over if a size in the header is wrong."""
     return header.bytes // max(*header.geometry.size, header.frames)
-
-
-def _check_memory(header: VolumeHeader) -> None:
-    try:
-        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows does not tell
-        return
-    needed = header.bytes if header.frames_first else header.bytes // header.frames
-    if 0 < memory < needed:
-        raise InputError(
-            f"{header.path}: its header announces {megabytes(needed)}, more than this computer's memory "
-            f"({megabytes(memory)}); crop or resample it first"
-        )

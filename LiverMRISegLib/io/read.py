@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.io.dicom import series as series_reader
+from LiverMRISegLib.io.dicom.elements import is_dicom_file
+from LiverMRISegLib.io.dicom.folders import is_dicom_folder
+from LiverMRISegLib.io.dicom.series import read_file, read_series
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
-from LiverMRISegLib.io.headers import is_dicom_file, read_header, read_voxels, scaled
+from LiverMRISegLib.io.headers import read_header, read_voxels, scaled
 from LiverMRISegLib.io.repair import repaired
 from LiverMRISegLib.io.volume_header import VolumeHeader
 from LiverMRISegLib.volume import Volume
@@ -44,12 +46,14 @@ def read_volume(
         UsageError: `series` is given for a file, or `frame` for DICOM.
     """
     path = Path(path)
-    if path.is_dir():
-        volume = series_reader.read_series(path, series)
+    if path.is_dir() or path.name.upper() == "DICOMDIR":
+        volume = read_series(path if path.is_dir() else path.parent, series)
     elif series is not None:
         raise UsageError(f"{path}: is a file; a series can only be chosen in a DICOM folder")
     elif is_dicom_file(path):
-        volume = series_reader.read_file(path)
+        volume = read_file(path)
+    elif path.suffix.lower() == ".zip":
+        raise InputError(f"{path}: is a zip archive; unpack it and give the folder with the images")
     else:
         header = read_header(path)
         array = read_voxels(header, _chosen_frame(header, frame))
@@ -120,7 +124,7 @@ def find_volumes(folder: Path) -> list[Path]:
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        if is_volume_file(path) or series_reader.is_dicom_folder(path):
+        if is_volume_file(path) or is_dicom_folder(path):
             found.append(path)
     return found
 

@@ -1,36 +1,131 @@
-"""Whether a DICOM file holds all its pixels: readers fill missing ones with whatever lies in memory."""
+"""The pixels of a DICOM image as they are stored: sizes are compared with the file before anything is allocated."""
 
 from __future__ import annotations
 
-from pathlib import Path
+import numpy as np
 
-# Pixel Data (7FE0,0010), little endian; explicit files put VR and two spare bytes between tag and length.
-_TAG = b"\xe0\x7f\x10\x00"
-_EXPLICIT_VRS = (b"OW\0\0", b"OB\0\0")
-_UNDEFINED = 0xFFFFFFFF
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.dicom import tags
+from LiverMRISegLib.io.dicom.codecs import NATIVE_CODECS, RLE, decode_by_gdcm, unpack_rle
+from LiverMRISegLib.io.dicom.elements import NATIVE, PixelPlace
+from LiverMRISegLib.io.dicom.header import DicomHeader
+from LiverMRISegLib.io.memory import check_fits_memory
+from LiverMRISegLib.io.stored import megabytes, readable
+
+# A run of RLE makes 128 bytes of 2. No codec makes more than this of one byte, but for an image of a single value.
+_RLE_GAIN, _CODEC_GAIN = 64, 20_000
 
 
-def lacks_pixels(path: Path, expected: int) -> bool:
-    """Whether the pixel data of an uncompressed file are shorter than `expected` bytes.
+def check_pixels(header: DicomHeader) -> None:
+    """InputError unless the pixels are grey ones of a known type, and the file can have as many as it announces."""
+    path = header.path
+    if header.integer(tags.SAMPLES, 1) != 1 or header.text(tags.PHOTOMETRIC).startswith(("PALETTE", "RGB", "YBR")):
+        raise InputError(f"{path}: is a colour image; choose a series of grey ones")
+    if min(header.rows, header.columns) < 1:
+        raise InputError(f"{path}: its DICOM header gives a size of 0; export it again")
+    kind = pixel_kind(header)
+    needed = header.rows * header.columns * header.frames * kind.itemsize
+    check_fits_memory(path, needed)
+    place = _place(header)
+    present = sum(length for _, length in place.parts)
+    if place.is_encapsulated:
+        gain = _RLE_GAIN if header.elements.syntax == RLE else _CODEC_GAIN
+        if needed > present * gain:
+            raise InputError(
+                f"{path}: its header announces {megabytes(needed)}, but the file has {megabytes(present)}: "
+                "truncated or not a real image; export or copy it again"
+            )
+    elif present < needed:
+        raise InputError(f"{path}: lacks part of its pixels; copy or export the series again")
+    elif present - needed >= max(2, kind.itemsize * min(header.rows, header.columns)):
+        raise InputError(f"{path}: contains more pixels than its header announces; export the series again")
 
-    Compressed pixel data have no length of their own; they are not looked at.
+
+def pixel_kind(header: DicomHeader) -> np.dtype:
+    """Type of the stored pixels.
+
+    Raises:
+        InputError: it cannot be read.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(0, size - expected - 13))
-        if _length(file.read(13 + 8)) == expected + expected % 2:  # the last element of the file, as nearly always
-            return False
-        file.seek(0)
-        length = _length(file.read())
-    return length is not None and length != _UNDEFINED and length < expected
+    place, bits = _place(header), header.integer(tags.BITS_ALLOCATED)
+    order = ">" if header.elements.is_big_endian else "<"
+    if place.tag == tags.FLOAT_PIXELS:
+        return np.dtype(f"{order}f4")
+    if place.tag == tags.DOUBLE_PIXELS:
+        return np.dtype(f"{order}f8")
+    stored = header.integer(tags.BITS_STORED, bits)
+    high = header.integer(tags.HIGH_BIT, stored - 1)
+    if bits not in (8, 16, 32):
+        raise InputError(f"{header.path}: has {bits} bits per pixel; only 8, 16 and 32 are read; export it again")
+    if not 1 <= stored <= bits or not stored - 1 <= high < bits:
+        raise InputError(f"{header.path}: its header contradicts itself on the bits per pixel; export it again")
+    return np.dtype(f"{order}{'i' if header.integer(tags.SIGNED, 0) else 'u'}{bits // 8}")
 
 
-def _length(content: bytes) -> int | None:
-    """What the last pixel data element of `content` says of its length; None where there is none."""
-    place = content.rfind(_TAG)
-    if place < 0:
-        return None
-    after = place + 4
-    if content[after : after + 4] in _EXPLICIT_VRS:
-        after += 4
-    return int.from_bytes(content[after : after + 4], "little")
+def read_frames(header: DicomHeader) -> np.ndarray:
+    """The stored values [frame, Y, X], checked by `check_pixels` before.
+
+    Raises:
+        InputError: they are damaged, or in an encoding that cannot be read.
+    """
+    kind, place, syntax = pixel_kind(header), _place(header), header.elements.syntax
+    shape = (header.frames, header.rows, header.columns)
+    with readable(header.path), header.elements.open() as file:
+        if not place.is_encapsulated:
+            if syntax not in NATIVE:
+                raise InputError(f"{header.path}: its pixels are not packed as its header says; export it again")
+            file.seek(place.parts[0][0])
+            content = file.read(int(np.prod(shape)) * kind.itemsize)
+            if len(content) != int(np.prod(shape)) * kind.itemsize:
+                raise InputError(f"{header.path}: lacks part of its pixels; copy or export the series again")
+            return _significant(np.frombuffer(content, kind).reshape(shape), header)
+        parts = []
+        for start, length in place.parts:
+            file.seek(start)
+            parts.append(file.read(length))
+    frames = _frames_of(header, place, parts)
+    if syntax == RLE:
+        return _significant(np.stack([unpack_rle(header.path, f, kind, shape[1:]) for f in frames]), header)
+    if syntax not in NATIVE_CODECS:
+        raise InputError(f"{header.path}: its compression ({syntax}) cannot be read; export it uncompressed")
+    return decode_by_gdcm(header, frames, kind)
+
+
+def _place(header: DicomHeader) -> PixelPlace:
+    if header.elements.pixels is None:
+        raise InputError(f"{header.path}: has no pixels; copy or export it again")
+    return header.elements.pixels
+
+
+def _significant(pixels: np.ndarray, header: DicomHeader) -> np.ndarray:
+    """Without what is in the bits beside the stored ones (overlays, in old files)."""
+    if pixels.dtype.kind == "f":
+        return np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    bits = 8 * pixels.dtype.itemsize
+    stored = header.integer(tags.BITS_STORED, bits)
+    high = header.integer(tags.HIGH_BIT, stored - 1)
+    native = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder("="))
+    if stored == bits:
+        return native
+    return (native << (bits - 1 - high)) >> (bits - stored)
+
+
+def _frames_of(header: DicomHeader, place: PixelPlace, parts: list[bytes]) -> list[bytes]:
+    """The compressed bytes of every frame, put together from its fragments by the offset table (PS3.5, A.4)."""
+    table, fragments = (parts[0], parts[1:]) if parts else (b"", [])
+    if header.frames == 1:
+        return [b"".join(fragments)]
+    if len(fragments) == header.frames:
+        return fragments
+    starts, seen = [int(v) for v in np.frombuffer(table[: len(table) // 4 * 4], "<u4")], 0
+    frames: list[bytes] = []
+    for fragment in fragments:
+        if seen in starts:
+            frames.append(b"")
+        if not frames:
+            break
+        frames[-1] += fragment
+        seen += len(fragment) + 8
+    if len(frames) != header.frames:
+        raise InputError(f"{header.path}: lacks part of its frames; copy or export the series again")
+    return frames

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ
+from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, CHAOS, LabelSet, Organ
 from LiverMRISegLib.errors import InputError, OutputError
 from LiverMRISegLib.extras import require
 from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.io.dicom.colors import cielab
+from LiverMRISegLib.io.dicom.elements import read_elements
 from LiverMRISegLib.version import __version__
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -22,6 +24,8 @@ _MAY_BE_EMPTY = (
 )  # fmt: skip
 # What an error quotes may be the patient's name or birthday.
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+# What rounding to two decimals can make of perpendicular directions (cosine).
+_PERPENDICULAR = 0.02
 
 
 def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: Volume | None) -> None:
@@ -32,7 +36,7 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
         OutputError: the source was not read from DICOM or lacks what the standard asks for, the label map is empty, or
             it cannot be written there.
     """
-    files = check_dicom_seg(path, source)
+    files = _source_files(path, source)
     present = [(value, organ) for value, organ in labels.items() if np.any(labelmap == value)]
     if not present:
         raise OutputError(f"{path}: nothing was segmented, and a DICOM SEG cannot be empty; write .nii.gz instead")
@@ -49,13 +53,23 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
         segmentation.save_as(str(temporary))
 
 
-def check_dicom_seg(path: Path, source: Volume | None) -> list[str]:
-    """The DICOM files that a DICOM SEG at `path` of this image would refer to.
+def check_dicom_seg(path: Path, source: Volume | None) -> None:
+    """Find out, before long work, whether a DICOM SEG of this image could be made: by making one of a single voxel.
 
     Raises:
-        OutputError: there are no such files.
+        OutputError: the source was not read from DICOM, or its files do not allow it.
         UsageError: highdicom is not installed.
     """
+    files = _source_files(path, source)
+    highdicom, _ = _libraries()
+    value, organ = next(iter(CHAOS.items()))
+    probe = np.zeros(source.array.shape if source is not None else (), np.uint8)
+    probe[0, 0, 0] = value
+    _made(path, files, probe, [_description(highdicom, 1, organ)])
+
+
+def _source_files(path: Path, source: Volume | None) -> list[str]:
+    """The DICOM files that a DICOM SEG at `path` of this image would refer to."""
     files = source.metadata.get("dicom_files") if source is not None else None
     if not files:
         raise OutputError(
@@ -69,16 +83,19 @@ def read_dicom_seg(path: Path) -> Volume:
     """The label map of a DICOM SEG, values as its segments are numbered; `metadata["segments"]` maps value to name.
 
     Raises:
-        InputError: it is no DICOM SEG, or its segments overlap.
+        InputError: it is damaged or not a DICOM SEG, or its segments overlap.
         UsageError: highdicom is not installed.
     """
     highdicom, _ = _libraries()
+    read_elements(path)
     try:
-        segmentation = highdicom.seg.segread(path)
-        volume = segmentation.get_volume(combine_segments=True)
-    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: is no DICOM SEG that can be read as a label map ({reason})") from error
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            segmentation = highdicom.seg.segread(path)
+            volume = segmentation.get_volume(combine_segments=True, perpendicular_tol=_PERPENDICULAR)
+    except Exception as error:  # of damaged files pydicom and highdicom raise nearly everything
+        reason = _QUOTED.sub("'...'", " ".join(str(error).split()))[:200]
+        raise InputError(f"{path}: is not a DICOM SEG that can be read as a label map ({reason})") from error
     slices, rows, columns = volume.spatial_shape
     # highdicom's index axes are ours, [Z, Y, X], and its world is DICOM's, LPS; ITK's order is x, y, z.
     direction = np.array(volume.direction)[:, ::-1]
@@ -101,7 +118,9 @@ def _libraries() -> tuple[Any, Any]:
 
 
 def _complete(dataset: Any, path: Path) -> None:
-    """Give attributes that may be empty, and that tools which hide names delete, an empty value."""
+    """Give attributes that may be empty, and that tools which hide names delete, an empty value; text as UTF-8."""
+    dataset.decode()
+    dataset.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _MAY_BE_EMPTY:
         if keyword not in dataset:
             setattr(dataset, keyword, "")
@@ -115,12 +134,17 @@ def _made(path: Path, files: list[str], numbered: np.ndarray, descriptions: list
     highdicom, pydicom = _libraries()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        datasets = [pydicom.dcmread(file) for file in files]
-        for dataset in datasets:
-            _complete(dataset, path)
         try:
+            # A file without preamble is one too; `force` takes it.
+            datasets = [pydicom.dcmread(file, stop_before_pixels=True, force=True) for file in files]
+            if len(datasets) > 1 and any("NumberOfFrames" in dataset for dataset in datasets):
+                raise OutputError(f"{path}: a DICOM SEG can refer to one Enhanced file only; write .seg.nrrd instead")
+            for dataset in datasets:
+                _complete(dataset, path)
             return _segmentation(highdicom, datasets, numbered, descriptions)
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+        except OutputError:
+            raise
+        except Exception as error:  # of files that break the standard pydicom and highdicom raise nearly everything
             reason = _QUOTED.sub("'...'", " ".join(str(error).split()))
             message = f"{path}: the DICOM images do not allow a DICOM SEG ({reason}); write .seg.nrrd"
             raise OutputError(message) from None
@@ -159,6 +183,7 @@ def _description(highdicom: Any, number: int, organ: Organ) -> Any:
         algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=algorithm,
     )
+    description.RecommendedDisplayCIELabValue = cielab(organ.color)
     if organ.side is not None:
         side = codes(organ.side.value, organ.side.scheme, organ.side.meaning)
         description.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = [side]

@@ -1,120 +1,23 @@
-"""DICOM folders: which series they hold, and one series as a volume. Names of patients are never read."""
+"""A DICOM series, or a file of many frames, as a volume: every frame at the place and with the scale of its own."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import SimpleITK as sitk
+import numpy as np
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.dicom.frames import arrange_frames
-from LiverMRISegLib.io.dicom.pixels import lacks_pixels
-from LiverMRISegLib.io.dicom.positions import Plane, check_planes
-from LiverMRISegLib.io.headers import is_dicom_file, quietly
-from LiverMRISegLib.volume import Volume
-
-_TAGS = {
-    "modality": "0008|0060",
-    "series description": "0008|103e",
-    "manufacturer": "0008|0070",
-    "model name": "0008|1090",
-    "protocol": "0018|1030",
-    "sequence name": "0018|0024",
-    "contrast agent": "0018|0010",
-}
-_POSITION, _ORIENTATION, _NUMBER = "0020|0032", "0020|0037", "0020|0011"
-_SPACING, _SLOPE, _INTERCEPT = "0028|0030", "0028|1053", "0028|1052"
-_ROWS, _COLUMNS, _SAMPLES, _FRAMES, _BITS = "0028|0010", "0028|0011", "0028|0002", "0028|0008", "0028|0100"
-_LISTED = (_TAGS["series description"], _TAGS["modality"])
-# Media storage SOP class (0002,0002), and the classes of MR, CT and secondary capture images (DICOM PS3.6, annex A).
-_CLASS_ELEMENT, _STORAGE = b"\x02\x00\x02\x00UI", "1.2.840.10008.5.1.4.1.1."
-_IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
-# What is stored beside images and is none to be segmented: results, reports, plans, presentation states.
-_NO_IMAGES = frozenset({"SEG", "SR", "PR", "KO", "REG", "RTSTRUCT", "RTDOSE", "RTPLAN", "DOC"})
-
-
-@dataclass(frozen=True)
-class SeriesInfo:
-    """One series of a DICOM folder."""
-
-    uid: str
-    description: str
-    modality: str
-    number: int
-    files: tuple[str, ...]
-
-    @property
-    def count(self) -> int:
-        """Number of images."""
-        return len(self.files)
-
-    def __str__(self) -> str:
-        return f"{self.uid} ({self.description or 'no description'}, {self.modality}, {self.count} images)"
-
-
-def is_dicom_folder(folder: Path) -> bool:
-    """Whether the folder itself (not its subfolders) holds a DICOM image; results such as DICOM SEG are none."""
-    return folder.is_dir() and any(_is_image(_header(path)) for path in _dicom_files(folder))
-
-
-def list_series(folder: Path) -> list[SeriesInfo]:
-    """The image series in `folder` by their number; InputError if there is none."""
-    series: list[SeriesInfo] = []
-    unread = {path.name for path in _dicom_files(folder) if _claims_to_be_an_image(path)}
-    for uid in quietly(lambda: sitk.ImageSeriesReader.GetGDCMSeriesIDs(str(folder))):
-        files = sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder), uid)
-        unread.difference_update(Path(file).name for file in files)  # GDCM spells the folder in its own way
-        first = _header(Path(files[0])) or {}
-        if _is_image(first):
-            description, modality, number = (_text(first, tag) for tag in (*_LISTED, _NUMBER))
-            is_number = number.lstrip("-").isdigit()
-            series.append(SeriesInfo(uid, description, modality, int(number) if is_number else 0, tuple(files)))
-    if unread:
-        raise InputError(
-            f"{folder}: {len(unread)} DICOM file(s) are truncated or damaged, the first is "
-            f"{min(unread)}; copy or export the series again"
-        )
-    if not series:
-        raise _no_images(folder)
-    return sorted(series, key=lambda s: (s.number, s.uid))
-
-
-def _no_images(folder: Path) -> InputError:
-    if not folder.is_dir():
-        return InputError(f"{folder}: no such folder; check the path")
-    inside = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and is_dicom_folder(path)]
-    where = f"one of its folders: {', '.join(inside[:10])}" if inside else "the folder with the images of a series"
-    return InputError(f"{folder}: holds no DICOM image; give {where}")
-
-
-def _dicom_files(folder: Path) -> Iterator[Path]:
-    """The DICOM files directly in `folder`, without a medium's directory and hidden files, which GDCM passes over."""
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        is_listed = path.name.upper() != "DICOMDIR" and not path.name.startswith(".")
-        if is_listed and path.is_file() and is_dicom_file(path):
-            yield path
-
-
-def _is_image(header: dict[str, str] | None) -> bool:
-    return bool(header) and _text(header or {}, _TAGS["modality"]) not in _NO_IMAGES
-
-
-def _claims_to_be_an_image(path: Path) -> bool:
-    """Whether the file is MR, CT or secondary capture by the class in its first bytes, which survive a truncation."""
-    with path.open("rb") as file:
-        head = file.read(1024)
-    place = head.find(_CLASS_ELEMENT)
-    length = int.from_bytes(head[place + 6 : place + 8], "little")
-    uid = head[place + 8 : place + 8 + length].strip(b"\0 ").decode("ascii", "replace") if place >= 0 else ""
-    return uid.startswith(_STORAGE) and uid.removeprefix(_STORAGE) in _IMAGE_CLASSES
-
-
-def _text(header: dict[str, str], tag: str) -> str:
-    return header.get(tag, "").strip().strip("\0")
+from LiverMRISegLib.io.dicom import tags
+from LiverMRISegLib.io.dicom.folders import FoundSeries, find_series
+from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
+from LiverMRISegLib.io.dicom.pixels import check_pixels, read_frames
+from LiverMRISegLib.io.dicom.positions import Plane, Stack, stacked
+from LiverMRISegLib.io.memory import check_fits_memory
+from LiverMRISegLib.io.volume_header import grid
+from LiverMRISegLib.volume import Geometry, Volume
 
 
 def read_series(folder: Path, uid: str | None = None) -> Volume:
@@ -123,101 +26,137 @@ def read_series(folder: Path, uid: str | None = None) -> Volume:
     Raises:
         InputError: no images, several series and no `uid`, missing slices, or images that do not fit together.
     """
-    series = _chosen(folder, list_series(folder), uid)
-    files = [Path(file) for file in series.files]
-    headers = [_header(file) or {} for file in files]
-    metadata = {**facts(files[0]), "series": series.uid}
-    if len(files) == 1:
-        return replace(read_file(files[0], headers[0], metadata), name=folder.name)
-    for file, header in zip(files, headers, strict=True):
-        _check_pixels(file, header)
-    check_planes(f"{folder}: series {series.uid}", [_plane(header) for header in headers])
-    reader = sitk.ImageSeriesReader()
-    reader.SetFileNames(series.files)
-    if len({(_text(h, _SLOPE), _text(h, _INTERCEPT)) for h in headers}) > 1:
-        # Each image has a scale of its own: as integers, the type of the first, fractions would be cut off.
-        reader.SetOutputPixelType(sitk.sitkFloat32)
-    try:
-        image = quietly(reader.Execute)
-    except RuntimeError as error:
-        raise InputError(f"{folder}: the images of series {series.uid} do not fit together; export it again") from error
-    return Volume.from_sitk(image, folder.name, {**metadata, "dicom_files": list(series.files)})
+    found = _chosen(folder, find_series(folder), uid)
+    headers = _without_copies(found.headers)
+    subject = f"{folder}: series {found.info.uid}" if len(headers) > 1 else f"{headers[0].path}:"
+    return _volume(subject, headers, folder.name, {"series": found.info.uid})
 
 
-def read_file(path: Path, header: dict[str, str] | None = None, metadata: dict[str, Any] | None = None) -> Volume:
+def read_file(path: Path) -> Volume:
     """The volume of one DICOM file with many frames; `metadata["dicom_files"]` is that file.
 
     Raises:
-        InputError: it is a single image, a segmentation, or its frames are no volume; or pydicom is not installed.
+        InputError: it is damaged, a single image or a segmentation, or its frames are no volume.
     """
-    header = header if header is not None else _header(path)
-    if header is None:
-        raise InputError(f"{path}: holds no image that can be read; copy or export it again")
-    if not _is_image(header):
-        raise InputError(f"{path}: is no image but a result made from one; give the image instead")
-    frames = int((_numbers(header, _FRAMES) or [1.0])[0])
-    if frames < 2:
-        raise InputError(f"{path}: is a single DICOM image; give the folder with all images of the series")
-    _check_pixels(path, header)
-    try:
-        image = quietly(lambda: sitk.ReadImage(str(path)))
-    except RuntimeError as error:
-        raise InputError(f"{path}: its frames cannot be read; copy or export it again") from error
-    known = metadata if metadata is not None else facts(path)
-    return arrange_frames(path, sitk.GetArrayFromImage(image), path.stem, {**known, "dicom_files": [str(path)]})
+    header = read_dicom_header(path)
+    if header.elements.pixels is not None and not header.is_image:
+        raise InputError(f"{path}: is not an image but a result made from one; give the image instead")
+    return _volume(f"{path}:", [header], path.stem, {})
 
 
-def _check_pixels(path: Path, header: dict[str, str]) -> None:
-    if int((_numbers(header, _SAMPLES) or [1.0])[0]) != 1:
-        raise InputError(f"{path}: is a colour image; choose a series of grey ones")
-    if lacks_pixels(path, _pixel_bytes(header)):
-        raise InputError(f"{path}: lacks part of its pixels; copy or export the series again")
-
-
-def facts(path: Path) -> dict[str, Any]:
-    """How the image was acquired, from the header of one file: nothing that names a person."""
-    header = _header(path) or {}
-    found = {name: _text(header, tag) for name, tag in _TAGS.items()}
-    return {name: value for name, value in found.items() if value}
-
-
-def _chosen(folder: Path, series: list[SeriesInfo], uid: str | None) -> SeriesInfo:
+def _chosen(folder: Path, series: list[FoundSeries], uid: str | None) -> FoundSeries:
     if uid is None and len(series) == 1:
         return series[0]
-    listed = "; ".join(str(s) for s in series)
+    listed = "; ".join(str(found.info) for found in series)
     if uid is None:
-        raise InputError(f"{folder}: holds {len(series)} series, choose one with --series UID: {listed}")
+        raise InputError(f"{folder}: has {len(series)} series, choose one with --series UID: {listed}")
     for candidate in series:
-        if candidate.uid == uid:
+        if candidate.info.uid == uid:
             return candidate
-    raise InputError(f"{folder}: holds no series {uid}; it holds: {listed}")
+    raise InputError(f"{folder}: has no series {uid}; it has: {listed}")
 
 
-def _header(path: Path) -> dict[str, str] | None:
-    """The header's tags, or None where the file holds no image."""
-    reader = sitk.ImageFileReader()
-    reader.SetFileName(str(path))
+def _without_copies(headers: Sequence[DicomHeader]) -> list[DicomHeader]:
+    """Without files that are copies: of one SOP Instance UID, place and pixels. Other files of one UID stay."""
+    first_of: dict[str, list[DicomHeader]] = {}
+    kept = []
+    for header in headers:
+        same = first_of.setdefault(header.text(tags.SOP_INSTANCE), [])
+        if not any(_is_copy(header, other) for other in same):
+            same.append(header)
+            kept.append(header)
+    return kept
+
+
+def _is_copy(one: DicomHeader, other: DicomHeader) -> bool:
+    return one.elements.values == other.elements.values and _digest(one) == _digest(other)
+
+
+def _digest(header: DicomHeader) -> bytes:
+    found = hashlib.sha256()
+    place = header.elements.pixels
+    with header.elements.open() as file:
+        for start, length in place.parts if place is not None else ():
+            file.seek(start)
+            found.update(file.read(length))
+    return found.digest()
+
+
+def _volume(subject: str, headers: list[DicomHeader], name: str, metadata: dict[str, Any]) -> Volume:
+    for header in headers:
+        check_pixels(header)
+    planes = _planes(headers)
+    if len({(header.rows, header.columns) for header in headers}) > 1:
+        raise InputError(f"{subject} has images of different sizes, which do not fit together; export it again")
+    stack = _stack(subject, headers, planes)
+    array = _pixels(headers, stack)
+    first = planes[stack.order[0]]
+    geometry = _geometry(headers[0].path, array, first, stack)
+    files = [header.path for header in headers for _ in range(header.frames)]
+    known = {**headers[0].facts, **metadata, "dicom_files": [str(files[i]) for i in stack.order]}
+    if len(headers) == 1:
+        known |= {"dicom_files": [str(headers[0].path)], "frame_order": stack.order}
+    if stack.notes:
+        known["notes"] = list(stack.notes)
+    return Volume(array, geometry, name, known)
+
+
+def _planes(headers: list[DicomHeader]) -> list[Plane]:
+    """The places of all frames, one file after the other."""
+    if len(headers) == 1 and headers[0].frames < 2:
+        raise InputError(f"{headers[0].path}: is a single DICOM image; give the folder with all images of the series")
+    found: list[Plane] = []
+    for header in headers:
+        planes = header.planes()
+        if len(planes) != header.frames:
+            raise InputError(
+                f"{header.path}: gives no place for its {header.frames} frames; export them as an MR series"
+            )
+        found += planes
+    return found
+
+
+def _stack(subject: str, headers: list[DicomHeader], planes: list[Plane]) -> Stack:
     try:
-        quietly(reader.ReadImageInformation)
-    except RuntimeError:
-        return None
-    return {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+        return stacked(subject, planes)
+    except InputError as error:
+        if len(headers) > 1 and min(header.frames for header in headers) > 1:
+            names = ", ".join(header.path.name for header in headers[:3])
+            raise InputError(
+                f"{subject} has {len(headers)} files that are volumes of their own (time points or echoes); "
+                f"give one of these files: {names}"
+            ) from error
+        raise
 
 
-def _pixel_bytes(header: dict[str, str]) -> int:
-    """How many bytes rows x columns x samples x frames pixels take, uncompressed."""
-    counts = [int((_numbers(header, tag) or [1.0])[0]) for tag in (_ROWS, _COLUMNS, _SAMPLES, _FRAMES)]
-    bits = (_numbers(header, _BITS) or [8.0])[0]
-    return math.prod(counts) * int(bits) // 8
+def _pixels(headers: list[DicomHeader], stack: Stack) -> np.ndarray:
+    """The values [Z, Y, X], scaled as each frame says: of whole numbers if all scales are such, else float32."""
+    scales = [scale for header in headers for scale in header.scales()]
+    count = len(scales) * headers[0].rows * headers[0].columns
+    is_plain = all(scale == (1.0, 0.0) for scale in scales)
+    check_fits_memory(headers[0].path, count * (4 if not is_plain else 1))
+    stored = [read_frames(header) for header in headers]
+    rank = {frame: place for place, frame in enumerate(stack.order)}
+    kind = np.result_type(*stored) if is_plain else _scaled_kind(stored, scales)
+    found, number = np.empty((len(scales), *stored[0].shape[1:]), kind), 0
+    for frames in stored:
+        for frame in frames:
+            slope, intercept = scales[number]
+            with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is seen
+                plane = frame if is_plain else frame * slope + intercept
+                found[rank[number]] = plane
+            number += 1
+    return found
 
 
-def _plane(header: dict[str, str]) -> Plane:
-    return Plane(*(tuple(_numbers(header, tag)) for tag in (_POSITION, _ORIENTATION, _SPACING)))
+def _scaled_kind(stored: list[np.ndarray], scales: list[tuple[float, float]]) -> np.dtype:
+    is_whole = all(slope.is_integer() and intercept.is_integer() for slope, intercept in scales)
+    most = max(max(abs(float(frames.min())), abs(float(frames.max()))) for frames in stored)
+    reach = max(abs(slope) * most + abs(intercept) for slope, intercept in scales)
+    is_integer = all(frames.dtype.kind in "iu" for frames in stored)
+    return np.dtype(np.int32 if is_integer and is_whole and reach < 2**31 else np.float32)
 
 
-def _numbers(header: dict[str, str], tag: str) -> list[float]:
-    """The numbers of a tag; none where it is missing or no number."""
-    try:
-        return [float(text) for text in _text(header, tag).split("\\")]
-    except ValueError:
-        return []
+def _geometry(path: Path, array: np.ndarray, first: Plane, stack: Stack) -> Geometry:
+    size = (array.shape[2], array.shape[1], array.shape[0])
+    return grid(path, size, (first.spacing[1], first.spacing[0], stack.step), stack.origin, stack.axes)

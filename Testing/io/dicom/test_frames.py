@@ -93,11 +93,11 @@ def test_frames_without_places(tmp_path):
     def without(data):
         del data.PerFrameFunctionalGroupsSequence
 
-    with pytest.raises(InputError, match="tells no place for its 12 frames"):
+    with pytest.raises(InputError, match="gives no place for its 12 frames"):
         read_volume(enhanced(tmp_path / "s", volume_of(), change=without))
 
 
-def test_a_result_is_no_image(tmp_path):
+def test_a_result_is_not_an_image(tmp_path):
     pytest.importorskip("highdicom")
     volume = read_volume(enhanced(tmp_path / "s", volume_of()))
     write_segmentation(tmp_path / "m.dcm", np.ones(volume.array.shape, np.uint8), CHAOS, volume.geometry, source=volume)
@@ -105,8 +105,7 @@ def test_a_result_is_no_image(tmp_path):
         read_volume(tmp_path / "m.dcm")
 
 
-def test_without_pydicom_the_remedy_is_told(tmp_path, monkeypatch):
+def test_reading_needs_no_pydicom(tmp_path, monkeypatch):
     folder = enhanced(tmp_path / "s", volume_of())
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(InputError, match=r"pip install 'livermriseg\[dicom\]'"):
-        read_volume(folder)
+    assert np.array_equal(read_volume(folder).array, volume_of().array)

@@ -47,7 +47,7 @@ def test_several_series_are_listed_and_one_is_chosen(tmp_path):
         read_volume(tmp_path)
     chosen = read_volume(tmp_path, series=found[1].uid)
     assert chosen.metadata["series description"] == "T1 in phase"
-    with pytest.raises(InputError, match=r"holds no series 1\.2\.3"):
+    with pytest.raises(InputError, match=r"has no series 1\.2\.3"):
         read_volume(tmp_path, series="1.2.3")
 
 
@@ -165,12 +165,12 @@ def test_slices_shifted_in_their_plane(tmp_path):
 
 @pytest.mark.parametrize("spacing", [None, [0, 0], [-1, 1]])
 def test_images_without_a_pixel_spacing(tmp_path, spacing):
-    with pytest.raises(InputError, match="no pixel spacing"):
+    with pytest.raises(InputError, match="gives no pixel spacing"):
         read_volume(edited(tmp_path / "s", lambda data, _: setattr(data, "PixelSpacing", spacing)))
 
 
 def test_images_without_a_position(tmp_path):
-    with pytest.raises(InputError, match="no position"):
+    with pytest.raises(InputError, match="gives no position"):
         read_volume(edited(tmp_path / "s", lambda data, _: delattr(data, "ImagePositionPatient")))
 
 
@@ -249,10 +249,10 @@ def test_dicom_seg_is_read_back_in_place(tmp_path, direction):
     assert np.array_equal(turned.array, labels)
 
 
-def test_what_is_no_dicom_seg_is_no_label_map(tmp_path):
+def test_what_is_not_a_dicom_seg_is_not_a_label_map(tmp_path):
     pytest.importorskip("highdicom")
     write_dicom_series(tmp_path, series())
-    with pytest.raises(InputError, match="no DICOM SEG"):
+    with pytest.raises(InputError, match="not a DICOM SEG"):
         read_labelmap(sorted(tmp_path.iterdir())[0])
 
 

@@ -1,0 +1,134 @@
+"""Compressed DICOM pixels: RLE in Python, the JPEG family by GDCM in a process of its own.
+
+GDCM never sees the file: it gets one small DICOM file a frame, made here, with the compressed bytes and the numbers
+that were checked. What a damaged frame does to it ends with the child process, which has limits of time and memory.
+"""
+
+from __future__ import annotations
+
+import struct
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.dicom import tags
+from LiverMRISegLib.io.dicom.header import DicomHeader
+
+RLE = "1.2.840.10008.1.2.5"
+# JPEG baseline, extended, lossless; JPEG-LS; JPEG 2000.
+NATIVE_CODECS = frozenset(
+    f"1.2.840.10008.1.2.4.{number}" for number in ("50", "51", "57", "70", "80", "81", "90", "91")
+)
+_SECONDS, _MEMORY = 120, 3 * 2**30
+
+
+def unpack_rle(path: Path, frame: bytes, kind: np.dtype, shape: tuple[int, int]) -> np.ndarray:
+    """The pixels of one frame of RLE (PS3.5, annex G): a segment for each byte of a pixel, the highest first.
+
+    Raises:
+        InputError: the segments are not those of `kind` and `shape`.
+    """
+    count, size = shape[0] * shape[1], kind.itemsize
+    starts = struct.unpack("<16I", frame[:64]) if len(frame) >= 64 else (0,)
+    if starts[0] != size:
+        raise _damaged(path)
+    bounds = [*starts[1 : size + 1], len(frame)]
+    pixels = np.empty((count, size), np.uint8)
+    for number in range(size):
+        segment = frame[bounds[number] : bounds[number + 1]]
+        pixels[:, size - 1 - number] = np.frombuffer(_unpacked(path, segment, count), np.uint8)
+    return pixels.view(kind.newbyteorder("<")).reshape(shape)
+
+
+def _unpacked(path: Path, segment: bytes, count: int) -> bytes:
+    found, place = bytearray(), 0
+    while place < len(segment) and len(found) < count:
+        length = segment[place]
+        if length < 128:
+            found += segment[place + 1 : place + 2 + length]
+            place += 2 + length
+        elif length > 128:
+            found += segment[place + 1 : place + 2] * (257 - length)
+            place += 2
+        else:
+            place += 1
+    if len(found) < count:
+        raise _damaged(path)
+    return bytes(found[:count])
+
+
+def decode_by_gdcm(header: DicomHeader, frames: list[bytes], kind: np.dtype) -> np.ndarray:
+    """The pixels [frame, Y, X] of JPEG, JPEG-LS or JPEG 2000 frames.
+
+    Raises:
+        InputError: they are damaged, or need more time or memory than any real image.
+    """
+    shape = (len(frames), header.rows, header.columns)
+    needed = int(np.prod(shape)) * kind.itemsize
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        for number, frame in enumerate(frames):
+            (folder / f"{number}.dcm").write_bytes(_one_frame(header, frame))
+        code = [str(Path(__file__).with_name("decode_frames.py")), place, str(len(frames)), str(_MEMORY + 3 * needed)]
+        command = [sys.executable, *code, *map(str, shape[1:]), kind.newbyteorder("=").str]
+        seconds = _SECONDS + needed / 1e6
+        try:
+            subprocess.run(
+                command, timeout=seconds, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            pixels = np.load(folder / "pixels.npy", allow_pickle=False)
+        except (subprocess.SubprocessError, OSError, ValueError) as error:
+            raise _damaged(header.path) from error
+    if pixels.shape != shape or pixels.dtype != kind.newbyteorder("="):
+        raise _damaged(header.path)
+    return np.asarray(pixels)
+
+
+def _one_frame(header: DicomHeader, frame: bytes) -> bytes:
+    """A DICOM file of one image, with nothing in it but what its pixels need."""
+    syntax = header.elements.syntax
+    uid = "1.2.826.0.1.3680043.10.1"
+    bits = header.integer(tags.BITS_ALLOCATED)
+    stored = header.integer(tags.BITS_STORED, bits)
+    meta = b"".join(
+        _element(0x0002, number, b"UI", _padded(value))
+        for number, value in ((0x0002, "1.2.840.10008.5.1.4.1.1.4"), (0x0003, uid), (0x0010, syntax))
+    )
+    numbers = (
+        (0x0010, header.rows), (0x0011, header.columns), (0x0100, bits), (0x0101, stored),
+        (0x0102, header.integer(tags.HIGH_BIT, stored - 1)), (0x0103, header.integer(tags.SIGNED, 0)),
+    )  # fmt: skip
+    frame += b"\0" * (len(frame) % 2)
+    return b"".join(
+        (
+            b"\0" * 128 + b"DICM",
+            _element(0x0002, 0x0000, b"UL", struct.pack("<I", len(meta))) + meta,
+            _element(0x0008, 0x0016, b"UI", _padded("1.2.840.10008.5.1.4.1.1.4")),
+            _element(0x0008, 0x0018, b"UI", _padded(uid)),
+            _element(0x0008, 0x0060, b"CS", b"MR"),
+            _element(0x0028, 0x0002, b"US", struct.pack("<H", 1)),
+            _element(0x0028, 0x0004, b"CS", b"MONOCHROME2 "),
+            *(_element(0x0028, number, b"US", struct.pack("<H", value)) for number, value in numbers),
+            struct.pack("<HH", 0x7FE0, 0x0010) + b"OB\0\0\xff\xff\xff\xff",
+            struct.pack("<HHI", 0xFFFE, 0xE000, 0),
+            struct.pack("<HHI", 0xFFFE, 0xE000, len(frame)) + frame,
+            struct.pack("<HHI", 0xFFFE, 0xE0DD, 0),
+        )
+    )
+
+
+def _padded(uid: str) -> bytes:
+    return uid.encode("ascii") + b"\0" * (len(uid) % 2)
+
+
+def _element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
+    return struct.pack("<HH2sH", group, number, vr, len(value)) + value
+
+
+def _damaged(path: Path) -> InputError:
+    return InputError(f"{path}: its compressed pixels are truncated or damaged; copy or export it again")

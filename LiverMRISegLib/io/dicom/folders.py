@@ -1,0 +1,147 @@
+"""Which DICOM series a folder has. Names of patients are never read."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.dicom import tags
+from LiverMRISegLib.io.dicom.elements import DamagedDicomError, is_dicom_file
+from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
+
+# Media storage SOP class (0002,0002), and the classes of MR, CT and secondary capture images (DICOM PS3.6, annex A).
+_CLASS_ELEMENT, _STORAGE = b"\x02\x00\x02\x00UI", "1.2.840.10008.5.1.4.1.1."
+_IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
+_DIRECTORY = "DICOMDIR"
+_MOST_FILES, _MOST_NAMED = 200_000, 10
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """One series of a DICOM folder."""
+
+    uid: str
+    description: str
+    modality: str
+    number: int
+    files: tuple[str, ...]
+
+    @property
+    def count(self) -> int:
+        """Number of images."""
+        return len(self.files)
+
+    def __str__(self) -> str:
+        return f"{self.uid} ({self.description or 'no description'}, {self.modality}, {self.count} images)"
+
+
+@dataclass(frozen=True)
+class FoundSeries:
+    """A series and the headers of its files."""
+
+    info: SeriesInfo
+    headers: tuple[DicomHeader, ...]
+
+
+def is_dicom_folder(folder: Path) -> bool:
+    """Whether the folder has a DICOM image, sound or damaged; results such as DICOM SEG are not images.
+
+    Sub-folders count only beside a DICOMDIR, as on a CD.
+    """
+    return folder.is_dir() and any(_header(path) is not None for path in _dicom_files(folder))
+
+
+def list_series(folder: Path) -> list[SeriesInfo]:
+    """The image series in `folder` by their number; of a CD, those below its DICOMDIR.
+
+    Raises:
+        InputError: there is none, or a file is damaged.
+    """
+    return [found.info for found in find_series(folder)]
+
+
+def find_series(folder: Path) -> list[FoundSeries]:
+    """As `list_series`, with the headers of the files."""
+    grouped: dict[str, list[DicomHeader]] = {}
+    damaged: list[Path] = []
+    for path in _dicom_files(folder):
+        header = _header(path)
+        if isinstance(header, DicomHeader):
+            grouped.setdefault(header.series, []).append(header)
+        elif header is not None:
+            damaged.append(path)
+    if damaged:
+        raise InputError(
+            f"{folder}: {len(damaged)} DICOM file(s) are truncated or damaged, the first is "
+            f"{damaged[0].relative_to(folder)}; copy or export the series again"
+        )
+    if not grouped:
+        raise _no_images(folder)
+    found = [FoundSeries(_info(uid, headers), tuple(headers)) for uid, headers in grouped.items()]
+    return sorted(found, key=lambda one: (one.info.number, one.info.uid))
+
+
+def _info(uid: str, headers: list[DicomHeader]) -> SeriesInfo:
+    first = headers[0]
+    number = first.text(tags.SERIES_NUMBER)
+    is_number = number.lstrip("-").isdecimal() and len(number) < 12
+    files = tuple(str(header.path) for header in headers)
+    return SeriesInfo(
+        uid, first.text(tags.DESCRIPTION), first.text(tags.MODALITY), int(number) if is_number else 0, files
+    )
+
+
+def _no_images(folder: Path) -> InputError:
+    if not folder.is_dir():
+        return InputError(f"{folder}: no such folder; check the path")
+    inside = [str(path.relative_to(folder)) for path in _folders_with_images(folder)]
+    where = f"one of its folders: {', '.join(inside)}" if inside else "the folder with the images of a series"
+    return InputError(f"{folder}: contains no DICOM image; give {where}")
+
+
+def _folders_with_images(folder: Path) -> list[Path]:
+    below = itertools.islice((path for path in sorted(folder.rglob("*")) if path.is_dir()), _MOST_FILES)
+    return list(itertools.islice((path for path in below if is_dicom_folder(path)), _MOST_NAMED))
+
+
+def _dicom_files(folder: Path) -> Iterator[Path]:
+    """The DICOM files in `folder`, without hidden ones; beside a DICOMDIR, those in its sub-folders too."""
+    if not folder.is_dir():
+        return
+    directly = sorted(folder.iterdir())
+    is_medium = any(path.name.upper() == _DIRECTORY and path.is_file() for path in directly)
+    paths = sorted(folder.rglob("*")) if is_medium else directly
+    for path in paths[:_MOST_FILES]:
+        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if not is_hidden and path.name.upper() != _DIRECTORY and path.is_file() and is_dicom_file(path):
+            yield path
+
+
+def _header(path: Path) -> DicomHeader | DamagedDicomError | None:
+    """The header of an image; the error of a damaged one; None for what is not an image."""
+    storage = _storage_class(path)
+    may_be_image = storage is None or storage in _IMAGE_CLASSES
+    try:
+        header = read_dicom_header(path)
+    except DamagedDicomError as error:
+        return error if may_be_image else None
+    if header.is_image:
+        return header
+    # Cut off before its pixels, at the end of an element.
+    is_cut = header.elements.pixels is None and storage in _IMAGE_CLASSES
+    return DamagedDicomError(f"{path}: has no pixels; copy or export it again") if is_cut else None
+
+
+def _storage_class(path: Path) -> str | None:
+    """The end of the storage class that the first bytes give, which survive a truncation; "" for another class."""
+    with path.open("rb") as file:
+        head = file.read(1024)
+    place = head.find(_CLASS_ELEMENT)
+    if place < 0:
+        return None
+    length = int.from_bytes(head[place + 6 : place + 8], "little")
+    uid = head[place + 8 : place + 8 + length].strip(b"\0 ").decode("ascii", "replace")
+    return uid.removeprefix(_STORAGE) if uid.startswith(_STORAGE) else ""
