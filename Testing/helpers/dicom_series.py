@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from helpers.volumes import make_volume
 from LiverMRISegLib.volume import Volume
+
+
+def whole_numbered_volume(direction=None) -> Volume:
+    """A volume whose values fit 16 bits without a sign."""
+    volume = make_volume(direction)
+    return Volume(volume.array.astype(np.uint16).astype(np.float32), volume.geometry)
+
+
+def edited_series(
+    folder: Path, change: Callable[[Any, int], object], only: Container[int] | None = None, volume: Volume | None = None
+) -> Path:
+    """A DICOM series with `change(dataset, number)` done to its files."""
+    import pydicom
+
+    write_dicom_series(folder, volume or whole_numbered_volume())
+    for number, path in enumerate(sorted(folder.iterdir())):
+        if only is None or number in only:
+            data = pydicom.dcmread(path)
+            change(data, number)
+            data.save_as(path)
+    return folder
 
 
 def write_dicom_series(folder: Path, volume: Volume, *, skip=(), uid_suffix="1", description="T2 axial") -> None:

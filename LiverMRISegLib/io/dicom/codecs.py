@@ -6,10 +6,13 @@ that were checked. What a damaged frame does to it ends with the child process, 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +27,15 @@ NATIVE_CODECS = frozenset(
     f"1.2.840.10008.1.2.4.{number}" for number in ("50", "51", "57", "70", "80", "81", "90", "91")
 )
 _SECONDS, _MEMORY = 120, 3 * 2**30
+
+
+@dataclass(frozen=True)
+class CompressedFrame:
+    """The compressed bytes of a frame of the file of `header`, whose pixels are of the type `kind`."""
+
+    header: DicomHeader
+    content: bytes
+    kind: np.dtype
 
 
 def unpack_rle(path: Path, frame: bytes, kind: np.dtype, shape: tuple[int, int]) -> np.ndarray:
@@ -61,30 +73,34 @@ def _unpacked(path: Path, segment: bytes, count: int) -> bytes:
     return bytes(found[:count])
 
 
-def decode_by_gdcm(header: DicomHeader, frames: list[bytes], kind: np.dtype) -> np.ndarray:
-    """The pixels [frame, Y, X] of JPEG, JPEG-LS or JPEG 2000 frames.
+def decode_by_gdcm(frames: Sequence[CompressedFrame]) -> list[np.ndarray]:
+    """The pixels [Y, X] of JPEG, JPEG-LS or JPEG 2000 frames.
 
     Raises:
         InputError: they are damaged, or need more time or memory than any real image.
     """
-    shape = (len(frames), header.rows, header.columns)
-    needed = int(np.prod(shape)) * kind.itemsize
+    needed = sum(frame.header.rows * frame.header.columns * frame.kind.itemsize for frame in frames)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         for number, frame in enumerate(frames):
-            (folder / f"{number}.dcm").write_bytes(_one_frame(header, frame))
-        code = [str(Path(__file__).with_name("decode_frames.py")), place, str(len(frames)), str(_MEMORY + 3 * needed)]
-        command = [sys.executable, *code, *map(str, shape[1:]), kind.newbyteorder("=").str]
-        seconds = _SECONDS + needed / 1e6
-        try:
+            (folder / f"{number}.dcm").write_bytes(_one_frame(frame.header, frame.content))
+        script = str(Path(__file__).with_name("decode_frames.py"))
+        # What fails shows in the frames that are missing then.
+        with contextlib.suppress(subprocess.SubprocessError, OSError):
             subprocess.run(
-                command, timeout=seconds, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                [sys.executable, script, place, str(len(frames)), str(_MEMORY)], timeout=_SECONDS + needed / 1e6,
+                check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             )  # fmt: skip
-            pixels = np.load(folder / "pixels.npy", allow_pickle=False)
-        except (subprocess.SubprocessError, OSError, ValueError) as error:
-            raise _damaged(header.path) from error
-    if pixels.shape != shape or pixels.dtype != kind.newbyteorder("="):
+        return [_decoded(folder / f"{number}.npy", frame) for number, frame in enumerate(frames)]
+
+
+def _decoded(path: Path, frame: CompressedFrame) -> np.ndarray:
+    header = frame.header
+    try:
+        pixels = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise _damaged(header.path) from error
+    if pixels.shape != (header.rows, header.columns) or pixels.dtype != frame.kind.newbyteorder("="):
         raise _damaged(header.path)
     return np.asarray(pixels)
 

@@ -1,7 +1,7 @@
-"""Run as a process: the frames `0.dcm`, `1.dcm`, ... of a folder, decoded by GDCM, as `pixels.npy` beside them.
+"""Run as a process: the frames `0.dcm`, `1.dcm`, ... of a folder, decoded by GDCM, as `0.npy`, ... beside them.
 
-Arguments: the folder, how many frames, the most bytes of memory, rows, columns, the type of the pixels. It imports
-nothing of the library, so that it starts quickly and anywhere.
+Arguments: the folder, how many frames, the most bytes of memory. It imports nothing of the library, so that it starts
+quickly and anywhere.
 """
 
 from __future__ import annotations
@@ -14,22 +14,17 @@ import numpy as np
 import SimpleITK as sitk
 
 
-def main(folder: str, count: str, memory: str, rows: str, columns: str, kind: str) -> int:
-    """0, or 1 if the frames are not of that size and type."""
+def main(folder: str, count: str, memory: str) -> None:
+    """Ends with an error at the first frame that cannot be decoded."""
     with contextlib.suppress(ImportError, ValueError, OSError):  # Windows has none; the limit of time remains
         import resource
 
         resource.setrlimit(resource.RLIMIT_AS, (int(memory), int(memory)))
-    pixels = np.empty((int(count), int(rows), int(columns)), np.dtype(kind))
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     for number in range(int(count)):
-        frame = np.squeeze(sitk.GetArrayFromImage(sitk.ReadImage(str(Path(folder) / f"{number}.dcm"))))
-        if frame.shape != pixels.shape[1:] or frame.dtype != pixels.dtype:
-            return 1
-        pixels[number] = frame
-    np.save(Path(folder) / "pixels.npy", pixels)
-    return 0
+        path = Path(folder) / f"{number}.dcm"
+        np.save(path.with_suffix(".npy"), np.squeeze(sitk.GetArrayFromImage(sitk.ReadImage(str(path)))))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

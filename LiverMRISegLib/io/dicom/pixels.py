@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.dicom import tags
-from LiverMRISegLib.io.dicom.codecs import NATIVE_CODECS, RLE, decode_by_gdcm, unpack_rle
+from LiverMRISegLib.io.dicom.codecs import NATIVE_CODECS, RLE, CompressedFrame, decode_by_gdcm, unpack_rle
 from LiverMRISegLib.io.dicom.elements import NATIVE, PixelPlace
 from LiverMRISegLib.io.dicom.header import DicomHeader
 from LiverMRISegLib.io.memory import check_fits_memory
@@ -62,33 +65,49 @@ def pixel_kind(header: DicomHeader) -> np.dtype:
     return np.dtype(f"{order}{'i' if header.integer(tags.SIGNED, 0) else 'u'}{bits // 8}")
 
 
-def read_frames(header: DicomHeader) -> np.ndarray:
-    """The stored values [frame, Y, X], checked by `check_pixels` before.
+def read_frames(headers: Sequence[DicomHeader]) -> list[np.ndarray]:
+    """The stored values [frame, Y, X] of each file, checked by `check_pixels` before.
 
     Raises:
         InputError: they are damaged, or in an encoding that cannot be read.
     """
-    kind, place, syntax = pixel_kind(header), _place(header), header.elements.syntax
-    shape = (header.frames, header.rows, header.columns)
-    with readable(header.path), header.elements.open() as file:
+    found: list[np.ndarray | None] = []
+    compressed: list[CompressedFrame] = []
+    for header in headers:
+        place, syntax, kind = _place(header), header.elements.syntax, pixel_kind(header)
         if not place.is_encapsulated:
-            if syntax not in NATIVE:
-                raise InputError(f"{header.path}: its pixels are not packed as its header says; export it again")
-            file.seek(place.parts[0][0])
-            content = file.read(int(np.prod(shape)) * kind.itemsize)
-            if len(content) != int(np.prod(shape)) * kind.itemsize:
-                raise InputError(f"{header.path}: lacks part of its pixels; copy or export the series again")
-            return _significant(np.frombuffer(content, kind).reshape(shape), header)
-        parts = []
-        for start, length in place.parts:
-            file.seek(start)
-            parts.append(file.read(length))
-    frames = _frames_of(header, place, parts)
-    if syntax == RLE:
-        return _significant(np.stack([unpack_rle(header.path, f, kind, shape[1:]) for f in frames]), header)
-    if syntax not in NATIVE_CODECS:
-        raise InputError(f"{header.path}: its compression ({syntax}) cannot be read; export it uncompressed")
-    return decode_by_gdcm(header, frames, kind)
+            found.append(_native(header, place, kind))
+            continue
+        frames = _frames_of(header, place)
+        if syntax == RLE:
+            shape = (header.rows, header.columns)
+            found.append(
+                _significant(np.stack([unpack_rle(header.path, frame, kind, shape) for frame in frames]), header)
+            )
+        elif syntax in NATIVE_CODECS:
+            found.append(None)
+            compressed += [CompressedFrame(header, frame, kind) for frame in frames]
+        else:
+            raise InputError(f"{header.path}: its compression ({syntax}) cannot be read; export it uncompressed")
+    # One process for all, since it takes longer to start than to decode.
+    decoded = iter(decode_by_gdcm(compressed) if compressed else ())
+    return [
+        one if one is not None else np.stack([next(decoded) for _ in range(header.frames)])
+        for one, header in zip(found, headers, strict=True)
+    ]
+
+
+def _native(header: DicomHeader, place: PixelPlace, kind: np.dtype) -> np.ndarray:
+    if header.elements.syntax not in NATIVE:
+        raise InputError(f"{header.path}: its pixels are not packed as its header says; export it again")
+    shape = (header.frames, header.rows, header.columns)
+    needed = math.prod(shape) * kind.itemsize
+    with readable(header.path), header.elements.open() as file:
+        file.seek(place.parts[0][0])
+        content = file.read(needed)
+    if len(content) != needed:
+        raise InputError(f"{header.path}: lacks part of its pixels; copy or export the series again")
+    return _significant(np.frombuffer(content, kind).reshape(shape), header)
 
 
 def _place(header: DicomHeader) -> PixelPlace:
@@ -110,8 +129,13 @@ def _significant(pixels: np.ndarray, header: DicomHeader) -> np.ndarray:
     return (native << (bits - 1 - high)) >> (bits - stored)
 
 
-def _frames_of(header: DicomHeader, place: PixelPlace, parts: list[bytes]) -> list[bytes]:
+def _frames_of(header: DicomHeader, place: PixelPlace) -> list[bytes]:
     """The compressed bytes of every frame, put together from its fragments by the offset table (PS3.5, A.4)."""
+    parts = []
+    with readable(header.path), header.elements.open() as file:
+        for start, length in place.parts:
+            file.seek(start)
+            parts.append(file.read(length))
     table, fragments = (parts[0], parts[1:]) if parts else (b"", [])
     if header.frames == 1:
         return [b"".join(fragments)]

@@ -135,7 +135,7 @@ def _pixels(headers: list[DicomHeader], stack: Stack) -> np.ndarray:
     count = len(scales) * headers[0].rows * headers[0].columns
     is_plain = all(scale == (1.0, 0.0) for scale in scales)
     check_fits_memory(headers[0].path, count * (4 if not is_plain else 1))
-    stored = [read_frames(header) for header in headers]
+    stored = read_frames(headers)
     rank = {frame: place for place, frame in enumerate(stack.order)}
     kind = np.result_type(*stored) if is_plain else _scaled_kind(stored, scales)
     found, number = np.empty((len(scales), *stored[0].shape[1:]), kind), 0

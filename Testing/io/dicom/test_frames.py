@@ -8,8 +8,8 @@ import pytest
 from helpers.dicom_series import write_dicom_series
 from helpers.volumes import make_volume, oblique_directions
 from LiverMRISegLib.anatomy import CHAOS
-from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io import find_volumes, read_labelmap, read_volume, write_segmentation
+from LiverMRISegLib.errors import InputError, OutputError
+from LiverMRISegLib.io import check_segmentation_target, find_volumes, read_labelmap, read_volume, write_segmentation
 from LiverMRISegLib.volume import Volume, resample
 
 pydicom = pytest.importorskip("pydicom")
@@ -76,6 +76,80 @@ def test_frames_are_read_in_place_and_segmented_in_place(tmp_path, order, direct
     back = read_labelmap(tmp_path / "m.dcm")
     assert np.array_equal(resample(back, volume.geometry, nearest=True).array, labels)
     assert find_volumes(tmp_path) == [folder]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_every_frame_keeps_its_own_scale(tmp_path, shared):
+    slopes = np.where(np.arange(12) % 2, 0.25, 1.5)
+
+    def scale(data):
+        for group, slope in zip(data.PerFrameFunctionalGroupsSequence, slopes, strict=True):
+            group.PixelValueTransformationSequence = [item(RescaleSlope=str(slope), RescaleIntercept="-3")]
+        if shared:
+            group = data.PerFrameFunctionalGroupsSequence[0]
+            data.SharedFunctionalGroupsSequence[
+                0
+            ].PixelValueTransformationSequence = group.PixelValueTransformationSequence
+            for group in data.PerFrameFunctionalGroupsSequence:
+                del group.PixelValueTransformationSequence
+
+    made = volume_of()
+    expected = made.array * (slopes[0] if shared else slopes[:, None, None]) - 3.0
+    found = read_volume(enhanced(tmp_path / "s", made, change=scale))
+    assert found.array.dtype == np.float32
+    assert np.allclose(found.array, expected)
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e400", "0"])
+def test_a_frame_of_an_impossible_scale(tmp_path, value):
+    def scale(data):
+        wrong = item()
+        wrong.add(pydicom.DataElement(0x00281053, "LO", value))
+        data.PerFrameFunctionalGroupsSequence[4].PixelValueTransformationSequence = [wrong]
+
+    with pytest.raises(InputError, match="rescale slope or intercept is 0 or not a number"):
+        read_volume(enhanced(tmp_path / "s", volume_of(), change=scale))
+
+
+@pytest.mark.parametrize("value", ["nan", "abc", "1e400", "7\\8"])
+def test_a_frame_without_a_sound_position(tmp_path, value):
+    def place(data):
+        wrong = item()
+        wrong.add(pydicom.DataElement(0x00200032, "LO", value.replace("\\\\", "\\") + "\\0\\0"))
+        data.PerFrameFunctionalGroupsSequence[4].PlanePositionSequence = [wrong]
+
+    with pytest.raises(InputError, match="gives no position"):
+        read_volume(enhanced(tmp_path / "s", volume_of(), change=place))
+
+
+def put_together(folder, parts):
+    """One series of several Enhanced files, of the frames of each of `parts`."""
+    folder.mkdir()
+    for number, part in enumerate(parts):
+
+        def rename(data, number=number):
+            data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"1.2.826.0.1.3680043.10.5.{number + 1}"
+
+        made = enhanced(folder.parent / f"part {number}", volume_of(), part, rename)
+        (made / "frames.dcm").rename(folder / f"{number:02d}.dcm")
+    return folder
+
+
+@pytest.mark.parametrize("parts", [[[n] for n in SHUFFLED], [range(5), range(5, 12)]], ids=["one each", "two slabs"])
+def test_enhanced_files_that_make_a_volume_together(tmp_path, parts):
+    found = read_volume(put_together(tmp_path / "s", parts))
+    assert np.array_equal(found.array, volume_of().array)
+    assert found.geometry.is_close(volume_of().geometry, 1e-3)
+    pytest.importorskip("highdicom")
+    with pytest.raises(OutputError, match=r"one Enhanced file only; write \.seg\.nrrd"):
+        check_segmentation_target(tmp_path / "m.dcm", found)
+
+
+def test_enhanced_files_that_are_volumes_of_their_own(tmp_path):
+    folder = put_together(tmp_path / "s", [range(12)] * 3)
+    with pytest.raises(InputError, match=r"3 files that are volumes of their own.*00\.dcm, 01\.dcm, 02\.dcm"):
+        read_volume(folder)
+    assert np.array_equal(read_volume(folder / "01.dcm").array, volume_of().array)
 
 
 def test_missing_frames_are_named(tmp_path):

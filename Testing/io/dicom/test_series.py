@@ -5,21 +5,18 @@ import warnings
 import numpy as np
 import pytest
 
+from helpers.dicom_series import edited_series as edited
+from helpers.dicom_series import whole_numbered_volume as series
 from helpers.dicom_series import write_dicom_series
 from helpers.volumes import all_directions, make_volume, oblique_directions
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import find_volumes, is_dicom_folder, list_series, read_labelmap, read_volume, write_segmentation
-from LiverMRISegLib.volume import Volume, resample
+from LiverMRISegLib.volume import resample
 
 pydicom = pytest.importorskip("pydicom")
 # Directions with a right-handed set of axes: slices are stacked along the normal.
 PROPER = [d for d in all_directions() + oblique_directions() if np.linalg.det(d) > 0]
-
-
-def series(direction=None):
-    volume = make_volume(direction)
-    return Volume(volume.array.astype(np.uint16).astype(np.float32), volume.geometry)
 
 
 @pytest.mark.parametrize("number", range(0, len(PROPER), 3))
@@ -75,17 +72,6 @@ def test_folders_without_images(tmp_path):
     with pytest.raises(InputError, match="no DICOM image"):
         read_volume(tmp_path)
     assert not is_dicom_folder(tmp_path)
-
-
-def edited(folder, change, only=None):
-    """A DICOM series with `change(dataset, number)` done to its files."""
-    write_dicom_series(folder, series())
-    for number, path in enumerate(sorted(folder.iterdir())):
-        if only is None or number in only:
-            data = pydicom.dcmread(path)
-            change(data, number)
-            data.save_as(path)
-    return folder
 
 
 @pytest.mark.parametrize("number", [0, 5, 11])

@@ -1,0 +1,82 @@
+"""DICOM SEG of images in any character set, with colours, checked before the computation; damaged ones are refused."""
+
+import numpy as np
+import pytest
+
+from helpers.dicom_series import edited_series, whole_numbered_volume, write_dicom_series
+from LiverMRISegLib.anatomy import CHAOS
+from LiverMRISegLib.errors import InputError, OutputError
+from LiverMRISegLib.io import check_segmentation_target, read_labelmap, read_volume, write_segmentation
+from LiverMRISegLib.io.dicom.colors import cielab
+
+pydicom = pytest.importorskip("pydicom")
+highdicom = pytest.importorskip("highdicom")
+LABELS = np.zeros(whole_numbered_volume().array.shape, np.uint8)
+LABELS[2:5, 3:9, 4:10], LABELS[6, 5, 5] = 1, 3
+
+
+def written(tmp_path, folder):
+    volume = read_volume(folder)
+    check_segmentation_target(tmp_path / "m.dcm", volume)
+    write_segmentation(tmp_path / "m.dcm", LABELS, CHAOS, volume.geometry, source=volume)
+    return tmp_path / "m.dcm"
+
+
+@pytest.mark.parametrize(
+    ("declared", "name"),
+    [
+        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう"),
+        ("ISO_IR 100", "Müller^Jürgen"),
+        ("ISO_IR 144", "Люкceмбypг"),
+        ("GB18030", "Wang^XiaoDong=王^小东"),
+        ("ISO_IR 192", "Wang^XiaoDong=王^小東"),
+    ],
+)
+def test_names_in_any_character_set(tmp_path, declared, name):
+    def rename(data, _):
+        data.SpecificCharacterSet, data.PatientName = declared, name
+
+    path = written(tmp_path, edited_series(tmp_path / "s", rename))
+    data = pydicom.dcmread(path)
+    assert data.SpecificCharacterSet == "ISO_IR 192"
+    assert str(data.PatientName) == name
+    back = read_labelmap(path)
+    assert back.metadata["segments"] == {1: "Liver", 2: "Left kidney"}
+    assert (back.array == 1).sum() == (LABELS == 1).sum()
+
+
+def test_segments_have_the_colours_of_their_organs(tmp_path):
+    write_dicom_series(tmp_path / "s", whole_numbered_volume())
+    segments = pydicom.dcmread(written(tmp_path, tmp_path / "s")).SegmentSequence
+    for segment, value in zip(segments, (1, 3), strict=True):
+        color = highdicom.color.CIELabColor.from_dicom_value(list(segment.RecommendedDisplayCIELabValue)).to_rgb()
+        assert np.allclose(color, CHAOS[value].color, atol=3)
+    assert cielab((255, 255, 255))[0] == 65535
+    assert cielab((0, 0, 0))[0] == 0
+
+
+def test_what_allows_no_dicom_seg_is_said_before_the_computation(tmp_path):
+    folder = edited_series(tmp_path / "s", lambda data, _: delattr(data, "FrameOfReferenceUID"))
+    with pytest.raises(OutputError, match="no FrameOfReferenceUID"):
+        check_segmentation_target(tmp_path / "m.dcm", read_volume(folder))
+
+
+@pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, -1])
+def test_a_truncated_dicom_seg_is_refused(tmp_path, kept):
+    write_dicom_series(tmp_path / "s", whole_numbered_volume())
+    path = written(tmp_path, tmp_path / "s")
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept) if kept > 0 else -20])
+    with pytest.raises(InputError) as raised:
+        read_labelmap(path)
+    assert str(raised.value).isprintable()
+
+
+def test_source_files_without_preamble(tmp_path):
+    write_dicom_series(tmp_path / "s", whole_numbered_volume())
+    for file in (tmp_path / "s").iterdir():
+        data = pydicom.dcmread(file)
+        bare = pydicom.Dataset()
+        bare.update({element.tag: element for element in data})
+        pydicom.dcmwrite(file, bare, implicit_vr=True, little_endian=True, enforce_file_format=False)
+    assert (read_labelmap(written(tmp_path, tmp_path / "s")).array == 1).sum() == (LABELS == 1).sum()
