@@ -211,7 +211,7 @@ def test_rounds_end_with_a_package_and_go_on(data, tmp_path, specialist, mode):
     assert all(float(row["liver, mL"]) >= 0 for row in told)
     assert told[-1]["changed"]
     assert not told[0]["changed"]
-    assert [each.number for each in run(replace(config, rounds=3, tolerance=9.0))] == [1, 2]
+    assert [each.number for each in run(replace(config, rounds=3, tolerance=1.0))] == [1, 2]
 
 
 def test_finished_rounds_are_not_taken_for_those_of_another_template(data, tmp_path):
