@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from LiverMRISegLib.inference import assembly
 from LiverMRISegLib.inference.assembly import Canvas
+from LiverMRISegLib.preparation import label_grid
 from LiverMRISegLib.preparation.interpolation import (
     linear_weights,
     mean_weights,
@@ -25,7 +25,7 @@ def smooth_logits(classes: int, shape: tuple[int, int, int], seed: int) -> np.nd
 @pytest.mark.parametrize("shape", [(40, 44, 50), (9, 11, 13), (12, 5, 30), (1, 14, 17)])
 @pytest.mark.parametrize("seed", range(4))
 def test_same_labels_as_the_full_stack(shape, seed, monkeypatch):
-    monkeypatch.setattr(assembly, "_SLAB_VOXELS", 7 * shape[1] * shape[2])
+    monkeypatch.setattr(label_grid, "_SLAB_VOXELS", 7 * shape[1] * shape[2])
     logits = smooth_logits(6, (12, 11, 13), seed)
     stack = np.stack([resize_linear(c, shape) for c in logits])
     labels = labels_on_grid(logits, shape)
