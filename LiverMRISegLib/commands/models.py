@@ -60,7 +60,7 @@ def _add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     package = kinds.add_parser("package", help="check and copy a model package (folder or .zip)")
     package.add_argument("source", type=Path, metavar="SOURCE")
     package.add_argument("--name", metavar="NAME", help="name of the model on this computer (default: its own)")
-    package.add_argument("--replace", action="store_true", help="replace a model imported under this name before")
+    package.add_argument("--replace", action="store_true", help="take the name of an imported or a shipped model")
     package.set_defaults(run=run_import_package)
     for kind in (stunet, sam, nnunet, package):
         add_common_options(kind)
@@ -80,7 +80,7 @@ def _add_tune(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Print one line per model; for a damaged one, what is wrong."""
-    from LiverMRISegLib.errors import ModelError
+    from LiverMRISegLib.errors import LiverMRISegError
     from LiverMRISegLib.models.catalog import list_models
     from LiverMRISegLib.models.package.model_package import ModelPackage
 
@@ -90,7 +90,8 @@ def run_list(arguments: argparse.Namespace) -> int:
         origin = "shipped" if entry.is_shipped else "imported"
         try:
             package = ModelPackage.load(entry.path)
-        except ModelError as error:
+            package.verify()
+        except (LiverMRISegError, OSError, MemoryError) as error:
             rows.append((entry.name, "-", "-", origin, f"cannot be used: {error}"))
             documents.append({"name": entry.name, "origin": origin, "error": str(error)})
             continue

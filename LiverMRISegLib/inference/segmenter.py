@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -33,6 +35,7 @@ from LiverMRISegLib.volume import Box, Geometry, Volume
 logger = logging.getLogger(__name__)
 # How the progress of the whole divides among its parts.
 _NETWORK_FROM, _NETWORK_TO = 0.05, 0.9
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -63,11 +66,15 @@ class Segmentation:
 
 
 class Segmenter:
-    """A model ready to segment any number of volumes. Made by `Segmenter.load`."""
+    """A model ready to segment any number of volumes. Made by `Segmenter.load`.
+
+    Any thread may call it; calls that come while another is under way wait for it, since an engine runs one at a time.
+    """
 
     def __init__(self, package: ModelPackage, engine: Engine) -> None:
         self._fallback = MemoryFallback(package, engine)
         self._finder: Segmenter | None = None
+        self._in_use = threading.RLock()
 
     @property
     def package(self) -> ModelPackage:
@@ -133,11 +140,25 @@ class Segmenter:
             CancelledError: `cancel` was used.
             DeviceMemoryError: the memory is too small even after everything in `memory_fallback` was tried.
         """
-        while True:
-            try:
-                return self._segment(volume, further, organs, tta, progress or silent, cancel or CancelToken())
-            except DeviceMemoryError as error:
-                self._fallback.descend(error)
+        report, token = progress or silent, cancel or CancelToken()
+        with self._turn(report, token):
+            while True:
+                try:
+                    return self._segment(volume, further, organs, tta, report, token)
+                except DeviceMemoryError as error:
+                    self._fallback.descend(error)
+
+    @contextmanager
+    def _turn(self, report: Progress, token: CancelToken) -> Iterator[None]:
+        """Wait until no other thread segments; CancelledError if `token` is used meanwhile."""
+        if not self._in_use.acquire(blocking=False):
+            report("waiting for another volume", 0.0)
+            while not self._in_use.acquire(timeout=_LOOK_SECONDS):
+                token.check()
+        try:
+            yield
+        finally:
+            self._in_use.release()
 
     def _segment(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import logging
@@ -25,6 +26,7 @@ logger = logging.getLogger(__name__)
 CATALOG = "catalog.json"
 FOLDER_VARIABLE = "LIVERMRISEG_MODELS"
 # A folder of this name can be made on every system, and does not lead out of its parent.
+_SHOWN_CHARACTERS, _NAME_BYTES = 150, 150
 _NAME = re.compile(r'[^.\\/:*?"<>|\x00-\x1f][^\\/:*?"<>|\x00-\x1f]*')
 
 
@@ -61,10 +63,17 @@ def list_models() -> list[CatalogEntry]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         if path.name.startswith("."):  # left behind by an import that was killed
             continue
-        if (path / SPECIFICATION).is_file() or (path.is_file() and path.suffix.lower() == ".zip"):
+        if _is_package(path):
             name = path.stem if path.is_file() else path.name
             entries[name] = CatalogEntry(name, path, False)
     return sorted(entries.values(), key=lambda entry: entry.name)
+
+
+def _is_package(path: Path) -> bool:
+    try:
+        return (path / SPECIFICATION).is_file() or (path.is_file() and path.suffix.lower() == ".zip")
+    except OSError:  # a folder that may not be read
+        return False
 
 
 def size_mb(entry: CatalogEntry) -> float:
@@ -93,12 +102,18 @@ def find_model(name_or_path: str | Path) -> Path:
     if str(name_or_path) in entries:
         return entries[str(name_or_path)]
     path = Path(name_or_path)
-    recover_folder(path)
-    if path.exists():
-        return path
+    with contextlib.suppress(OSError, ValueError):  # too long, or not a path at all: then there is nothing there
+        recover_folder(path)
+        if path.exists():
+            return path
     near = difflib.get_close_matches(str(name_or_path), entries, n=1)
     hint = f"did you mean '{near[0]}'?" if near else f"models: {', '.join(entries) or 'none'}"
-    raise ModelError(f"{name_or_path}: no model has this name, and there is no package at this path; {hint}")
+    raise ModelError(f"{_short(name_or_path)}: no model has this name, and there is no package at this path; {hint}")
+
+
+def _short(name: str | Path) -> str:
+    text = str(name)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}..."
 
 
 def load_model(name_or_path: str | Path) -> ModelPackage:
@@ -140,7 +155,7 @@ def _usable_specs() -> list[tuple[ModelSpec, int, Path]]:
         try:
             spec = load_spec(entry.path)
             found.append((spec, _parameters(spec), entry.path))
-        except (LiverMRISegError, KeyError, TypeError, ValueError) as error:
+        except (LiverMRISegError, OSError) as error:
             logger.warning("%s: cannot be used (%s)", entry.path, error)
     return found
 
@@ -156,11 +171,11 @@ def import_package(source: Path, name: str | None = None, *, replace: bool = Fal
     Args:
         source: the package; it is not changed.
         name: of the model on this computer; by default its own.
-        replace: replace a model that was imported under the same name before.
+        replace: replace a model that was imported under the same name before, or stand in for a shipped one.
 
     Raises:
         ModelError: it is not a package, or it is damaged.
-        UsageError: `name` cannot be used, or a model of that name was imported before.
+        UsageError: `name` cannot be used, or a model of that name was imported before or came with LiverMRISeg.
         OutputError: no space, or no permission.
     """
     package = ModelPackage.load(source)
@@ -172,7 +187,7 @@ def import_package(source: Path, name: str | None = None, *, replace: bool = Fal
     name = package.spec.name if name is None else name
     old = _imported(name) if replace and is_model_name(name) else None
     if old is None:
-        check_new_name(name)
+        check_new_name(name, may_be_shipped=replace)
     target = user_folder() / name
     try:
         with atomic_folder(target, "replace" if old == target else "refuse") as folder:
@@ -202,19 +217,30 @@ def remove_model(name: str) -> None:
 
 def is_model_name(name: str) -> bool:
     """Whether a model can have this name: one for a folder on every system, that does not end with .zip."""
-    return _NAME.fullmatch(name) is not None and not name.lower().endswith(".zip")
+    is_short = len(name.encode("utf-8", "replace")) <= _NAME_BYTES
+    return is_short and name.isprintable() and _NAME.fullmatch(name) is not None and not name.lower().endswith(".zip")
 
 
-def check_new_name(name: str) -> None:
+def check_new_name(name: str, *, may_be_shipped: bool = False) -> None:
     """Check that a model can be imported under this name.
 
+    Args:
+        name: of the new model.
+        may_be_shipped: it may be that of a shipped model, for which the new one then stands in.
+
     Raises:
-        UsageError: the name cannot be used, or a model of that name was imported before.
+        UsageError: the name cannot be used, or a model of that name was imported before or came with LiverMRISeg.
     """
     if not is_model_name(name):
-        raise UsageError(f"'{name}' cannot be the name of a model; use letters, digits, - and _")
+        raise UsageError(f"'{_short(name)}' cannot be the name of a model; use letters, digits, - and _")
     if _imported(name) is not None:
         raise UsageError(f"a model named '{name}' was imported before; remove it first, or give this one another name")
+    shipped = {known.casefold() for known in _shipped()}
+    if name.casefold() in shipped and not may_be_shipped:
+        raise UsageError(
+            f"'{name}' is the name of a model that came with LiverMRISeg; give this one another name "
+            "('models import package --replace' lets it stand in for that model)"
+        )
 
 
 def _imported(name: str) -> Path | None:

@@ -1,5 +1,7 @@
 """The whole way of a volume: the mask lies on the input's grid, whatever its orientation."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +49,39 @@ def overlap(volume, labelmap):
     truth = volume.array > volume.array.mean()
     found = labelmap == 1
     return 2 * (truth & found).sum() / (truth.sum() + found.sum())
+
+
+class OneAtATime(Threshold):
+    """An engine that, like OpenVINO's, refuses a second call while one is under way."""
+
+    def __init__(self):
+        self.is_busy = False
+
+    def predict(self, batch):
+        assert not self.is_busy
+        self.is_busy = True
+        time.sleep(0.01)
+        found = super().predict(batch)
+        self.is_busy = False
+        return found
+
+
+def test_threads_wait_for_each_other(package):
+    segmenter = Segmenter(package, OneAtATime())
+    volumes = [lump(all_directions()[number]) for number in range(4)]
+    alone = [segmenter.segment(volume).labelmap for volume in volumes]
+    with ThreadPoolExecutor(4) as threads:
+        together = [result.labelmap for result in threads.map(segmenter.segment, volumes)]
+    assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+def test_a_thread_that_waits_can_be_cancelled(package):
+    segmenter, token = Segmenter(package, Threshold()), CancelToken()
+    token.cancel()
+    with segmenter._in_use, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(segmenter.segment, lump(all_directions()[0]), cancel=token)
+        with pytest.raises(CancelledError):
+            waiting.result(20)
 
 
 @pytest.mark.parametrize("number", range(52))

@@ -1,8 +1,11 @@
 """Models brought in from a file and taken away again."""
 
+import json
+
 import pytest
 
 from helpers.packages import random_weights, tiny_spec
+from LiverMRISegLib.cli import main
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.catalog import import_package, remove_model, size_mb
@@ -57,6 +60,52 @@ def test_the_shipped_model_stays(folder):
         remove_model("liver-any-sequence")
     with pytest.raises(UsageError, match="no such model"):
         remove_model("absent")
+
+
+@pytest.mark.parametrize("name", ["liver-any-sequence", "Liver-Any-Sequence"])
+def test_no_package_takes_the_name_of_a_shipped_model_unasked(folder, name):
+    source = save_package(tiny_spec(name), random_weights(tiny_spec(name)), folder / "p")
+    for given in (None, name):
+        with pytest.raises(UsageError, match=r"a model that came with LiverMRISeg; .*--replace"):
+            import_package(source, given)
+    assert import_package(source, replace=True).name == name
+    assert import_package(source, replace=True).name == name
+    assert not catalog.find_model(name).is_relative_to(catalog.resource_folder())
+    remove_model(name)
+
+
+@pytest.mark.parametrize("name", ["n" * 300, "\ud800", "n\0", "a/" * 3000])
+def test_names_that_are_no_paths_either(folder, name):
+    with pytest.raises(ModelError, match="no model has this name") as error:
+        catalog.load_model(name)
+    assert len(str(error.value)) < 600
+    with pytest.raises(UsageError, match="cannot be the name of a model"):
+        import_package(made(folder, "p"), name)
+
+
+def test_one_bad_package_hides_no_other(folder, capsys):
+    import_package(made(folder, "p"))
+    for name, text in (
+        ("deep", "[" * 100_000),
+        ("huge", '{"a": ' + "9" * 10_000 + "}"),
+        ("bytes", "\x00"),
+        ("list", "[]"),
+    ):
+        (folder / "models" / name).mkdir()
+        (folder / "models" / name / "model.json").write_text(text)
+    (folder / "models" / "broken.zip").write_bytes(b"PK\3\4")
+    unfinished = made(folder, "models/unfinished")
+    (unfinished / "weights.safetensors").write_bytes(b"")
+    assert main(["models", "list", "--json"]) == 0
+    listed = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert {name for name, entry in listed.items() if "error" in entry} == {
+        "deep", "huge", "bytes", "list", "broken", "unfinished",
+    }  # fmt: skip
+    assert listed.keys() > {"tiny", "liver-any-sequence"}
+    for name, entry in listed.items():
+        if "error" in entry:
+            assert main(["models", "verify", name]) == ModelError.exit_status
+            assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_under_another_name(folder):

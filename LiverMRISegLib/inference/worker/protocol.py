@@ -23,10 +23,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from LiverMRISegLib import errors
-from LiverMRISegLib.errors import CancelledError, LiverMRISegError
+from LiverMRISegLib.errors import CancelledError, LiverMRISegError, UsageError
+from LiverMRISegLib.io.dataclass_reader import read_dataclass, shown
+from LiverMRISegLib.io.json_text import parse_json
 
 STARTED, PROGRESS, DONE, ERROR = "started", "progress", "done", "error"
-CANCEL, QUIT = "cancel", "quit"
+LOAD, SEGMENT, PING, CANCEL, QUIT = "load", "segment", "ping", "cancel", "quit"
+_ACTIONS = (LOAD, SEGMENT, PING)
 # A worker that has not heard a cancel after this time is ended.
 CANCEL_SECONDS = 0.8
 _CANCELLED = "cancelled; nothing was written"
@@ -57,6 +60,31 @@ class FailedEvent:
     """The request failed: with the worker's own error, CancelledError, or the reason why the worker died."""
 
     error: LiverMRISegError
+
+
+@dataclass(frozen=True)
+class CheckedRequest:
+    """A request as the worker reads it: `load_request` and `segment_request` say what the fields mean."""
+
+    do: str
+    id: Any = None
+    model: str | None = None
+    device: str | None = None
+    input: Path | None = None
+    output: Path | None = None
+    organs: list[str] | None = None
+    tta: bool | None = None
+    modality: str | None = None
+    series: str | None = None
+
+
+def check_request(request: Request) -> CheckedRequest:
+    """The request with its fields checked; UsageError names a field that is unknown or of the wrong type."""
+    action = request.get("do")
+    if action not in _ACTIONS:
+        known = ", ".join((*_ACTIONS, CANCEL, QUIT))
+        raise UsageError(f"unknown request {shown(action)}; known are: {known}")
+    return read_dataclass(CheckedRequest, request, f"request to {action}")
 
 
 Event = ProgressEvent | DoneEvent | FailedEvent
@@ -227,7 +255,7 @@ def why_it_ended(status: int | None, words: str) -> str:
 def _message(line: bytes) -> Mapping[str, Any] | None:
     """None for a line that is not of the protocol: a launcher may print some of its own."""
     try:
-        message = json.loads(line)
+        message = parse_json(line)
     except ValueError:
         return None
     return message if isinstance(message, dict) and "event" in message else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.extras import require
+from LiverMRISegLib.io.dataclass_reader import shown
 
 
 def read_foreign(source: Path) -> Any:
@@ -34,10 +36,34 @@ def read_foreign(source: Path) -> Any:
             f"{source}: contains more than tensors and numbers, which could run code, and was not read; "
             "get the checkpoint from its authors"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, LookupError) as error:
+    except MemoryError as error:
+        raise ModelError(f"{source}: needs more memory than there is; is it damaged?") from error
+    except Exception as error:  # a damaged file can raise anything inside torch's reader
         raise ModelError(
             f"{source}: is damaged or no checkpoint ({type(error).__name__}); download it again"
         ) from error
+
+
+def tensors_of(named: Mapping[Any, Any], source: Path) -> dict[str, np.ndarray]:
+    """The tensors of a checkpoint as float32 arrays by name.
+
+    Raises:
+        ModelError: a name is not text, or what it names is not a tensor of finite real numbers.
+    """
+    import torch
+
+    arrays = {}
+    for name, tensor in named.items():
+        is_plain = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided and not tensor.is_quantized
+        if not isinstance(name, str) or not is_plain or tensor.is_complex() or tensor.is_meta:
+            raise ModelError(
+                f"{source}: {shown(name)} is not a plain tensor but {type(tensor).__name__}; "
+                "get the checkpoint from its authors"
+            )
+        arrays[name] = tensor.detach().float().numpy()
+        if not np.isfinite(arrays[name]).all():
+            raise ModelError(f"{source}: tensor '{name}' contains NaN or infinite values; download it again")
+    return arrays
 
 
 def _harmless() -> list[Any]:

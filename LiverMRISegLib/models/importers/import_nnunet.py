@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.errors import LiverMRISegError, ModelError
-from LiverMRISegLib.models.importers.foreign import read_foreign
+from LiverMRISegLib.io.dataclass_reader import shown
+from LiverMRISegLib.models.importers.foreign import read_foreign, tensors_of
 from LiverMRISegLib.models.importers.nnunet_architecture import network_of_configuration
 from LiverMRISegLib.models.importers.nnunet_plans import (
     channels_of_dataset,
@@ -51,7 +52,7 @@ def import_nnunet(
     members = _members(source, folds, checkpoint)
     documents = [_document(member / checkpoint) for member in members]
     spec = _spec(source, name, plans, dataset, documents[0], [member.name for member in members])
-    states = [_state(document) for document in documents]
+    states = [_state(document, member / checkpoint) for document, member in zip(documents, members, strict=True)]
     if len(states) == 1:
         return save_package(spec, states[0], folder / name)
     weights = {member_prefix(m) + key: tensor for m, state in enumerate(states) for key, tensor in state.items()}
@@ -78,12 +79,12 @@ def _document(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def _state(document: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _state(document: Mapping[str, Any], source: Path) -> dict[str, np.ndarray]:
     """The tensors by name, each of them once."""
     from LiverMRISegLib.networks.nnunet_unets import once
 
-    named = {_unwrapped(key): tensor for key, tensor in document["network_weights"].items()}
-    return {key: tensor.float().numpy() for key, tensor in once(named)}
+    arrays = tensors_of(document["network_weights"], source)
+    return dict(once({_unwrapped(key): array for key, array in arrays.items()}))
 
 
 def _unwrapped(key: str) -> str:
@@ -148,7 +149,7 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except LiverMRISegError as error:
         raise ModelError(f"{path}: {error}") from error
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ModelError(
-            f"{path}: was not written by nnU-Net v2, or was changed ({error!r}); copy the model again"
+            f"{path}: was not written by nnU-Net v2, or was changed ({shown(error)}); copy the model again"
         ) from error

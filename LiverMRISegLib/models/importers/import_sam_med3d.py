@@ -7,7 +7,7 @@ from pathlib import Path
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.models.importers.foreign import read_foreign
+from LiverMRISegLib.models.importers.foreign import read_foreign, tensors_of
 from LiverMRISegLib.models.package.model_package import save_package
 from LiverMRISegLib.models.package.specification import (
     ANY_MODALITY,
@@ -36,7 +36,8 @@ def import_sam_med3d(source: Path, name: str, folder: Path) -> Path:
     state = document.get(_KEY) if isinstance(document, Mapping) else None
     if not isinstance(state, Mapping):
         raise ModelError(f"{source}: contains no '{_KEY}'; is it a SAM-Med3D checkpoint?")
-    encoder = {k.removeprefix(_PREFIX): t.float().numpy() for k, t in state.items() if k.startswith(_PREFIX)}
+    named = {name: tensor for name, tensor in state.items() if str(name).startswith(_PREFIX)}
+    encoder = {name.removeprefix(_PREFIX): array for name, array in tensors_of(named, Path(source)).items()}
     if not encoder:
         raise ModelError(f"{source}: contains no tensors of an image encoder; is it a SAM-Med3D checkpoint?")
     spec = ModelSpec(

@@ -12,7 +12,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import STUNET_105
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.models.importers.foreign import read_foreign
+from LiverMRISegLib.models.importers.foreign import read_foreign, tensors_of
 from LiverMRISegLib.models.package.model_package import save_package
 from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec, NetworkSpec, PreparationSpec
 from LiverMRISegLib.networks.sizes import STUNET_SIZES
@@ -63,14 +63,15 @@ def read_checkpoint(source: Path) -> dict[str, np.ndarray]:
     weights = document.get(_KEYS[source.suffix]) if isinstance(document, Mapping) else None
     if not isinstance(weights, Mapping):
         raise ModelError(f"{source}: contains no '{_KEYS[source.suffix]}'; is it a STU-Net checkpoint?")
-    return {key.removeprefix("module."): tensor.float().numpy() for key, tensor in weights.items()}
+    return {key.removeprefix("module."): array for key, array in tensors_of(weights, source).items()}
 
 
 def _size_of(state: Mapping[str, np.ndarray], source: Path) -> str:
     """The size of the network, from its widths; the package then checks every tensor."""
-    if _FIRST not in state or _LAST not in state:
+    firsts = [f"conv_blocks_context.{stage}.0.conv1.weight" for stage in range(6)]
+    if any(name not in state or state[name].ndim != 5 for name in (*firsts, _LAST)):
         raise ModelError(f"{source}: contains no tensors of a STU-Net; is it a STU-Net checkpoint?")
-    widths = tuple(int(state[f"conv_blocks_context.{s}.0.conv1.weight"].shape[0]) for s in range(6))
+    widths = tuple(int(state[name].shape[0]) for name in firsts)
     for name, size in STUNET_SIZES.items():
         if size.widths == widths:
             return name

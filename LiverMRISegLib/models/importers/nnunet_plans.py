@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, LabelSet, Organ, structure_named
 from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.models.package.specification import ANY_MODALITY, NNUNET, ChannelSpec, PreparationSpec
 
 _MOST_LABELS = 255
@@ -27,7 +27,7 @@ _RESAMPLING = "resample_data_or_seg_to_shape"
 def read_json(path: Path) -> dict[str, Any]:
     """One of the two files; ModelError if it is missing or no JSON object."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise ModelError(
             f"{path}: no such file; give the folder TRAINER__PLANS__CONFIGURATION that nnU-Net v2 trained into"
@@ -35,7 +35,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read ({error}); copy the model again") from error
     if not isinstance(document, dict):
-        raise ModelError(f"{path}: holds no JSON object; copy the model again")
+        raise ModelError(f"{path}: does not contain a JSON object; copy the model again")
     return document
 
 

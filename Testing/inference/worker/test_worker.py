@@ -1,9 +1,11 @@
 """The worker as a real process: it answers, stays alive, cancels, says why it died, leaves nothing behind."""
 
+import contextlib
 import io
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -136,6 +138,94 @@ def test_the_worker_ends_with_its_parent(client, load):
     assert process.wait(20) == 0
 
 
+STRANGE = [
+    b"", b"{", b"[]", b"3", b'"do"', b"null", b"\xff\xfe{}", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10_000,
+    b'{"do": "quit' + b"x" * 10**7, b'{"do": {"do": []}}', b'{"do": []}', b'{"do": "fly"}', b'{"id": {}, "do": "fly"}',
+    b'{"do": "ping", "id": [[1]]}', b'{"do": "segment"}', b'{"do": "segment", "input": 3, "output": {}}',
+    b'{"do": "load", "model": []}', b'{"do": "load", "model": "' + b"m" * 300 + b'"}', b'{"do": "load", "speed": 3}',
+    b'{"do": "load", "model": "\\ud800"}', b'{"do": "load", "model": "\\u0000"}', b'{"do": "load", "device": "abacus"}',
+]  # fmt: skip
+
+
+def answers_to(lines, ending=b""):
+    told = io.StringIO()
+    Server(io.BytesIO(b"".join(line + b"\n" for line in lines) + ending), told).run()
+    return [json.loads(line) for line in told.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize("line", STRANGE, ids=range(len(STRANGE)))
+def test_every_line_is_answered_in_one_line_and_the_next_one_too(line):
+    first, last = answers_to([line, b'{"id": 7, "do": "ping"}'])
+    is_ping = b"ping" in line
+    assert first["event"] == ("done" if is_ping else "error")
+    assert is_ping or (first["kind"].endswith("Error") and not first["message"].startswith("unexpected"))
+    assert is_ping or ("\n" not in first["message"] and len(first["message"]) < 1000)
+    assert last == {"id": 7, "event": "done"} or (last["id"] == 7 and last["kind"] == "CancelledError")
+
+
+def test_a_request_cut_off_is_no_request():
+    (reply,) = answers_to([], b'{"id": 1, "do": "loa')
+    assert reply["kind"] == "UsageError"
+
+
+@pytest.mark.parametrize("end", ["quit", "closed"])
+def test_after_strange_lines_the_worker_still_ends(client, load, end):
+    client.call(load)
+    process = client._process
+    for line in STRANGE:
+        process.stdin.write(line + b"\n")
+    if end == "quit":
+        process.stdin.write(b'{"do": "quit"}\n')
+        process.stdin.flush()
+    else:
+        process.stdin.close()
+    assert process.wait(60) == 0
+
+
+PARENT = """
+import os, subprocess, sys, time
+worker = subprocess.Popen(
+    [sys.executable, "-m", "LiverMRISegLib.inference.worker.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+)
+worker.stdout.readline()
+if os.fork() == 0:  # this one keeps the worker's input open
+    time.sleep(60)
+print(worker.pid, flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there, no process inherits the pipe")
+def test_the_worker_ends_with_its_parent_though_another_process_holds_its_input():
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, start_new_session=True)
+    try:
+        worker = int(parent.stdout.readline())
+        parent.wait(20)
+        assert is_gone(worker)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", ["quit", "closed"])
+def test_a_worker_whose_request_is_stuck_ends_all_the_same(tmp_path, load, segment, source, monkeypatch, end):
+    (tmp_path / "sitecustomize.py").write_text(
+        STUCK + "\nfrom LiverMRISegLib.inference.worker import server\nserver.ENDING_SECONDS = 0.5\n"
+    )
+    launcher = tmp_path / "launcher"
+    launcher.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}:$PYTHONPATH" exec "{sys.executable}" "$@"\n')
+    launcher.chmod(0o755)
+    with WorkerClient(str(launcher)) as client:
+        client.call(load)
+        process = client._process
+        client.ask(segment(source, tmp_path / "o.nii.gz"), lambda _: None)
+        if end == "quit":
+            client._write(b'{"do": "quit"}\n')
+        else:
+            process.stdin.close()
+        assert process.wait(30) == 1
+
+
 def test_no_process_is_left_behind_and_none_is_started_besides(client, segment, source, tmp_path):
     """OpenVINO's telemetry would fork one that talks to the network."""
     import psutil
@@ -152,7 +242,7 @@ def test_a_request_cancelled_while_it_waits_is_not_carried_out(source, tmp_path,
     request = {"do": "segment", "model": str(tiny_package), "device": "cpu", "input": str(source)}
     lines = [{"id": n, **request, "output": str(tmp_path / f"{n}.nrrd")} for n in (1, 2)]
     told = io.StringIO()
-    Server(io.StringIO("".join(json.dumps(line) + "\n" for line in lines)), told).run()
+    Server(io.BytesIO("".join(json.dumps(line) + "\n" for line in lines).encode()), told).run()
     replies = [json.loads(line) for line in told.getvalue().splitlines()]
     ends = [(reply["id"], reply.get("kind")) for reply in replies if reply["event"] != "progress"]
     assert ends == [(1, "CancelledError"), (2, "CancelledError")]

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
+import nnunet_folder as made
 from LiverMRISegLib.anatomy import LIVER
+from LiverMRISegLib.cli import main
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.models.importers.import_stunet import import_stunet
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.networks import build_network
+
+FIRST = "conv_blocks_context.0.0.conv1.weight"
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +78,37 @@ def test_what_is_no_such_checkpoint(tmp_path, state):
     torch.save({"network_weights": partial}, tmp_path / "e.pth")
     with pytest.raises(ModelError, match=r"upsample_layers\.2\.conv\.\w+' of stunet-s is missing"):
         import_stunet(tmp_path / "e.pth", "x", tmp_path)
+
+
+ODD = {
+    "a list": [1, 2], "a number": 3, "nothing": {}, "a name that is a number": {3: torch.zeros(1)},
+    "text for a tensor": {FIRST: "weights"}, "none": {FIRST: None}, "no dimension": {FIRST: torch.tensor(1.0)},
+    "a complex one": {FIRST: torch.zeros(8, 1, 3, 3, 3, dtype=torch.complex64)},
+    "a sparse one": {FIRST: torch.zeros(8, 8).to_sparse()},
+    "not finite": {FIRST: torch.full((8, 1, 3, 3, 3), torch.nan)},
+    "one stage": {FIRST: torch.zeros(8, 1, 3, 3, 3), "seg_outputs.4.weight": torch.zeros(105, 8, 1, 1, 1)},
+    "nested": {FIRST: {"more": {"more": {}}}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ODD)
+@pytest.mark.parametrize("kind", ["stunet", "sam-med3d", "nnunet"])
+def test_odd_dictionaries_are_refused_in_one_line(tmp_path, monkeypatch, capsys, kind, what):
+    monkeypatch.setenv("LIVERMRISEG_MODELS", str(tmp_path / "models"))
+    source, odd = tmp_path / "x.pth", ODD[what]
+    if kind == "sam-med3d":
+        odd = {f"image_encoder.{name}": tensor for name, tensor in odd.items()} if isinstance(odd, dict) else odd
+        torch.save({"model_state_dict": odd}, source)
+    elif kind == "stunet":
+        torch.save({"network_weights": odd}, source)
+    else:
+        source = tmp_path / "Trainer__plans__3d_fullres"
+        design = made.Design("PlainConvUNet", [4, 8, 8])
+        plans = made.plans({"3d_fullres": made.configuration(design, [4.0, 2.0, 2.0], [8, 16, 16])})
+        source = made.write_folder(source, plans, made.dataset({"liver": 1}), {"fold_0": made.checkpoint({})})
+        torch.save({"network_weights": odd}, source / "fold_0" / "checkpoint_final.pth")
+    assert main(["models", "import", kind, str(source), "new"]) == ModelError.exit_status
+    message = capsys.readouterr().err
+    assert message.count("\n") == 1
+    assert "unexpected" not in message
+    assert not (tmp_path / "models" / "new").exists()
