@@ -10,6 +10,7 @@ from pathlib import Path
 
 from LiverMRISegLib.commands.frames import with_frames
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
+from LiverMRISegLib.io.atomic import remove_stale_files
 from LiverMRISegLib.io.file_names import SEGMENTATION_FORMATS as FORMATS
 from LiverMRISegLib.io.file_names import name_of
 
@@ -42,7 +43,10 @@ class Plan:
     made_folders: list[Path] = field(default_factory=list)
 
     def prepare_output(self, extra_files: Sequence[Path] = ()) -> None:
-        """Make the output folders and check with a temporary file that each is writable; OutputError if not."""
+        """Make the output folders and check with a temporary file that each is writable; OutputError if not.
+
+        Temporary files that a killed process left there are removed.
+        """
         for folder in sorted({f.parent for f in (*(case.output for case in self.cases), *extra_files)}):
             self._make(folder)
             try:
@@ -53,6 +57,7 @@ class Plan:
                 raise OutputError(
                     f"{folder}: cannot be written to ({error.strerror}); choose another output"
                 ) from error
+            remove_stale_files(folder)
 
     def _make(self, folder: Path) -> None:
         missing = [p for p in (folder, *folder.parents) if not p.exists()]

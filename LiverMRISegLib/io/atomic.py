@@ -34,7 +34,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         OutputError: the folder is missing or not writable, or the disk is full.
     """
     path = Path(path)
-    temporary = _reserve(path)
+    temporary, held = _reserve_and_hold(path)
     try:
         yield temporary
         _flush(temporary)
@@ -46,6 +46,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
     finally:
         temporary.unlink(missing_ok=True)
+        _let_go(held)
 
 
 def check_writable(path: Path) -> None:
@@ -145,6 +146,55 @@ def remove_leftovers(parent: Path) -> None:
         else:
             with contextlib.suppress(OSError):
                 path.unlink()
+
+
+def remove_stale_files(parent: Path) -> None:
+    """Remove the temporary files that killed processes left in `parent`, where others may be writing now.
+
+    Whoever writes one holds the system's lock on it, which ends with the process: a file of our form that can be locked
+    has no writer. Where the system has no such locks (Windows, some network folders), nothing is removed.
+    """
+    for path in parent.glob(".*.tmp*") if parent.is_dir() else ():
+        if _TEMPORARY.fullmatch(path.name) is None or path.is_symlink() or not path.is_file():
+            continue
+        held = _hold(path)
+        if held is not None:
+            with contextlib.suppress(OSError):
+                path.unlink()
+        _let_go(held)
+
+
+def _reserve_and_hold(path: Path) -> tuple[Path, int | None]:
+    """See both; once more where `remove_stale_files` of another process came between them."""
+    temporary = _reserve(path)
+    held = _hold(temporary)
+    if held is None or not temporary.exists():
+        _let_go(held)
+        temporary.unlink(missing_ok=True)
+        temporary = _reserve(path)
+        held = _hold(temporary)
+    return temporary, held
+
+
+def _hold(path: Path) -> int | None:
+    """An open handle of `path` with the system's lock; None where it is locked already or cannot be locked."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where an open file could not be replaced either
+        return None
+    handle = None
+    try:
+        handle = os.open(path, os.O_RDWR)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        _let_go(handle)
+        return None
+    return handle
+
+
+def _let_go(handle: int | None) -> None:
+    if handle is not None:
+        os.close(handle)
 
 
 def _put_in_place(new: Path, path: Path, existing: Existing) -> None:

@@ -14,7 +14,13 @@ from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume
-from LiverMRISegLib.io.atomic import atomic_path, atomic_write_bytes, atomic_write_folder, atomic_write_text
+from LiverMRISegLib.io.atomic import (
+    atomic_path,
+    atomic_write_bytes,
+    atomic_write_folder,
+    atomic_write_text,
+    remove_stale_files,
+)
 
 KINDS = ("nii.gz", "nii", "nrrd", "mha", "seg.nrrd")
 
@@ -159,3 +165,33 @@ def test_a_folder_is_written_into_an_empty_one_but_not_the_working_one(tmp_path,
     with pytest.raises(OutputError, match="exists already"):
         atomic_write_folder(tmp_path / "new", files)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "here", "new"]
+
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from LiverMRISegLib.io.atomic import atomic_path
+
+with atomic_path(Path(sys.argv[1])) as temporary:
+    temporary.write_bytes(b"half")
+    print(temporary, flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks that end with their process")
+def test_temporary_files_are_removed_when_their_writer_is_gone_and_only_then(tmp_path):
+    own = tmp_path / ".notes.tmp"  # a user's, though it looks alike
+    own.touch()
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "a.nii.gz")], stdout=subprocess.PIPE)
+    try:
+        temporary = Path(writer.stdout.readline().decode().strip())
+        remove_stale_files(tmp_path)
+        assert temporary.read_bytes() == b"half"
+    finally:
+        writer.kill()
+        writer.wait()
+    assert temporary.exists()
+    remove_stale_files(tmp_path)
+    assert list(tmp_path.iterdir()) == [own]
+    remove_stale_files(tmp_path / "absent")

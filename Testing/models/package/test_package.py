@@ -161,7 +161,7 @@ def test_changed_weights(tmp_path):
         (lambda d: d["labels"][0].update(organ="li\nver", snomed_ct="123037004"), "an organ must be 1 to 200"),
         (lambda d: d.update(name="a\nb"), "name must be 1 to 200 printable characters"),
         (lambda d: d.update(name="\ud800"), "name must be 1 to 200 printable characters"),
-        (lambda d: d["network"]["kwargs"].update(blocks=10**9), "kwargs: blocks must be between 1 and 64"),
+        (lambda d: d["network"]["kwargs"].update(blocks=10**9), "kwargs: blocks must be between 1 and 100"),
         (lambda d: d["network"]["kwargs"].update(widths=[4] * 100000), "widths must have at most 16 entries"),
         (lambda d: d["network"]["kwargs"].update(widths=[4] * 5), "widths must be six"),
         (lambda d: d["network"]["kwargs"].update(widths=[10**9] * 6), "widths.0. must be between 1 and 8192"),
