@@ -82,7 +82,7 @@ def test_the_command(package, tmp_path, monkeypatch, capsys):
     spec = ModelPackage.load(package.path).spec
     assert spec.metrics[-1]["setting"] in out
     assert cli.main(["models", "tune", DEFAULT_MODEL, str(tmp_path / "a.nii.gz"), "--keep"]) == 2
-    assert "is not changed" in capsys.readouterr().err
+    assert "cannot be changed" in capsys.readouterr().err
 
 
 def test_a_shipped_model_is_not_changed_by_its_path_either(monkeypatch):
