@@ -24,7 +24,8 @@ class OpenVinoEngine:
 
     def __init__(self, package: ModelPackage, precision: str = "auto") -> None:
         options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": _NAMES[precision]}
-        compiled = [_compiled(package, member, options) for member in range(package.spec.network.members)]
+        core = the_core()  # before the graphs, which import openvino: with its telemetry, were they the first to do so
+        compiled = [_compiled(core, package, member, options) for member in range(package.spec.network.members)]
         self._requests = [model.create_infer_request() for model in compiled]
         chosen = compiled[0].get_property("INFERENCE_PRECISION_HINT").to_string()
         self.device, self.batch = "cpu", 1
@@ -52,9 +53,9 @@ class OpenVinoEngine:
         return found
 
 
-def _compiled(package: ModelPackage, member: int, options: dict[str, str]) -> Any:
+def _compiled(core: Any, package: ModelPackage, member: int, options: dict[str, str]) -> Any:
     """A member's network, compiled. The library holds on to the graph's weights, so they are views of the file."""
     network, patch = package.spec.network, package.spec.inference.patch
     with package.mapped_member(member) as weights:
         graph = openvino_graph(network.name, network.kwargs, weights, patch)
-        return the_core().compile_model(graph, "CPU", options)
+        return core.compile_model(graph, "CPU", options)
