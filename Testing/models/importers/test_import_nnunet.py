@@ -296,7 +296,7 @@ def test_what_is_no_such_folder(tmp_path):
     with pytest.raises(ModelError, match=r"dataset\.json: cannot be read"):
         import_nnunet(folder, "x", tmp_path)
     (folder / "dataset.json").write_text("[]")
-    with pytest.raises(ModelError, match=r"dataset\.json: holds no JSON object"):
+    with pytest.raises(ModelError, match=r"dataset\.json: does not contain a JSON object"):
         import_nnunet(folder, "x", tmp_path)
 
 
