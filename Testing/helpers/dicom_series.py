@@ -69,3 +69,48 @@ def write_dicom_series(folder: Path, volume: Volume, *, skip=(), uid_suffix="1",
         data.ImageType = ["ORIGINAL", "PRIMARY"]
         data.PixelData = plane.astype(np.uint16).tobytes()
         data.save_as(path, enforce_file_format=True)
+
+
+def dicom_item(**values: Any) -> Any:
+    """An item of a sequence."""
+    import pydicom
+
+    dataset = pydicom.Dataset()
+    for keyword, value in values.items():
+        setattr(dataset, keyword, value)
+    return dataset
+
+
+def write_enhanced(folder: Path, volume: Volume, order=None, change=lambda data: None) -> Path:
+    """The volume as one Enhanced MR file with the slices of `order`, in that order."""
+    import pydicom
+
+    order = range(len(volume.array)) if order is None else order
+    write_dicom_series(folder, volume)
+    files = sorted(folder.iterdir())
+    data = pydicom.dcmread(files[0])
+    for file in files:
+        file.unlink()
+    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
+        delattr(data, keyword)
+    direction, spacing = np.array(volume.geometry.direction), volume.geometry.spacing
+    orientation = dicom_item(ImageOrientationPatient=[f"{v:.6f}" for v in (*direction[:, 0], *direction[:, 1])])
+    measures = dicom_item(PixelSpacing=[spacing[1], spacing[0]], SliceThickness=spacing[2])
+    data.SharedFunctionalGroupsSequence = [
+        dicom_item(PlaneOrientationSequence=[orientation], PixelMeasuresSequence=[measures])
+    ]
+    places = [[f"{v:.6f}" for v in volume.geometry.world_of((0, 0, number))] for number in order]
+    data.PerFrameFunctionalGroupsSequence = [
+        dicom_item(
+            PlanePositionSequence=[dicom_item(ImagePositionPatient=place)],
+            FrameContentSequence=[
+                dicom_item(DimensionIndexValues=[1, n + 1], StackID="1", InStackPositionNumber=n + 1)
+            ],
+        )
+        for n, place in enumerate(places)
+    ]
+    data.NumberOfFrames, data.PixelData = len(places), volume.array[list(order)].tobytes()
+    change(data)
+    data.save_as(folder / "frames.dcm")
+    return folder

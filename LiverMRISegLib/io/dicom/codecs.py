@@ -7,6 +7,7 @@ that were checked. What a damaged frame does to it ends with the child process, 
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import subprocess
 import sys
@@ -90,6 +91,7 @@ def decode_by_gdcm(frames: Sequence[CompressedFrame]) -> list[np.ndarray]:
             subprocess.run(
                 [sys.executable, script, place, str(len(frames)), str(_MEMORY)], timeout=_SECONDS + needed / 1e6,
                 check=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                env=os.environ | dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"),
             )  # fmt: skip
         return [_decoded(folder / f"{number}.npy", frame) for number, frame in enumerate(frames)]
 

@@ -15,7 +15,7 @@ from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 # Media storage SOP class (0002,0002), and the classes of MR, CT and secondary capture images (DICOM PS3.6, annex A).
 _CLASS_ELEMENT, _STORAGE = b"\x02\x00\x02\x00UI", "1.2.840.10008.5.1.4.1.1."
 _IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
-_DIRECTORY = "DICOMDIR"
+_DIRECTORY, _ENDINGS = "DICOMDIR", (".dcm", ".ima", ".dicom")
 _MOST_FILES, _MOST_NAMED = 200_000, 10
 
 
@@ -51,7 +51,9 @@ def is_dicom_folder(folder: Path) -> bool:
 
     Sub-folders count only beside a DICOMDIR, as on a CD.
     """
-    return folder.is_dir() and any(_header(path) is not None for path in _dicom_files(folder))
+    if not folder.is_dir():
+        return False
+    return bool(_missing(folder)) or any(_header(path) is not None for path in _dicom_files(folder))
 
 
 def list_series(folder: Path) -> list[SeriesInfo]:
@@ -67,6 +69,8 @@ def find_series(folder: Path) -> list[FoundSeries]:
     """As `list_series`, with the headers of the files."""
     grouped: dict[str, list[DicomHeader]] = {}
     damaged: list[Path] = []
+    for path in _missing(folder):
+        raise InputError(f"{path}: is a link to a file that is not here; fetch it first (git annex get, datalad get)")
     for path in _dicom_files(folder):
         header = _header(path)
         if isinstance(header, DicomHeader):
@@ -118,6 +122,14 @@ def _dicom_files(folder: Path) -> Iterator[Path]:
         is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not is_hidden and path.name.upper() != _DIRECTORY and path.is_file() and is_dicom_file(path):
             yield path
+
+
+def _missing(folder: Path) -> list[Path]:
+    """Links in `folder` to images that are not here: left out, they would be missed by nobody."""
+    if not folder.is_dir():
+        return []
+    links = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in _ENDINGS and path.is_symlink())
+    return [path for path in links if not path.exists() and not path.name.startswith(".")]
 
 
 def _header(path: Path) -> DicomHeader | DamagedDicomError | None:

@@ -80,6 +80,18 @@ def test_a_cd_with_a_directory(tmp_path):
     assert_read(tmp_path / "cd" / "DICOMDIR")
 
 
+@pytest.mark.parametrize("lost", [[3], range(12)], ids=["one", "all"])
+def test_links_to_files_that_are_not_here_are_named(tmp_path, lost):
+    write_dicom_series(tmp_path / "s", whole_numbered_volume())
+    paths = sorted((tmp_path / "s").iterdir())
+    for number in lost:
+        paths[number].unlink()
+        paths[number].symlink_to(tmp_path / "not here")
+    assert find_volumes(tmp_path) == [tmp_path / "s"]
+    with pytest.raises(InputError, match=rf"{paths[lost[0]].name}: is a link to a file that is not here"):
+        read_volume(tmp_path / "s")
+
+
 def test_a_zip_names_the_remedy(tmp_path):
     with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
         archive.writestr("a.dcm", b"")

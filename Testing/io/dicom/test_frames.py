@@ -5,7 +5,8 @@ import sys
 import numpy as np
 import pytest
 
-from helpers.dicom_series import write_dicom_series
+from helpers.dicom_series import dicom_item as item
+from helpers.dicom_series import write_enhanced as enhanced
 from helpers.volumes import make_volume, oblique_directions
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError, OutputError
@@ -16,48 +17,11 @@ pydicom = pytest.importorskip("pydicom")
 SHUFFLED = [3, 1, 2, 0, 5, 4, 7, 6, 9, 8, 11, 10]
 
 
-def item(**values):
-    dataset = pydicom.Dataset()
-    for keyword, value in values.items():
-        setattr(dataset, keyword, value)
-    return dataset
-
-
 def volume_of(direction=None):
     if direction is not None and np.linalg.det(direction) < 0:
         direction = -direction
     made = make_volume(direction)
     return Volume(made.array.astype(np.uint16), made.geometry)
-
-
-def enhanced(folder, volume, order=range(12), change=lambda data: None):
-    """The volume as one Enhanced MR file with the slices of `order`, in that order."""
-    write_dicom_series(folder, volume)
-    files = sorted(folder.iterdir())
-    data = pydicom.dcmread(files[0])
-    for file in files:
-        file.unlink()
-    data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = pydicom.uid.EnhancedMRImageStorage
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"):
-        delattr(data, keyword)
-    direction, spacing = np.array(volume.geometry.direction), volume.geometry.spacing
-    orientation = item(ImageOrientationPatient=[f"{v:.6f}" for v in (*direction[:, 0], *direction[:, 1])])
-    measures = item(PixelSpacing=[spacing[1], spacing[0]], SliceThickness=spacing[2])
-    data.SharedFunctionalGroupsSequence = [
-        item(PlaneOrientationSequence=[orientation], PixelMeasuresSequence=[measures])
-    ]
-    places = [[f"{v:.6f}" for v in volume.geometry.world_of((0, 0, number))] for number in order]
-    data.PerFrameFunctionalGroupsSequence = [
-        item(
-            PlanePositionSequence=[item(ImagePositionPatient=place)],
-            FrameContentSequence=[item(DimensionIndexValues=[1, n + 1], StackID="1", InStackPositionNumber=n + 1)],
-        )
-        for n, place in enumerate(places)
-    ]
-    data.NumberOfFrames, data.PixelData = len(places), volume.array[list(order)].tobytes()
-    change(data)
-    data.save_as(folder / "frames.dcm")
-    return folder
 
 
 @pytest.mark.parametrize("order", [range(12), range(11, -1, -1), SHUFFLED], ids=["up", "down", "shuffled"])
