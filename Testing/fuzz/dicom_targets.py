@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
+import pydicom.pixels
 
 from fuzz.mutations import OF_BYTES
 from helpers.dicom_series import write_dicom_series, write_enhanced
@@ -34,8 +36,6 @@ class DicomTarget:
 
     def make(self, folder: Path, random: np.random.Generator) -> Path:
         """One file damaged, in its header three times of four."""
-        import pydicom
-
         place, volume = folder / "s", Volume(_VOXELS, _GRID)
         (write_enhanced if self.is_enhanced else write_dicom_series)(place, volume)
         paths = sorted(place.iterdir())
@@ -75,8 +75,6 @@ class DicomTarget:
 
 def _by_pydicom(folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Voxels in the order of their places, and the position of the first."""
-    import pydicom
-
     frames: list[tuple[Any, np.ndarray]] = []
     normal = np.cross(_DIRECTION[:, 0], _DIRECTION[:, 1])
     for path in sorted(folder.iterdir()):

@@ -87,7 +87,7 @@ def _is_bare(head: bytes) -> bool:
 
 
 def read_elements(path: Path) -> Elements:
-    """The elements of a DICOM file, up to its pixels.
+    """The elements of a DICOM file. What follows the pixels must be elements too, or zeros.
 
     Raises:
         DamagedDicomError: truncated, damaged, or built to exhaust who reads it.
@@ -191,6 +191,7 @@ class _Walk:
         self._order: Any = "big" if syntax == BIG_ENDIAN else "little"
         self._root: dict[int, Any] = {}
         self._levels = [_Level("set", source.size, False, syntax == IMPLICIT, self._root)]
+        self._found: PixelPlace | None = None
 
     def run(self) -> tuple[dict[int, Any], PixelPlace | None]:
         """What was found, and where the pixels are."""
@@ -201,29 +202,35 @@ class _Walk:
                     raise self._source.damaged()
                 self._levels.pop()
                 if not self._levels:
-                    return self._root, None
+                    return self._root, self._found
                 continue
             if level.kind == "set":
-                pixels = self._element(level)
-                if pixels is not None:
-                    return self._root, pixels
+                self._element(level)
             else:
                 self._item(level)
         raise self._source.damaged()
 
-    def _element(self, level: _Level) -> PixelPlace | None:
+    def _element(self, level: _Level) -> None:
+        if self._found is not None and self._ends_in_zeros():
+            self._place = self._source.size
+            return
         tag, vr, length = self._head(level)
         if tag == _ITEM_END and level.is_open:
             self._levels.pop()
+        elif len(self._levels) == 1 and self._found is not None and tag <= self._found.tag:
+            raise self._source.damaged()  # bytes were put in between the pixels
         elif tag in PIXELS and len(self._levels) == 1:
-            return self._pixels(tag, length)
+            self._found = self._pixels(tag, length)
         elif length == _UNDEFINED or (tag in KEPT_SEQUENCES and level.values is not None):
             self._open(level, tag, vr, length)
         else:
             if tag in KEPT and level.values is not None:
                 level.values[tag] = self._source.at(self._place, min(length, _LONGEST))
             self._place += length
-        return None
+
+    def _ends_in_zeros(self) -> bool:
+        left = self._source.size - self._place
+        return left < _WINDOW and not any(self._source.at(self._place, left))
 
     def _head(self, level: _Level) -> tuple[int, bytes, int]:
         head = self._source.at(self._place, 8)
@@ -270,7 +277,8 @@ class _Walk:
         if length != _UNDEFINED:
             if self._place + length > self._source.size:
                 raise self._source.damaged()
-            return PixelPlace(tag, ((self._place, length),), is_encapsulated=False)
+            start, self._place = self._place, self._place + length
+            return PixelPlace(tag, ((start, length),), is_encapsulated=False)
         parts: list[tuple[int, int]] = []
         for _ in range(_MOST_ELEMENTS):
             found, _, length = self._head(_Level("set", 0, False, is_implicit=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 
 # Media storage SOP class (0002,0002), and the classes of MR, CT and secondary capture images (DICOM PS3.6, annex A).
 _CLASS_ELEMENT, _STORAGE = b"\x02\x00\x02\x00UI", "1.2.840.10008.5.1.4.1.1."
+_DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
 _IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
 _DIRECTORY, _ENDINGS = "DICOMDIR", (".dcm", ".ima", ".dicom")
 _MOST_FILES, _MOST_NAMED = 200_000, 10
@@ -142,13 +144,16 @@ def _header(path: Path) -> DicomHeader | DamagedDicomError | None:
         return error if may_be_image else None
     if header.is_image:
         return header
-    # Cut off before its pixels, at the end of an element.
-    is_cut = header.elements.pixels is None and storage in _IMAGE_CLASSES
+    # Cut off before its pixels, at the end of an element; or a damaged header hides them.
+    is_cut = header.elements.pixels is None and may_be_image and not header.is_result
     return DamagedDicomError(f"{path}: has no pixels; copy or export it again") if is_cut else None
 
 
 def _storage_class(path: Path) -> str | None:
-    """The end of the storage class that the first bytes give, which survive a truncation; "" for another class."""
+    """The end of the storage class that the first bytes give, which survive a truncation.
+
+    "" for another class of objects that are not images; None where there is none, or a damaged one.
+    """
     with path.open("rb") as file:
         head = file.read(1024)
     place = head.find(_CLASS_ELEMENT)
@@ -156,4 +161,8 @@ def _storage_class(path: Path) -> str | None:
         return None
     length = int.from_bytes(head[place + 6 : place + 8], "little")
     uid = head[place + 8 : place + 8 + length].strip(b"\0 ").decode("ascii", "replace")
-    return uid.removeprefix(_STORAGE) if uid.startswith(_STORAGE) else ""
+    if not re.fullmatch(r"[0-9.]+", uid):
+        return None
+    if uid.startswith(_STORAGE):
+        return uid.removeprefix(_STORAGE)
+    return "" if uid == _DIRECTORY_CLASS or not uid.startswith("1.2.840.10008") else None

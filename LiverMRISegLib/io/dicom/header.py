@@ -35,7 +35,12 @@ class DicomHeader:
     @property
     def is_image(self) -> bool:
         """Whether it has pixels and is not a result made from an image."""
-        return self.elements.pixels is not None and self.text(tags.MODALITY) not in _NO_IMAGES
+        return self.elements.pixels is not None and not self.is_result
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it says that it is made from images: a segmentation, a report, a plan."""
+        return self.text(tags.MODALITY) in _NO_IMAGES
 
     @property
     def series(self) -> str:
