@@ -66,6 +66,7 @@ def reduced(needs: Graph) -> Graph:
     """Without arrows that lead where a longer way leads as well."""
 
     def reached(room: str) -> set[str]:
+        """The room itself and all below it."""
         return {room} | {far for near in needs.get(room, ()) for far in reached(near)}
 
     return {

@@ -113,6 +113,7 @@ class _Reader:
         self.where, self.error, self.converters = where, error, converters
 
     def fail(self, words: str) -> LiverMRISegError:
+        """The error to raise, which names the file."""
         return self.error(f"{self.where}: {words}")
 
     def dataclass(self, cls: Any, data: Any, key: str, default: Any) -> Any:

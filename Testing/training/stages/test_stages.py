@@ -383,5 +383,5 @@ def test_pasting_methods_say_that_they_cannot_leave_voxels_out(stage, datalist, 
     with pytest.raises(UsageError, match=r"voxels to ignore.*cross_pseudo_supervision"):
         STAGES[stage][1](config)
     crossed = config_of("cross_pseudo_supervision", tmp_path, known)
-    with pytest.raises(UsageError, match="the loss of preset ssl4mis cannot hold"):
+    with pytest.raises(UsageError, match="the loss of preset ssl4mis cannot use"):
         run_cross_pseudo_supervision(replace(crossed, cps=replace(crossed.cps, preset="ssl4mis")))
