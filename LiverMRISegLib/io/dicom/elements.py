@@ -131,12 +131,14 @@ class _Source:
 
 def _file_meta(source: _Source, place: int) -> tuple[str, int]:
     """The transfer syntax, and where the data set begins. A file without group 2 is guessed by its first element."""
-    syntax = ""
+    syntax, first = "", place
     while place + 8 <= source.size and source.at(place, 2) == b"\x02\x00":
         tag, _, length, place = _explicit_head(source, place, "little")
         if tag == _SYNTAX:
             syntax = source.at(place, min(length, 64)).decode("ascii", "replace").strip("\0 ")
         place += length
+    if place > first and not syntax:
+        raise source.damaged()
     if syntax == DEFLATED or place + 8 > source.size:
         return syntax or EXPLICIT, place
     looks_explicit = source.at(place + 4, 2) in _SHORT | _LONG

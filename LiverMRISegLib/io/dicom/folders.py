@@ -15,7 +15,7 @@ from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 
 # Media storage SOP class (0002,0002), and the classes of MR, CT and secondary capture images (DICOM PS3.6, annex A).
 _CLASS_ELEMENT, _STORAGE = b"\x02\x00\x02\x00UI", "1.2.840.10008.5.1.4.1.1."
-_DIRECTORY_CLASS = "1.2.840.10008.1.3.10"
+_DIRECTORY_CLASS, _PRIVATE = "1.2.840.10008.1.3.10", ""
 _IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
 _DIRECTORY, _ENDINGS = "DICOMDIR", (".dcm", ".ima", ".dicom")
 _MOST_FILES, _MOST_NAMED = 200_000, 10
@@ -141,7 +141,8 @@ def _header(path: Path) -> DicomHeader | DamagedDicomError | None:
     try:
         header = read_dicom_header(path)
     except DamagedDicomError as error:
-        return error if may_be_image else None
+        # A damaged file of a private class may be an image whose class is damaged too.
+        return error if may_be_image or storage == _PRIVATE else None
     if header.is_image:
         return header
     # Cut off before its pixels, at the end of an element; or a damaged header hides them.
@@ -152,7 +153,7 @@ def _header(path: Path) -> DicomHeader | DamagedDicomError | None:
 def _storage_class(path: Path) -> str | None:
     """The end of the storage class that the first bytes give, which survive a truncation.
 
-    "" for another class of objects that are not images; None where there is none, or a damaged one.
+    Also the directory's class; "" for a private one; None where there is none, or a damaged one.
     """
     with path.open("rb") as file:
         head = file.read(1024)
@@ -165,4 +166,6 @@ def _storage_class(path: Path) -> str | None:
         return None
     if uid.startswith(_STORAGE):
         return uid.removeprefix(_STORAGE)
-    return "" if uid == _DIRECTORY_CLASS or not uid.startswith("1.2.840.10008") else None
+    if uid == _DIRECTORY_CLASS:
+        return uid
+    return None if uid.startswith("1.2.840.10008") else _PRIVATE

@@ -62,7 +62,7 @@ def pixel_kind(header: DicomHeader) -> np.dtype:
         raise InputError(f"{header.path}: has {bits} bits per pixel; only 8, 16 and 32 are read; export it again")
     if not 1 <= stored <= bits or not stored - 1 <= high < bits:
         raise InputError(f"{header.path}: its header contradicts itself on the bits per pixel; export it again")
-    return np.dtype(f"{order}{'i' if header.integer(tags.SIGNED, 0) else 'u'}{bits // 8}")
+    return np.dtype(f"{order}{'i' if header.integer(tags.SIGNED) else 'u'}{bits // 8}")
 
 
 def read_frames(headers: Sequence[DicomHeader]) -> list[np.ndarray]:

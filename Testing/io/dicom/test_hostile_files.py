@@ -64,6 +64,7 @@ def test_numbers_of_frames(tmp_path, value):
         ("Rows", None, "lacks the size or type"),
         ("BitsAllocated", 12, "12 bits per pixel"),
         ("BitsAllocated", 1, "1 bits per pixel"),
+        ("PixelRepresentation", None, "lacks the size or type"),
         ("BitsStored", 17, "contradicts itself"),
         ("HighBit", 3, "contradicts itself"),
         ("Rows", 65535, "lacks part of its pixels"),
