@@ -17,6 +17,8 @@ from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 _CLASS_ELEMENT, _STORAGE = b"\x02\x00\x02\x00UI", "1.2.840.10008.5.1.4.1.1."
 _DIRECTORY_CLASS, _PRIVATE = "1.2.840.10008.1.3.10", ""
 _IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
+# Spectroscopy is 4.2; waveforms, presentation states, raw data and segmentations, reports, documents, radiotherapy.
+_RESULT_CLASSES = frozenset({"9", "11", "66", "67", "68", "88", "104", "481"})
 _DIRECTORY, _ENDINGS = "DICOMDIR", (".dcm", ".ima", ".dicom")
 _MOST_FILES, _MOST_NAMED = 200_000, 10
 
@@ -141,13 +143,17 @@ def _header(path: Path) -> DicomHeader | DamagedDicomError | None:
     try:
         header = read_dicom_header(path)
     except DamagedDicomError as error:
-        # A damaged file of a private class may be an image whose class is damaged too.
-        return error if may_be_image or storage == _PRIVATE else None
+        # One of an unknown class may be an image whose class is damaged too.
+        return None if storage == _DIRECTORY_CLASS or _is_of_results(storage) else error
     if header.is_image:
         return header
     # Cut off before its pixels, at the end of an element; or a damaged header hides them.
     is_cut = header.elements.pixels is None and may_be_image and not header.is_result
     return DamagedDicomError(f"{path}: has no pixels; copy or export it again") if is_cut else None
+
+
+def _is_of_results(storage: str | None) -> bool:
+    return storage == "4.2" or (storage or "").split(".")[0] in _RESULT_CLASSES
 
 
 def _storage_class(path: Path) -> str | None:
