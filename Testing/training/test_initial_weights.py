@@ -76,7 +76,7 @@ def test_a_wider_network_begins_by_computing_the_same(tiny_package, caplog):
 
 def test_only_a_stu_net_begins_from_a_narrower_network(tmp_path):
     """The input channels of transposed convolutions stand first: repeated like others they would compute anything."""
-    kwargs = {"in_channels": 1, "out_channels": 4, "strides": [[1, 1, 1], [1, 2, 2]], "blocks": [1, 1]}
+    kwargs = {"in_channels": 1, "out_channels": 5, "strides": [[1, 1, 1], [1, 2, 2]], "blocks": [1, 1]}
     narrow = NetworkSpec("plain-unet", {**kwargs, "features": [4, 8]})
     spec = replace(tiny_spec(), network=narrow)
     save_package(spec, random_weights(spec), tmp_path / "plain")

@@ -69,5 +69,5 @@ def test_a_stored_state_goes_on_bit_for_bit():
 
 
 def test_an_unknown_optimizer_is_refused():
-    with pytest.raises(UsageError, match="known are: adam, adamw, muon, sgd"):
+    with pytest.raises(UsageError, match="must be one of adam, adamw, muon, sgd"):
         OptimizerConfig("lion")

@@ -163,7 +163,6 @@ def test_a_damaged_checkpoint_is_passed_over(config, tmp_path, monkeypatch):
     [
         ("--data.synthetic.folder", "absent", 3, "no such label map"),
         ("--data.synthetic.validation-bodies", "body7", 2, "there is no body 'body7'"),
-        ("--checkpoint", "first", 2, "checkpoint must be 'best' or 'last'"),
         ("--offered", "stomach", 2, "'stomach' is not one of data.organs"),
         ("--start-share", "0.5", 2, "start_share 0.5 needs a start"),
         ("--network", "unet", 2, "unknown network 'unet'"),
@@ -174,3 +173,11 @@ def test_wrong_configs_end_with_one_line(config, tmp_path, monkeypatch, caplog, 
     assert status_of_script_here(arguments, monkeypatch) == status
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert words in line
+
+
+def test_a_flag_that_is_none_of_its_choices_is_named(config, tmp_path, monkeypatch, capsys):
+    assert status_of_script_here([*command(config, tmp_path / "run"), "--checkpoint", "first"], monkeypatch) == 2
+    written = "".join(capsys.readouterr())
+    assert "--checkpoint" in written
+    assert "best" in written
+    assert not (tmp_path / "run").exists()
