@@ -1,23 +1,17 @@
 """Packages: what is saved is loaded; what is wrong is refused in one line, and nothing in it is run."""
 
-import hashlib
 import json
-import os
-import pickle
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from helpers.packages import random_weights, tiny_spec
+from helpers.packages import edited, random_weights, refused, repacked, tiny_spec
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import ModelError, OutputError
-from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models.catalog import find_model, list_models
 from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec, save_package
-from LiverMRISegLib.models.package.tensors import is_finite
 
 SPEC = tiny_spec()
 WEIGHTS = random_weights(SPEC)
@@ -26,25 +20,6 @@ WEIGHTS = random_weights(SPEC)
 @pytest.fixture(params=["folder", "folder.zip"])
 def package(request, tmp_path):
     return save_package(SPEC, WEIGHTS, tmp_path / request.param)
-
-
-def refused(path, words, *, verify=False):
-    def use():
-        package = ModelPackage.load(path)
-        if verify:
-            package.verify()
-
-    with pytest.raises(ModelError, match=words) as error:
-        use()
-    assert str(path.name) in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def edited(folder, change):
-    file = folder / "model.json"
-    document = json.loads(file.read_text())
-    change(document)
-    file.write_text(json.dumps(document))
 
 
 def test_what_is_saved_is_loaded(package):
@@ -200,186 +175,6 @@ def test_no_json(tmp_path):
     refused(path, "is not UTF-8")
     (path / "model.json").unlink()
     refused(path, "model.json is missing")
-
-
-def repacked(tmp_path, weights_bytes):
-    """A package whose weights file is `weights_bytes`, with the right hash."""
-    path = save_package(SPEC, WEIGHTS, tmp_path / "p")
-    (path / "weights.safetensors").write_bytes(weights_bytes)
-    digest = hashlib.sha256(weights_bytes).hexdigest()
-    edited(path, lambda d: d["files"].update({"weights.safetensors": digest}))
-    return path
-
-
-class Trap:
-    """Unpickling this makes a folder: a test can see whether it was run."""
-
-    def __init__(self, path):
-        self.path = str(path)
-
-    def __reduce__(self):
-        return os.mkdir, (self.path,)
-
-
-def test_a_pickle_renamed_is_refused_and_not_run(tmp_path):
-    refused(repacked(tmp_path, pickle.dumps(Trap(tmp_path / "sprung"))), "not a safetensors", verify=True)
-    assert not (tmp_path / "sprung").exists()
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda w: w.pop("seg_outputs.0.bias"), "tensor 'seg_outputs.0.bias' of stunet is missing"),
-        (lambda w: w.update(extra=np.zeros(1, np.float16)), "'extra' does not belong"),
-        (lambda w: w.update({"seg_outputs.0.bias": np.zeros(4, np.float16)}), r"shape \(4,\) instead of \(5,\)"),
-        (lambda w: w.update({"seg_outputs.0.bias": np.zeros(5, np.int32)}), "I32"),
-        (lambda w: w.update({"seg_outputs.0.bias": np.full(5, np.nan, np.float16)}), "NaN"),
-    ],
-)
-def test_wrong_tensors(tmp_path, change, words):
-    from safetensors.numpy import save
-
-    weights = dict(WEIGHTS)
-    change(weights)
-    refused(repacked(tmp_path, save(weights)), words, verify=True)
-
-
-def header_of(content):
-    """A safetensors file's header, and what follows it."""
-    length = int.from_bytes(content[:8], "little")
-    return json.loads(content[8 : 8 + length]), content[8 + length :]
-
-
-def with_header(header, tensors):
-    text = header if isinstance(header, bytes) else json.dumps(header).encode()
-    return len(text).to_bytes(8, "little") + text + tensors
-
-
-def _move(header, name, first, last):
-    header[name]["data_offsets"] = [first, last]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (lambda h: _move(h, "seg_outputs.0.bias", 0, 10), "overlap or leave a gap"),
-        (lambda h: _move(h, "seg_outputs.0.bias", -10, 0), "not a list of whole numbers"),
-        (lambda h: _move(h, "seg_outputs.0.bias", 2**70, 2**70 + 10), "not a list of whole numbers"),
-        (lambda h: _move(h, "seg_outputs.0.bias", 2**40, 2**40 + 10), "overlap or leave a gap"),
-        (lambda h: _move(h, "seg_outputs.0.bias", 0, 12), "does not fit its shape"),
-        (lambda h: h["seg_outputs.0.bias"].update(shape=[1.5]), "not a list of whole numbers"),
-        (lambda h: h["seg_outputs.0.bias"].update(shape="5"), "not a list of whole numbers"),
-        (lambda h: h["seg_outputs.0.bias"].update(dtype="F13"), "of the unknown type 'F13'"),
-        (lambda h: h["seg_outputs.0.bias"].update(dtype=[]), "of the unknown type"),
-        (lambda h: h.update({"more": 3}), "needs dtype, shape and data_offsets"),
-        (lambda h: h.pop("seg_outputs.0.bias"), "overlap or leave a gap|end after"),
-    ],
-)
-def test_headers_of_weights_are_checked_when_a_package_is_loaded(tmp_path, change, words):
-    from safetensors.numpy import save
-
-    header, tensors = header_of(save(WEIGHTS))
-    change(header)
-    refused(repacked(tmp_path, with_header(header, tensors)), words)
-
-
-@pytest.mark.parametrize("content", [b"", b"\xff" * 8, b"[" * 50_000, b"\xff\xfe", b"[]"])
-def test_headers_that_are_none(tmp_path, content):
-    whole = with_header(content, b"") if content not in (b"", b"\xff" * 8) else content
-    refused(repacked(tmp_path, whole), "not a safetensors file")
-
-
-@pytest.mark.parametrize("kind", [np.float16, np.float32])
-@pytest.mark.parametrize("value", [np.nan, -np.nan, np.inf, -np.inf])
-def test_weights_that_are_not_finite_are_never_used(tmp_path, kind, value):
-    from safetensors.numpy import save
-
-    weights = {name: array.astype(kind) for name, array in WEIGHTS.items()}
-    weights["seg_outputs.0.bias"][3] = value
-    package = ModelPackage.load(repacked(tmp_path, save(weights)))
-    with pytest.raises(ModelError, match=r"'seg_outputs\.0\.bias' contains NaN or infinite values"):
-        package.member(0)
-    with pytest.raises(ModelError, match="NaN or infinite"), package.mapped_member(0):
-        pass
-    with pytest.raises(ModelError, match="NaN or infinite"):
-        Segmenter.load(package.path, "cpu")
-
-
-def test_all_finite_numbers_are_finite():
-    every = np.arange(2**16, dtype=np.uint16).view(np.float16)
-    assert [is_finite(every[i : i + 1]) for i in range(every.size)] == np.isfinite(every).tolist()
-    assert is_finite(np.array([3.4e38, -3.4e38, 1e-45, 0.0], np.float32))
-
-
-def test_a_package_that_could_not_be_read_is_not_written(tmp_path):
-    spec = replace(SPEC, preparation=replace(SPEC.preparation, spacing=(1000.0, 1.0, 1.0)))
-    with pytest.raises(ModelError, match=r"spacing.0. must be between"):
-        save_package(spec, WEIGHTS, tmp_path / "p")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_zip_that_unpacks_to_far_more_is_refused(tmp_path):
-    path = zipped(tmp_path / "p.zip", [("model.json", "{}"), ("weights.safetensors", bytes(2**27))])
-    refused(path, "0.1 GiB when unpacked, more than 100 times its packed size")
-
-
-def zipped(path, entries):
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in entries:
-            archive.writestr(name, content)
-    return path
-
-
-@pytest.mark.parametrize(
-    "name", ["../evil.safetensors", "/etc/evil.safetensors", "a/b.safetensors", "c:\\x.safetensors", "run.py", "w.pkl"]
-)
-def test_names_in_a_zip(tmp_path, name):
-    refused(zipped(tmp_path / "p.zip", [("model.json", "{}"), (name, b"x")]), "does not belong in a package")
-    assert [p.name for p in tmp_path.iterdir()] == ["p.zip"]
-
-
-def test_an_entry_twice(tmp_path):
-    with pytest.warns(UserWarning, match="Duplicate"):
-        path = zipped(tmp_path / "p.zip", [("model.json", "{}"), ("model.json", "{}")])
-    refused(path, "twice")
-
-
-def test_a_huge_entry_is_refused_before_it_is_unpacked(tmp_path):
-    path = tmp_path / "p.zip"
-    zeros = bytes(2**20)
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-        archive.writestr("model.json", "{}")
-        with archive.open("weights.safetensors", "w", force_zip64=True) as entry:
-            for _ in range(64):
-                entry.write(zeros)
-    content = bytearray(path.read_bytes())
-    # Write 10 GB into the central directory's zip64 or plain size field of the second entry.
-    at = content.rfind(b"PK\x01\x02")
-    content[at + 24 : at + 28] = b"\xff\xff\xff\xff"
-    extra = b"\x01\x00\x08\x00" + (10 * 2**30).to_bytes(8, "little")
-    name_length = int.from_bytes(content[at + 28 : at + 30], "little")
-    old_extra = int.from_bytes(content[at + 30 : at + 32], "little")
-    content[at + 30 : at + 32] = len(extra).to_bytes(2, "little")
-    content[at + 46 + name_length : at + 46 + name_length + old_extra] = extra
-    end = content.rfind(b"PK\x05\x06")
-    content[end + 12 : end + 16] = (end - int.from_bytes(content[end + 16 : end + 20], "little")).to_bytes(4, "little")
-    path.write_bytes(bytes(content))
-    assert zipfile.ZipFile(path).infolist()[1].file_size == 10 * 2**30
-    refused(path, r"10\.0 GiB")
-
-
-def test_no_zip_at_all(tmp_path):
-    (tmp_path / "p.zip").write_bytes(b"not a zip")
-    refused(tmp_path / "p.zip", "not a model package")
-
-
-def test_a_zip_with_damaged_contents(tmp_path):
-    path = save_package(SPEC, WEIGHTS, tmp_path / "p.zip")
-    content = bytearray(path.read_bytes())
-    entry = zipfile.ZipFile(path).infolist()[1]
-    content[entry.header_offset + 200 : entry.header_offset + 400] = b"\xff" * 200
-    path.write_bytes(bytes(content))
-    refused(path, "not a model package")
 
 
 def test_what_a_killed_import_leaves_is_no_model(tmp_path, monkeypatch):
