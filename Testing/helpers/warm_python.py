@@ -100,10 +100,19 @@ def serve(path: str) -> dict[str, Any]:
             for number, stream in enumerate(streams):
                 os.dup2(stream, number)
                 os.close(stream)
+            _open_streams()
             request: dict[str, Any] = json.loads(message)
             return request
         _see_through(child, connection)
         os._exit(0)
+
+
+def _open_streams() -> None:
+    """Streams of their own: those of the server remember that its output can be sought, in a file, say."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = open(number, "r" if number == 0 else "w", buffering=1, closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
 
 
 def _see_through(child: int, caller: socket.socket) -> None:
