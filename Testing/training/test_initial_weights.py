@@ -135,3 +135,9 @@ def test_packages_of_several_networks_are_no_start(tmp_path):
     save_package(pair, weights, tmp_path / "pair")
     with pytest.raises(ModelError, match="contains 2 networks"):
         load_start(tiny(), str(tmp_path / "pair"))
+
+
+def test_a_size_of_stu_net_has_widths_of_its_own():
+    config = StageConfig(network="stunet-xxs", widths=(4, 4, 8, 8, 8, 8))
+    with pytest.raises(UsageError, match="network stunet-xxs has widths of its own; omit widths"):
+        config.network_spec()

@@ -14,7 +14,7 @@ from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.package.specification import NetworkSpec
 from LiverMRISegLib.networks.registry import build_network
-from LiverMRISegLib.networks.sizes import NNUNETS
+from LiverMRISegLib.networks.sizes import GENERIC, NNUNETS, STUNET_SIZES
 from LiverMRISegLib.training.configuration import MayChange
 from LiverMRISegLib.training.initial_weights import SAME_AS_START, load_start, network_of
 from LiverMRISegLib.training.loop import LoopConfig
@@ -97,6 +97,8 @@ class StageConfig(Checked):
         kwargs: dict[str, Any] = {**ends, "strides": [list(s) for s in self.strides]}
         if self.network in NNUNETS:
             kwargs |= {"features": list(self.widths), "blocks": list(self.blocks)}
+        elif self.widths and self.network in STUNET_SIZES:
+            raise UsageError(f"network {self.network} has widths of its own; omit widths, or set network to {GENERIC}")
         elif self.widths:
             kwargs["widths"] = list(self.widths)
         return NetworkSpec(self.network, kwargs, members)
