@@ -18,7 +18,7 @@ from pathlib import Path
 
 from LiverMRISegLib.data.datalist import write_datalist
 from LiverMRISegLib.data.importers import IMPORTERS, OWN_DATA_IMPORTERS, Imported, OwnDataOptions
-from LiverMRISegLib.data.importers.own_data import SEQUENCES
+from LiverMRISegLib.data.importers.own_data import SEQUENCES, read_label_names
 from LiverMRISegLib.data.importers.summary import check_scans, picture_sheet, summary_text
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.cohort import labels_named
@@ -58,10 +58,17 @@ def _imported(arguments: argparse.Namespace) -> Imported:
         if arguments.sequence or arguments.labels or arguments.table:
             raise UsageError(f"{arguments.layout}: says its sequences and labels itself; omit the options of own data")
         return Imported(IMPORTERS[arguments.layout](arguments.source, made_labels))
-    known = labels_named(arguments.labels) if arguments.labels else None
-    values = {value: organ.name for value, organ in known.items()} if known else None
-    options = OwnDataOptions(arguments.sequence, values, arguments.table)
+    options = OwnDataOptions(arguments.sequence, _values(arguments.labels), arguments.table)
     return OWN_DATA_IMPORTERS[arguments.layout](arguments.source, made_labels, options)
+
+
+def _values(labels: str | None) -> dict[int, str] | None:
+    """From a JSON file names of any structures; else the organs of a label set or a model package."""
+    if not labels:
+        return None
+    if labels.lower().endswith(".json"):
+        return read_label_names(Path(labels))
+    return {value: organ.name for value, organ in labels_named(labels).items()}
 
 
 def _write(imported: Imported, output: Path) -> None:

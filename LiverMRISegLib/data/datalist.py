@@ -20,6 +20,7 @@ from LiverMRISegLib import anatomy
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.dataclass_reader import read_dataclass
+from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.models.package.specification import SPACES
 
 SPLITS = ("train", "validation", "test")
@@ -131,7 +132,7 @@ def read_datalist(path: Path) -> Datalist:
         UsageError: an unknown organ, sequence or split.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not a datalist ({error}); write it with scripts/import_dataset.py") from error
     found = read_dataclass(Datalist, document, str(path), InputError, {Path: lambda text: _absolute(path, text)})

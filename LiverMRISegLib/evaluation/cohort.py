@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import statistics
@@ -15,6 +14,7 @@ from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case, wrong_side_shares
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS
+from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.io.tables import csv_table, markdown_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.volume import Volume
@@ -45,7 +45,7 @@ def labels_named(name: str) -> LabelSet:
     if path.suffix.lower() != ".json":
         return load_model(name).spec.labels
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
         return LabelSet(path.stem, {int(value): organ_named(organ) for value, organ in document.items()})
     except (OSError, ValueError, AttributeError) as error:
         raise UsageError(f'{path}: is not a label file such as {{"1": "liver", "2": "spleen"}} ({error})') from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.volume import Volume
 
 _OF_DERIVATIVES = ("space", "desc", "label", "res", "den", "seg")
@@ -140,6 +140,6 @@ def _joined(match: re.Match[str], masks: Sequence[Path], values: Mapping[int, st
 def _vendor(image: Path) -> str:
     sidecar = image.with_name(re.sub(r"\.nii(\.gz)?$", ".json", image.name))
     try:
-        return str(json.loads(sidecar.read_text(encoding="utf-8")).get("Manufacturer", ""))
+        return str(parse_json(sidecar.read_bytes()).get("Manufacturer", ""))
     except (OSError, ValueError, AttributeError):
         return ""  # a vendor that nobody wrote down is not an error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from LiverMRISegLib.data.importers.nnunet import labels_of, only_channel
 from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.file_names import name_of
+from LiverMRISegLib.io.json_text import parse_json
 
 _SPLITS = {"training": "train", "validation": "validation", "test": "test", "testing": "test"}
 
@@ -25,7 +25,7 @@ def import_decathlon(source: Path, _output: Path, options: OwnDataOptions) -> Im
     """
     path = source / "dataset.json" if source.is_dir() else source
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: cannot be read ({error}); give a decathlon's folder or a datalist in JSON"

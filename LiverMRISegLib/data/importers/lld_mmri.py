@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.json_text import parse_json
 
 LICENCE = "the data set's own terms, research use"
 # The data set writes "In Phase", FLARE's copy "InPhase", copies for file systems without "+" write "C--A".
@@ -68,7 +68,7 @@ def _annotated(images: Path, table: Path) -> Iterator[Scan]:
 
 def _entries(table: Path) -> dict[str, list[dict[str, Any]]]:
     try:
-        entries = json.loads(table.read_text(encoding="utf-8"))["Annotation_info"]
+        entries = parse_json(table.read_bytes())["Annotation_info"]
         return {str(patient): list(series) for patient, series in entries.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{table}: is not LLD-MMRI's table of series ({error})") from error

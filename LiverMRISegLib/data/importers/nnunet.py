@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.json_text import parse_json
 
 _FIRST = "_0000"
 _IGNORE = "ignore"
@@ -47,7 +47,7 @@ def read_dataset_json(source: Path) -> Mapping[str, Any]:
     """dataset.json of a folder; InputError if it is missing or damaged."""
     path = source / "dataset.json"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error}); give the folder that contains dataset.json") from error
     if not isinstance(document, Mapping):

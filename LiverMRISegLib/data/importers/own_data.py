@@ -10,6 +10,7 @@ from pathlib import Path
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.data.datalist import SPLITS, Datalist, Scan
 from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.sequence_names import guess_sequence
 
 LICENCE = "of the data's owner"
@@ -75,6 +76,18 @@ def listed(
         raise InputError(f"{options.table}: '{unknown[0]}' is not a case of this data; cases are called {near}, ...")
     scans = [_scan(case, rows.get(case.name, {}), options) for case in cases]
     return Imported(Datalist(name, LICENCE, dict(values), scans, ignore=ignore), tuple(left_out))
+
+
+def read_label_names(path: Path) -> dict[int, str]:
+    """What label values mean, from a JSON file {"1": "liver"}; several values may be one structure, of any name.
+
+    Raises:
+        InputError: it is not such a file.
+    """
+    try:
+        return {int(value): str(name) for value, name in parse_json(path.read_bytes()).items()}
+    except (OSError, ValueError, AttributeError) as error:
+        raise InputError(f'{path}: is not a label file such as {{"1": "liver", "2": "spleen"}} ({error})') from error
 
 
 def read_table(path: Path) -> dict[str, dict[str, str]]:

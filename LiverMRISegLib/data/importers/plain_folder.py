@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from LiverMRISegLib.data.importers.layout import folder
-from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
+from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed, read_label_names
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
@@ -50,7 +49,9 @@ def import_folder(source: Path, output: Path, options: OwnDataOptions) -> Import
     left_out += [(path, _MADE_BY_A_MODEL) for path in found if path not in files]
     if not used:
         return listed(source.name, {}, cases, options, left_out)
-    values = dict(options.values or {}) or _values_in(source / "labels.json")
+    values = dict(options.values or {}) or (
+        read_label_names(path) if (path := source / "labels.json").is_file() else {}
+    )
     if not values:
         values, renumbered = _renumbered(cases, source, output)
         cases = [
@@ -85,16 +86,6 @@ def _key(path: Path, source: Path) -> tuple[str, ...]:
 def _case(image: Path, source: Path, labels: Path | None) -> Case:
     inside = image.relative_to(source)
     return Case("_".join(_key(image, source)), image, labels, (*reversed(inside.parts[:-1]), str(inside)))
-
-
-def _values_in(path: Path) -> dict[int, str]:
-    if not path.is_file():
-        return {}
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return {int(value): str(name) for value, name in document.items()}
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f'{path}: is not a label file such as {{"1": "liver", "2": "spleen"}} ({error})') from error
 
 
 def _renumbered(cases: Sequence[Case], source: Path, output: Path) -> tuple[dict[int, str], dict[str, Path]]:

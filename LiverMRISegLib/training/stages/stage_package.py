@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.data.case_selection import Pools
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import to_plain
@@ -121,7 +121,7 @@ def _metrics(path: str) -> tuple[Mapping[str, Any], ...]:
     if not path:
         return ()
     try:
-        figures = json.loads(Path(path).read_text(encoding="utf-8"))
+        figures = parse_json(Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise UsageError(f"metrics: {path}: cannot be read ({error})") from error
     if not isinstance(figures, list) or not all(isinstance(figure, dict) for figure in figures):

@@ -298,3 +298,19 @@ def test_structures_of_any_name_keep_their_values(tmp_path):
         Datalist("x", "", {300: "liver"}, [])
     write_datalist(Datalist("x", "", {7: "cyst"}, []), tmp_path / "x.json")
     assert read_datalist(tmp_path / "x.json").values == {7: "cyst"}
+
+
+def test_a_label_file_may_name_any_structures_and_one_twice(tmp_path):
+    image(tmp_path / "cohort/p1.nii.gz")
+    labels(tmp_path / "cohort/p1_label.nii.gz", 1, 2)
+    names, output = tmp_path / "names.json", tmp_path / "x.json"
+    names.write_text('{"1": "liver", "2": "liver", "3": "cyst"}')
+    command = [sys.executable, str(ROOT / "scripts" / "import_dataset.py"), "folder", str(tmp_path / "cohort")]
+    command += ["-o", str(output), "--sequence", "T2WI", "--labels", str(names)]
+    subprocess.run(command, capture_output=True, text=True, check=True)
+    assert read_datalist(output).values == {1: "liver", 2: "liver", 3: "cyst"}
+    names.write_text("[" * 100_000)
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 3
+    assert "names.json: is not a label file" in done.stderr
+    assert "Traceback" not in done.stderr
