@@ -200,8 +200,9 @@ def _let_go(handle: int | None) -> None:
 def _put_in_place(new: Path, path: Path, existing: Existing) -> None:
     """Rename `new` to `path`, again where another process was quicker with a folder of its own."""
     for attempt in range(_ATTEMPTS):
-        if path.is_dir() and not any(path.iterdir()):  # Windows replaces no folder, not even an empty one
-            path.rmdir()
+        with contextlib.suppress(OSError):  # another process may be quicker
+            if path.is_dir() and not any(path.iterdir()):  # Windows replaces no folder, not even an empty one
+                path.rmdir()
         if path.exists() and existing == "keep":
             return
         if existing == "refuse":
@@ -211,7 +212,7 @@ def _put_in_place(new: Path, path: Path, existing: Existing) -> None:
             new.replace(path)
             break
         except OSError as error:
-            is_taken = path.exists() or error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+            is_taken = path.exists() or error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT)
             if not is_taken or attempt == _ATTEMPTS - 1:
                 recover_folder(path)
                 raise
