@@ -20,7 +20,7 @@ FLOORS = (
     ("anatomy", "errors", "volume", "version", "resources", "extras", "sequence_names", "pictures"),
     ("io", "networks"),
     ("models",),
-    ("preparation",),
+    ("preparation", "measurement"),
     ("inference", "phantom", "synthesis"),
     ("data",),
     ("evaluation",),

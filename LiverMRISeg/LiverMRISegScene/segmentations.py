@@ -8,7 +8,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, Organ
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.inference.postprocessing import bounding_boxes
+from LiverMRISegLib.measurement.label_shapes import bounding_boxes
 
 _LABELMAP = "Binary labelmap"
 _GEOMETRY = "Reference image geometry"

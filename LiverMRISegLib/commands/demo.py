@@ -90,7 +90,7 @@ def _segmented(name: str, segmenter: Segmenter, folder: Path) -> tuple[PhantomSc
 
 def _dice(scan: PhantomScan, result: Segmentation) -> dict[str, float]:
     """Dice against the drawn organs, for the organs that both the model and the phantom have."""
-    from LiverMRISegLib.inference.agreement import dice
+    from LiverMRISegLib.measurement.agreement import dice
     from LiverMRISegLib.phantom.study import LABELS
 
     return {

@@ -15,7 +15,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, Organ
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.inference.agreement import dice
+from LiverMRISegLib.measurement.agreement import dice
 from LiverMRISegLib.volume import Box, Volume, reorient
 
 # FLARE24's tolerances in mm; organs that it does not grade get that of organs of their size, other structures 3 mm.

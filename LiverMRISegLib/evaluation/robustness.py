@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.evaluation.corruption import CLEAN, corruptions, strongest
-from LiverMRISegLib.inference.agreement import dice
 from LiverMRISegLib.io.tables import csv_table, markdown_table
+from LiverMRISegLib.measurement.agreement import dice
 from LiverMRISegLib.volume import Volume, reorient
 
 # A volume to a label map on the same grid.

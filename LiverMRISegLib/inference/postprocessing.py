@@ -8,10 +8,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.measurement.label_shapes import bounding_boxes, voxel_counts
 from LiverMRISegLib.models.package.specification import OrganRule
 from LiverMRISegLib.volume import Box, Geometry
-
-_COUNTED_AT_ONCE = 1 << 22
 
 
 def postprocess(labelmap: np.ndarray, labels: LabelSet, rules: Mapping[str, OrganRule], grid: Geometry) -> None:
@@ -33,38 +32,6 @@ def postprocess(labelmap: np.ndarray, labels: LabelSet, rules: Mapping[str, Orga
     for value, rule in ruled:
         if rule.fill_holes:
             _fill_holes(labelmap[boxes[value]], value)
-
-
-def bounding_boxes(labelmap: np.ndarray) -> dict[int, Box]:
-    """The box [Z, Y, X] around every label that occurs, except 0."""
-    statistics = sitk.LabelShapeStatisticsImageFilter()
-    statistics.ComputePerimeterOff()
-    statistics.Execute(sitk.GetImageFromArray(labelmap))
-    boxes: dict[int, Box] = {}
-    for value in statistics.GetLabels():
-        x, y, z, width, height, depth = statistics.GetBoundingBox(value)
-        boxes[int(value)] = (slice(z, z + depth), slice(y, y + height), slice(x, x + width))
-    return boxes
-
-
-def component_sizes(mask: np.ndarray) -> list[int]:
-    """Voxels of every face-connected component, largest first."""
-    parts = sitk.ConnectedComponent(sitk.GetImageFromArray(mask.astype(np.uint8)))
-    counts = voxel_counts(sitk.GetArrayViewFromImage(parts))[1:]
-    return sorted((int(c) for c in counts), reverse=True)
-
-
-def voxel_counts(labels: np.ndarray) -> np.ndarray:
-    """How often every value from 0 to the largest occurs.
-
-    `np.bincount` alone would copy the whole array as int64, eight times a label map's own memory.
-    """
-    flat = labels.reshape(-1)
-    total = np.zeros(int(flat.max()) + 1 if flat.size else 1, np.int64)
-    for start in range(0, flat.size, _COUNTED_AT_ONCE):
-        counts = np.bincount(flat[start : start + _COUNTED_AT_ONCE])
-        total[: len(counts)] += counts
-    return total
 
 
 def _tight(labelmap: np.ndarray, value: int, box: Box) -> Box:

@@ -1,26 +1,17 @@
-"""Volumes, and flags in plain words for what a person should look at before trusting a result."""
+"""Flags in plain words for what a person should look at before trusting a result."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.inference.postprocessing import bounding_boxes, component_sizes, voxel_counts
+from LiverMRISegLib.measurement.label_shapes import bounding_boxes, component_sizes, touches_edge, volumes_ml
 from LiverMRISegLib.models.package.specification import ANY_MODALITY, ModelSpec
 from LiverMRISegLib.volume import Volume
 
 _NOTABLE_PART = 0.02
-_NOTABLE_CONTACT = 0.01
 # A patient is larger; the file may give its lengths in another unit than mm.
 _NOTABLY_SMALL_MM = 40.0
-
-
-def volumes_ml(labelmap: np.ndarray, labels: LabelSet, voxel_ml: float) -> dict[str, float]:
-    """Volume in mL of every organ of `labels`, 0 where it is empty."""
-    counts = dict(enumerate(voxel_counts(labelmap)))
-    return {organ.name: float(counts.get(value, 0)) * voxel_ml for value, organ in labels.items()}
 
 
 def flags(volume: Volume, labelmap: np.ndarray, labels: LabelSet, spec: ModelSpec) -> list[str]:
@@ -33,8 +24,7 @@ def flags(volume: Volume, labelmap: np.ndarray, labels: LabelSet, spec: ModelSpe
             found.append(f"{organ.name} was not found")
             continue
         mask = labelmap[boxes[value]] == value
-        on_edge = [(s.start == 0, s.stop == n) for s, n in zip(boxes[value], labelmap.shape, strict=True)]
-        if _touches_edge(mask, on_edge):
+        if touches_edge(mask, boxes[value], labelmap.shape):
             found.append(f"{organ.name} touches the edge of the volume, its volume may be incomplete")
         sizes = component_sizes(mask)
         notable = _NOTABLE_PART * sum(sizes)
@@ -68,15 +58,6 @@ def _looks_like_ct(array: np.ndarray) -> bool:
     air = float(np.mean((sample >= -1100) & (sample <= -800)))
     soft = float(np.mean((sample >= -150) & (sample <= 250)))
     return air > 0.05 and soft > 0.1 and float(sample.min()) >= -3100
-
-
-def _touches_edge(mask: np.ndarray, on_edge: Sequence[tuple[bool, bool]]) -> bool:
-    """Whether more than a sliver of the organ is in an outermost slice."""
-    contact = 0
-    for axis, (first, last) in enumerate(on_edge):
-        contact += int(np.take(mask, 0, axis).sum()) if first else 0
-        contact += int(np.take(mask, -1, axis).sum()) if last else 0
-    return contact > _NOTABLE_CONTACT * float(mask.sum()) ** (2 / 3)
 
 
 def _implausible(organ: str, volume: float, spec: ModelSpec) -> list[str]:

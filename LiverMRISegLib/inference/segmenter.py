@@ -24,6 +24,7 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.region import body_of, region_of
+from LiverMRISegLib.measurement.label_shapes import volumes_ml
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import BODY
@@ -195,7 +196,7 @@ class Segmenter:
         token.check()
         postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
         labelmap = _renumbered(labelmap, spec.labels, labels)
-        volumes = quality.volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
+        volumes = volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
         flags = [*self._fallback.taken, *quality.flags(volume, labelmap, labels, spec)]
         clock.lap("postprocess")
         report("done", 1.0)

@@ -16,10 +16,10 @@ from functools import partial
 import numpy as np
 
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.inference.agreement import dice_per_label
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.measurement.agreement import dice_per_label
 from LiverMRISegLib.models.package.model_package import ModelPackage, rewrite
 from LiverMRISegLib.models.package.specification import BODY, InferenceSpec
 from LiverMRISegLib.resources import DEFAULT_MODEL, resource_folder

@@ -13,10 +13,10 @@ from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.data.case_selection import Listed
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, write_datalist
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.inference.quality import volumes_ml
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
 from LiverMRISegLib.io.tables import csv_table
+from LiverMRISegLib.measurement.label_shapes import volumes_ml
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase, keep_best
 from LiverMRISegLib.volume import Geometry

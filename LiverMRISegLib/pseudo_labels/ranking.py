@@ -10,7 +10,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.inference.agreement import dice
+from LiverMRISegLib.measurement.agreement import dice
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.tensorboard import SummaryWriter
 
-from LiverMRISegLib.inference.agreement import dice
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.tiled_network import predict_logits
+from LiverMRISegLib.measurement.agreement import dice
 from LiverMRISegLib.models.package.specification import InferenceSpec
 
 _SHOWN = 4

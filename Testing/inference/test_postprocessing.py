@@ -8,8 +8,9 @@ import pytest
 from helpers.packages import tiny_spec
 from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS
-from LiverMRISegLib.inference.postprocessing import bounding_boxes, component_sizes, postprocess
-from LiverMRISegLib.inference.quality import flags, volumes_ml
+from LiverMRISegLib.inference.postprocessing import postprocess
+from LiverMRISegLib.inference.quality import flags
+from LiverMRISegLib.measurement.label_shapes import bounding_boxes, component_sizes, volumes_ml
 from LiverMRISegLib.models.package.specification import OrganRule, PreparationSpec
 from LiverMRISegLib.preparation.normalisation import normalise
 from LiverMRISegLib.preparation.own_scheme import prepare

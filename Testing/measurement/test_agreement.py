@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from LiverMRISegLib.inference.agreement import dice, dice_per_label
+from LiverMRISegLib.measurement.agreement import dice, dice_per_label
 
 
 def test_dice_of_masks():

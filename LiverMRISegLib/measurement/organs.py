@@ -1,0 +1,210 @@
+"""`measure`: every organ of a label map, its volume, its length and what maps say in it. Nothing is silently zero."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import LEFT_KIDNEY, RIGHT_KIDNEY, SPLEEN, LabelSet, Organ
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.measurement.erosion import eroded, grown_box
+from LiverMRISegLib.measurement.label_shapes import bounding_boxes, touches_edge
+from LiverMRISegLib.measurement.lengths import craniocaudal_mm, longest_mm
+from LiverMRISegLib.measurement.maps import QuantityMap, check_same_patient, values_in
+from LiverMRISegLib.measurement.statistics import MapStatistics, described
+from LiverMRISegLib.volume import Box, Geometry, Volume
+
+MEASURED_LENGTHS = (SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY)
+TOTAL_KIDNEY_VOLUME = "total kidney volume"
+_NOTABLE_SHARE = 0.005
+_NOTABLE_ZEROS = 0.05
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What of an organ counts for the statistics of maps; its volume is always that of the whole mask.
+
+    Attributes:
+        erosion_mm: leave out what is less deep below the organ's surface.
+        outliers: leave out values farther than this times 1.4826 MAD from the median; None keeps all.
+    """
+
+    erosion_mm: float = 0.0
+    outliers: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.erosion_mm <= 100:
+            raise UsageError(f"an erosion of {self.erosion_mm:g} mm cannot be used; give 0 to 100 mm")
+        if self.outliers is not None and not 0.5 <= self.outliers <= 100:
+            raise UsageError(f"outliers of {self.outliers:g} deviations cannot be left out; give 0.5 to 100, e.g. 3")
+
+
+@dataclass(frozen=True)
+class OrganMeasurement:
+    """One organ: `volume_ml` and lengths in mm are None where it was not found (lengths also of other organs)."""
+
+    organ: Organ
+    voxels: int = 0
+    volume_ml: float | None = None
+    is_cut: bool = False
+    craniocaudal_mm: float | None = None
+    longest_mm: float | None = None
+    statistics: Mapping[str, MapStatistics] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A figure that several organs give; `value` is None where none of them was found."""
+
+    name: str
+    value: float | None
+    unit: str
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Everything measured of one label map. `units` and `notes` are those of the maps, by name."""
+
+    name: str
+    organs: tuple[OrganMeasurement, ...]
+    derived: tuple[Derived, ...]
+    units: Mapping[str, str]
+    notes: Mapping[str, str]
+    rules: Rules
+    remarks: tuple[str, ...] = ()
+
+    def of(self, organ: Organ) -> OrganMeasurement | None:
+        """The measurement of one organ, if the label set has it."""
+        return next((found for found in self.organs if found.organ == organ), None)
+
+
+def measure(
+    labelmap: Volume,
+    labels: LabelSet,
+    maps: Mapping[str, QuantityMap] | None = None,
+    rules: Rules | None = None,
+    name: str | None = None,
+) -> Measurements:
+    """Measure every organ of `labels` in a label map.
+
+    Args:
+        labelmap: whole numbers [Z, Y, X].
+        labels: what they mean. Other values are not measured, and said.
+        maps: by name, on any grids of the same patient and position.
+        rules: what counts for the maps' statistics; all voxels by default.
+        name: of the case; that of the label map by default.
+
+    Raises:
+        InputError: a map is of another frame of reference, or in another place.
+    """
+    maps, rules = maps or {}, rules or Rules()
+    for title, quantity in maps.items():
+        check_same_patient(labelmap, title, quantity.volume)
+    known, remarks = _known_labels(labelmap.array, labels)
+    boxes = bounding_boxes(known)
+    organs = tuple(
+        _measured(organ, number, known, boxes[number], labelmap.geometry, maps, rules)
+        if number in boxes
+        else _missing(organ, maps)
+        for number, organ in enumerate(labels.organs, start=1)
+    )
+    units = {title: quantity.unit for title, quantity in maps.items()}
+    notes = {title: quantity.note for title, quantity in maps.items() if quantity.note}
+    return Measurements(name or labelmap.name, organs, derived(organs), units, notes, rules, remarks)
+
+
+def derived(organs: tuple[OrganMeasurement, ...]) -> tuple[Derived, ...]:
+    """What several organs give: the total kidney volume, where both kidneys are among the organs looked for."""
+    kidneys = [found for found in organs if found.organ in (RIGHT_KIDNEY, LEFT_KIDNEY)]
+    if len(kidneys) < 2:
+        return ()
+    found = [kidney for kidney in kidneys if kidney.volume_ml is not None]
+    remarks = [f"{k.organ.name} was not found and is not in the sum" for k in kidneys if k.volume_ml is None]
+    remarks += [f"{k.organ.name} touches the edge of the volume" for k in kidneys if k.is_cut]
+    total = sum(k.volume_ml for k in found if k.volume_ml is not None) if found else None
+    return (Derived(TOTAL_KIDNEY_VOLUME, total, "mL", tuple(remarks)),)
+
+
+def _known_labels(array: np.ndarray, labels: LabelSet) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The label map with its organs numbered 1, 2, 3, ... in the order of `labels`, and what is left out."""
+    values, places = np.unique(array, return_inverse=True)
+    numbers = {value: number for number, value in enumerate(labels, start=1)}
+    table = np.array([numbers.get(int(value), 0) for value in values], np.uint16)
+    unknown = [str(value) for value in values if value != 0 and int(value) not in numbers]
+    shown = ", ".join(unknown[:10]) + (", ..." if len(unknown) > 10 else "")
+    remarks = (f"label values that {labels.name} does not have were not measured: {shown}",) if unknown else ()
+    return table[places].reshape(array.shape), remarks
+
+
+def _missing(organ: Organ, maps: Mapping[str, QuantityMap]) -> OrganMeasurement:
+    return OrganMeasurement(
+        organ, statistics={title: MapStatistics() for title in maps}, remarks=(f"{organ.name} was not found",)
+    )
+
+
+def _measured(
+    organ: Organ,
+    number: int,
+    labelmap: np.ndarray,
+    box: Box,
+    geometry: Geometry,
+    maps: Mapping[str, QuantityMap],
+    rules: Rules,
+) -> OrganMeasurement:
+    box_mask = labelmap[box] == number
+    is_cut = touches_edge(box_mask, box, labelmap.shape)
+    voxels = int(np.count_nonzero(box_mask))
+    wide = grown_box(box, labelmap.shape)
+    mask = labelmap[wide] == number
+    grid = geometry.cropped((wide[2].start, wide[1].start, wide[0].start), mask.shape[::-1])
+    remarks = ("touches the edge of the volume, its volume may be incomplete",) if is_cut else ()
+    has_length = organ in MEASURED_LENGTHS
+    used = _eroded(mask, grid, rules.erosion_mm) if maps else mask
+    statistics = {title: _statistics(title, quantity, used, grid, rules) for title, quantity in maps.items()}
+    return OrganMeasurement(
+        organ,
+        voxels,
+        voxels * geometry.voxel_volume_ml,
+        is_cut,
+        craniocaudal_mm(mask, grid) if has_length else None,
+        longest_mm(mask, grid) if has_length else None,
+        statistics,
+        remarks,
+    )
+
+
+def _eroded(mask: np.ndarray, grid: Geometry, depth_mm: float) -> np.ndarray:
+    x, y, z = grid.spacing
+    return eroded(mask, (z, y, x), depth_mm) if depth_mm > 0 else mask
+
+
+def _statistics(title: str, quantity: QuantityMap, mask: np.ndarray, grid: Geometry, rules: Rules) -> MapStatistics:
+    """The statistics of one map in what the erosion left of an organ, with remarks."""
+    if not mask.any():
+        return MapStatistics(remarks=(f"the erosion of {rules.erosion_mm:g} mm left nothing",))
+    values, covered = values_in(mask, grid, quantity.volume)
+    found = described(values, rules.outliers, covered)
+    return replace(found, remarks=(*_remarks(title, values, found), *([quantity.note] if quantity.note else [])))
+
+
+def _remarks(title: str, values: np.ndarray, found: MapStatistics) -> list[str]:
+    """What a reader of the figures must know, in the order of its weight."""
+    remarks = []
+    if found.covered == 0:
+        return [f"{title} does not cover the organ"]
+    if found.covered is not None and found.covered < 1 - _NOTABLE_SHARE:
+        remarks.append(f"{title} covers only {found.covered:.0%} of the organ")
+    if not values.size:
+        return [*remarks, f"no voxel of {title} is mostly inside the organ"]
+    if found.not_finite == values.size:
+        return [*remarks, f"{title} has no value here: all {values.size} voxels are NaN, infinite or padding"]
+    if found.not_finite:
+        remarks.append(f"{found.not_finite} of {values.size} voxels of {title} are NaN, infinite or padding, left out")
+    zeros = int(np.count_nonzero(values == 0))
+    if zeros > _NOTABLE_ZEROS * values.size:
+        remarks.append(f"{zeros} of {values.size} voxels of {title} are exactly 0: a map may mark a failed fit so")
+    return remarks
