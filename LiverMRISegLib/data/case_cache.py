@@ -66,7 +66,7 @@ class PreparedCases:
             InputError: naming every volume that cannot be used.
             OutputError: the cache cannot be written, e.g. because the disk is full.
         """
-        _allow_open_files(2 * len(scans))
+        allow_open_files(2 * len(scans))
         cases, problems = [], []
         for datalist, scan in tqdm(scans, "volumes", disable=None, leave=False, dynamic_ncols=True):
             try:
@@ -165,7 +165,7 @@ def _translation(datalist: Datalist, organs: Sequence[str], highest: int) -> np.
     return table
 
 
-def _allow_open_files(more: int) -> None:
+def allow_open_files(more: int) -> None:
     """Raise this process's own limit, often 1,024: every array that is mapped from disk holds its file open."""
     if os.name == "nt":
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
 
 
 def polynomial(step: int, steps: int, power: float = 0.9) -> float:
@@ -10,12 +12,16 @@ def polynomial(step: int, steps: int, power: float = 0.9) -> float:
     return max(0.0, 1.0 - step / steps) ** power
 
 
-def constant_then_linear(step: int, steps: int) -> float:
-    """1 over the first half, then straight down to 0 at the end (CycleGAN's schedule)."""
-    return min(1.0, max(0.0, 2.0 * (1.0 - step / steps)))
+def constant_then_linear(step: int, steps: int, falling: float = 0.5) -> float:
+    """1 at first, then over the last share `falling` of the steps straight down to 0 (CycleGAN's schedule)."""
+    return min(1.0, max(0.0, (1.0 - step / steps) / falling))
 
 
-SCHEDULES = {"polynomial": polynomial, "constant then linear": constant_then_linear}
+SCHEDULES: dict[str, Callable[[int, int], float]] = {
+    "polynomial": polynomial,
+    "constant then linear": constant_then_linear,
+    "linear over the last tenth": functools.partial(constant_then_linear, falling=0.1),
+}
 
 
 def sigmoid_ramp(step: int, steps: int, levels: int = 200) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,6 +16,7 @@ from monai.networks.nets import BasicUNet
 from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.anatomy import IGNORE
+from LiverMRISegLib.data.case_cache import PreparedCase
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
@@ -115,10 +116,7 @@ def _run(config: SliceSegmenterConfig, fabric: Fabric) -> RunResult:
     orientation = config.orientation or None
     with fabric.rank_zero_first():
         cases = load_domain(config.source, config.cache, config.organs, config.spacing, orientation, config.space)
-    if any(case.labels is not None and IGNORE in case.labels for case in cases):
-        raise UsageError(
-            "the slice segmenter needs labels without open voxels; label with certainty 0, or leave them out"
-        )
+    check_no_open_voxels(cases)
     torch.manual_seed(config.loop.seed)
     if not 0 <= config.held_out < len(cases):
         raise UsageError(f"held_out must leave some of the {len(cases)} volumes to train on, not be {config.held_out}")
@@ -142,8 +140,21 @@ def load_slice_segmenter(run_folder: Path) -> torch.nn.Module:
     return network
 
 
+def check_no_open_voxels(cases: Sequence[PreparedCase]) -> None:
+    """UsageError if labels leave voxels open (IGNORE): a segmenter of slices cannot skip these."""
+    if any(case.labels is not None and IGNORE in case.labels for case in cases):
+        raise UsageError(
+            "the slice segmenter needs labels without open voxels; label with certainty 0, or leave them out"
+        )
+
+
+def slice_network(classes: int, widths: tuple[int, int, int, int, int, int]) -> torch.nn.Module:
+    """A 2D U-Net with instance norm: slices [B, 1, Y, X] to logits [B, `classes`, Y, X]; Y and X divide by 16."""
+    return BasicUNet(2, 1, classes, widths, norm=("instance", {"affine": True}))
+
+
 def _network(config: SliceSegmenterConfig) -> torch.nn.Module:
-    return BasicUNet(2, 1, len(config.organs) + 1, config.widths, norm=("instance", {"affine": True}))
+    return slice_network(len(config.organs) + 1, config.widths)
 
 
 def _slices(stream: SliceStream) -> dict[str, torch.Tensor]:

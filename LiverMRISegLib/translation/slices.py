@@ -1,7 +1,9 @@
-"""Slices of two domains for the translators: volumes in [-1, 1], and random slices of them by step."""
+"""Slices of two domains for the translators: volumes in [-1, 1] on disk, and random slices of them by step."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +13,10 @@ import numpy as np
 import torch
 
 from LiverMRISegLib.data.batches import Sample
-from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
+from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases, allow_open_files
 from LiverMRISegLib.data.case_selection import PoolConfig, choose_scans
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io.atomic import atomic_folder
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.package.specification import SPACES, PreparationSpec
@@ -67,17 +70,51 @@ def load_domain(
     spacing: tuple[float, float, float],
     orientation: str | None,
     space: str,
+    *,
+    most: int = 0,
+    seed: int = 0,
 ) -> list[PreparedCase]:
-    """All volumes of a domain, in [-1, 1] and in memory.
+    """The volumes of a domain in [-1, 1], mapped from `cache`: only the slices that are asked for are read.
+
+    Args:
+        domain: which volumes, and their intensities.
+        cache: folder of prepared volumes.
+        organs: whose labels are read, where the domain is labelled.
+        spacing: in mm, [Z, Y, X].
+        orientation: as a code, or None to keep that of the files.
+        space: "intensity" or "anatomy".
+        most: how many volumes at most, drawn at random by `seed`; 0 takes all.
+        seed: of that draw.
 
     Raises:
         InputError, UsageError: volumes that cannot be used, or none at all.
+        OutputError: the cache cannot be written, e.g. because the disk is full.
     """
     scans = choose_scans(domain.datalists, domain.pool, needs_labels=domain.labelled)
+    if 0 < most < len(scans):
+        chosen = np.random.default_rng(seed).choice(len(scans), most, replace=False)
+        scans = [scans[int(number)] for number in sorted(chosen)]
     cases = PreparedCases(cache, domain.preparation(spacing, orientation), organs).load_all(
         scans, labelled=domain.labelled
     )
-    return [replace(case, image=domain.in_range(np.asarray(case.image), space)) for case in cases]
+    allow_open_files(len(cases))
+    return [replace(case, image=_mapped(case, domain, space, cache)) for case in cases]
+
+
+def _mapped(case: PreparedCase, domain: DomainConfig, space: str, cache: Path) -> np.ndarray:
+    """The case's image in [-1, 1], made once and kept beside the prepared cases."""
+    if domain.window and space == "intensity":
+        return case.image  # the window was applied when it was prepared
+    facts = json.dumps([case.key, [] if domain.window else domain.percentiles, space])
+    folder = cache / f"slices_{hashlib.sha256(facts.encode()).hexdigest()[:32]}"
+    if not folder.is_dir():
+        with atomic_folder(folder, "keep") as temporary:
+            np.save(temporary / "image.npy", domain.in_range(np.asarray(case.image), space))
+    try:
+        mapped: np.ndarray = np.load(folder / "image.npy", mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{folder}: the cache is damaged ({error}); remove this folder") from error
+    return mapped
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,17 @@ from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.translation.cyclegan import CycleGan, CycleGanConfig
-from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig, load_slice_segmenter
+from LiverMRISegLib.translation.slice_segmenter import (
+    SliceSegmenterConfig,
+    check_no_open_voxels,
+    load_slice_segmenter,
+    slice_network,
+)
 from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, fitted, load_domain
 
 logger = logging.getLogger(__name__)
 _SHOWN = 4
+_Width = Annotated[int, Limits(1, 4096)]
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class TranslatorConfig(Checked):
     """The volumes to translate (CT)."""
     target: DomainConfig = field(default_factory=DomainConfig)
     """The volumes that translations should look like (MR of one sequence)."""
+    most_targets: Annotated[int, Limits(0, 1_000_000)] = 0
+    """How many of the target volumes at most, drawn at random by loop.seed; 0 takes all. Paper 003 takes 50."""
     cache: Annotated[Path, MayChange.ALWAYS] = Path("runs/cache")
     """Folder of prepared volumes, shared by runs."""
     spacing: tuple[Spacing, Spacing, Spacing] = (5.0, 1.5, 1.5)
@@ -51,7 +59,12 @@ class TranslatorConfig(Checked):
     space: Literal["intensity", "anatomy"] = "intensity"
     """Intensities, or gradient magnitudes of both domains (paper 004)."""
     segmenter: str = ""
-    """Run folder of `train_slice_segmenter.py`; needed where `gan.local` is not 0 (paper 003's organ attention)."""
+    """Run folder of `train_slice_segmenter.py`; needed where `gan.local` is not 0 (paper 003's organ attention), unless
+    gan.attend is joint."""
+    organs: tuple[str, ...] = ()
+    """Organs that a joint segmenter learns; the source must be labelled then."""
+    segmenter_widths: tuple[_Width, _Width, _Width, _Width, _Width, _Width] = (64, 128, 256, 512, 512, 64)
+    """Channels of a joint segmenter's levels, and of its last layer; these are the public code's."""
     batch: Annotated[int, Limits(1, 100_000)] = 1
     """Slices of each domain per step."""
     workers: Annotated[int, Limits(-1, 1024), MayChange.ALWAYS] = -1
@@ -69,6 +82,14 @@ class TranslatorConfig(Checked):
         super().__post_init__()
         if any(n % 4 for n in self.size):
             raise UsageError(f"size must divide by 4, not {list(self.size)}")
+        if self.gan.attend != "joint":
+            return
+        if self.segmenter:
+            raise UsageError("gan.attend joint trains a segmenter of its own; omit segmenter")
+        if not self.organs or not self.source.labelled:
+            raise UsageError("gan.attend joint needs organs, and source.labelled: true")
+        if any(n % 16 for n in self.size):
+            raise UsageError(f"size must divide by 16 for gan.attend joint, not {list(self.size)}")
 
 
 def _check_segmenter(config: TranslatorConfig) -> None:
@@ -94,17 +115,28 @@ def run(config: TranslatorConfig) -> RunResult:
 
 def _run(config: TranslatorConfig, fabric: Fabric) -> RunResult:
     common = (config.spacing, config.orientation or None, config.space)
+    seed = config.loop.seed
     with fabric.rank_zero_first():
-        source, target = (load_domain(d, config.cache, (), *common) for d in (config.source, config.target))
+        source = load_domain(config.source, config.cache, config.organs, *common)
+        target = load_domain(config.target, config.cache, (), *common, most=config.most_targets, seed=seed)
+    is_joint = config.gan.attend == "joint"
+    if is_joint:
+        check_no_open_voxels(source)
     logger.info("%d source and %d target volumes", len(source), len(target))
-    torch.manual_seed(config.loop.seed)
+    torch.manual_seed(seed)
     segmenter = load_slice_segmenter(Path(config.segmenter)) if config.segmenter else None
-    middles = [np.asarray(c.image[c.image.shape[0] // 2]) for c in source[:_SHOWN]]
-    shown = torch.stack([torch.from_numpy(fitted(m, config.size, (0.5, 0.5), -1.0))[None] for m in middles])
-    gan = CycleGan(config.gan, fabric, shown, segmenter)
+    if is_joint:
+        segmenter = slice_network(len(config.organs) + 1, config.segmenter_widths)
+    shown = torch.stack([_middle(case.image, config.size, -1.0) for case in source[:_SHOWN]])[:, None]
+    labels = [_middle(case.labels, config.size, 0) for case in source[:_SHOWN] if case.labels is not None]
+    gan = CycleGan(config.gan, fabric, shown, segmenter, torch.stack(labels) if is_joint else None)
     streams = {
         "source": SliceStream(source, config.size, config.batch),
         "target": SliceStream(target, config.size, config.batch),
     }
-    facts = [hash_of_weights(segmenter)] if segmenter else []
+    facts = [hash_of_weights(segmenter)] if segmenter and not is_joint else []
     return train_on(streams, gan, config.loop, config.run_folder, fabric, config.workers, facts)
+
+
+def _middle(volume: np.ndarray, size: tuple[int, int], fill: float) -> torch.Tensor:
+    return torch.from_numpy(fitted(np.asarray(volume[volume.shape[0] // 2]), size, (0.5, 0.5), fill))

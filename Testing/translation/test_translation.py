@@ -7,43 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from helpers.translation_data import SLICE_LOOP, write_domain
 from LiverMRISegLib.anatomy import IGNORE
-from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.data.datalist import read_datalist, write_datalist
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.training.configuration import read_config
-from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.translation import slice_segmenter, train_translator, translate
 from LiverMRISegLib.translation.cyclegan import CycleGanConfig
 from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
 from LiverMRISegLib.translation.slices import DomainConfig, fitted
 from LiverMRISegLib.translation.train_translator import TranslatorConfig
 from LiverMRISegLib.translation.translate import TranslateConfig, load_generator, slice_jump, translate_volume
-from LiverMRISegLib.volume import Geometry, Volume, reorient
-
-GRID = Geometry((30, 26, 8), (4.0, 4.0, 6.0), (-50.0, -40.0, 12.0))
-LOOP = LoopConfig(
-    steps=6, learning_rate=1e-3, warmup=0, log_every=2, validate_every=3, checkpoint_every=3, precision="32-true",
-    accelerator="cpu", gradient_clip=0.0, schedule="constant then linear",
-)  # fmt: skip
-
-
-def write_domain(folder: Path, name: str, sequence: str, contrast: tuple[float, float, float]) -> Path:
-    """Three volumes of one contrast of air, body and liver."""
-    folder.mkdir()
-    scans = []
-    for number in range(3):
-        random = np.random.default_rng([number, len(name)])
-        labels = np.zeros(GRID.shape, np.uint8)
-        labels[1:-1, 4:22, 4:26] = 1
-        labels[2:6, 8 + number : 16, 6 : 14 + number] = 2
-        image = np.array(contrast)[labels] + random.normal(0, 5, GRID.shape)
-        paths = folder / f"{name}{number}.nii.gz", folder / f"{name}{number}_label.nii.gz"
-        write_volume(Volume(image.astype(np.float32), GRID), paths[0])
-        write_volume(Volume((labels == 2).astype(np.uint8), GRID), paths[1])
-        scans.append(Scan(f"{name}{number}", sequence, paths[0], paths[1]))
-    write_datalist(Datalist(name, "none", {1: "liver"}, scans), folder / "datalist.json")
-    return folder / "datalist.json"
+from LiverMRISegLib.volume import reorient
 
 
 @pytest.fixture(scope="module")
@@ -55,12 +31,12 @@ def trained(tmp_path_factory) -> tuple[TranslatorConfig, Path]:
     source = DomainConfig((ct,), window=(-600.0, 600.0), labelled=True)
     segmenter = SliceSegmenterConfig(
         run_folder=folder / "segmenter", source=source, organs=("liver",), widths=(4, 4, 4, 4, 4, 4), held_out=1,
-        batch=2, loop=LOOP, **{**common, "size": (32, 32)},
+        batch=2, loop=SLICE_LOOP, **{**common, "size": (32, 32)},
     )  # fmt: skip
     slice_segmenter.run(segmenter)
     config = TranslatorConfig(
         run_folder=folder / "translator", source=replace(source, labelled=False), target=DomainConfig((mr,)),
-        segmenter=str(segmenter.run_folder), gan=CycleGanConfig(4, 1, 4, identity=5.0, local=1.0), loop=LOOP,
+        segmenter=str(segmenter.run_folder), gan=CycleGanConfig(4, 1, 4, identity=5.0, local=1.0), loop=SLICE_LOOP,
         **{**common, "size": (32, 32)},
     )  # fmt: skip
     assert train_translator.run(config).step == 6

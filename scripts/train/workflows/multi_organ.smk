@@ -18,6 +18,7 @@ FOLDS = range(int(config["folds"]))
 STABLE = config["selection"] == "stability"
 MATCH = config["match"]
 HAS_ATTENTION = config["translator"] == "translator_organ_attention"
+IS_JOINT = config["translator"] == "translator_organ_attention_joint"
 if STABLE and not ROUNDS:
     raise WorkflowError("selection: stability compares rounds; rounds must be at least 1")
 # Worse sequences' own labels from before they were matched are none that later ones should be compared or joined with;
@@ -99,6 +100,7 @@ rule train_translator:
             "--target.pool.sequences", wildcards.sequence,
             "--cache", OUTPUT / "cache",
             *(["--segmenter", OUTPUT / "slice_segmenter"] if HAS_ATTENTION else []),
+            *(["--organs", *config["organs"]] if IS_JOINT else []),
             *config["slice_flags"],
             *config["translator_flags"],
         ),
