@@ -27,6 +27,7 @@ class CaseResult:
         return {
             "input": str(self.case.source),
             **({"further inputs": [str(file) for file in self.case.further]} if self.case.further else {}),
+            **({"series": self.case.series} if self.case.series else {}),
             **({"frame": self.case.frame} if self.case.frame else {}),
             "output": None if self.status == FAILED else str(self.case.output),
             "status": self.status,

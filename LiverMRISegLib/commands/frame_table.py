@@ -1,4 +1,4 @@
-"""A table over time for every 4D file whose frames were segmented."""
+"""A table over time for every 4D file, or DICOM series of several volumes, whose frames were segmented."""
 
 from __future__ import annotations
 
@@ -6,55 +6,58 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from LiverMRISegLib.commands.case_result import CaseResult
+from LiverMRISegLib.commands.frames import name_without_frame
 from LiverMRISegLib.errors import InputError
 
 
 def write_tables(results: Sequence[CaseResult]) -> list[Path]:
-    """Write NAME_frames.csv beside the results of every 4D file: a line a frame, a column an organ, in mL.
+    """Write NAME_frames.csv beside the results of each: a line a frame, a column an organ, in mL.
 
     Raises:
         OutputError: it cannot be written there.
     """
     from LiverMRISegLib.io.atomic import atomic_write_text
-    from LiverMRISegLib.io.file_names import name_of
     from LiverMRISegLib.io.tables import csv_table
 
-    of_files: dict[Path, list[CaseResult]] = {}
+    of_volumes: dict[tuple[Path, str | None], list[CaseResult]] = {}
     for result in results:
         if result.case.frame is not None:
-            of_files.setdefault(result.case.source, []).append(result)
+            of_volumes.setdefault((result.case.source, result.case.series), []).append(result)
     written = []
-    for source, own in of_files.items():
+    for own in of_volumes.values():
         if len(own) == 1 or not any(result.volumes_ml for result in own):  # all skipped, or failed
             continue
-        organs = list(dict.fromkeys(organ for result in own for organ in result.volumes_ml))
-        path = own[0].case.output.with_name(f"{name_of(source)}_frames.csv")
-        atomic_write_text(path, csv_table(_header(organs), _rows(source, own, organs)))
+        path = own[0].case.output.with_name(f"{name_without_frame(own[0].case.name)}_frames.csv")
+        atomic_write_text(path, csv_table(*_table(own)))
         written.append(path)
     return written
 
 
-def _header(organs: Sequence[str]) -> list[str]:
-    return ["frame", "seconds", "status", *(f"{organ} mL" for organ in organs), "flags", "error"]
+def _table(results: Sequence[CaseResult]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows. "seconds" since the first is empty where the images do not say; "volume" is there if they do."""
+    from LiverMRISegLib.io.read import Frame, list_frames
 
-
-def _rows(source: Path, results: Sequence[CaseResult], organs: Sequence[str]) -> list[list[str]]:
-    """A row for each frame; "seconds" since the first is empty where the file does not say."""
-    step = _seconds_a_frame(source)
+    try:
+        frames = list_frames(results[0].case.source, results[0].case.series)
+    except InputError:
+        frames = []
+    organs = list(dict.fromkeys(organ for result in results for organ in result.volumes_ml))
+    is_told = any(frame.words for frame in frames)
+    header = [
+        "frame",
+        *(["volume"] if is_told else []),
+        "seconds",
+        "status",
+        *(f"{o} mL" for o in organs),
+        "flags",
+        "error",
+    ]
     rows = []
     for result in results:
         number = result.case.frame or 1
-        time = "" if step is None else f"{(number - 1) * step:g}"
+        frame = frames[number - 1] if number <= len(frames) else Frame()
+        time = "" if frame.seconds is None else f"{frame.seconds:g}"
         volumes = [f"{result.volumes_ml[organ]:.3f}" if organ in result.volumes_ml else "" for organ in organs]
-        rows.append([str(number), time, result.status, *volumes, "; ".join(result.flags), result.error])
-    return rows
-
-
-def _seconds_a_frame(source: Path) -> float | None:
-    from LiverMRISegLib.io.headers import read_header
-
-    try:
-        step: float | None = read_header(source).metadata.get("seconds a frame")
-    except InputError:
-        return None
-    return step
+        told = [frame.words] if is_told else []
+        rows.append([str(number), *told, time, result.status, *volumes, "; ".join(result.flags), result.error])
+    return header, rows

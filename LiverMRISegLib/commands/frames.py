@@ -1,15 +1,14 @@
-"""4D files at the command line: one of their frames as a case, or all of them, a case each."""
+"""4D files and DICOM series of several volumes at the command line: one of their frames as a case, or each of them."""
 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
-from LiverMRISegLib.errors import InputError, UsageError
-
-ALL = "all"
-Named = tuple[str, tuple[Path, ...]]
+from LiverMRISegLib.commands.inputs import ALL, Source
+from LiverMRISegLib.errors import InputError
 
 
 def frame_option(text: str) -> str:
@@ -21,28 +20,31 @@ def frame_option(text: str) -> str:
     return str(int(text))
 
 
-def with_frames(cases: Sequence[Named], frame: str | None) -> list[tuple[str, tuple[Path, ...], int | None]]:
-    """The cases (name, images) with their frame; with "all", a case for every frame of a 4D file.
+def with_frames(sources: Sequence[Source], frame: str | None) -> list[Source]:
+    """The sources with their frame; with "all", one for every frame of a 4D file or a DICOM series of several volumes.
 
-    A file that cannot be read stays one case, which then fails with the reason.
+    What cannot be read stays one source, which then fails with the reason.
     """
     if frame is None:
-        return [(name, files, None) for name, files in cases]
-    if not any(file.is_file() for _, files in cases for file in files):
-        raise UsageError(f"--frame {frame}: only a file has frames to choose from; omit --frame")
+        return list(sources)
     if frame != ALL:
-        return [(name, files, None if files[0].is_dir() else int(frame)) for name, files in cases]
-    return [made for name, files in cases for made in _one_by_one(name, files)]
+        return [replace(source, frame=int(frame)) for source in sources]
+    return [made for source in sources for made in _one_by_one(source)]
 
 
-def _one_by_one(name: str, files: tuple[Path, ...]) -> list[tuple[str, tuple[Path, ...], int | None]]:
-    from LiverMRISegLib.io.read import count_frames
+def _one_by_one(source: Source) -> list[Source]:
+    from LiverMRISegLib.io.read import list_frames
 
     try:
-        count = count_frames(files[0])
+        count = len(list_frames(source.files[0], source.series))
     except InputError:
         count = 1
     if count == 1:
-        return [(name, files, None)]
+        return [source]
     width = max(2, len(str(count)))
-    return [(f"{name}_frame_{number:0{width}d}", files, number) for number in range(1, count + 1)]
+    return [replace(source, name=f"{source.name}_frame_{n:0{width}d}", frame=n) for n in range(1, count + 1)]
+
+
+def name_without_frame(name: str) -> str:
+    """The name of the source of which `name` is a frame's."""
+    return re.sub(r"_frame_\d{2,}$", "", name)

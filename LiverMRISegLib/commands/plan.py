@@ -9,17 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from LiverMRISegLib.commands.frames import with_frames
-from LiverMRISegLib.errors import InputError, OutputError, UsageError
+from LiverMRISegLib.commands.inputs import find_sources
+from LiverMRISegLib.errors import OutputError, UsageError
 from LiverMRISegLib.io.atomic import remove_stale_files
 from LiverMRISegLib.io.file_names import SEGMENTATION_FORMATS as FORMATS
-from LiverMRISegLib.io.file_names import name_of
 
 
 @dataclass(frozen=True)
 class Case:
     """One input volume and the file that its segmentation goes to; `further` are the other images of the case.
 
-    `frame` is which of the volumes of `source` is meant, from 1, if it has several.
+    `series` and `frame` are which of the series and volumes of `source` is meant (from 1), if it has several.
     """
 
     name: str
@@ -27,6 +27,7 @@ class Case:
     output: Path
     further: tuple[Path, ...] = ()
     frame: int | None = None
+    series: str | None = None
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -77,60 +78,38 @@ class Plan:
 
 
 def plan_cases(
-    inputs: Sequence[Path], output: Path, file_format: str | None, images: int = 1, frame: str | None = None
+    inputs: Sequence[Path],
+    output: Path,
+    file_format: str | None,
+    images: int = 1,
+    frame: str | None = None,
+    series: str | None = None,
 ) -> Plan:
     """The cases of `inputs` (files, folders of volumes, DICOM folders) for -o `output`.
 
     Where a model takes several `images` a case, each input stands for all images of its case (`io.channels`).
-    `frame` is the frame to take, from 1, or "all" for a case each.
+    `frame` is the frame to take, from 1, or "all" for a case each; `series` a UID, or "all" likewise.
 
     Raises:
         UsageError: names clash, an output would overwrite an input, or an ending is not a known format.
         InputError: the only input does not exist, or a folder contains no volume.
     """
-    expanded: list[Path] = []
-    any_folder = False
-    for source in inputs:
-        found = _volumes_of(source, alone=len(inputs) == 1)
-        any_folder = any_folder or found != [source]
-        expanded.extend(found)
-    sources = with_frames(_cases_of(expanded, images), frame)
-    is_cohort = any_folder or len(sources) > 1
+    found = find_sources(inputs, series, images)
+    sources = with_frames(found.sources, frame)
+    is_cohort = found.is_cohort or len(sources) > 1
     if _is_file_name(output):
         _check_single_file(output, file_format, is_cohort)
         outputs = [output]
     else:
         _check_folder(output, inputs, is_cohort)
         ending = file_format or "nii.gz"
-        outputs = [output / f"{name}_seg.{ending}" for name, _, _ in sources]
-    cases = [Case(n, s[0], o, s[1:], f) for (n, s, f), o in zip(sources, outputs, strict=True)]
+        outputs = [output / f"{source.name}_seg.{ending}" for source in sources]
+    cases = [
+        Case(own.name, own.files[0], file, own.files[1:], own.frame, own.series)
+        for own, file in zip(sources, outputs, strict=True)
+    ]
     _check_clashes(cases)
     return Plan(tuple(cases), is_cohort)
-
-
-def _cases_of(files: Sequence[Path], images: int) -> list[tuple[str, tuple[Path, ...]]]:
-    """Name and images of every case, each case once."""
-    if images == 1:
-        return [(name_of(file), (file,)) for file in files]
-    from LiverMRISegLib.io.channels import case_of, channel_files
-
-    return [(case_of(own[0]), own) for own in dict.fromkeys(channel_files(file, images) for file in files)]
-
-
-def _volumes_of(source: Path, alone: bool) -> list[Path]:
-    """The volumes of an INPUT: itself if it is a file, a DICOM folder, or (in a cohort) missing."""
-    from LiverMRISegLib.io import find_volumes, is_dicom_folder
-
-    if not source.exists() and alone:
-        raise InputError(f"{source}: no such file or folder; check the path")
-    if not source.is_dir() or is_dicom_folder(source):
-        return [source]
-    found = find_volumes(source)
-    if not found and alone:
-        raise InputError(
-            f"{source}: contains no volume (.nii.gz, .nii, .nrrd, .mha) and no DICOM image; check the path"
-        )
-    return found or [source]
 
 
 def _is_file_name(output: Path) -> bool:

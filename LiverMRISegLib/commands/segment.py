@@ -46,13 +46,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="a file (" + " ".join(f".{ending}" for ending in FORMATS) + "), or a folder for NAME_seg.nii.gz",
     )  # fmt: skip
     parser.add_argument("--format", choices=FORMATS, help="format of the files in the output folder (default: nii.gz)")
-    parser.add_argument("--series", metavar="UID", help="series to segment, if a DICOM folder contains several")
+    parser.add_argument("--series", metavar="UID|all", help="series of a DICOM folder, or all, each as a case")
     parser.add_argument(
         "--organs", type=comma_separated, metavar="A,B", help="only these organs, e.g. liver,right_kidney"
     )
     parser.add_argument(
         "--frame", type=frame_option, metavar="N|all",
-        help="frame of a 4D file, from 1, or all of them, each as a case, with a table over time",
+        help="frame of a 4D file or DICOM series, from 1, or all of them, each as a case, with a table over time",
     )  # fmt: skip
     add_model_options(parser)
     parser.add_argument(
@@ -80,7 +80,9 @@ def run(arguments: argparse.Namespace) -> int:
 
     spec = load_spec(find_model(arguments.model))
     images = [image.name for image in spec.preparation.images]
-    plan = plan_cases(arguments.inputs, arguments.output, arguments.format, len(images), arguments.frame)
+    plan = plan_cases(
+        arguments.inputs, arguments.output, arguments.format, len(images), arguments.frame, arguments.series
+    )
     if arguments.series and not any(case.source.is_dir() for case in plan.cases):
         raise UsageError(f"--series {arguments.series}: only a DICOM folder has series to choose from; omit --series")
     report = Report(arguments.report, plan)
@@ -185,8 +187,7 @@ class _Cohort:
     def _read(self, case: Case) -> list[Volume]:
         from LiverMRISegLib.io import read_channels
 
-        series = self.arguments.series if case.source.is_dir() else None
-        return read_channels(case.source, self.images, series=series, frame=case.frame)
+        return read_channels(case.source, self.images, series=case.series, frame=case.frame)
 
     def _is_skipped(self, case: Case) -> bool:
         return self.arguments.skip_existing and case.output.exists()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.dicom.elements import is_dicom_file
 from LiverMRISegLib.io.dicom.folders import is_dicom_folder
-from LiverMRISegLib.io.dicom.series import read_file, read_series
+from LiverMRISegLib.io.dicom.series import read_file, read_series, volumes_of
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
 from LiverMRISegLib.io.headers import read_header, read_voxels, scaled
 from LiverMRISegLib.io.repair import repaired
@@ -32,7 +32,7 @@ def read_volume(
     Args:
         path: a file (also DICOM of many frames), or a folder with the images of a DICOM series.
         series: the UID of the series, where the folder has several.
-        frame: which one to take of a file with several volumes, from 1.
+        frame: which one to take of a file or a series with several volumes, from 1.
         may_be_mask: take what looks like a mask, or is of one value, too.
 
     Returns:
@@ -43,24 +43,21 @@ def read_volume(
 
     Raises:
         InputError: it cannot be used; the message says why and what to do.
-        UsageError: `series` is given for a file, or `frame` for DICOM.
+        UsageError: `series` is given for a file.
     """
     path = Path(path)
     if path.is_dir() or path.name.upper() == "DICOMDIR":
-        volume = read_series(path if path.is_dir() else path.parent, series)
+        volume = read_series(path if path.is_dir() else path.parent, series, frame)
     elif series is not None:
         raise UsageError(f"{path}: is a file; a series can only be chosen in a DICOM folder")
     elif is_dicom_file(path):
-        volume = read_file(path)
+        volume = read_file(path, frame)
     elif path.suffix.lower() == ".zip":
         raise InputError(f"{path}: is a zip archive; unpack it and give the folder with the images")
     else:
         header = read_header(path)
         array = read_voxels(header, _chosen_frame(header, frame))
         volume = Volume(scaled(array, header.scale), header.geometry, name_of(path), header.metadata)
-        frame = None
-    if frame is not None:
-        raise UsageError(f"{path}: a frame can be chosen in NIfTI, NRRD and MetaImage files, not in DICOM")
     array, notes = repaired(_narrowed(volume.array, path), path)
     notes = [*volume.metadata.get("notes", ()), *notes]
     for note in notes:
@@ -70,13 +67,25 @@ def read_volume(
     return replace(volume, array=array, metadata={**volume.metadata, "notes": notes} if notes else volume.metadata)
 
 
-def count_frames(path: Path) -> int:
-    """How many volumes a file has; 1 for DICOM.
+@dataclass(frozen=True)
+class Frame:
+    """One of the volumes of a file or a DICOM series: what it is, and seconds since the first, where they are known."""
+
+    words: str = ""
+    seconds: float | None = None
+
+
+def list_frames(path: Path, series: str | None = None) -> list[Frame]:
+    """The volumes of a file, or of a DICOM series; most have one.
 
     Raises:
         InputError: its header cannot be used.
     """
-    return 1 if path.is_dir() or is_dicom_file(path) else read_header(path).frames
+    if path.is_dir() or is_dicom_file(path):
+        return [Frame(part.words, part.seconds) for part in volumes_of(path, series)] or [Frame()]
+    header = read_header(path)
+    step = header.metadata.get("seconds a frame")
+    return [Frame(seconds=None if step is None else number * step) for number in range(header.frames)]
 
 
 def read_labelmap(path: str | Path) -> Volume:

@@ -7,9 +7,11 @@ import nibabel
 import numpy as np
 import pytest
 
+from helpers.dicom_series import write_shared_series
 from helpers.volumes import make_volume
 from LiverMRISegLib.cli import main
 from LiverMRISegLib.io import read_volume
+from LiverMRISegLib.volume import Volume
 
 
 @pytest.fixture
@@ -52,6 +54,32 @@ def test_all_frames_and_a_table_over_time(dynamic, tiny_package, tmp_path, capsy
     for row in rows:
         mask = np.asanyarray(nibabel.load(tmp_path / f"out/dyn_frame_0{row['frame']}_seg.nii.gz").dataobj)
         assert float(row["liver mL"]) == pytest.approx((mask == 1).sum() * 20 / 1000, abs=1e-3)
+
+
+def phases(folder):
+    """Two phases in one DICOM series, 20 s apart."""
+    pytest.importorskip("pydicom")
+
+    def change(data, number, _):
+        data.TemporalPositionIdentifier, data.AcquisitionTime = number + 1, f"1000{20 * number:02d}"
+
+    made = [make_volume(size=(40, 36, 24), seed=seed) for seed in range(2)]
+    return write_shared_series(folder, [Volume(v.array.astype(np.uint16), v.geometry) for v in made], change)
+
+
+def test_phases_of_a_dicom_series(tiny_package, tmp_path, capsys):
+    folder = phases(tmp_path / "dce")
+    assert segment(tiny_package, folder, "-o", tmp_path / "m.nii.gz") == 3
+    assert "2 volumes that differ in time point (1; 2); choose one with --frame N" in capsys.readouterr().err
+    assert segment(tiny_package, folder, "-o", tmp_path / "m.nii.gz", "--frame", "2") == 0
+    assert segment(tiny_package, folder, "-o", tmp_path / "out", "--frame", "all") == 0
+    mask = nibabel.load(tmp_path / "out/dce_frame_02_seg.nii.gz").get_fdata()
+    assert np.array_equal(mask, nibabel.load(tmp_path / "m.nii.gz").get_fdata())
+    with (tmp_path / "out/dce_frames.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["frame"], row["volume"], row["seconds"]) for row in rows] == [
+        ("1", "time point 1", "0"), ("2", "time point 2", "20"),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("frame", ["0", "-1", "x", "\u0661", "1.5"])

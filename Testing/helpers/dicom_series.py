@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,29 @@ def write_dicom_series(folder: Path, volume: Volume, *, skip=(), uid_suffix="1",
         data.ImageType = ["ORIGINAL", "PRIMARY"]
         data.PixelData = plane.astype(np.uint16).tobytes()
         data.save_as(path, enforce_file_format=True)
+
+
+def write_shared_series(
+    folder: Path, volumes: Sequence[Volume], change: Callable[[Any, int, int], object], skip: Container[Any] = ()
+) -> Path:
+    """A series that holds all `volumes`, one after the other; `change(dataset, volume, slice)` is done to each file.
+
+    `skip`: pairs of volume and slice that are not there.
+    """
+    import pydicom
+
+    for number, volume in enumerate(volumes):
+        write_dicom_series(folder.parent / f"part {number}", volume)
+        for place, path in enumerate(sorted((folder.parent / f"part {number}").iterdir())):
+            data = pydicom.dcmread(path)
+            uid = f"1.2.826.0.1.3680043.10.1.{number + 1}.{place + 1}"
+            data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = uid
+            data.InstanceNumber = number * len(volume.array) + place + 1
+            change(data, number, place)
+            folder.mkdir(exist_ok=True)
+            if (number, place) not in skip:
+                data.save_as(folder / f"IM{place * len(volumes) + number:04d}")
+    return folder
 
 
 def dicom_item(**values: Any) -> Any:

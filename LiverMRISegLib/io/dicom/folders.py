@@ -105,27 +105,46 @@ def _info(uid: str, headers: list[DicomHeader]) -> SeriesInfo:
 def _no_images(folder: Path) -> InputError:
     if not folder.is_dir():
         return InputError(f"{folder}: no such folder; check the path")
-    inside = [str(path.relative_to(folder)) for path in _folders_with_images(folder)]
+    below = itertools.islice(folders_with_images(folder), _MOST_NAMED)
+    inside = [str(path.relative_to(folder)) for path in below]
     where = f"one of its folders: {', '.join(inside)}" if inside else "the folder with the images of a series"
     return InputError(f"{folder}: contains no DICOM image; give {where}")
 
 
-def _folders_with_images(folder: Path) -> list[Path]:
-    below = itertools.islice((path for path in sorted(folder.rglob("*")) if path.is_dir()), _MOST_FILES)
-    return list(itertools.islice((path for path in below if is_dicom_folder(path)), _MOST_NAMED))
+def folders_with_images(folder: Path) -> Iterator[Path]:
+    """The folders below `folder` that have DICOM images, by name; none below a DICOMDIR, nor hidden ones.
+
+    Links to folders are followed, each folder is looked at once.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = [folder]
+    while waiting and len(seen) < _MOST_FILES:
+        here = waiting.pop()
+        state = here.stat()
+        if (state.st_dev, state.st_ino) in seen:
+            continue
+        seen.add((state.st_dev, state.st_ino))
+        if here != folder and is_dicom_folder(here):
+            yield here
+        if not _is_medium(here) or here == folder:
+            inside = (path for path in here.iterdir() if not path.name.startswith(".") and path.is_dir())
+            waiting += sorted(inside, reverse=True)
 
 
 def _dicom_files(folder: Path) -> Iterator[Path]:
     """The DICOM files in `folder`, without hidden ones; beside a DICOMDIR, those in its sub-folders too."""
     if not folder.is_dir():
         return
-    directly = sorted(folder.iterdir())
-    is_medium = any(path.name.upper() == _DIRECTORY and path.is_file() for path in directly)
-    paths = sorted(folder.rglob("*")) if is_medium else directly
+    paths = sorted(folder.rglob("*") if _is_medium(folder) else folder.iterdir())
     for path in paths[:_MOST_FILES]:
         is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
         if not is_hidden and path.name.upper() != _DIRECTORY and path.is_file() and is_dicom_file(path):
             yield path
+
+
+def _is_medium(folder: Path) -> bool:
+    """Whether the folder is a CD or the like, with a DICOMDIR."""
+    return any(path.name.upper() == _DIRECTORY and path.is_file() for path in folder.iterdir())
 
 
 def _missing(folder: Path) -> list[Path]:

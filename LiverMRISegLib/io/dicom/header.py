@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -134,14 +135,26 @@ class DicomHeader:
             raise InputError(f"{self.path}: its rescale slope or intercept is 0 or not a number; export it again")
         return found[0], found[1]
 
-    def _texts(self, group: dict[int, Any], sequence: int, tag: int) -> str:
-        """An attribute of a frame, or the one that all frames share, or of the file; "" where it is nowhere."""
+    def value(self, group: Mapping[int, Any], sequences: Sequence[int], tag: int) -> bytes:
+        """An attribute of a frame, or the one that all frames share, or of the file; empty where it is nowhere.
+
+        Args:
+            group: the functional groups of the frame.
+            sequences: those that lead to the attribute, the outer one first; none for an attribute of the file.
+            tag: the attribute.
+        """
         values = self.elements.values
         shared = (values.get(tags.SHARED_GROUPS) or [{}])[0]
-        for place in (*group.get(sequence, ())[:1], *shared.get(sequence, ())[:1], values):
+        for place in (group, shared) if sequences else ():
+            for sequence in sequences:
+                place = (place.get(sequence) or [{}])[0]
             if place.get(tag):
-                return str(place[tag].decode("latin-1")).strip("\0 ")
-        return ""
+                return bytes(place[tag])
+        return b"" if sequences else bytes(values.get(tag, b""))
+
+    def _texts(self, group: Mapping[int, Any], sequence: int, tag: int) -> str:
+        found = self.value(group, (sequence,), tag) or self.value(group, (), tag)
+        return found.decode("latin-1").strip("\0 ")
 
 
 def read_dicom_header(path: Path) -> DicomHeader:

@@ -65,49 +65,52 @@ def pixel_kind(header: DicomHeader) -> np.dtype:
     return np.dtype(f"{order}{'i' if header.integer(tags.SIGNED) else 'u'}{bits // 8}")
 
 
-def read_frames(headers: Sequence[DicomHeader]) -> list[np.ndarray]:
-    """The stored values [frame, Y, X] of each file, checked by `check_pixels` before.
+def read_frames(headers: Sequence[DicomHeader], wanted: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """The stored values [frame, Y, X] of the `wanted` frames of each file, checked by `check_pixels` before.
 
     Raises:
         InputError: they are damaged, or in an encoding that cannot be read.
     """
     found: list[np.ndarray | None] = []
     compressed: list[CompressedFrame] = []
-    for header in headers:
+    for header, numbers in zip(headers, wanted, strict=True):
         place, syntax, kind = _place(header), header.elements.syntax, pixel_kind(header)
         if not place.is_encapsulated:
-            found.append(_native(header, place, kind))
+            found.append(_native(header, place, kind, numbers))
             continue
         frames = _frames_of(header, place)
+        chosen = [frames[number] for number in numbers]
         if syntax == RLE:
             shape = (header.rows, header.columns)
             found.append(
-                _significant(np.stack([unpack_rle(header.path, frame, kind, shape) for frame in frames]), header)
+                _significant(np.stack([unpack_rle(header.path, frame, kind, shape) for frame in chosen]), header)
             )
         elif syntax in NATIVE_CODECS:
             found.append(None)
-            compressed += [CompressedFrame(header, frame, kind) for frame in frames]
+            compressed += [CompressedFrame(header, frame, kind) for frame in chosen]
         else:
             raise InputError(f"{header.path}: its compression ({syntax}) cannot be read; export it uncompressed")
     # One process for all, since it takes longer to start than to decode.
     decoded = iter(decode_by_gdcm(compressed) if compressed else ())
     return [
-        one if one is not None else np.stack([next(decoded) for _ in range(header.frames)])
-        for one, header in zip(found, headers, strict=True)
+        one if one is not None else np.stack([next(decoded) for _ in numbers])
+        for one, numbers in zip(found, wanted, strict=True)
     ]
 
 
-def _native(header: DicomHeader, place: PixelPlace, kind: np.dtype) -> np.ndarray:
+def _native(header: DicomHeader, place: PixelPlace, kind: np.dtype, numbers: Sequence[int]) -> np.ndarray:
     if header.elements.syntax not in NATIVE:
         raise InputError(f"{header.path}: its pixels are not packed as its header says; export it again")
-    shape = (header.frames, header.rows, header.columns)
-    needed = math.prod(shape) * kind.itemsize
+    shape = (header.rows, header.columns)
+    size = math.prod(shape) * kind.itemsize
+    content = bytearray()
     with readable(header.path), header.elements.open() as file:
-        file.seek(place.parts[0][0])
-        content = file.read(needed)
-    if len(content) != needed:
+        for number in numbers:
+            file.seek(place.parts[0][0] + number * size)
+            content += file.read(size)
+    if len(content) != size * len(numbers):
         raise InputError(f"{header.path}: lacks part of its pixels; copy or export the series again")
-    return _significant(np.frombuffer(content, kind).reshape(shape), header)
+    return _significant(np.frombuffer(content, kind).reshape(len(numbers), *shape), header)
 
 
 def _place(header: DicomHeader) -> PixelPlace:

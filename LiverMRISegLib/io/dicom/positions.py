@@ -141,7 +141,8 @@ def _check_steps(subject: str, places: np.ndarray, unit: float) -> bool:
     usual = float(np.median(steps))
     if not steps.min() >= 0.01:
         raise InputError(
-            f"{subject} has several images at one place (echoes or phases); export each phase as a series of its own"
+            f"{subject} has several images at one place, and nothing tells which belong together; "
+            "export each echo or phase as a series of its own"
         )
     numbered = np.arange(len(places))
     rest = float(np.abs(places - np.polyval(np.polyfit(numbered, places, 1), numbered)).max())

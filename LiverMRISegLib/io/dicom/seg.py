@@ -15,6 +15,7 @@ from LiverMRISegLib.extras import require
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.dicom.colors import cielab
 from LiverMRISegLib.io.dicom.elements import read_elements
+from LiverMRISegLib.io.dicom.seg_frames import put_on_grid, refer_to_frames
 from LiverMRISegLib.version import __version__
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -36,7 +37,7 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
         OutputError: the source was not read from DICOM or lacks what the standard asks for, the label map is empty, or
             it cannot be written there.
     """
-    files = _source_files(path, source)
+    source = _from_dicom(path, source)
     present = [(value, organ) for value, organ in labels.items() if np.any(labelmap == value)]
     if not present:
         raise OutputError(f"{path}: nothing was segmented, and a DICOM SEG cannot be empty; write .nii.gz instead")
@@ -44,11 +45,8 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
     numbered = np.zeros_like(labelmap, dtype=np.uint8)
     for number, (value, _) in enumerate(present, start=1):
         numbered[labelmap == value] = number
-    order = source.metadata.get("frame_order") if source is not None else None
-    if order is not None:  # slices were put in order; the file's frames have their own
-        numbered[order] = numbered.copy()
     descriptions = [_description(highdicom, n, organ) for n, (_, organ) in enumerate(present, start=1)]
-    segmentation = _made(path, files, numbered, descriptions)
+    segmentation = _made(path, source, numbered, descriptions)
     with atomic_path(path) as temporary:
         segmentation.save_as(str(temporary))
 
@@ -60,23 +58,22 @@ def check_dicom_seg(path: Path, source: Volume | None) -> None:
         OutputError: the source was not read from DICOM, or its files do not allow it.
         UsageError: highdicom is not installed.
     """
-    files = _source_files(path, source)
+    source = _from_dicom(path, source)
     highdicom, _ = _libraries()
     value, organ = next(iter(CHAOS.items()))
-    probe = np.zeros(source.array.shape if source is not None else (), np.uint8)
+    probe = np.zeros(source.array.shape, np.uint8)
     probe[0, 0, 0] = value
-    _made(path, files, probe, [_description(highdicom, 1, organ)])
+    _made(path, source, probe, [_description(highdicom, 1, organ)])
 
 
-def _source_files(path: Path, source: Volume | None) -> list[str]:
-    """The DICOM files that a DICOM SEG at `path` of this image would refer to."""
-    files = source.metadata.get("dicom_files") if source is not None else None
-    if not files:
+def _from_dicom(path: Path, source: Volume | None) -> Volume:
+    """`source`, which was read from DICOM, so that a DICOM SEG at `path` can refer to its files."""
+    if source is None or not source.metadata.get("dicom_files"):
         raise OutputError(
             f"{path}: a DICOM SEG refers to DICOM images, but the input was none; write .seg.nrrd instead"
         )
     _libraries()
-    return list(files)
+    return source
 
 
 def read_dicom_seg(path: Path) -> Volume:
@@ -129,9 +126,11 @@ def _complete(dataset: Any, path: Path) -> None:
             raise OutputError(f"{path}: the DICOM images have no {keyword}, a DICOM SEG needs it; write .seg.nrrd")
 
 
-def _made(path: Path, files: list[str], numbered: np.ndarray, descriptions: list[Any]) -> Any:
-    """The DICOM SEG of the files' images. Neither warnings nor errors quote what the files hold."""
+def _made(path: Path, source: Volume, numbered: np.ndarray, descriptions: list[Any]) -> Any:
+    """The DICOM SEG of the source's images. Neither warnings nor errors quote what the files hold."""
+    files = list(source.metadata["dicom_files"])
     highdicom, pydicom = _libraries()
+    order = source.metadata.get("frame_order")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -141,7 +140,15 @@ def _made(path: Path, files: list[str], numbered: np.ndarray, descriptions: list
                 raise OutputError(f"{path}: a DICOM SEG can refer to one Enhanced file only; write .seg.nrrd instead")
             for dataset in datasets:
                 _complete(dataset, path)
-            return _segmentation(highdicom, datasets, numbered, descriptions)
+            if order is not None:
+                groups = datasets[0].PerFrameFunctionalGroupsSequence
+                datasets[0].PerFrameFunctionalGroupsSequence = [groups[frame] for frame in order]
+                datasets[0].NumberOfFrames = len(order)
+            segmentation = _segmentation(highdicom, datasets, numbered, descriptions)
+            if order is not None:
+                refer_to_frames(segmentation, order)
+            put_on_grid(segmentation, source.geometry)
+            return segmentation
         except OutputError:
             raise
         except Exception as error:  # of files that break the standard pydicom and highdicom raise nearly everything

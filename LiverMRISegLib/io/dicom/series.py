@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +14,71 @@ import numpy as np
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.dicom import tags
 from LiverMRISegLib.io.dicom.folders import FoundSeries, find_series
+from LiverMRISegLib.io.dicom.frame_facts import facts_of
 from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 from LiverMRISegLib.io.dicom.pixels import check_pixels, read_frames
 from LiverMRISegLib.io.dicom.positions import Plane, Stack, stacked
+from LiverMRISegLib.io.dicom.shared_series import Part, SharedSeries, taken_apart
 from LiverMRISegLib.io.memory import check_fits_memory
 from LiverMRISegLib.io.volume_header import grid
 from LiverMRISegLib.volume import Geometry, Volume
 
 
-def read_series(folder: Path, uid: str | None = None) -> Volume:
+def read_series(folder: Path, uid: str | None = None, frame: int | None = None) -> Volume:
     """One series as a volume; `metadata["dicom_files"]` lists its files in the order of the slices.
 
+    Args:
+        folder: with the files.
+        uid: of the series, where the folder has several.
+        frame: which volume, from 1, where several share the series.
+
     Raises:
-        InputError: no images, several series and no `uid`, missing slices, or images that do not fit together.
+        InputError: no images, several series and no `uid`, several volumes and no `frame`, missing slices, or images
+            that do not fit together.
     """
-    found = _chosen(folder, find_series(folder), uid)
-    headers = _without_copies(found.headers)
-    subject = f"{folder}: series {found.info.uid}" if len(headers) > 1 else f"{headers[0].path}:"
-    return _volume(subject, headers, folder.name, {"series": found.info.uid})
+    return _volume(_series(folder, uid), folder.name, frame)
 
 
-def read_file(path: Path) -> Volume:
+def read_file(path: Path, frame: int | None = None) -> Volume:
     """The volume of one DICOM file with many frames; `metadata["dicom_files"]` is that file.
 
     Raises:
         InputError: it is damaged, a single image or a segmentation, or its frames are no volume.
     """
+    return _volume(_file(path), path.stem, frame)
+
+
+def volumes_of(path: Path, uid: str | None = None) -> tuple[Part, ...]:
+    """The volumes that share the series of a folder, or a file of many frames; none if it is a single volume.
+
+    Raises:
+        InputError: as `read_series` and `read_file`.
+    """
+    source = _series(path, uid) if path.is_dir() else _file(path)
+    return _taken_apart(source, _planes(source.headers)).parts
+
+
+@dataclass(frozen=True)
+class _Source:
+    """The files that are read, how messages begin that are about them, and what is known of them already."""
+
+    subject: str
+    headers: list[DicomHeader]
+    metadata: dict[str, Any]
+
+
+def _series(folder: Path, uid: str | None) -> _Source:
+    found = _chosen(folder, find_series(folder), uid)
+    headers = _without_copies(found.headers)
+    subject = f"{folder}: series {found.info.uid}" if len(headers) > 1 else f"{headers[0].path}:"
+    return _Source(subject, headers, {"series": found.info.uid})
+
+
+def _file(path: Path) -> _Source:
     header = read_dicom_header(path)
     if header.elements.pixels is not None and not header.is_image:
         raise InputError(f"{path}: is not an image but a result made from one; give the image instead")
-    return _volume(f"{path}:", [header], path.stem, {})
+    return _Source(f"{path}:", [header], {})
 
 
 def _chosen(folder: Path, series: list[FoundSeries], uid: str | None) -> FoundSeries:
@@ -49,7 +86,9 @@ def _chosen(folder: Path, series: list[FoundSeries], uid: str | None) -> FoundSe
         return series[0]
     listed = "; ".join(str(found.info) for found in series)
     if uid is None:
-        raise InputError(f"{folder}: has {len(series)} series, choose one with --series UID: {listed}")
+        raise InputError(
+            f"{folder}: has {len(series)} series, choose one with --series UID, or all with --series all: {listed}"
+        )
     for candidate in series:
         if candidate.info.uid == uid:
             return candidate
@@ -82,23 +121,76 @@ def _digest(header: DicomHeader) -> bytes:
     return found.digest()
 
 
-def _volume(subject: str, headers: list[DicomHeader], name: str, metadata: dict[str, Any]) -> Volume:
+def _volume(source: _Source, name: str, frame: int | None) -> Volume:
+    headers = source.headers
     for header in headers:
         check_pixels(header)
     planes = _planes(headers)
     if len({(header.rows, header.columns) for header in headers}) > 1:
-        raise InputError(f"{subject} has images of different sizes, which do not fit together; export it again")
-    stack = _stack(subject, headers, planes)
-    array = _pixels(headers, stack)
-    first = planes[stack.order[0]]
-    geometry = _geometry(headers[0].path, array, first, stack)
+        raise InputError(f"{source.subject} has images of different sizes, which do not fit together; export it again")
+    shared = _taken_apart(source, planes)
+    part = _part(source.subject, shared, frame, len(planes))
+    stack = stacked(source.subject, [planes[i] for i in part.frames])
+    order = [part.frames[i] for i in stack.order]
+    array = _pixels(headers, order)
+    geometry = _geometry(headers[0].path, array, planes[order[0]], stack)
     files = [header.path for header in headers for _ in range(header.frames)]
-    known = {**headers[0].facts, **metadata, "dicom_files": [str(files[i]) for i in stack.order]}
-    if len(headers) == 1:
-        known |= {"dicom_files": [str(headers[0].path)], "frame_order": stack.order}
-    if stack.notes:
-        known["notes"] = list(stack.notes)
+    known = {**headers[0].facts, **source.metadata, "dicom_files": [str(files[i]) for i in order]}
+    if len(set(known["dicom_files"])) == 1:  # one file of many frames: those of the slices, by their numbers
+        first = files.index(files[order[0]])
+        known |= {
+            "dicom_files": known["dicom_files"][:1],
+            "frame_order": [i - first for i in order],
+        }
+    notes = [*stack.notes, *([shared.note] if shared.note else ())]
+    if notes:
+        known["notes"] = notes
     return Volume(array, geometry, name, known)
+
+
+_ALONE = SharedSeries((), "")
+
+
+def _taken_apart(source: _Source, planes: list[Plane]) -> SharedSeries:
+    """The volumes that share the series; none where the images are a single volume.
+
+    Raises:
+        InputError: they are neither one nor several volumes.
+    """
+    try:
+        stacked(source.subject, planes)
+    except InputError:
+        facts = [fact for header in source.headers for fact in facts_of(header)]
+        numbers = [(_number(header), frame) for header in source.headers for frame in range(header.frames)]
+        found = taken_apart(planes, facts, numbers)
+        if found is None:
+            raise
+        return found
+    return _ALONE
+
+
+def _number(header: DicomHeader) -> int:
+    text = header.text(tags.INSTANCE_NUMBER)
+    return int(text) if re.fullmatch(r"[+-]?[0-9]{1,12}", text) else 0
+
+
+def _part(subject: str, shared: SharedSeries, frame: int | None, planes: int) -> Part:
+    """The chosen volume of the series."""
+    count = max(1, len(shared.parts))
+    if frame is None and count > 1:
+        raise InputError(
+            f"{subject} has {count} volumes that differ in {shared.difference}; choose one with --frame N "
+            f"(1 to {count}), or all with --frame all"
+        )
+    if frame is not None and not 1 <= frame <= count:
+        raise InputError(f"{subject} has no frame {frame}; it has {count}, counted from 1")
+    part = shared.parts[(frame or 1) - 1] if shared.parts else Part(tuple(range(planes)))
+    if part.missing:
+        raise InputError(
+            f"{subject} frame {frame} ({part.words}) lacks {part.missing} of {part.missing + len(part.frames)} slices; "
+            "export it again, complete, or choose another frame"
+        )
+    return part
 
 
 def _planes(headers: list[DicomHeader]) -> list[Plane]:
@@ -116,36 +208,25 @@ def _planes(headers: list[DicomHeader]) -> list[Plane]:
     return found
 
 
-def _stack(subject: str, headers: list[DicomHeader], planes: list[Plane]) -> Stack:
-    try:
-        return stacked(subject, planes)
-    except InputError as error:
-        if len(headers) > 1 and min(header.frames for header in headers) > 1:
-            names = ", ".join(header.path.name for header in headers[:3])
-            raise InputError(
-                f"{subject} has {len(headers)} files that are volumes of their own (time points or echoes); "
-                f"give one of these files: {names}"
-            ) from error
-        raise
-
-
-def _pixels(headers: list[DicomHeader], stack: Stack) -> np.ndarray:
-    """The values [Z, Y, X], scaled as each frame says: of whole numbers if all scales are such, else float32."""
-    scales = [scale for header in headers for scale in header.scales()]
-    count = len(scales) * headers[0].rows * headers[0].columns
+def _pixels(headers: list[DicomHeader], order: list[int]) -> np.ndarray:
+    """The values [Z, Y, X] of the frames of `order`, scaled as each says: of whole numbers if all scales are such, else
+    float32."""
+    places = [(number, frame) for number, header in enumerate(headers) for frame in range(header.frames)]
+    rank = {places[frame]: place for place, frame in enumerate(order)}
+    wanted = [[frame for frame in range(h.frames) if (n, frame) in rank] for n, h in enumerate(headers)]
+    read = [number for number, frames in enumerate(wanted) if frames]
+    all_scales = {number: headers[number].scales() for number in read}
+    scales = [all_scales[number][frame] for number in read for frame in wanted[number]]
     is_plain = all(scale == (1.0, 0.0) for scale in scales)
-    check_fits_memory(headers[0].path, count * (4 if not is_plain else 1))
-    stored = read_frames(headers)
-    rank = {frame: place for place, frame in enumerate(stack.order)}
+    check_fits_memory(headers[0].path, len(scales) * headers[0].rows * headers[0].columns * (4 if not is_plain else 1))
+    stored = read_frames([headers[number] for number in read], [wanted[number] for number in read])
     kind = np.result_type(*stored) if is_plain else _scaled_kind(stored, scales)
-    found, number = np.empty((len(scales), *stored[0].shape[1:]), kind), 0
-    for frames in stored:
-        for frame in frames:
-            slope, intercept = scales[number]
+    found = np.empty((len(scales), *stored[0].shape[1:]), kind)
+    for number, frames in zip(read, stored, strict=True):
+        for frame, plane in zip(wanted[number], frames, strict=True):
+            slope, intercept = all_scales[number][frame]
             with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is seen
-                plane = frame if is_plain else frame * slope + intercept
-                found[rank[number]] = plane
-            number += 1
+                found[rank[number, frame]] = plane if is_plain else plane * slope + intercept
     return found
 
 

@@ -1,13 +1,17 @@
 """DICOM SEG of images in any character set, with colours, checked before the computation; damaged ones are refused."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from helpers.dicom_series import edited_series, whole_numbered_volume, write_dicom_series
+from helpers.volumes import oblique_directions
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError, OutputError
 from LiverMRISegLib.io import check_segmentation_target, read_labelmap, read_volume, write_segmentation
 from LiverMRISegLib.io.dicom.colors import cielab
+from LiverMRISegLib.volume import Volume, resample
 
 pydicom = pytest.importorskip("pydicom")
 highdicom = pytest.importorskip("highdicom")
@@ -80,3 +84,35 @@ def test_source_files_without_preamble(tmp_path):
         bare.update({element.tag: element for element in data})
         pydicom.dcmwrite(file, bare, implicit_vr=True, little_endian=True, enforce_file_format=False)
     assert (read_labelmap(written(tmp_path, tmp_path / "s")).array == 1).sum() == (LABELS == 1).sum()
+
+
+@pytest.mark.parametrize("decimals", [0, 1])
+def test_rounded_places_make_a_regular_volume(tmp_path, decimals):
+    """highdicom itself finds a volume in the file, on the grid of the mask."""
+
+    def rounded(data, _):
+        data.ImagePositionPatient = [
+            f"{np.floor(float(v) * 10**decimals + 0.5) / 10**decimals:g}" for v in data.ImagePositionPatient
+        ]
+
+    volume = whole_numbered_volume()
+    spacing = (*volume.geometry.spacing[:2], 2.37)
+    folder = edited_series(
+        tmp_path / "s", rounded, volume=Volume(volume.array, replace(volume.geometry, spacing=spacing))
+    )
+    path, image = written(tmp_path, folder), read_volume(folder)
+    assert image.geometry.spacing[2] == pytest.approx(2.37, abs=0.1)
+    found = highdicom.seg.segread(path).get_volume(combine_segments=True)
+    assert found.spacing[0] == pytest.approx(image.geometry.spacing[2], abs=1e-4)
+    back = resample(read_labelmap(path), image.geometry, nearest=True)
+    assert np.array_equal(back.array > 0, LABELS > 0)
+
+
+def test_directions_of_two_decimals(tmp_path):
+    direction = oblique_directions()[0]
+
+    def rounded(data, _):
+        data.ImageOrientationPatient = [f"{float(v):.2f}" for v in data.ImageOrientationPatient]
+
+    path = written(tmp_path, edited_series(tmp_path / "s", rounded, volume=whole_numbered_volume(direction)))
+    assert highdicom.seg.segread(path).get_volume(combine_segments=True).spatial_shape[1:] == LABELS.shape[1:]

@@ -1,0 +1,97 @@
+"""What an INPUT stands for: folders of series at any depth, CDs, several series in a folder, archives."""
+
+import json
+import zipfile
+
+import pytest
+
+from helpers.dicom_series import whole_numbered_volume, write_dicom_series
+from helpers.volumes import make_volume
+from LiverMRISegLib.cli import main
+from LiverMRISegLib.commands.inputs import find_sources
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io import write_volume
+
+pytest.importorskip("pydicom")
+
+
+def write_series(folder, number=1, description="T2 axial"):
+    write_dicom_series(folder, whole_numbered_volume(), uid_suffix=str(number), description=description)
+    return folder
+
+
+def names(*inputs, **options):
+    return [source.name for source in find_sources(inputs, **options).sources]
+
+
+def test_patients_with_series_in_folders_of_any_depth(tmp_path):
+    write_series(tmp_path / "P1" / "MR" / "S1", 1)
+    write_series(tmp_path / "P1" / "MR" / "S2", 2)
+    write_series(tmp_path / "P2", 3, "T1 VIBE / Dixon: in")
+    write_series(tmp_path / "P2", 4, "")
+    write_series(tmp_path / "P3" / "only", 1)
+    write_volume(make_volume(), tmp_path / "p4.nii.gz")
+    (tmp_path / ".hidden").mkdir()
+    write_series(tmp_path / ".hidden" / "x")
+    expected = ["P1_MR_S1", "P1_MR_S2", "P2_3_T1_VIBE_Dixon_in", "P2_4", "P3_only", "p4"]
+    assert names(tmp_path) == expected
+    assert find_sources([tmp_path]).is_cohort
+    assert names(tmp_path, series="1.2.826.0.1.3680043.10.2.4") == ["P2_4", "p4"]
+
+
+def test_series_of_one_number_and_description(tmp_path):
+    for patient in ("A", "B"):
+        write_series(tmp_path / patient / "1", 1)
+    write_series(tmp_path / "A_1", 2)
+    assert sorted(names(tmp_path)) == ["A_1", "A_1_2", "B_1"]
+
+
+def test_a_cd_with_one_series_is_that_series(tmp_path):
+    write_series(tmp_path / "cd" / "DICOM" / "PAT" / "SER")
+    found = find_sources([tmp_path / "cd"])
+    assert [source.name for source in found.sources] == ["DICOM_PAT_SER"]
+    assert not found.is_cohort
+
+
+def test_links_in_a_circle_end(tmp_path):
+    write_series(tmp_path / "a" / "b")
+    (tmp_path / "a" / "round").symlink_to(tmp_path, target_is_directory=True)
+    assert names(tmp_path) == ["a_b"]
+
+
+def test_each_series_is_a_case(tmp_path, tiny_package, capsys):
+    write_series(tmp_path / "in" / "P1", 1)
+    write_series(tmp_path / "in" / "P1", 2, "localizer")
+    write_series(tmp_path / "in" / "P2" / "deep", 3)
+    broken = sorted((tmp_path / "in" / "P2" / "deep").iterdir())[4]
+    broken.write_bytes(broken.read_bytes()[:-50])
+    options = ["--model", str(tiny_package), "--device", "cpu", "--json"]
+    assert main(["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *options]) == 5
+    said = capsys.readouterr()
+    cases = json.loads(said.out)
+    assert [case["status"] for case in cases] == ["done", "done", "failed"]
+    assert broken.name in cases[2]["error"]
+    assert cases[1]["series"].endswith(".2")
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["P1_1_T2_axial_seg.nii.gz", "P1_2_localizer_seg.nii.gz"]
+    folder = str(tmp_path / "in" / "P1")
+    assert main(["segment", folder, "-o", str(tmp_path / "o.nii"), *options]) == 3
+    assert "has 2 series, choose one with --series UID, or all with --series all" in capsys.readouterr().err
+    assert main(["segment", folder, "-o", str(tmp_path / "all"), "--series", "all", *options]) == 0
+    assert len(list((tmp_path / "all").iterdir())) == 2
+
+
+def test_what_there_is_instead_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "study.zip", "w") as archive:
+        archive.writestr("a.dcm", b"")
+    with pytest.raises(InputError, match=r"but archives \(study\.zip\); unpack them and give the folder"):
+        names(tmp_path)
+    (tmp_path / "study.zip").unlink()
+    for patient in ("a", "b"):
+        (tmp_path / patient / "anat").mkdir(parents=True)
+        write_volume(make_volume(), tmp_path / patient / "anat" / "t2.nii.gz")
+    with pytest.raises(InputError, match=r"volumes are in its folders a/anat, b/anat: give these"):
+        names(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"contains no volume .* and no DICOM image; check the path"):
+        names(tmp_path / "empty")
