@@ -1,0 +1,1 @@
+# The library that embeds Python in Slicer: nothing here is linked to it.

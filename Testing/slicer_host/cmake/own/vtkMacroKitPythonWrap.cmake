@@ -1,0 +1,1 @@
+# The wrapping of compiled classes: nothing here has any.
