@@ -46,7 +46,7 @@ BROKEN = {
     "a repository by another name": (ENTRY, "/SlicerLiverMRISeg.git", "/Liver.git", "must be named SlicerLiverMRISeg"),
     "an address for ssh": (ENTRY, "https://github.com/L", "ssh://github.com/L", "must begin with https://"),
     "another project": (CMAKE, "project(LiverMRISeg)", "project(Liver)", "project() does not name LiverMRISeg"),
-    "no contributors": (CMAKE, "set(EXTENSION_CONTRIBUTORS", "set(EXTENSION_OTHERS", "EXTENSION_CONTRIBUTORS is not set"),
+    "no contributors": (CMAKE, "EXTENSION_CONTRIBUTORS", "EXTENSION_OTHERS", "EXTENSION_CONTRIBUTORS is not set"),
     "a list in the description": (CMAKE, "any sequence.", "any sequence; all.", "must have no ; and no variables"),
     "a variable in an address": (
         CMAKE, "ICONURL \"https://github.com/LiverMRISeg/SlicerLiverMRISeg", "ICONURL \"${EXTENSION_HOMEPAGE}",
@@ -113,7 +113,7 @@ def test_the_limit_counts_all_files_of_a_clone(extension):
 
 
 def test_other_entries_of_the_index_keep_the_form(extension):
-    """PyTorch's and KonfAI's as they are in the index: no dependencies are an empty list; the ending .git is not needed."""
+    """As PyTorch's and KonfAI's in the index: no dependencies are an empty list; the ending .git is not needed."""
     entry = json.loads((extension / ENTRY).read_text())
     entry["build_dependencies"], entry["scm_url"] = [], entry["scm_url"].removesuffix(".git")
     (extension / ENTRY).write_text(json.dumps(entry, indent=2) + "\n")

@@ -56,7 +56,9 @@ def run(source, *arguments):
 def raise_version(source, version):
     (source / "LiverMRISegLib" / "version.py").write_text(f'__version__ = "{version}"\n')
     (source / "CITATION.cff").write_text(f"version: {version}\n")
-    (source / "CHANGELOG.md").write_text(CHANGES.replace("## 0.1.0", f"## {version}, 2026-03-01\n\n- More.\n\n## 0.1.0"))
+    (source / "CHANGELOG.md").write_text(
+        CHANGES.replace("## 0.1.0", f"## {version}, 2026-03-01\n\n- More.\n\n## 0.1.0")
+    )
     return commit(source)
 
 
@@ -71,7 +73,9 @@ def test_releases_follow_each_other_without_the_history(source, tmp_path):
     ]  # fmt: skip
     assert git(output, "tag").split() == ["v0.1.0", "v0.2.0"]
     assert git(output, "rev-parse", "main^{tree}") == git(source, "rev-parse", "HEAD^{tree}")
-    assert git(output, "tag", "-l", "--format=%(contents)", "v0.2.0").startswith("LiverMRISeg 0.2.0\n\n- More.\n\nMade from")
+    assert git(output, "tag", "-l", "--format=%(contents)", "v0.2.0").startswith(
+        "LiverMRISeg 0.2.0\n\n- More.\n\nMade from"
+    )
     assert git(output, "status", "--porcelain") == ""
     assert git(output, "remote") == "origin"
     objects = git(output, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
@@ -109,7 +113,8 @@ REFUSED = {
     "changes without a commit": (lambda s: write(s / "new.txt", ""), "changes without a commit (new.txt, 1 in all)"),
     "another version": (lambda s: raise_version(s, "0.3.0"), "version 0.1.0: LiverMRISegLib/version.py says 0.3.0"),
     "cited otherwise": (
-        lambda s: (write(s / "CITATION.cff", "version: 0.0.9\n"), commit(s)), "CITATION.cff: says version 0.0.9; write 0.1.0"
+        lambda s: (write(s / "CITATION.cff", "version: 0.0.9\n"), commit(s)),
+        "CITATION.cff: says version 0.0.9; write 0.1.0",
     ),
     "no entry": (
         lambda s: (write(s / "CHANGELOG.md", "# Changelog\n"), commit(s)), "CHANGELOG.md: names no version"

@@ -1,4 +1,4 @@
-"""The rules of Slicer's ExtensionsIndex, as far as files can show whether they are kept. `scripts/release.py` runs them.
+"""The rules of Slicer's ExtensionsIndex, as far as files show whether they are kept. `scripts/release.py` runs them.
 
 Sources, read at these commits: Slicer/ExtensionsIndex 07f1d1b (`scripts/check_description_files.py`, its schema v1.0.2,
 `.pre-commit-config.yaml`, `.github/PULL_REQUEST_TEMPLATE.md`) and Slicer/Slicer 583e9b3
@@ -28,14 +28,15 @@ _KEYS: dict[str, type] = {
 }  # fmt: skip
 _REQUIRED = ("$schema", "category", "scm_url")
 _SCHEMA = re.compile(r"https://raw\.githubusercontent\.com/Slicer/Slicer/main/Schemas/[\w.-]+-v1\.0\.\d\.json#?")
-_CATEGORIES = frozenset(
-    "Active Learning|Analysis|Auto3dgm|BigImage|Cardiac|Chest Imaging Platform|Conda|Converters|DICOM|DSCI|Developer Tools"
-    "|Diffusion|Examples|Exporter|FTV Segmentation|Filtering|Filtering.Morphology|Filtering.Vesselness|Holographic Display"
-    "|Image Synthesis|IGT|Informatics|Netstim|Neuroimaging|Nuclear Medicine|Orthodontics|Osteotomy Planning|Otolaryngology"
-    "|Photogrammetry|Pipelines|Planning|Printing|Quantification|Radiotherapy|Registration|Remote|Rendering|SPHARM"
-    "|Segmentation|Sequences|Shape Analysis|Shape Regression|Shape Visualization|Simulation|SlicerCMF|SlicerMorph"
-    "|Spectral Imaging|Supervisely|Surface Models|SurfaceLearner|Tomographic Reconstruction|Tracking|Tractography|Training"
-    "|Ultrasound|Utilities|Vascular Modeling Toolkit|Virtual Reality|VisSimTools|Web System Tools|Wizards".split("|")
+_CATEGORIES = (
+    "Active Learning|Analysis|Auto3dgm|BigImage|Cardiac|Chest Imaging Platform|Conda|Converters|DICOM|DSCI|"
+    "Developer Tools|Diffusion|Examples|Exporter|FTV Segmentation|Filtering|Filtering.Morphology|"
+    "Filtering.Vesselness|Holographic Display|Image Synthesis|IGT|Informatics|Netstim|Neuroimaging|"
+    "Nuclear Medicine|Orthodontics|Osteotomy Planning|Otolaryngology|Photogrammetry|Pipelines|Planning|"
+    "Printing|Quantification|Radiotherapy|Registration|Remote|Rendering|SPHARM|Segmentation|Sequences|"
+    "Shape Analysis|Shape Regression|Shape Visualization|Simulation|SlicerCMF|SlicerMorph|Spectral Imaging|"
+    "Supervisely|Surface Models|SurfaceLearner|Tomographic Reconstruction|Tracking|Tractography|Training|"
+    "Ultrasound|Utilities|Vascular Modeling Toolkit|Virtual Reality|VisSimTools|Web System Tools|Wizards"
 )
 # Windows cannot check out such a file.
 _NOT_ON_WINDOWS = re.compile(r'[<>:"\\|?*\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com\d|lpt\d)(\.|$)', re.IGNORECASE)
@@ -96,7 +97,7 @@ def entry_file(extension: Extension) -> Problems:
     if not extension.entry:
         yield f"{name}: missing, or no JSON object"
     elif extension.entry_text != json.dumps(extension.entry, indent=2, ensure_ascii=False) + "\n":
-        yield f"{name}: not as the index's linter writes it: indent by 2, every list item on a line, LF, one LF at the end"
+        yield f"{name}: not as the index's linter writes it: indent 2, every list item on a line, LF, one LF at the end"
 
 
 def entry_keys(extension: Extension) -> Problems:
@@ -120,7 +121,7 @@ def names(extension: Extension) -> Problems:
     """Index: check_extension_name, check_category, check_scm_url_syntax, check_git_repository_name."""
     if extension.name.lower().startswith("slicer"):
         yield "the extension's name must not begin with Slicer"
-    if extension.entry.get("category") not in _CATEGORIES:
+    if extension.entry.get("category") not in _CATEGORIES.split("|"):
         yield f"the category {extension.entry.get('category')!r} is unknown to the index"
     if urlsplit(extension.repository).scheme not in ("git", "https"):
         yield "scm_url must begin with https:// or git://"
@@ -156,7 +157,10 @@ def cmake_values(extension: Extension) -> Problems:
 
 
 def pictures(extension: Extension) -> Problems:
-    """Index: validate_image_url; Slicer: no parameters in URLs, an icon of 128 x 128. Checked in the tree: it is not online."""
+    """Index: validate_image_url; Slicer: no parameters in URLs, an icon of 128 x 128.
+
+    Checked in the tree, since a release is not online yet.
+    """
     icons = extension.said.get("ICONURL", "").split()
     for url in (*icons, *extension.said.get("SCREENSHOTURLS", "").split()):
         path = _path_in_tree(extension, url)
@@ -219,8 +223,8 @@ def size(extension: Extension) -> Problems:
     mebibytes = size_mib(extension.folder)
     if mebibytes > SIZE_LIMIT_MIB:
         yield (
-            f"a clone takes {mebibytes:.1f} MiB, the index allows {SIZE_LIMIT_MIB:.0f}; release with --restart, which begins "
-            "the history anew, or make the files smaller"
+            f"a clone takes {mebibytes:.1f} MiB, the index allows {SIZE_LIMIT_MIB:.0f}; release with --restart, which "
+            "begins the history anew, or make the files smaller"
         )
 
 

@@ -1,8 +1,9 @@
 """Run the ExtensionsIndex's own script on a release that is not online yet.
 
-`scripts/check_description_files.py` of Slicer/ExtensionsIndex clones the repository and downloads the schema, the pictures
-and the topics. Git is told to clone the release instead (`url.insteadOf`); this file, run as a program by the index's
-Python, answers the downloads from the release and from the checkout of the index. The script itself is not changed.
+`scripts/check_description_files.py` of Slicer/ExtensionsIndex clones the repository and downloads the schema, the
+pictures and the topics. Git is told to clone the release instead (`url.insteadOf`); this file, run as a program by the
+index's Python, answers the downloads from the release and from the checkout of the index. The script itself is not
+changed.
 """
 
 from __future__ import annotations

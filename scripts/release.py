@@ -1,4 +1,4 @@
-"""Make the repository that is published: a history of one commit for each release, small enough for Slicer's ExtensionsIndex.
+"""Make the repository that is published: one commit for each release, small enough for Slicer's ExtensionsIndex.
 
     python scripts/release.py                                       # a trial of this commit; nothing is kept
     python scripts/release.py 0.1.0 -o ../SlicerLiverMRISeg         # the first release, or the next one in that folder
@@ -64,7 +64,9 @@ def read_release(source: Path, version: str | None) -> Release:
     commit = _git(source, "rev-parse", "HEAD")
     changed = _git(source, "status", "--porcelain").splitlines()
     if changed and version is not None:
-        raise UsageError(f"{source}: changes without a commit ({changed[0][3:]}, {len(changed)} in all); commit them first")
+        raise UsageError(
+            f"{source}: changes without a commit ({changed[0][3:]}, {len(changed)} in all); commit them first"
+        )
     if changed:
         logger.info("changes without a commit are not in the trial: %s", ", ".join(line[3:] for line in changed[:5]))
     own = _found(r'__version__ = "([^"]+)"', source / f"{NAME}Lib" / "version.py")
@@ -75,7 +77,9 @@ def read_release(source: Path, version: str | None) -> Release:
         raise UsageError(f"CITATION.cff: says version {cited}; write {version}")
     changes = _found(rf"^(## {re.escape(own)}, .*?)(?=^## \d|\Z)", source / "CHANGELOG.md").strip()
     if version is not None and not re.match(rf"## {re.escape(own)}, \d{{4}}-\d\d-\d\d\n", changes):
-        raise UsageError(f"CHANGELOG.md: no entry of {own} with its date; its heading must be like ## {own}, 2026-01-31")
+        raise UsageError(
+            f"CHANGELOG.md: no entry of {own} with its date; its heading must be like ## {own}, 2026-01-31"
+        )
     return Release(source, own, commit, changes.partition("\n")[2].strip(), is_trial=version is None)
 
 
@@ -126,7 +130,7 @@ def _add_commit(release: Release, folder: Path, tree: str, parent: str | None) -
     _git(folder, "repack", "-a", "-d", "-q")
     _git(folder, "prune")
     borrowed.unlink()
-    _git(folder, "fsck", "--full", "--strict", "--no-dangling")
+    _git(folder, "fsck", "--connectivity-only", "--no-dangling")
 
 
 def _earlier_releases(folder: Path) -> list[str]:
@@ -205,8 +209,12 @@ def main(arguments: list[str] | None = None, source: Path = ROOT) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("version", nargs="?", help="of the release, as in LiverMRISegLib/version.py; omit it for a trial")
-    parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="the repository of releases, new or extended")
+    parser.add_argument(
+        "version", nargs="?", help="of the release, as in LiverMRISegLib/version.py; omit it for a trial"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FOLDER", help="the repository of releases, new or extended"
+    )
     parser.add_argument("--restart", action="store_true", help="begin the history anew: earlier releases and tags go")
     parser.add_argument("--extensions-index", type=Path, metavar="DIR", help="a checkout of Slicer/ExtensionsIndex")
     parser.add_argument(

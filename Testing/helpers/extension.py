@@ -1,4 +1,4 @@
-"""A small extension with all that the index asks for: the real files of this one, without library, weights and tests."""
+"""A small extension with all that the index asks for: the real files of this one, without library and weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from helpers.places import ROOT
 
 NAMES = (
     "CMakeLists.txt", "CITATION.cff", "LICENSE.txt", "LiverMRISeg.json", "README.md", "LiverMRISeg/CMakeLists.txt",
-    "LiverMRISeg/Resources/Icons/LiverMRISeg.png", "LiverMRISegLib/version.py", "Resources/Screenshots/panel_result.png",
+    "LiverMRISeg/Resources/Icons/LiverMRISeg.png", "LiverMRISegLib/version.py",
+    "Resources/Screenshots/panel_result.png",
 )  # fmt: skip
 CHANGES = "# Changelog\n\n## 0.1.0, 2026-02-01\n\n- The first.\n\n## 0.0.9, 2026-01-01\n\n- Before.\n"
 _AUTHOR = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@b"}

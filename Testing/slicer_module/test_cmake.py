@@ -1,7 +1,7 @@
 """The extension as CMake builds, installs, packages and announces it.
 
-By macros that stand for Slicer's wherever there is CMake; by Slicer's and CTK's own where SLICER_PYTHON_DIR names a checkout
-of Slicer with one of CTK beside it (Testing/slicer_host/README.md).
+By macros that stand for Slicer's wherever there is CMake; by Slicer's and CTK's own where SLICER_PYTHON_DIR names a
+checkout of Slicer with one of CTK beside it (Testing/slicer_host/README.md).
 """
 
 import json
@@ -91,7 +91,9 @@ def built_by_slicer(tmp_path_factory):
     slicer, ctk = checkouts()
     folder = tmp_path_factory.mktemp("own")
     upload = folder / "upload"
-    upload.write_text(f"#!{sys.executable}\nimport sys\nopen({str(folder / 'uploaded.txt')!r}, 'w').write(repr(sys.argv))\n")
+    upload.write_text(
+        f"#!{sys.executable}\nimport sys\nopen({str(folder / 'uploaded.txt')!r}, 'w').write(repr(sys.argv))\n"
+    )
     launcher = folder / "Slicer"
     launcher.write_text(LAUNCHER.format(python=sys.executable, path=[str(ROOT / "Testing"), str(ROOT)]))
     for program in (upload, launcher):
