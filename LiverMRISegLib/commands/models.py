@@ -227,6 +227,7 @@ def _description(package: ModelPackage) -> str:
     lines = [
         f"{spec.name} {spec.version}: {spec.task}",
         f"modality    {spec.modality}; sequences: {', '.join(spec.sequences) or 'not stated'}",
+        *([f"trained on  {', '.join(spec.trained_on)}"] if spec.trained_on else []),
         *_images(spec),
         f"organs      {', '.join(f'{value} {organ.name}' for value, organ in spec.labels.items())}",
         f"network     {spec.network.name}, {package.size_mb:.1f} MB",

@@ -87,7 +87,7 @@ class PreparedCases:
         folder = self.folder / self._key(datalist, scan.image, labels)
         if not folder.is_dir():
             self._make(datalist, scan, labels, folder)
-        name = f"{scan.patient} {scan.sequence}"
+        name = " ".join(part for part in (scan.patient, scan.sequence, scan.series) if part)
         try:
             image = np.load(folder / "image.npy", mmap_mode="r")
             if labels is None:

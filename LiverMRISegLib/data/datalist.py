@@ -30,7 +30,8 @@ SPLITS = ("train", "validation", "test")
 class Scan:
     """One volume. `sequence` as in `anatomy.Sequence` or "CT"; `labels` is None where it has none.
 
-    `vendor` and `centre` are empty where they are not known.
+    `vendor` and `centre` are empty where they are not known. `series` tells several scans of one sequence of a patient
+    apart, as "b400" and "b800" of DWI.
     """
 
     patient: str
@@ -40,6 +41,7 @@ class Scan:
     vendor: str = ""
     centre: str = ""
     split: str = "train"
+    series: str = ""
 
     def __post_init__(self) -> None:
         known = [sequence.value for sequence in anatomy.Sequence]
@@ -50,8 +52,8 @@ class Scan:
 
 
 def case_name(scan: Scan) -> str:
-    """The name of a scan's files: patient and sequence."""
-    return f"{scan.patient}_{scan.sequence}"
+    """The name of a scan's files: patient, sequence and, where it has one, series."""
+    return f"{scan.patient}_{scan.sequence}" + (f"_{scan.series}" if scan.series else "")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, score_case, summarise
 from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure_cost, visible_gpu
+from LiverMRISegLib.evaluation.groups import grouped_table
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.dataclass_reader import Checked
@@ -48,7 +49,10 @@ class ChallengeConfig(Checked):
     gpu: Annotated[int, Limits(0, 1023)] = 0
     """Number of the GPU, of those that this process may use, that computes and whose memory is measured."""
     output: Path = Path("runs/evaluation")
-    """Folder for the label maps, scores.csv, efficiency.csv and summary.csv, which grow with every case."""
+    """Folder for the label maps, scores.csv, efficiency.csv, summary.csv and groups.csv, which grow with every case."""
+    seen_vendors: tuple[str, ...] = ()
+    """Vendors whose volumes the model was trained on, as in the datalist; groups.csv then tells cases in distribution
+    from those out of it."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,7 @@ class JudgedCase:
 
     case: CaseScores
     cost: Cost
+    scan: Scan
 
 
 def run(config: ChallengeConfig) -> list[JudgedCase]:
@@ -83,7 +88,9 @@ def run(config: ChallengeConfig) -> list[JudgedCase]:
     judged: list[JudgedCase] = []
     for name, listed in shown:
         judged.append(_judge(name, listed, labels, config, lambda words: measure_cost(words, read_mb, only)))
+        pairs = [(each.scan, each.case) for each in judged]
         atomic_write_text(config.output / "scores.csv", as_csv([each.case for each in judged]))
+        atomic_write_text(config.output / "groups.csv", grouped_table(pairs, config.seen_vendors))
         atomic_write_text(config.output / "efficiency.csv", _costs(judged))
         atomic_write_text(config.output / "summary.csv", summary(judged))
     return judged
@@ -130,15 +137,15 @@ def _judge(
     cost = measured([*words, "--model", config.model, "--device", config.device])
     if cost.status:
         last = cost.messages.strip().splitlines()[-1:] or ["no message"]
-        return JudgedCase(CaseScores(name, error=f"{scan.image.name}: {last[0]}"), cost)
+        return JudgedCase(CaseScores(name, error=f"{scan.image.name}: {last[0]}"), cost, scan)
     try:
         reference, meaning = _reference(datalist, scan)
         scores = score_case(name, read_labelmap(made), reference, labels, meaning)
-        return JudgedCase(scores, cost)
+        return JudgedCase(scores, cost, scan)
     except Exception as error:  # of any library; the other cases may still succeed
         logger.info("%s failed", name, exc_info=True)
         reason = str(error) if isinstance(error, LiverMRISegError) else f"{type(error).__name__}: {error}"
-        return JudgedCase(CaseScores(name, error=reason), cost)
+        return JudgedCase(CaseScores(name, error=reason), cost, scan)
 
 
 def _reference(datalist: Datalist, scan: Scan) -> tuple[Volume, LabelSet]:

@@ -20,7 +20,7 @@ from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
-METRICS = ("dsc", "nsd", "hd", "hd95", "predicted_ml", "reference_ml")
+METRICS = ("dsc", "nsd", "hd", "hd95", "hd95_pooled", "predicted_ml", "reference_ml")
 _SUFFIXES = ("_seg", "_label", "_segmentation", "")
 # The share of an organ called the other side's from which on the sides must be swapped, not an outline wrong.
 _SWAPPED = 0.5

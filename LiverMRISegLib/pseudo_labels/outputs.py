@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,8 +33,8 @@ def check_case_names(scans: Sequence[Scan]) -> None:
         other = known.setdefault(case_name(scan), scan)
         if other is not scan:
             raise UsageError(
-                f"{scan.image}: is case {case_name(scan)}, and so is {other.image}; use one of them, or give them two "
-                "patients' names in the datalist"
+                f"{scan.image}: is case {case_name(scan)}, and so is {other.image}; use one of them, or give each a "
+                "'series' of its own in the datalist"
             )
 
 
@@ -89,13 +90,11 @@ def _datalist(
 ) -> Datalist:
     kept = {case.name for case in ranked if case.is_kept}
     listed = [
-        Scan(
-            scan.patient,
-            scan.sequence,
-            scan.image.absolute(),
-            labelmap_of(scan, output).absolute() if case_name(scan) in kept else None,
-            scan.vendor,
-            scan.centre,
+        replace(
+            scan,
+            image=scan.image.absolute(),
+            labels=labelmap_of(scan, output).absolute() if case_name(scan) in kept else None,
+            split="train",
         )
         for _, scan in scans
     ]

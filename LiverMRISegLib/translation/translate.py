@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from LiverMRISegLib.data.case_selection import Listed, choose_scans
-from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, write_datalist
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.dataclass_reader import Checked
@@ -74,7 +74,7 @@ def run(config: TranslateConfig) -> list[Path]:
     with claimed_output(config.output, [hash_of_weights(generator)], [scan.image for _, scan in scans]):
         made = []
         for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
-            path = config.output / f"{listed[1].patient}_{config.sequence}.nii.gz"
+            path = config.output / f"{case_name(replace(listed[1], sequence=config.sequence))}.nii.gz"
             kept, image = path.with_name(path.name.replace(".nii.gz", ".csv")), hash_of(listed[1].image)
             if not path.exists() or kept_rows(kept, image) is None:
                 volume = read_volume(listed[1].image)
@@ -91,7 +91,7 @@ def run(config: TranslateConfig) -> list[Path]:
 
 def _check_output(config: TranslateConfig) -> None:
     for path in config.output.glob("*.nii.gz"):
-        if not path.name.endswith(f"_{config.sequence}.nii.gz"):
+        if f"_{config.sequence}" not in path.name:
             raise OutputError(f"{config.output}: contains {path.name}, of another sequence; choose a folder for each")
 
 
@@ -152,7 +152,14 @@ def _padded(image: torch.Tensor) -> tuple[torch.Tensor, tuple[slice, slice]]:
 def _datalist(config: TranslateConfig, scans: list[Listed], images: list[Path], space: str) -> Datalist:
     first = scans[0][0]
     translated = [
-        Scan(scan.patient, config.sequence, image.absolute(), scan.labels and scan.labels.absolute(), "translated")
+        Scan(
+            scan.patient,
+            config.sequence,
+            image.absolute(),
+            scan.labels and scan.labels.absolute(),
+            "translated",
+            series=scan.series,
+        )
         for (_, scan), image in zip(scans, images, strict=True)
     ]
     licence = "; ".join(sorted({datalist.licence for datalist, _ in scans}))

@@ -285,7 +285,18 @@ def test_evaluate(tmp_path):
     done = run(*options, "--labels", "chaos")
     fails(done, 5, "c_label.nii.gz: there is no prediction")
     rows = [line.split(",") for line in (tmp_path / "m.csv").read_text().splitlines()]
-    assert rows[0] == ["case", "organ", "dsc", "nsd", "hd", "hd95", "predicted_ml", "reference_ml", "error"]
+    assert rows[0] == [
+        "case",
+        "organ",
+        "dsc",
+        "nsd",
+        "hd",
+        "hd95",
+        "hd95_pooled",
+        "predicted_ml",
+        "reference_ml",
+        "error",
+    ]
     scores = {(row[0], row[1]): row for row in rows[1:]}
     assert scores["a", "liver"][2] == "1.0000"
     assert float(scores["b", "liver"][2]) == pytest.approx(5 / 6, abs=1e-4)

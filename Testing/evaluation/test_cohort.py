@@ -46,7 +46,9 @@ def test_right_sides_are_not(caplog):
 
 def test_the_summary_of_an_organ():
     values = ((1.0, 0.2, 0.0), (0.5, 0.4, 1.0), (0.9, 0.9, 20.0))
-    cases = [CaseScores(str(n), (OrganScores("liver", d, s, 30.0, h, 1.0, 1.0),)) for n, (d, s, h) in enumerate(values)]
+    cases = [
+        CaseScores(str(n), (OrganScores("liver", d, s, 30.0, h, h, 1.0, 1.0),)) for n, (d, s, h) in enumerate(values)
+    ]
     (found,) = summarise(cases)
     assert (found.organ, found.cases, found.dsc_lowest, found.hd95_median) == ("liver", 3, 0.5, 1.0)
     assert (found.dsc_mean, found.nsd_mean, found.hd95_mean) == pytest.approx((0.8, 0.5, 7.0))

@@ -46,6 +46,25 @@ def test_a_shifted_cube_in_an_anisotropic_grid(axis, distance):
     assert found.hd == pytest.approx(3 * distance)
 
 
+def test_both_definitions_of_hd95():
+    """A stray component is more than 5 % of the prediction's surface, but less of both surfaces together."""
+    from scipy import ndimage
+
+    reference = np.zeros((40, 40, 40), bool)
+    reference[10:16, 10:16, 10:16] = True
+    predicted = reference.copy()
+    predicted[30, 20:23, 20:23] = True
+    spacing = (1.0, 1.5, 2.0)
+    found = scores(volume(predicted, spacing), volume(reference, spacing))
+    edges = [mask & ~ndimage.binary_erosion(mask) for mask in (predicted, reference)]
+    maps = [ndimage.distance_transform_edt(~edge, sampling=spacing[::-1]) for edge in edges]
+    there, back = maps[1][edges[0]], maps[0][edges[1]]
+    assert found.hd == pytest.approx(max(there.max(), back.max()), rel=1e-5)
+    assert found.hd95 == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)), rel=1e-5)
+    assert found.hd95_pooled == pytest.approx(np.percentile(np.hstack([there, back]), 95), rel=1e-5)
+    assert (found.hd95 > 30, found.hd95_pooled) == (True, 0.0)
+
+
 def test_a_structure_that_flare_does_not_grade_has_a_tolerance_too():
     labels = LabelSet("foreign", {1: structure_named("tumour", 1)})
     found = scores(volume(cube((0, 0, 2))), volume(cube()), labels)

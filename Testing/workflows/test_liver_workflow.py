@@ -1,5 +1,6 @@
-"""liver.smk: the whole graph, and a real run on tiny volumes that ends with two packages."""
+"""liver.smk: the whole graph, and a real run on tiny volumes that ends with two packages and their tables."""
 
+import csv
 import subprocess
 from pathlib import Path
 
@@ -18,7 +19,11 @@ TINY = """[--data.organs, liver, --data.spacing, "8", "4", "4", --data.patch, "8
 def run(folder: Path, *more: str) -> subprocess.CompletedProcess:
     settings = folder / "settings.yaml"
     datalist = folder / "datalist.json" if (folder / "datalist.json").exists() else write_data(folder)
-    settings.write_text(f"output: {folder / 'out'}\natlas: {datalist}\nliqa: {datalist}\nflags: {TINY}\n")
+    settings.write_text(
+        f"output: {folder / 'out'}\natlas: {datalist}\nliqa: {datalist}\ntest: {datalist}\nseen_vendors: [A]\n"
+        "groups: {liver-non-contrast: {judged: []}}\n"  # there is no labelled T1 or T2 among the test's scans
+        f"test_flags: [--device, cpu]\nflags: {TINY}\n"
+    )
     return snakemake("liver", folder, *more)
 
 
@@ -35,9 +40,16 @@ def test_the_graph_of_the_whole(tmp_path):
 def test_two_packages_come_out(tmp_path, method):
     done = run(tmp_path, "--config", f"method={method}")
     assert done.returncode == 0, done.stderr
-    for group, sequences in (("liver-contrast", {"GED4"}), ("liver-non-contrast", {"GED4", "T1WI", "T2WI"})):
+    trained = {"liver-contrast": {"GED4"}, "liver-non-contrast": {"GED4", "T1WI", "T2WI"}}
+    meant = {"liver-contrast": {"GED1", "GED2", "GED3", "GED4"}, "liver-non-contrast": {"T1WI", "T2WI", "DWI"}}
+    for group, sequences in trained.items():
         spec = ModelPackage.load(tmp_path / "out" / group / "model").spec
-        assert spec.name == group
-        assert set(spec.sequences) == sequences
+        assert (spec.name, set(spec.sequences), set(spec.trained_on)) == (group, meant[group], sequences)
+    rows = list(csv.DictReader((tmp_path / "out/liver-contrast/evaluation/groups.csv").open()))
+    assert {("GED4", "all"), ("GED4", "vendor B"), ("GED4", "out of distribution")} <= {
+        (row["sequence"], row["group"]) for row in rows
+    }
+    assert all(row["cases"] == "1" and row["DSC"] for row in rows)
+    assert not (tmp_path / "out/liver-non-contrast/evaluation").exists()
     again = run(tmp_path, "--config", f"method={method}")
     assert "Nothing to be done" in again.stdout + again.stderr

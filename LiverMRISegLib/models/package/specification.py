@@ -197,7 +197,8 @@ class ModelSpec:
 
     `labels` maps the network's output channels to organs (0 is background; a channel without an organ becomes
     background). `provenance` lists the stages (config, data, licences), `metrics` the measured results, each with its
-    data set and number of cases.
+    data set and number of cases. `sequences` are those that the model is for, by which it is offered; `trained_on`
+    those that it learnt from, where they differ.
     """
 
     name: str
@@ -214,6 +215,7 @@ class ModelSpec:
     metrics: tuple[Mapping[str, Any], ...] = ()
     intended_use: str = "For research use only; not a medical device."
     weights_license: str = "unknown"
+    trained_on: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         taken, given = self.network.kwargs.get("in_channels"), len(self.preparation.channels)

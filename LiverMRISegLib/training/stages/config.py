@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from LiverMRISegLib.anatomy import structure_named
+from LiverMRISegLib.anatomy import Sequence, structure_named
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
@@ -60,6 +60,9 @@ class StageConfig(Checked):
     """Name of the model package."""
     version: Annotated[str, MayChange.ALWAYS] = "1.0"
     """Version of the model package."""
+    sequences: Annotated[tuple[str, ...], MayChange.ALWAYS] = ()
+    """The MR sequences that the package is for, by which it is chosen for a volume; all that it was trained on if
+    empty. A model for sequences without labels is also trained on those with labels, but not for them."""
     offered: Annotated[tuple[str, ...], OF_PACKAGE] = ()
     """The organs that the package offers, all if empty; those that are trained but not offered become background."""
     background_offset: Annotated[float, Limits(-100, 100), OF_PACKAGE] = 0.0
@@ -85,6 +88,10 @@ class StageConfig(Checked):
         for organ in self.offered:
             if structure_named(organ).name not in trained:
                 raise UsageError(f"offered: '{organ}' is not one of data.organs")
+        known = [sequence.value for sequence in Sequence]
+        for name in self.sequences:
+            if name not in known:
+                raise UsageError(f"sequences: unknown sequence '{name}'; known: {', '.join(known)}")
         if self.start_share and not self.start:
             raise UsageError(f"start_share {self.start_share} needs a start")
 

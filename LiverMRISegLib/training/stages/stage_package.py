@@ -70,14 +70,16 @@ def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], 
     offered = [structure_named(organ).name for organ in config.offered or config.data.organs]
     values = {value: organ for value, organ in enumerate(trained, start=1) if organ.name in offered}
     names: Sequence[str] = [organ.name for organ in values.values()]
-    sequences = sorted({scan.sequence for _, scan in used})
+    trained_on = tuple(sorted({scan.sequence for _, scan in used}))
+    meant = config.sequences or trained_on
     return ModelSpec(
         name=config.name,
         version=config.version,
         task=f"{', '.join(names)} in MRI"
         + ("" if used else " of any sequence, trained on images made from label maps"),
         modality="MR",
-        sequences=tuple(sequences if used else (sequence.value for sequence in MrSequence)),
+        sequences=meant if used or config.sequences else tuple(sequence.value for sequence in MrSequence),
+        trained_on=trained_on if meant != trained_on else (),
         labels=LabelSet(config.name, values),
         network=config.network_spec(members),
         preparation=config.data.preparation,

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from helpers.dicom_series import write_dicom_series
 from helpers.places import ROOT
 from helpers.volumes import make_volume, oblique_directions
-from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, read_datalist, write_datalist
 from LiverMRISegLib.data.importers import (
     OwnDataOptions,
     import_amos,
@@ -25,6 +25,7 @@ from LiverMRISegLib.data.importers import (
 )
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.pseudo_labels.outputs import check_case_names
 from LiverMRISegLib.volume import Volume
 
 
@@ -68,6 +69,18 @@ def test_liqa_with_missing_phases(tmp_path):
     volume(tmp_path / "Vendor_A" / "1009-A-S1" / "notes.nii.gz")
     with pytest.raises(InputError, match=r"notes.nii.gz: is not a sequence of LiQA"):
         import_liqa(tmp_path, tmp_path)
+
+
+def test_liqa_with_two_b_values(tmp_path):
+    """One sequence, one patient: their files must not meet in the stages that write a file a case."""
+    volumes(tmp_path / "Vendor_A" / "1009-A-S1", "DWI_400.nii.gz", "DWI_800.nii.gz", "DWI.nii.gz", "GED4.nii.gz")
+    scans = import_liqa(tmp_path, tmp_path).scans
+    assert [case_name(scan) for scan in scans if scan.sequence == "DWI"] == [
+        "1009-A-S1_DWI", "1009-A-S1_DWI_b400", "1009-A-S1_DWI_b800",
+    ]  # fmt: skip
+    check_case_names(scans)
+    write_datalist(import_liqa(tmp_path, tmp_path), tmp_path / "liqa.json")
+    assert [scan.series for scan in read_datalist(tmp_path / "liqa.json").scans] == ["", "b400", "b800", ""]
 
 
 def test_amos(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from LiverMRISegLib.data.case_selection import Pools
+from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.networks import build_network
@@ -79,3 +80,22 @@ def test_a_run_without_a_readable_checkpoint(config):
     torch.save({"step": 1, "method": {"networks": {"last": {}}}}, folder / "step_00000001.pt")
     with pytest.raises(ModelError, match="has no branch 'average'"):
         write_stage_package(config, NOTHING, is_validated=False)
+
+
+def test_a_package_states_what_it_is_for_beside_what_it_was_trained_on(config, tmp_path):
+    """A model for sequences without labels learns from labelled ones too, and must not be chosen for these."""
+    scans = [Scan("p0", name, tmp_path / f"{name}.nii.gz") for name in ("GED4", "T1WI", "T2WI")]
+    datalist = Datalist("tiny", "none", {1: "liver"}, scans)
+    pools = Pools([(datalist, scans[0])], [(datalist, scan) for scan in scans[1:]], [])
+    weights = config.new_network(0, deep_supervision=True).state_dict()
+    state = {"step": 1, "method": {"networks": {"average": weights}}}
+    checkpoints.save(config.run_folder / "checkpoints", 1, state, is_best=False)
+    write_stage_package(config, pools, is_validated=False)
+    plain = ModelPackage.load(config.run_folder / "model")
+    assert (plain.spec.sequences, plain.spec.trained_on) == (("GED4", "T1WI", "T2WI"), ())
+    assert "trained_on" not in (plain.path / "model.json").read_text()
+    write_stage_package(replace(config, sequences=("T1WI", "T2WI")), pools, is_validated=False)
+    meant = ModelPackage.load(config.run_folder / "model").spec
+    assert (meant.sequences, meant.trained_on) == (("T1WI", "T2WI"), ("GED4", "T1WI", "T2WI"))
+    with pytest.raises(UsageError, match="unknown sequence 'T3'"):
+        replace(config, sequences=("T3",))

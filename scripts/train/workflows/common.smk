@@ -10,7 +10,8 @@ def quoted(*words):
     return " ".join(f"'{word}'" for word in words)
 
 
-def call(script, settings, *flags, folder="configs"):
-    """The command of a stage: its script, its settings in `folder`, more flags, and the flags for every stage."""
+def call(script, settings, *more, folder="configs", flags=None):
+    """The command of a stage: its script, its settings in `folder`, more flags, and `flags`, by default the trainings'."""
     file = SCRIPTS / folder / f"{settings}.yaml"
-    return quoted(sys.executable, SCRIPTS / f"{script}.py", "--config", file, *flags, *config["flags"])
+    common = config["flags"] if flags is None else flags
+    return quoted(sys.executable, SCRIPTS / f"{script}.py", "--config", file, *more, *common)

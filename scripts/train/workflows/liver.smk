@@ -1,4 +1,5 @@
-# (STU-Net checkpoint) -> fine-tuning on ATLAS -> semi-supervised training on LiQA -> a package per group of sequences.
+# (STU-Net checkpoint) -> fine-tuning on ATLAS -> semi-supervised training on LiQA -> a package per group of sequences
+# -> its figures by sequence, vendor, and in and out of distribution (the paper's tables).
 #
 #   snakemake -s scripts/train/workflows/liver.smk --cores 1 --config atlas=atlas.json liqa=liqa.json start=small_ep4k.model
 #
@@ -8,6 +9,12 @@ include: "common.smk"
 
 OUTPUT = Path(config["output"])
 METHOD = config["method"]
+JUDGED = [name for name, group in config["groups"].items() if config["test"] and group.get("judged")]
+
+
+def named(flag, values):
+    """A flag with its values; nothing where there are none."""
+    return [flag, *values] if values else []
 
 
 def group_flags(name):
@@ -15,6 +22,7 @@ def group_flags(name):
     return [
         "--data.labelled.sequences", *group["labelled"],
         "--data.unlabelled.sequences", *group["unlabelled"],
+        *named("--sequences", group.get("meant")),
         *group.get("flags", []),
     ]
 
@@ -22,6 +30,7 @@ def group_flags(name):
 rule all:
     input:
         expand(OUTPUT / "{group}" / "model" / "model.json", group=config["groups"]),
+        expand(OUTPUT / "{group}" / "evaluation" / "groups.csv", group=JUDGED),
 
 
 rule finetune:
@@ -60,6 +69,29 @@ rule semi_supervised:
             "--name", wildcards.group,
             *group_flags(wildcards.group),
             *config["method_flags"],
+        ),
+    shell:
+        "{params.command}"
+
+
+rule evaluate:
+    input:
+        model=OUTPUT / "{group}" / "model" / "model.json",
+        test=config["test"] or [],
+    output:
+        OUTPUT / "{group}" / "evaluation" / "groups.csv",
+    wildcard_constraints:
+        group="|".join(config["groups"]),
+    params:
+        command=lambda wildcards, input, output: call(
+            "../evaluate_challenge", "evaluate",
+            "--model", Path(input.model).parent,
+            "--datalists", input.test,
+            "--split", config["test_split"],
+            "--pool.sequences", *config["groups"][wildcards.group]["judged"],
+            *named("--seen-vendors", config["seen_vendors"]),
+            "--output", Path(output[0]).parent,
+            flags=config["test_flags"],
         ),
     shell:
         "{params.command}"
