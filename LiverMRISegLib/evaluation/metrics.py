@@ -4,7 +4,7 @@ MONAI measures the surfaces. HD95 has two usual definitions: the larger of the t
 most challenges; `hd95`), and the 95th percentile of the distances of both directions together (medpy, with which the
 semi-supervised papers evaluate; `hd95_pooled`). The second is never the larger one but for rounding.
 
-Both masks empty: DSC and NSD 1, distances 0. One of them empty: DSC and NSD 0, distances infinite. NSD is 0 where DSC is
+Both masks empty: DSC and NSD 1, distances 0. One of them empty: DSC and NSD 0, distances infinite. NSD is 0 if DSC is
 below 0.2. For aorta, inferior vena cava and oesophagus only the slices between the reference's first and last are
 compared. FLARE's own script drops the last of these by an off-by-one; `flare_parity` does so too.
 """
