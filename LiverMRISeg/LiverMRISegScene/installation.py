@@ -193,7 +193,7 @@ def _device_lines() -> list[CheckLine]:
     lines = []
     for device in devices:
         if device.id == "cpu":
-            lines.append(CheckLine(_("Processor"), device.title))
+            lines.append(CheckLine(_("CPU"), device.title.removeprefix("CPU, ")))
             continue
         no_torch = "" if _version("torch") else _("to use it, click Install PyTorch")
         text = device.title + (f", driver {device.driver}, compute {device.capability}" if device.driver else "")

@@ -54,7 +54,7 @@ def make_fabric(config: LoopConfig) -> Fabric:
         keep_freed_memory()
     if fabric.device.type == "cpu" and config.precision.startswith("bf16") and not _has_bfloat16():
         logger.warning(
-            "this processor has no instructions for bfloat16 and computes it several times slower than float32: "
+            "this CPU has no instructions for bfloat16 and computes it several times slower than float32: "
             "set loop.precision 32-true, which may change when a run is resumed"
         )
     return fabric

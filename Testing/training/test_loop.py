@@ -23,7 +23,7 @@ def test_slow_bfloat16_is_warned_of(precision, has_bfloat16, warns, caplog, monk
 
 
 @pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="another list of instructions")
-def test_the_processor_is_asked():
+def test_the_cpu_is_asked():
     known = set(Path("/proc/cpuinfo").read_text().split())
     assert fabric._has_bfloat16() == ({"avx512bw", "avx512vl", "avx512dq"} <= known)
 

@@ -37,9 +37,9 @@ class Device:
 
 
 def list_devices(nvidia: Sequence[Device] | None = None) -> list[Device]:
-    """GPUs first, the processor last; `nvidia`: those GPUs, if the driver was asked already."""
+    """GPUs first, the CPU last; `nvidia`: those GPUs, if the driver was asked already."""
     apple = [Device("mps", "Apple GPU")] if sys.platform == "darwin" and platform.machine() == "arm64" else []
-    return [*(nvidia_gpus() if nvidia is None else nvidia), *apple, _processor()]
+    return [*(nvidia_gpus() if nvidia is None else nvidia), *apple, _cpu()]
 
 
 def nvidia_gpus() -> list[Device]:
@@ -96,8 +96,8 @@ def _gb(mib: str) -> float | None:
     return float(mib) * 1024**2 / 1e9 if mib.replace(".", "").isdigit() else None
 
 
-def _processor() -> Device:
-    return Device("cpu", f"processor, {os.cpu_count() or 1} cores", *_memory_gb())
+def _cpu() -> Device:
+    return Device("cpu", f"CPU, {os.cpu_count() or 1} cores", *_memory_gb())
 
 
 def _memory_gb() -> tuple[float | None, float | None]:

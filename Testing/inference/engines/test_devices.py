@@ -31,7 +31,7 @@ def test_gpus_come_first(nvidia_smi):
 
 @pytest.mark.skipif(os.name == "nt", reason="the stand-in is a shell script")
 @pytest.mark.parametrize("script", ["exit 9", "echo 'no devices were found'", "kill -9 $$"])
-def test_a_driver_that_fails_leaves_the_processor(nvidia_smi, script):
+def test_a_driver_that_fails_leaves_the_cpu(nvidia_smi, script):
     nvidia_smi(script)
     assert [device.id for device in list_devices() if device.id != "mps"] == ["cpu"]
 
@@ -44,14 +44,14 @@ def test_a_gpu_of_unknown_capability_is_listed(nvidia_smi):
 
 
 @pytest.mark.parametrize("with_psutil", [True, False])
-def test_the_processor_has_memory(monkeypatch, with_psutil):
+def test_the_cpu_has_memory(monkeypatch, with_psutil):
     if not with_psutil:
         if not hasattr(os, "sysconf") or "SC_AVPHYS_PAGES" not in os.sysconf_names:
             pytest.skip("only psutil knows the memory here")
         monkeypatch.setitem(sys.modules, "psutil", None)
-    processor = list_devices()[-1]
-    assert processor.total_gb > 0.5
-    assert 0 < processor.free_gb <= processor.total_gb
+    cpu = list_devices()[-1]
+    assert cpu.total_gb > 0.5
+    assert 0 < cpu.free_gb <= cpu.total_gb
 
 
 @pytest.mark.parametrize(
