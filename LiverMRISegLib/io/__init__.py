@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from LiverMRISegLib.io.channels import read_channels
     from LiverMRISegLib.io.dicom.folders import SeriesInfo, is_dicom_folder, list_series
-    from LiverMRISegLib.io.read import find_volumes, read_labelmap, read_volume
+    from LiverMRISegLib.io.read import find_volumes, read_labelmap, read_map, read_volume
     from LiverMRISegLib.io.write import check_segmentation_target, write_segmentation, write_volume
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "list_series",
     "read_channels",
     "read_labelmap",
+    "read_map",
     "read_volume",
     "write_segmentation",
     "write_volume",
@@ -30,6 +31,7 @@ _HOMES = {
     "list_series": "dicom.folders",
     "read_channels": "channels",
     "read_labelmap": "read",
+    "read_map": "read",
     "read_volume": "read",
     "write_segmentation": "write",
     "write_volume": "write",

@@ -14,7 +14,7 @@ from LiverMRISegLib.io.dicom.folders import is_dicom_folder
 from LiverMRISegLib.io.dicom.series import read_file, read_series, volumes_of
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
 from LiverMRISegLib.io.headers import read_header, read_voxels, scaled
-from LiverMRISegLib.io.repair import repaired
+from LiverMRISegLib.io.repair import padding_of, repaired
 from LiverMRISegLib.io.volume_header import VolumeHeader
 from LiverMRISegLib.volume import Volume
 
@@ -46,6 +46,37 @@ def read_volume(
         UsageError: `series` is given for a file.
     """
     path = Path(path)
+    volume = _as_stored(path, series, frame)
+    array, notes = repaired(volume.array, path)
+    notes = [*volume.metadata.get("notes", ()), *notes]
+    for note in notes:
+        logger.warning("%s: %s", path.name, note)
+    if not may_be_mask:
+        _check_is_image(array, path)
+    return replace(volume, array=array, metadata={**volume.metadata, "notes": notes} if notes else volume.metadata)
+
+
+def read_map(path: str | Path, *, series: str | None = None) -> Volume:
+    """Read a map of a quantity (fat fraction, R2*, T1) to be measured, in any of the formats of `read_volume`.
+
+    Nothing is repaired: float32, with NaN where the file has NaN, an infinite value or padding.
+
+    Raises:
+        InputError: it cannot be used; the message says why and what to do.
+        UsageError: `series` is given for a file.
+    """
+    path = Path(path)
+    volume = _as_stored(path, series, None)
+    array = volume.array.astype(np.float32)
+    array[~np.isfinite(array)] = np.nan
+    padding = padding_of(volume.array)
+    if padding is not None:
+        array[volume.array == padding[0]] = np.nan
+    return replace(volume, array=array)
+
+
+def _as_stored(path: Path, series: str | None, frame: int | None) -> Volume:
+    """The volume as the file has it, in at most 32 bits a voxel; errors as of `read_volume`."""
     if path.is_dir() or path.name.upper() == "DICOMDIR":
         volume = read_series(path if path.is_dir() else path.parent, series, frame)
     elif series is not None:
@@ -58,13 +89,7 @@ def read_volume(
         header = read_header(path)
         array = read_voxels(header, _chosen_frame(header, frame))
         volume = Volume(scaled(array, header.scale), header.geometry, name_of(path), header.metadata)
-    array, notes = repaired(_narrowed(volume.array, path), path)
-    notes = [*volume.metadata.get("notes", ()), *notes]
-    for note in notes:
-        logger.warning("%s: %s", path.name, note)
-    if not may_be_mask:
-        _check_is_image(array, path)
-    return replace(volume, array=array, metadata={**volume.metadata, "notes": notes} if notes else volume.metadata)
+    return replace(volume, array=_narrowed(volume.array, path))
 
 
 @dataclass(frozen=True)

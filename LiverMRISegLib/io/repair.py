@@ -24,7 +24,7 @@ def repaired(array: np.ndarray, path: Path) -> tuple[np.ndarray, list[str]]:
     notes: list[str] = []
     if array.dtype.kind == "f":
         array, notes = _finite(array, path)
-    padding = _padding(array)
+    padding = padding_of(array)
     if padding is not None:
         value, lowest = padding
         outside = array == value
@@ -53,7 +53,7 @@ def _is_around(mask: np.ndarray, share: float) -> bool:
     return sum(int(edge.sum()) for edge in edges) > 1.2 * share * sum(edge.size for edge in edges)
 
 
-def _padding(array: np.ndarray) -> tuple[float, float] | None:
+def padding_of(array: np.ndarray) -> tuple[float, float] | None:
     """The padding value and the lowest of the others, or None if there is no such value.
 
     Of a CT it is air, or padding that belongs to it: those are as they are at -2000 or more.

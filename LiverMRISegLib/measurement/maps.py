@@ -77,7 +77,7 @@ def values_in(mask: np.ndarray, geometry: Geometry, volume: Volume) -> tuple[np.
     array = volume.array[box]
     grid = volume.geometry.cropped(start, array.shape[::-1])
     share = resample(Volume(mask.astype(np.float32), geometry), grid).array
-    return array[share > _INSIDE], _covered(mask, geometry, volume.geometry)
+    return array[share > _INSIDE], covered_share(mask, geometry, volume.geometry)
 
 
 def box_on(geometry: Geometry, other: Geometry) -> Box | None:
@@ -93,7 +93,7 @@ def box_on(geometry: Geometry, other: Geometry) -> Box | None:
     return (z, y, x)
 
 
-def _covered(mask: np.ndarray, geometry: Geometry, other: Geometry) -> float:
+def covered_share(mask: np.ndarray, geometry: Geometry, other: Geometry) -> float:
     """Share of the mask's voxels whose centres are inside the other grid's outer edges."""
     places = _index_in(np.argwhere(mask), geometry, other)
     inside = np.all((places >= -0.5) & (places <= np.array(other.shape) - 0.5), axis=1)

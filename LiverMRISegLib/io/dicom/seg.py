@@ -103,7 +103,9 @@ def read_dicom_seg(path: Path) -> Volume:
         tuple(tuple(float(v) for v in row) for row in direction),  # type: ignore[arg-type]
     )
     names = {int(n): segmentation.get_segment_description(n).segment_label for n in segmentation.segment_numbers}
-    return Volume(np.asarray(volume.array), geometry, path.name.removesuffix(".dcm"), {"segments": names})
+    frame = str(segmentation.get("FrameOfReferenceUID", "") or "")
+    facts = {"frame of reference": frame} if frame else {}
+    return Volume(np.asarray(volume.array), geometry, path.name.removesuffix(".dcm"), {"segments": names, **facts})
 
 
 def _libraries() -> tuple[Any, Any]:

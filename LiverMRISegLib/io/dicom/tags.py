@@ -19,6 +19,7 @@ FACTS = {
     "protocol": 0x00181030,
     "sequence name": 0x00180024,
     "contrast agent": 0x00180010,
+    "frame of reference": 0x00200052,
 }
 # What tells apart the volumes that share a series, of a file and (in sequences) of a frame; and when each was taken.
 FRAME_CONTENT, FRAME_TYPES, ECHO, TIMING = 0x00209111, 0x00189226, 0x00189114, 0x00189112
