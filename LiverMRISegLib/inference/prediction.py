@@ -98,14 +98,22 @@ def as_probabilities(scores: np.ndarray, spec: InferenceSpec) -> np.ndarray:
 
 
 def labels_by(
-    source: ScoreSource, prepared: AnyPrepared, spec: InferenceSpec, region: Box | None = None, name: str = "volume"
+    source: ScoreSource,
+    prepared: AnyPrepared,
+    spec: InferenceSpec,
+    region: Box | None = None,
+    name: str = "volume",
+    *,
+    is_chosen: bool = False,
 ) -> Prediction:
     """The labels of the highest scores; the whole image is computed if organs reach the edge of `region`.
+
+    Not so if a user chose the region (`is_chosen`): then there are no labels outside.
 
     Memory: the slabs at the network's resolution, and a few planes of one class at the full one.
     """
     channels = _channels(source(region), prepared, spec)
-    if region is None or not is_cut(channels, prepared.image.shape[-3:], region):
+    if is_chosen or region is None or not is_cut(channels, prepared.image.shape[-3:], region):
         return Prediction(channels, region)
     logger.info("%s: organs reach the edge of the region; all tiles are computed", name)
     return Prediction(_channels(source(None), prepared, spec), None)

@@ -17,6 +17,7 @@ import numpy as np
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import DeviceMemoryError, ModelError, UsageError
 from LiverMRISegLib.inference import quality
+from LiverMRISegLib.inference.chosen_box import CONTEXT_MM, ChosenBox, cut_to
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.memory_fallback import MemoryFallback
@@ -120,6 +121,7 @@ class Segmenter:
         further: Sequence[Volume] = (),
         organs: Sequence[str] | None = None,
         tta: bool = False,
+        inside: ChosenBox | None = None,
         progress: Progress | None = None,
         cancel: CancelToken | None = None,
     ) -> Segmentation:
@@ -131,13 +133,14 @@ class Segmenter:
                 (`package.spec.preparation.images`). Result and flags are those of `volume`, the first.
             organs: keep only these; all of the model's by default.
             tta: average over mirrored copies, along the axes that the model allows.
+            inside: a box; everything outside is background, and is not computed.
             progress: called with what happens, and the share that is done.
             cancel: its `cancel` stops the work.
 
         Raises:
             UsageError: the model has no such organ, or none is named, or it may not be mirrored for `tta`, or it takes
                 more or fewer images.
-            InputError: the images are on different grids, or contain NaN or infinite voxels.
+            InputError: the images are on different grids, or contain NaN or infinite voxels; `inside` is outside.
             CancelledError: `cancel` was used.
             DeviceMemoryError: the memory is too small even after everything in `memory_fallback` was tried.
         """
@@ -145,7 +148,7 @@ class Segmenter:
         with self._turn(report, token):
             while True:
                 try:
-                    return self._segment(volume, further, organs, tta, report, token)
+                    return self._segment(volume, further, organs, tta, inside, report, token)
                 except DeviceMemoryError as error:
                     self._fallback.descend(error)
 
@@ -167,6 +170,7 @@ class Segmenter:
         further: Sequence[Volume],
         organs: Sequence[str] | None,
         tta: bool,
+        inside: ChosenBox | None,
         report: Progress,
         token: CancelToken,
     ) -> Segmentation:
@@ -187,17 +191,24 @@ class Segmenter:
             progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
             cancel=token,
         )
-        region = self.region(volume, prepared, token)
-        found = labels_by(lambda where: tiles(region=where), prepared, spec.inference, region, volume.name)
+        allowed = inside.mask_of(volume.geometry, volume.name) if inside is not None else None
+        region = self.region(volume, prepared, token) if allowed is None else self._around(allowed, prepared)
+        found = labels_by(
+            lambda where: tiles(region=where), prepared, spec.inference, region, volume.name,
+            is_chosen=allowed is not None,
+        )  # fmt: skip
         clock.lap("network")
         report("restoring the volume's own grid", _NETWORK_TO)
         labelmap = restored(found.channels, prepared, spec.labels)
         clock.lap("restore")
         token.check()
+        cut = cut_to(labelmap, allowed) if allowed is not None else {}
         postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
         labelmap = _renumbered(labelmap, spec.labels, labels)
         volumes = volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
         flags = [*self._fallback.taken, *quality.flags(volume, labelmap, labels, spec)]
+        names = [spec.labels[value].name for value in cut]
+        flags += [f"{name} continues outside the box it was segmented in" for name in names if volumes.get(name)]
         clock.lap("postprocess")
         report("done", 1.0)
         facts = self._provenance(clock, tta, found.region)
@@ -224,6 +235,12 @@ class Segmenter:
         if region is None:
             logger.warning("%s: %s found no organ; all tiles are computed", volume.name, spec.inference.region)
         return region
+
+    def _around(self, allowed: np.ndarray, prepared: AnyPrepared) -> Box | None:
+        """Where in the prepared image to look for what is in `allowed` [Z, Y, X] of the volume."""
+        spec = self.package.spec
+        grid = prepared.image.shape[-3:]
+        return region_of(prepared.place(allowed), grid, spec.preparation.spacing, CONTEXT_MM, spec.inference.patch)
 
     def _chosen(self, organs: Sequence[str] | None) -> LabelSet:
         own = self._labels

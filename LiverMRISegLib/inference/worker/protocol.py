@@ -24,7 +24,8 @@ from typing import Any, Protocol
 
 from LiverMRISegLib import errors
 from LiverMRISegLib.errors import CancelledError, LiverMRISegError, UsageError
-from LiverMRISegLib.io.dataclass_reader import read_dataclass, shown
+from LiverMRISegLib.inference.chosen_box import ChosenBox
+from LiverMRISegLib.io.dataclass_reader import read_dataclass, shown, to_plain
 from LiverMRISegLib.io.json_text import parse_json
 
 STARTED, PROGRESS, DONE, ERROR = "started", "progress", "done", "error"
@@ -76,6 +77,7 @@ class CheckedRequest:
     tta: bool | None = None
     modality: str | None = None
     series: str | None = None
+    inside: ChosenBox | None = None
 
 
 def check_request(request: Request) -> CheckedRequest:
@@ -132,6 +134,7 @@ def segment_request(
     organs: Sequence[str] | None = None,
     tta: bool = False,
     modality: str | None = None,
+    inside: ChosenBox | None = None,
 ) -> Request:
     """Segment a file into a file; the reply has "labels", "volumes_ml", "flags" and "provenance".
 
@@ -143,10 +146,12 @@ def segment_request(
         organs: only these; None for all.
         tta: average over mirrored copies.
         modality: as DICOM writes it, where the file does not give it.
+        inside: segment in this box alone.
     """
     return {
         "do": "segment", "model": model, "device": device, "input": str(source), "output": str(output),
         "organs": list(organs) if organs is not None else None, "tta": tta, "modality": modality,
+        "inside": to_plain(inside),
     }  # fmt: skip
 
 

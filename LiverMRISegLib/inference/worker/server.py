@@ -166,6 +166,7 @@ class Server:
             further=further,
             organs=request.organs,
             tta=bool(request.tta),
+            inside=request.inside,
             progress=lambda text, fraction: self._send(request.id, PROGRESS, text=text, fraction=round(fraction, 4)),
             cancel=cancel,
         )
