@@ -24,6 +24,7 @@ from LiverMRISegScene.bases import (  # noqa: E402
     ScriptedLoadableModuleTest,
     ScriptedLoadableModuleWidget,
     VTKObservationMixin,
+    translate,
 )
 from LiverMRISegScene.bases import tr as _  # noqa: E402
 
@@ -34,7 +35,7 @@ class LiverMRISeg(ScriptedLoadableModule):
     def __init__(self, parent: Any) -> None:
         ScriptedLoadableModule.__init__(self, parent)
         parent.title = "LiverMRISeg"
-        parent.categories = ["Segmentation"]
+        parent.categories = [translate("qSlicerAbstractCoreModule", "Segmentation")]
         parent.dependencies = []
         parent.contributors = ["The LiverMRISeg authors"]
         parent.helpText = _(
@@ -119,8 +120,18 @@ class LiverMRISegLogic(ScriptedLoadableModuleLogic):
         """Segment a volume node; returns the new vtkMRMLSegmentationNode. Options: see `SceneLogic.segment`."""
         return self._logic().segment(volumeNode, **options).node
 
+    def segmentSequence(self, sequenceNode: Any, **options: Any) -> Any:  # noqa: N802, N803
+        """Segment all frames of a sequence of volumes; returns a `SequenceResult`: the new sequence, table and chart.
+
+        Options: see `SceneLogic.segment_sequence`.
+        """
+        return self._logic().segment_sequence(sequenceNode, **options)
+
     def segmentBatch(self, volumeNodes: Sequence[Any], **options: Any) -> list[Any]:  # noqa: N802, N803
-        """Segment several; returns a list of `SceneResult`, each with its node or its error. Options: see `segment`."""
+        """Segment several volumes or sequences; returns a list of `SceneResult`, each with its node or its error.
+
+        Options: see `segment`.
+        """
         return self._logic().segment_batch(volumeNodes, **options)
 
     def close(self) -> None:

@@ -14,7 +14,7 @@ from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import save_text
-from LiverMRISegPanel.words import hidden, time_left
+from LiverMRISegPanel.words import hidden, state_text, time_left
 from LiverMRISegScene import batch
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.jobs import DONE, EARLIER, WAITING, Job, JobQueue
@@ -73,7 +73,7 @@ class BatchView:
         """Show the progress of a job in its row."""
         row = self.jobs.index(job)
         left = time_left(job.seconds_left)
-        text = f"{_(job.state)}: {job.message}" + (f", {left}" if left else "")
+        text = f"{state_text(job.state)}: {job.message}" + (f", {left}" if left else "")
         if job.result is not None and job.result.flags:
             text += _("; check: ") + "; ".join(job.result.flags)
         self._put(row, _STATE, text)
@@ -125,7 +125,7 @@ class BatchView:
         for row, job in enumerate(self.jobs):
             self._put(row, _VOLUME, job.name)
             self._put(row, _MODEL, job.model)
-            self._put(row, _STATE, _(job.state))
+            self._put(row, _STATE, state_text(job.state))
         self.ui.batchTable.resizeColumnToContents(_VOLUME)
         self.ui.batchTable.resizeColumnToContents(_MODEL)
         if not self.jobs:
@@ -195,4 +195,4 @@ class BatchView:
 
 def _summary(jobs: Sequence[Job]) -> str:
     states = [job.state for job in jobs]
-    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
+    return ", ".join(f"{states.count(state)} {state_text(state)}" for state in dict.fromkeys(states))

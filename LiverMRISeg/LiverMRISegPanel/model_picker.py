@@ -93,7 +93,7 @@ class ModelPicker:
         self.ui.fitWarning.setText(self._warning(offer))
         self.ui.fitWarning.setVisible(bool(self.ui.fitWarning.text))
         lines = details(offer, size_mb(offer.entry)) if offer is not None else []
-        self.ui.modelDetails.setText("<br>".join(f"<b>{_(title)}:</b> {text}" for title, text in lines))
+        self.ui.modelDetails.setText("<br>".join(f"<b>{title}:</b> {text}" for title, text in lines))
         self._fill_organs()
         self._changed()
 

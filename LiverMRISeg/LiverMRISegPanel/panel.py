@@ -18,6 +18,8 @@ from LiverMRISegPanel.run_view import RunView
 from LiverMRISegPanel.scene_choices import SceneChoices, show_in_slices
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.jobs import Job, JobQueue
+from LiverMRISegScene.results import SceneResult
+from LiverMRISegScene.sequences import volume_shown
 
 
 class Panel:
@@ -33,6 +35,8 @@ class Panel:
         self.worker = shared_worker()
         self.queue = JobQueue(slicer.mrmlScene, self.worker, self._job_changed, self._jobs_finished)
         self._is_ready = False
+        # A sequence of anything else than volumes (transforms, segmentations) is not offered.
+        ui.inputSelector.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
         self.log = LogView(ui)
         self.maintenance = Maintenance(ui, self._models_changed)
         self.picker = ModelPicker(ui, self._input_changed)
@@ -41,7 +45,7 @@ class Panel:
         self.batch = BatchView(ui, self.queue, self.picker, self.log, self._may_run)
         self.choices = SceneChoices(ui, self.picker, parameter_node)
         self._is_ready = True
-        ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda _node: self.choices.save())
+        ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._segmentation_changed)
         ui.modelSelector.connect("activated(int)", lambda _index: self.choices.save())
         ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._volume_changed)
         self._volume_changed(ui.inputSelector.currentNode())
@@ -78,10 +82,18 @@ class Panel:
         return "" if agreed(models) else _("Not segmented: the licence of the weights was not accepted.")
 
     def _volume_changed(self, node: Any) -> None:
-        self.picker.show_volume(node)
+        volume = volume_shown(node)
+        self.picker.show_volume(volume if volume is not None else node)
+        if volume is not None:
+            show_in_slices(volume)
         if node is not None:
-            show_in_slices(node)
             self.choices.save()
+
+    def _segmentation_changed(self, node: Any) -> None:
+        self.choices.save()
+        if node is not None and node is not self.table.node and not self.run.accepting.is_asking:
+            self.table.show(SceneResult(node.GetName(), node))
+            self.run.update()
 
     def _input_changed(self) -> None:
         if self._is_ready:

@@ -1,4 +1,4 @@
-"""The result of one volume: organs, their volumes and what to check; shown or hidden in 2D and 3D, copied, saved."""
+"""The segmentation that is shown: its segments, their volumes as they are now, and what to check; copied, saved."""
 
 from __future__ import annotations
 
@@ -8,46 +8,60 @@ from typing import Any
 import qt
 import slicer
 
-from LiverMRISegLib.errors import OutputError
+from LiverMRISegLib.errors import LiverMRISegError, OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import csv_table
+from LiverMRISegPanel.segmentation_watch import SegmentationWatch
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.logic import SceneResult
-from LiverMRISegScene.segmentations import segment_ids, show_in_3d
+from LiverMRISegScene.frame_table import show_chart, update_row
+from LiverMRISegScene.over_time import SequenceResult
+from LiverMRISegScene.results import SceneResult
+from LiverMRISegScene.segment_volumes import SegmentVolume, segment_volumes
 
-_ORGAN, _ML, _SLICES, _IN_3D, _LOOK = range(5)
+_ORGAN, _ML, _LOOK = range(3)
+_LEAST_EDIT_ML = 0.05
 
 
 class ResultTable:
-    """The result section of the panel."""
+    """The result section of the panel. Slicer's own widgets show the segments; the table beside has what they lack."""
 
     def __init__(self, ui: Any) -> None:
         self.ui = ui
         self._result: SceneResult | None = None
+        self._over_time: SequenceResult | None = None
+        self._made: dict[str, float] = {}
+        self._rows: list[SegmentVolume] = []
+        self._watch = SegmentationWatch(self.refresh)
         table = ui.resultTable
-        table.setColumnCount(5)
-        table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("2D"), _("3D"), _("Check")])
+        table.setColumnCount(3)
+        table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("Check")])
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
+        table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
         table.verticalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
         table.setWordWrap(False)  # a long flag must not make its row high; all of it is below the table
-        table.connect("itemChanged(QTableWidgetItem*)", self._checked)
-        ui.show3DButton.connect("toggled(bool)", self._show_3d)
         ui.copyButton.connect("clicked(bool)", self._copy)
         ui.exportButton.connect("clicked(bool)", self._export)
+        ui.chartButton.connect("clicked(bool)", self._show_chart)
         self.show(None)
 
     def show(self, result: SceneResult | None) -> None:
         """Show a result, or nothing."""
-        self._result = result
-        for button in (self.ui.show3DButton, self.ui.copyButton, self.ui.exportButton):
-            button.setEnabled(result is not None)
-        self.ui.show3DButton.setChecked(False)
-        organs = list(result.volumes_ml) if result is not None else []
-        flags = result.flags if result is not None else ()
-        self.ui.flagsLabel.setText("<br>".join(f"\u26a0 {flag}" for flag in flags))
-        self.ui.flagsLabel.setVisible(bool(flags))
-        self._fill(organs)
+        self._show(result, None)
+
+    def show_over_time(self, result: SequenceResult) -> None:
+        """Show the current frame of a sequence, and follow the browser."""
+        self._show(result.current, result)
+
+    @property
+    def shown(self) -> tuple[SceneResult | None, SequenceResult | None]:
+        """What is shown, to `put_back` it later."""
+        return self._result, self._over_time
+
+    def put_back(self, shown: tuple[SceneResult | None, SequenceResult | None]) -> None:
+        """Show again what was shown."""
+        self._show(*shown)
 
     @property
     def node(self) -> Any:
@@ -55,65 +69,107 @@ class ResultTable:
         node = self._result.node if self._result is not None else None
         return node if node is not None and node.GetScene() is not None else None
 
-    def use_node(self, node: Any) -> None:
-        """The result is now in another segmentation node: the user has accepted it."""
-        if self._result is not None:
-            self.show(SceneResult(self._result.name, node, self._result.volumes_ml, self._result.flags))
+    @property
+    def selected_organ(self) -> str:
+        """The key of the selected row; empty if none is selected."""
+        row = self.ui.resultTable.currentRow()
+        return self._rows[row].key if 0 <= row < len(self._rows) else ""
+
+    @property
+    def selected_segment(self) -> str:
+        """The ID of the selected row's segment; empty if none is selected, or it was not found."""
+        row = self.ui.resultTable.currentRow()
+        return self._rows[row].segment_id if 0 <= row < len(self._rows) else ""
+
+    def use_node(self, node: Any, flags: list[str] | None = None) -> None:
+        """The result is now in another segmentation node: the user has accepted it, or has undone that."""
+        result = self._result
+        if result is not None:
+            kept = result.flags if flags is None else flags
+            self.show(SceneResult(result.name, node, result.volumes_ml, kept, result.provenance))
+
+    def refresh(self) -> None:
+        """Measure again: the segments were edited, or another frame is shown."""
+        if self._over_time is not None and self.node is not None:
+            if self._over_time.current.volumes_ml != (self._result.volumes_ml if self._result else {}):
+                self._show(self._over_time.current, self._over_time)
+                return
+            self._measure()
+            update_row(self._over_time.table, self._over_time.number, {row.key: row.ml for row in self._rows})
+        else:
+            self._measure()
+        self._fill()
 
     def as_text(self, separator: str) -> str:
         """The table as text, with a line for every organ."""
-        result = self._result
-        if result is None:
+        if self._result is None:
             return ""
-        rows = ((organ, f"{volume:.1f}", self._flags_of(organ)) for organ, volume in result.volumes_ml.items())
+        rows = ((row.key, f"{row.ml:.1f}", self._check_of(row)) for row in self._rows)
         return csv_table(("organ", "volume mL", "check"), rows, separator)
 
-    def _fill(self, organs: list[str]) -> None:
-        table, result = self.ui.resultTable, self._result
-        blocked = table.blockSignals(True)
-        table.setRowCount(len(organs))
-        shown = set(segment_ids(self.node)) if self.node is not None else set()
-        for row, organ in enumerate(organs):
-            is_there = _segment_id(organ) in shown
-            table.setItem(row, _ORGAN, self._name_item(organ, is_there))
-            table.setItem(row, _ML, _right(f"{result.volumes_ml[organ]:.1f}" if result else ""))
-            table.setItem(row, _SLICES, _check(organ, is_there))
-            table.setItem(row, _IN_3D, _check(organ, is_there))
-            table.setItem(row, _LOOK, qt.QTableWidgetItem(self._flags_of(organ)))
-            table.item(row, _LOOK).setToolTip(self._flags_of(organ))
-        table.blockSignals(blocked)
-        for column in (_ORGAN, _ML, _SLICES, _IN_3D):
+    def _show(self, result: SceneResult | None, over_time: SequenceResult | None) -> None:
+        self._result, self._over_time = result, over_time
+        self.ui.segmentsView.setSegmentationNode(self.node)
+        self.ui.show3DButton.setSegmentationNode(self.node)
+        self._watch.watch(self.node)
+        for button in (self.ui.copyButton, self.ui.exportButton):
+            button.setEnabled(result is not None)
+        for button in (self.ui.editButton, self.ui.againButton):
+            button.setEnabled(self.node is not None)
+        self.ui.chartButton.setVisible(over_time is not None)
+        flags = result.flags if result is not None else ()
+        self.ui.flagsLabel.setText("<br>".join(f"\u26a0 {flag}" for flag in flags))
+        self.ui.flagsLabel.setVisible(bool(flags))
+        self._measure()
+        self._made = {row.key: row.ml for row in self._rows}
+        self._fill()
+
+    def _measure(self) -> None:
+        """The segments of the node, then the organs that the run did not find."""
+        result = self._result
+        try:
+            found = segment_volumes(self.node) if self.node is not None else []
+        except LiverMRISegError as error:
+            self.ui.flagsLabel.setText(str(error))
+            self.ui.flagsLabel.setVisible(True)
+            found = []
+        there = {row.key for row in found}
+        other = result.volumes_ml.items() if result is not None else ()
+        lost = [SegmentVolume("", organ, 0.0 if self.node is not None else ml) for organ, ml in other]
+        self._rows = [*found, *(row for row in lost if row.key not in there)]
+
+    def _fill(self) -> None:
+        table, selected = self.ui.resultTable, self.selected_organ
+        table.setRowCount(len(self._rows))
+        for number, row in enumerate(self._rows):
+            table.setItem(number, _ORGAN, self._name_item(row))
+            table.setItem(number, _ML, _right(f"{row.ml:.1f}"))
+            table.setItem(number, _LOOK, qt.QTableWidgetItem(self._check_of(row)))
+            table.item(number, _LOOK).setToolTip(self._check_of(row))
+            if row.key == selected:
+                table.selectRow(number)
+        for column in (_ORGAN, _ML):
             table.resizeColumnToContents(column)
         table.resizeRowsToContents()
 
-    def _name_item(self, organ: str, is_there: bool) -> Any:
-        item = qt.QTableWidgetItem(organ)
-        if is_there:
-            color = self.node.GetSegmentation().GetSegment(_segment_id(organ)).GetColor()
+    def _name_item(self, row: SegmentVolume) -> Any:
+        item = qt.QTableWidgetItem(row.key)
+        segment = self.node.GetSegmentation().GetSegment(row.segment_id) if row.segment_id else None
+        if segment is not None:
             pixmap = qt.QPixmap(12, 12)
-            pixmap.fill(qt.QColor(*(round(255 * c) for c in color)))
+            pixmap.fill(qt.QColor(*(round(255 * c) for c in segment.GetColor())))
             item.setIcon(qt.QIcon(pixmap))
         return item
 
-    def _flags_of(self, organ: str) -> str:
+    def _check_of(self, row: SegmentVolume) -> str:
         flags = self._result.flags if self._result is not None else ()
-        return "; ".join(flag.removeprefix(f"{organ} ") for flag in flags if flag.startswith(f"{organ} "))
+        own = [flag.removeprefix(f"{row.key} ") for flag in flags if flag.startswith(f"{row.key} ")]
+        is_edited = abs(row.ml - self._made.get(row.key, 0.0)) > _LEAST_EDIT_ML
+        return "; ".join([_("edited")] * is_edited + own)
 
-    def _checked(self, item: Any) -> None:
-        display = self.node.GetDisplayNode() if self.node is not None else None
-        if display is None or item.column() not in (_SLICES, _IN_3D):
-            return
-        segment = _segment_id(self.ui.resultTable.item(item.row(), _ORGAN).text())
-        visible = item.checkState() == qt.Qt.Checked
-        if item.column() == _SLICES:
-            display.SetSegmentVisibility2DFill(segment, visible)
-            display.SetSegmentVisibility2DOutline(segment, visible)
-        else:
-            display.SetSegmentVisibility3D(segment, visible)
-
-    def _show_3d(self, shown: bool) -> None:
-        if self.node is not None:
-            show_in_3d(self.node, shown)
+    def _show_chart(self, _checked: bool = False) -> None:
+        if self._over_time is not None and self._over_time.chart.GetScene() is not None:
+            show_chart(self._over_time.chart)
 
     def _copy(self, _checked: bool = False) -> None:
         qt.QApplication.clipboard().setText(self.as_text("\t"))
@@ -132,22 +188,7 @@ def save_text(path: str, text: str) -> None:
         slicer.util.errorDisplay(str(error))
 
 
-def _segment_id(organ: str) -> str:
-    return organ.replace(" ", "_")
-
-
 def _right(text: str) -> Any:
     item = qt.QTableWidgetItem(text)
     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-    return item
-
-
-def _check(organ: str, is_there: bool) -> Any:
-    item = qt.QTableWidgetItem()
-    item.setToolTip(_("Show {organ}").format(organ=organ))
-    if is_there:
-        item.setFlags(qt.Qt.ItemIsEnabled | qt.Qt.ItemIsUserCheckable)
-        item.setCheckState(qt.Qt.Checked)
-    else:
-        item.setFlags(qt.Qt.NoItemFlags)
     return item

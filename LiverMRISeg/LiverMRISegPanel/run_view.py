@@ -1,4 +1,4 @@
-"""The button Segment: progress with the time left, cancel, the result, and whether it replaces an older one."""
+"""The button Segment: progress with the time left, cancel, and the result. A sequence is segmented frame by frame."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import Any
 
 import slicer
 
-from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.errors import CancelledError, LiverMRISegError
+from LiverMRISegPanel.accepting import Accepting
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import ResultTable
-from LiverMRISegPanel.words import time_left
+from LiverMRISegPanel.words import hints, time_left
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.jobs import CANCELLED, DONE, Job, JobQueue
-from LiverMRISegScene.segmentations import replace_segments
+from LiverMRISegScene.jobs import CANCELLED, DONE, FAILED, Job, JobQueue, frame_jobs
+from LiverMRISegScene.over_time import OverTime
+from LiverMRISegScene.roi import chosen_box
+from LiverMRISegScene.segment_editor import open_segment_editor, source_volume
+from LiverMRISegScene.sequences import is_sequence, volume_shown
 
 
 class RunView:
@@ -22,7 +26,7 @@ class RunView:
 
     Args:
         ui: the panel's widgets.
-        queue: runs the job.
+        queue: runs the jobs.
         picker: gives model, organs and device.
         table: shows the result.
         log: records what happens.
@@ -40,118 +44,166 @@ class RunView:
     ) -> None:
         self.ui, self._queue, self._picker = ui, queue, picker
         self._table, self._log, self._why_not = table, log, why_not
-        self._older: Any = None
-        self._job: Job | None = None
+        self.accepting = Accepting(ui, table)
+        self._jobs: list[Job] = []
         ui.segmentButton.connect("clicked(bool)", self._clicked)
-        ui.acceptButton.connect("clicked(bool)", self._accept)
-        ui.discardButton.connect("clicked(bool)", self._discard)
+        ui.againButton.connect("clicked(bool)", self._again)
+        ui.editButton.connect("clicked(bool)", self._edit)
         self.reset()
 
     def reset(self) -> None:
         """Return to the empty state."""
-        self._older = None
-        self.ui.acceptFrame.setVisible(False)
+        self.accepting.reset()
+        self._jobs = []
         self._table.show(None)
         self.update()
 
     def update(self) -> None:
         """Update the state and the text of the button."""
-        busy, own = self._queue.is_busy, self._queue.holds(self._job)
+        busy, own = self._queue.is_busy, self._is_running
         why_not = "" if busy else self._missing()
         self.ui.segmentButton.setText(_("Cancel") if own else _("Segment"))
         self.ui.segmentButton.setEnabled(own or not (busy or why_not))
+        self.ui.againButton.setEnabled(self._table.node is not None and not busy)
         self.ui.progressBar.setVisible(busy)
+        self.ui.outputSelector.setEnabled(not is_sequence(self.ui.inputSelector.currentNode()))
         if why_not:
             self.ui.statusLabel.setText(why_not)
-        elif not busy and self.ui.statusLabel.text in [_(hint) for hint in _HINTS]:
+        elif not busy and self.ui.statusLabel.text in hints().values():
             self.ui.statusLabel.setText(_("Ready."))
 
     def changed(self, job: Job) -> None:
-        """Show the progress of a job."""
-        self.ui.progressBar.setValue(round(100 * job.fraction))
-        left = time_left(job.seconds_left)
-        self.ui.statusLabel.setText(job.message + (f", {left}" if left else ""))
+        """Show the progress of the run."""
+        self.ui.progressBar.setValue(round(100 * self._queue.fraction))
+        left = time_left(self._queue.seconds_left)
+        text = job.message
+        if job.frame is not None:
+            text = _("frame {number} of {count}: {text}").format(
+                number=job.frame.number, count=len(self._jobs), text=job.message
+            )
+        self.ui.statusLabel.setText(text + (f", {left}" if left else ""))
 
     def finished(self, jobs: Sequence[Job]) -> None:
         """Show the result of a run started by a click."""
+        for job in jobs:
+            self._log.add_job(job)
         job = jobs[0]
-        self._log.add_job(job)
-        if job.state == DONE and job.result is not None:
+        if job.over_time is not None:
+            self._show_over_time(jobs, job.over_time)
+        elif job.state == DONE and job.result is not None:
             self._show(job)
         elif job.state == CANCELLED:
             self.ui.statusLabel.setText(_("Cancelled. Nothing was changed."))
         else:
-            self.ui.statusLabel.setText(_("Failed: {why}").format(why=job.message))
-            self.ui.logCollapsibleButton.collapsed = False
+            self._failed(job.message)
         self.update()
+
+    @property
+    def _is_running(self) -> bool:
+        return any(self._queue.holds(job) for job in self._jobs)
 
     def _missing(self) -> str:
         if self.ui.inputSelector.currentNode() is None:
-            return _(_HINTS[0])
+            return hints()["volume"]
         if self._picker.offer is None:
-            return _(_HINTS[1])
-        return _(_HINTS[2]) if self._picker.organs == [] else ""
+            return hints()["model"]
+        return hints()["organ"] if self._picker.organs == [] else ""
 
     def _clicked(self, _checked: bool = False) -> None:
         if self._queue.is_busy:
-            if self._queue.holds(self._job):
+            if self._is_running:
                 self.ui.statusLabel.setText(_("Cancelling ..."))
                 self._queue.cancel()
             return
-        offer, node = self._picker.offer, self.ui.inputSelector.currentNode()
-        if offer is None or node is None:
+        node = self.ui.inputSelector.currentNode()
+        if node is not None:
+            older = None if is_sequence(node) else self.ui.outputSelector.currentNode()
+            self._begin(node, self._picker.organs, older)
+
+    def _again(self, _checked: bool = False) -> None:
+        """Only the selected organ, into the segmentation that is shown."""
+        organ, offer = self._table.selected_organ, self._picker.offer
+        node = self._volume_of_result()
+        if not organ:
+            self.ui.statusLabel.setText(_("Select an organ in the table first."))
+        elif offer is None or organ not in [known.name for known in offer.spec.labels.organs]:
+            self.ui.statusLabel.setText(_("The chosen model does not know '{organ}'.").format(organ=organ))
+        elif node is None:
+            self.ui.statusLabel.setText(_("The volume of this segmentation is not in the scene; choose it above."))
+        else:
+            self._begin(node, [organ], self._table.node)
+
+    def _begin(self, node: Any, organs: Sequence[str] | None, older: Any) -> None:
+        offer = self._picker.offer
+        if offer is None or self._queue.is_busy:
             return
         if why_not := self._why_not([offer.entry.name]):
             self.ui.statusLabel.setText(why_not)
             return
-        self._older = self.ui.outputSelector.currentNode()
-        self.ui.acceptFrame.setVisible(False)
-        job = self._job = Job(node.GetName(), offer.entry.name, self._picker.device, self._picker.organs, node=node)
-        self._log.add(_("Segmenting with {model} on {device}").format(model=job.model, device=job.device))
-        self._queue.start([job])
+        try:
+            self._jobs = self._jobs_for(node, offer.entry.name, organs)
+        except LiverMRISegError as error:
+            self._failed(str(error))
+            return
+        self.accepting.begin(older, self._jobs[0].inside)
+        self._log.add(
+            _("Segmenting with {model} on {device}").format(model=offer.entry.name, device=self._picker.device)
+        )
+        self._queue.start(self._jobs)
         self.update()
 
-    def _show(self, job: Job) -> None:
-        result = job.result
-        self._table.show(result)
-        self.ui.resultCollapsibleButton.collapsed = False
-        engine = result.provenance.get("engine", "") if result is not None else ""
-        self.ui.statusLabel.setText(_("Done in {time} ({engine}).").format(time=job.message, engine=engine))
-        if self._older is not None and self._older.GetScene() is not None:
-            self._older.SetDisplayVisibility(False)
-            name = self._older.GetName()
-            self.ui.acceptLabel.setText(_("Replace the organs in '{name}' with the new ones?").format(name=name))
-            self.ui.acceptFrame.setVisible(True)
+    def _jobs_for(self, node: Any, model: str, organs: Sequence[str] | None) -> list[Job]:
+        roi = self.ui.roiSelector.currentNode()
+        if is_sequence(node):
+            jobs = frame_jobs(OverTime(slicer.mrmlScene, node), model, self._picker.device, organs)
         else:
-            self._older = None
+            jobs = [Job(node.GetName(), model, self._picker.device, organs, node=node)]
+        for job in jobs:
+            job.inside = chosen_box(roi) if roi is not None else None
+        return jobs
+
+    def _show(self, job: Job) -> None:
+        self.ui.resultCollapsibleButton.collapsed = False
+        if job.result is None:
+            return
+        engine = job.result.provenance.get("engine", "")
+        self.ui.statusLabel.setText(_("Done in {time} ({engine}).").format(time=job.message, engine=engine))
+        if not self.accepting.ask(job.result):
             self.ui.outputSelector.setCurrentNode(self._table.node)
 
-    def _accept(self, _checked: bool = False) -> None:
-        older, newer = self._older, self._table.node
-        self._close_question()
-        if older is None or newer is None or older.GetScene() is None:
-            return
-        slicer.mrmlScene.SaveStateForUndo()
+    def _show_over_time(self, jobs: Sequence[Job], over_time: OverTime) -> None:
         try:
-            replace_segments(older, newer)
-        except LiverMRISegError as error:
-            self.ui.statusLabel.setText(str(error))
+            result = over_time.finish()
+        except CancelledError:
+            self.ui.statusLabel.setText(_("Cancelled. Nothing was changed."))
             return
-        self._table.use_node(older)
-        self.ui.statusLabel.setText(_("The new result was accepted."))
+        except LiverMRISegError as error:
+            self._failed(str(error))
+            return
+        self.ui.resultCollapsibleButton.collapsed = False
+        self._table.show_over_time(result)
+        states = [job.state for job in jobs]
+        done, failed = states.count(DONE), [job for job in jobs if job.state == FAILED]
+        text = _("Cancelled: {done} of {count} frames are kept.") if CANCELLED in states else (
+            _("Done: {done} of {count} frames.")
+        )  # fmt: skip
+        text = text.format(done=done, count=len(jobs))
+        for job in failed[:1]:
+            number = job.frame.number if job.frame is not None else 0
+            text += " " + _("{n} failed; frame {number}: {why}").format(n=len(failed), number=number, why=job.message)
+        self.ui.statusLabel.setText(text)
 
-    def _discard(self, _checked: bool = False) -> None:
-        newer = self._table.node
-        self._close_question()
-        self._table.show(None)
-        if newer is not None:
-            slicer.mrmlScene.RemoveNode(newer)
-        self.ui.statusLabel.setText(_("The new result was discarded. The older one is unchanged."))
+    def _failed(self, why: str) -> None:
+        self.ui.statusLabel.setText(_("Failed: {why}").format(why=why))
+        self.ui.logCollapsibleButton.collapsed = False
 
-    def _close_question(self) -> None:
-        self.ui.acceptFrame.setVisible(False)
-        if self._older is not None and self._older.GetScene() is not None:
-            self._older.SetDisplayVisibility(True)
+    def _edit(self, _checked: bool = False) -> None:
+        node = self._table.node
+        if node is not None:
+            open_segment_editor(node, self._volume_of_result(), self._table.selected_segment)
 
-
-_HINTS = ("Choose a volume.", "Choose a model.", "Check at least one organ.")
+    def _volume_of_result(self) -> Any:
+        """The volume that the segmentation was made from, else the chosen one."""
+        node = self._table.node
+        made_from = source_volume(node) if node is not None else None
+        return made_from if made_from is not None else volume_shown(self.ui.inputSelector.currentNode())

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from LiverMRISegScene import jobs
 from LiverMRISegScene.bases import tr as _
 
 _END = r"[^\s:;,'\"()]*"
@@ -30,3 +31,24 @@ def hidden(text: str, paths: Iterable[Path] = (), name: str = "") -> str:
     if name:
         text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![^\W_])", lambda _found: _("the volume"), text)
     return _FILE.sub(_("a file"), _PATH.sub(_("a path"), text))
+
+
+def hints() -> dict[str, str]:
+    """What the user has to choose before a run, by what is missing."""
+    return {
+        "volume": _("Choose a volume."),
+        "model": _("Choose a model."),
+        "organ": _("Check at least one organ."),
+    }
+
+
+def state_text(state: str) -> str:
+    """A job's state in the user's language."""
+    return {
+        jobs.WAITING: _("waiting"),
+        jobs.RUNNING: _("running"),
+        jobs.DONE: _("done"),
+        jobs.FAILED: _("failed"),
+        jobs.CANCELLED: _("cancelled"),
+        jobs.EARLIER: _("done before"),
+    }[state]

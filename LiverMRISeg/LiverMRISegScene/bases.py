@@ -35,11 +35,15 @@ except ImportError:
 
 
 try:
-    from slicer.i18n import tr
+    from slicer.i18n import tr, translate
 except ImportError:
 
     def tr(text: str) -> str:
         """The text itself: translations come with the application."""
+        return text
+
+    def translate(_context: str, text: str) -> str:
+        """As `tr`."""
         return text
 
 
@@ -66,5 +70,6 @@ __all__ = [
     "VTKObservationMixin",
     "is_in_application",
     "tr",
+    "translate",
     "when_started",
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from LiverMRISegLib.errors import CancelledError, LiverMRISegError
+from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegLib.inference.worker.protocol import (
     DoneEvent,
     Event,
@@ -23,8 +24,10 @@ from LiverMRISegLib.inference.worker.protocol import (
     segment_request,
 )
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.logic import SceneResult, accepted, prepared
 from LiverMRISegScene.model_choice import check_takes_one_image
+from LiverMRISegScene.over_time import OverTime
+from LiverMRISegScene.results import SceneResult, accepted, prepared, result_of
+from LiverMRISegScene.sequences import Frame
 from LiverMRISegScene.volume_kind import kind_of
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done", "failed", "cancelled", "done before"
@@ -32,7 +35,10 @@ WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done
 
 @dataclass(eq=False)
 class Job:
-    """One volume to segment: a node of the scene (`node`), or a file (`source`) whose result goes to `output`."""
+    """One volume to segment: a node of the scene (`node`), or a file (`source`) whose result goes to `output`.
+
+    Or a `frame` of a sequence, whose result is collected by `over_time`. With `inside` only that box is segmented.
+    """
 
     name: str
     model: str
@@ -41,6 +47,9 @@ class Job:
     node: Any = None
     source: Path | None = None
     output: Path | None = None
+    frame: Frame | None = None
+    over_time: OverTime | None = None
+    inside: ChosenBox | None = None
     state: str = WAITING
     message: str = ""
     fraction: float = 0.0
@@ -55,10 +64,7 @@ class Job:
     @property
     def seconds_left(self) -> float | None:
         """An estimate from the time so far; None at the beginning."""
-        passed = time.monotonic() - self.started
-        if self.state != RUNNING or self.fraction < 0.08 or passed < 0.5:
-            return None
-        return passed * (1 - self.fraction) / self.fraction
+        return _left(self.started, self.fraction) if self.state == RUNNING else None
 
 
 class JobQueue:
@@ -81,6 +87,7 @@ class JobQueue:
         self._scene, self._worker = scene, worker
         self._changed, self._finished = changed, finished
         self._jobs: list[Job] = []
+        self._started = 0.0
         self._current: Job | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -88,6 +95,17 @@ class JobQueue:
     def is_busy(self) -> bool:
         """Whether a run is under way."""
         return bool(self._jobs)
+
+    @property
+    def fraction(self) -> float:
+        """How much of the run under way is done, 0 to 1."""
+        done = [1.0 if job.is_over else job.fraction for job in self._jobs]
+        return sum(done) / len(done) if done else 0.0
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Of the run under way: see `Job.seconds_left`."""
+        return _left(self._started, self.fraction) if self.is_busy else None
 
     def holds(self, job: Job | None) -> bool:
         """Whether a job belongs to the run that is under way."""
@@ -97,7 +115,7 @@ class JobQueue:
         """Begin a run. Raises LiverMRISegError if one is under way."""
         if self.is_busy:
             raise LiverMRISegError(_("a segmentation is already running; wait for it to finish or cancel it"))
-        self._jobs = list(jobs)
+        self._jobs, self._started = list(jobs), time.monotonic()
         self._next()
 
     def cancel(self) -> None:
@@ -137,9 +155,10 @@ class JobQueue:
         else:
             check_takes_one_image(job.model)
             self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
-            source, target = prepared(job.node, Path(self._folder.name))
-            modality = kind_of(job.node).modality
-        return segment_request(source, target, model=job.model, device=job.device, organs=job.organs, modality=modality)
+            source, target, modality = _written(job, Path(self._folder.name))
+        return segment_request(
+            source, target, model=job.model, device=job.device, organs=job.organs, modality=modality, inside=job.inside
+        )
 
     def _happened(self, job: Job, event: Event) -> None:
         if job is not self._current:
@@ -155,8 +174,10 @@ class JobQueue:
 
     def _accept(self, job: Job, reply: Mapping[str, Any]) -> None:
         try:
-            if job.node is None:
-                job.result = SceneResult(job.name, None, reply["volumes_ml"], reply["flags"], reply["provenance"])
+            if job.source is not None:
+                job.result = result_of(job.name, None, reply)
+            elif job.frame is not None and job.over_time is not None and self._folder is not None:
+                job.result = job.over_time.accept(job.frame, Path(self._folder.name), reply)
             elif self._folder is not None:
                 job.result = accepted(self._scene, job.node, Path(self._folder.name), reply)
         except (LiverMRISegError, OSError) as error:
@@ -167,6 +188,8 @@ class JobQueue:
 
     def _over(self, job: Job, state: str, message: str) -> None:
         self._current = None
+        if state == FAILED and job.frame is not None and job.over_time is not None:
+            job.over_time.fail(job.frame, message)
         self._clean()
         self._end(job, state, message)
         self._next()
@@ -179,3 +202,20 @@ class JobQueue:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+
+def _left(started: float, fraction: float) -> float | None:
+    passed = time.monotonic() - started
+    return passed * (1 - fraction) / fraction if fraction >= 0.08 and passed >= 0.5 else None
+
+
+def _written(job: Job, folder: Path) -> tuple[Path, Path, str | None]:
+    """The files of a job's volume or frame for the worker, and its modality."""
+    if job.frame is not None and job.over_time is not None:
+        return (*job.over_time.prepared(job.frame, folder), job.over_time.kind.modality)
+    return (*prepared(job.node, folder), kind_of(job.node).modality)
+
+
+def frame_jobs(over_time: OverTime, model: str, device: str, organs: Sequence[str] | None) -> list[Job]:
+    """A job for every frame of a sequence."""
+    return [Job(over_time.name, model, device, organs, frame=frame, over_time=over_time) for frame in over_time.frames]

@@ -7,64 +7,20 @@ node = logic.segment(volumeNode, model="liver-any-sequence").node
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from LiverMRISegLib.anatomy import LabelSet, structure_named
-from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
+from LiverMRISegLib.errors import CancelledError, LiverMRISegError
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.inference.worker.client import WorkerClient, ask_and_wait
 from LiverMRISegLib.inference.worker.protocol import Worker, segment_request
-from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegScene.model_choice import check_takes_one_image
-from LiverMRISegScene.segmentations import add_segmentation
+from LiverMRISegScene.over_time import OverTime, SequenceResult
+from LiverMRISegScene.results import SceneResult, accepted, prepared
+from LiverMRISegScene.roi import chosen_box
 from LiverMRISegScene.volume_kind import kind_of
-from LiverMRISegScene.volumes import volume_of
-
-_LABELS = "labels.nrrd"
-
-
-@dataclass(frozen=True)
-class SceneResult:
-    """The result for one volume: the segmentation node, or the `error` in one line."""
-
-    name: str
-    node: Any = None
-    volumes_ml: Mapping[str, float] = field(default_factory=dict)
-    flags: Sequence[str] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    error: str = ""
-
-
-def prepared(volume_node: Any, folder: Path) -> tuple[Path, Path]:
-    """Write a volume node to a file for the worker; returns it, and the file that the worker writes its labels to.
-
-    Raises:
-        InputError: the volume cannot be used.
-        OutputError: the temporary folder is full or not writable.
-    """
-    source = folder / "volume.nrrd"
-    write_volume(volume_of(volume_node), source)
-    return source, folder / _LABELS
-
-
-def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
-    """Make a new segmentation node from the labels that the worker wrote to `folder` and from its `reply`.
-
-    Raises:
-        InputError: the volume was removed, or its size has changed in the meantime.
-    """
-    if volume_node.GetScene() is None or volume_node.GetImageData() is None:
-        raise InputError(f"{volume_node.GetName()}: was removed from the scene while it was being segmented")
-    labelmap = read_labelmap(folder / _LABELS).array
-    if labelmap.shape != volume_node.GetImageData().GetDimensions()[::-1]:
-        raise InputError(f"{volume_node.GetName()}: changed while it was being segmented; segment it again")
-    labels = LabelSet("result", {int(v): structure_named(name, int(v)) for name, v in reply["labels"].items()})
-    node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
-    return SceneResult(volume_node.GetName(), node, reply["volumes_ml"], reply["flags"], reply["provenance"])
 
 
 class SceneLogic:
@@ -85,32 +41,87 @@ class SceneLogic:
         *,
         model: str = DEFAULT_MODEL,
         organs: Sequence[str] | None = None,
+        roi: Any = None,
         device: str = "auto",
         progress: Callable[[str, float], None] | None = None,
         cancel: CancelToken | None = None,
     ) -> SceneResult:
         """Segment one volume node into a new segmentation node beside it.
 
+        Args:
+            volume_node: a vtkMRMLScalarVolumeNode.
+            model: name or path.
+            organs: only these; None for all.
+            roi: a vtkMRMLMarkupsROINode; segment inside it alone.
+            device: as in `Segmenter.load`.
+            progress: called with what happens, and the share that is done.
+            cancel: its `cancel` stops the run.
+
         Raises:
-            InputError: the volume cannot be used.
+            InputError: the volume or the ROI cannot be used.
             ModelError: the model cannot be used, or takes several images a case.
             CancelledError: `cancel` was used.
             LiverMRISegError: the worker is busy with the panel's run, or it died; the message says why.
         """
         check_takes_one_image(model)
+        inside = chosen_box(roi) if roi is not None else None
         with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
             source, target = prepared(volume_node, Path(folder))
             modality = kind_of(volume_node).modality
-            request = segment_request(source, target, model=model, device=device, organs=organs, modality=modality)
+            request = segment_request(
+                source, target, model=model, device=device, organs=organs, modality=modality, inside=inside
+            )
             reply = ask_and_wait(self._worker, request, progress, cancel)
             return accepted(self.scene, volume_node, Path(folder), reply)
 
+    def segment_sequence(
+        self,
+        sequence: Any,
+        *,
+        model: str = DEFAULT_MODEL,
+        organs: Sequence[str] | None = None,
+        device: str = "auto",
+        progress: Callable[[str, float], None] | None = None,
+        cancel: CancelToken | None = None,
+    ) -> SequenceResult:
+        """Segment all frames of a sequence of volumes: see `SequenceResult`. Arguments as in `segment`.
+
+        A frame that fails does not stop the others. After `cancel` the finished frames are kept.
+
+        Raises:
+            InputError: it is not a sequence of scalar volumes, or no frame could be segmented.
+            ModelError: the model cannot be used, or takes several images a case.
+            CancelledError: `cancel` was used before a frame was finished.
+        """
+        check_takes_one_image(model)
+        over_time = OverTime(self.scene, sequence)
+        options: dict[str, Any] = {"model": model, "device": device, "organs": organs, "modality": over_time.kind.modality}
+        for frame in over_time.frames:
+            report = over_time.progress_of(frame, progress)
+            try:
+                (cancel or CancelToken()).check()
+                with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
+                    source, target = over_time.prepared(frame, Path(folder))
+                    reply = ask_and_wait(self._worker, segment_request(source, target, **options), report, cancel)
+                    over_time.accept(frame, Path(folder), reply)
+            except CancelledError:
+                break
+            except LiverMRISegError as error:
+                over_time.fail(frame, str(error))
+        return over_time.finish()
+
     def segment_batch(self, volume_nodes: Sequence[Any], **options: Any) -> list[SceneResult]:
-        """Segment several volume nodes; a failed one does not stop the others. CancelledError ends the batch."""
+        """Segment several nodes, volumes or sequences of volumes; a failed one does not stop the others.
+
+        The node of a sequence's result is the new sequence of segmentations. CancelledError ends the batch.
+        """
         results = []
         for node in volume_nodes:
             try:
-                results.append(self.segment(node, **options))
+                if node.IsA("vtkMRMLSequenceNode"):
+                    results.append(self.segment_sequence(node, **options).as_scene_result())
+                else:
+                    results.append(self.segment(node, **options))
             except CancelledError:
                 raise
             except LiverMRISegError as error:

@@ -9,10 +9,12 @@ import numpy as np
 from LiverMRISegLib.anatomy import LabelSet, Organ
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.measurement.label_shapes import bounding_boxes
+from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.volumes import matrix_array
 
-_LABELMAP = "Binary labelmap"
-_GEOMETRY = "Reference image geometry"
-_GEOMETRY_REFERENCE = "referenceImageGeometryRef"
+LABELMAP = "Binary labelmap"
+GEOMETRY = "Reference image geometry"
+GEOMETRY_REFERENCE = "referenceImageGeometryRef"
 
 
 def add_segmentation(scene: Any, volume_node: Any, labelmap: np.ndarray, labels: LabelSet, name: str) -> Any:
@@ -29,60 +31,22 @@ def add_segmentation(scene: Any, volume_node: Any, labelmap: np.ndarray, labels:
         name: name of the new node.
     """
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    fill_segmentation(node, volume_node, labelmap, labels)
+    node.SetNodeReferenceID(GEOMETRY_REFERENCE, volume_node.GetID())
+    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
+    if scene.GetNumberOfNodesByClass("vtkMRMLColorNode") or not volume_node.GetDisplayNode():
+        node.CreateDefaultDisplayNodes()
+    place_beside(scene, volume_node, node)
+    return node
+
+
+def fill_segmentation(node: Any, volume_node: Any, labelmap: np.ndarray, labels: LabelSet) -> None:
+    """Give a segmentation node, in a scene or not, the segments of `labelmap`; arguments as in `add_segmentation`."""
     node.SetReferenceImageGeometryParameterFromVolumeNode(volume_node)
-    node.SetNodeReferenceID(_GEOMETRY_REFERENCE, volume_node.GetID())
     for value, box in bounding_boxes(labelmap).items():
         if value in labels:
             _add_segment(node, volume_node, labelmap, value, box, labels[value])
     node.GetSegmentation().CollapseBinaryLabelmaps(False)
-    node.SetAndObserveTransformNodeID(volume_node.GetTransformNodeID())
-    if scene.GetNumberOfNodesByClass("vtkMRMLColorNode") or not volume_node.GetDisplayNode():
-        node.CreateDefaultDisplayNodes()
-    _place_beside(scene, volume_node, node)
-    return node
-
-
-def replace_segments(node: Any, newer: Any) -> None:
-    """Move the segments of `newer` to `node`, replacing those of the same name; `newer` is removed.
-
-    Raises:
-        InputError: `node` has other segments and another transform, so that they would move.
-    """
-    old, new = node.GetSegmentation(), newer.GetSegmentation()
-    ids = segment_ids(newer)
-    if node.GetTransformNodeID() != newer.GetTransformNodeID():
-        if set(segment_ids(node)) - set(ids):
-            raise InputError(
-                f"{node.GetName()}: is not under the same transform as the volume; choose a new segmentation"
-            )
-        node.SetAndObserveTransformNodeID(newer.GetTransformNodeID())
-    for segment_id, copy in _copies(new, ids).items():  # all are made before the first old one is removed
-        if old.GetSegment(segment_id) is not None:
-            old.RemoveSegment(segment_id)
-        old.AddSegment(copy, segment_id)
-    old.SetConversionParameter(_GEOMETRY, new.GetConversionParameter(_GEOMETRY))
-    node.SetNodeReferenceID(_GEOMETRY_REFERENCE, newer.GetNodeReferenceID(_GEOMETRY_REFERENCE))
-    newer.GetScene().RemoveNode(newer)
-
-
-def _copies(segmentation: Any, ids: list[str]) -> dict[str, Any]:
-    """Copies of segments with their label maps.
-
-    Built by hand: `vtkSegment.DeepCopy` fails where no conversion rules are registered, as in slicer-core.
-    """
-    import slicer
-
-    copies = {}
-    for segment_id in ids:
-        original, copy = segmentation.GetSegment(segment_id), slicer.vtkSegment()
-        image = slicer.vtkOrientedImageData()
-        image.DeepCopy(original.GetRepresentation(_LABELMAP))
-        copy.SetName(original.GetName())
-        copy.SetColor(*original.GetColor())
-        copy.DeepCopyMetadata(original)
-        copy.AddRepresentation(_LABELMAP, image)
-        copies[segment_id] = copy
-    return copies
 
 
 def segment_ids(node: Any) -> list[str]:
@@ -91,13 +55,44 @@ def segment_ids(node: Any) -> list[str]:
     return [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
 
 
-def show_in_3d(node: Any, shown: bool) -> None:
-    """Make the closed surfaces and show them in the 3D views, or hide them."""
-    if shown:
-        node.CreateClosedSurfaceRepresentation()
-    display = node.GetDisplayNode()
-    if display is not None:
-        display.SetVisibility3D(shown)
+def segment_image(node: Any, segment_id: str) -> Any:
+    """The label map of a segment alone (vtkOrientedImageData, 0 and 1); None if the segment has none."""
+    import slicer
+
+    image = slicer.vtkOrientedImageData()
+    is_there = node.GetBinaryLabelmapRepresentation(segment_id, image)
+    return image if is_there and image.GetNumberOfPoints() else None
+
+
+def image_array(image: Any) -> np.ndarray:
+    """The voxels of a vtkOrientedImageData [Z, Y, X], a view."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    x, y, z = image.GetDimensions()
+    voxels: np.ndarray = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(z, y, x)
+    return voxels
+
+
+def image_to_world(node: Any, image: Any) -> np.ndarray:
+    """4 x 4 from an index (x, y, z) of a segment's label map to world RAS, with linear parent transforms applied.
+
+    Raises:
+        InputError: the segmentation's transform is not linear.
+    """
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(matrix)  # the world of an image is its segmentation's own space
+    own = matrix_array(matrix)
+    parent = node.GetParentTransformNode()
+    if parent is None:
+        return own
+    if not parent.IsTransformToWorldLinear():
+        text = _("{name}: its transform '{transform}' is not linear; harden it first (Transforms module)")
+        raise InputError(text.format(name=node.GetName(), transform=parent.GetName()))
+    parent.GetMatrixTransformToWorld(matrix)
+    placed: np.ndarray = matrix_array(matrix) @ own
+    return placed
 
 
 def _add_segment(
@@ -110,7 +105,7 @@ def _add_segment(
     segment.SetColor(*(c / 255 for c in organ.color))
     segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), organ.terminology_entry)
     image = _oriented_image(volume_node, (labelmap[box] == value).astype(np.uint8), box)
-    segment.AddRepresentation(_LABELMAP, image)
+    segment.AddRepresentation(LABELMAP, image)
     node.GetSegmentation().AddSegment(segment, organ.name.replace(" ", "_"))
 
 
@@ -130,7 +125,8 @@ def _oriented_image(volume_node: Any, mask: np.ndarray, box: tuple[slice, slice,
     return image
 
 
-def _place_beside(scene: Any, volume_node: Any, node: Any) -> None:
+def place_beside(scene: Any, volume_node: Any, node: Any) -> None:
+    """Put a node where a volume is in the subject hierarchy."""
     import slicer
 
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)

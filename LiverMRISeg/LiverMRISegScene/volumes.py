@@ -9,11 +9,13 @@ import numpy as np
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.volume import Geometry, Volume
 
-_LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+LPS_FROM_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def volume_of(node: Any) -> Volume:
+def volume_of(node: Any, under: Any = None) -> Volume:
     """The voxels of a vtkMRMLScalarVolumeNode and their position in the world, with linear parent transforms applied.
+
+    `under` is the transform node for a volume that is not in the scene itself: a frame of a sequence.
 
     Raises:
         InputError: it has no voxels, several components, or a parent transform that does not keep a regular grid.
@@ -23,7 +25,7 @@ def volume_of(node: Any) -> Volume:
         raise InputError(f"{node.GetName()}: has no voxels; load the volume again")
     if image.GetNumberOfScalarComponents() != 1:
         raise InputError(f"{node.GetName()}: is a colour or vector volume; choose a scalar volume")
-    return Volume(_voxels(image), _geometry(node, image.GetDimensions()), node.GetName())
+    return Volume(_voxels(image), _geometry(node, image.GetDimensions(), under), node.GetName())
 
 
 def add_volume(scene: Any, volume: Volume, name: str) -> Any:
@@ -36,7 +38,7 @@ def add_volume(scene: Any, volume: Volume, name: str) -> Any:
     lps[:3, :3] = np.array(geometry.direction) * np.array(geometry.spacing)
     lps[:3, 3] = geometry.origin
     matrix = vtk.vtkMatrix4x4()
-    matrix.DeepCopy((_LPS_FROM_RAS @ lps).ravel().tolist())
+    matrix.DeepCopy((LPS_FROM_RAS @ lps).ravel().tolist())
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     slicer.util.updateVolumeFromArray(node, np.ascontiguousarray(volume.array))
     node.SetIJKToRASMatrix(matrix)
@@ -44,8 +46,8 @@ def add_volume(scene: Any, volume: Volume, name: str) -> Any:
     return node
 
 
-def ijk_to_world(node: Any) -> np.ndarray:
-    """4 x 4 matrix from voxel index (i, j, k) to world RAS, with parent transforms applied.
+def ijk_to_world(node: Any, under: Any = None) -> np.ndarray:
+    """4 x 4 matrix from voxel index (i, j, k) to world RAS, with parent transforms applied. `under`: see `volume_of`.
 
     Raises:
         InputError: a parent transform is not linear.
@@ -54,8 +56,8 @@ def ijk_to_world(node: Any) -> np.ndarray:
 
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
-    own = _as_array(matrix)
-    parent = node.GetParentTransformNode()
+    own = matrix_array(matrix)
+    parent = node.GetParentTransformNode() or under
     if parent is None:
         return own
     if not parent.IsTransformToWorldLinear():
@@ -64,12 +66,12 @@ def ijk_to_world(node: Any) -> np.ndarray:
             "Harden transform), or remove the volume from the transform"
         )
     parent.GetMatrixTransformToWorld(matrix)
-    result: np.ndarray = _as_array(matrix) @ own
+    result: np.ndarray = matrix_array(matrix) @ own
     return result
 
 
-def _geometry(node: Any, size: tuple[int, int, int]) -> Geometry:
-    matrix = _LPS_FROM_RAS @ ijk_to_world(node)
+def _geometry(node: Any, size: tuple[int, int, int], under: Any) -> Geometry:
+    matrix = LPS_FROM_RAS @ ijk_to_world(node, under)
     columns = matrix[:3, :3]
     spacing = np.linalg.norm(columns, axis=0)
     if spacing.min() <= 0:
@@ -92,5 +94,6 @@ def _voxels(image: Any) -> np.ndarray:
     return voxels
 
 
-def _as_array(matrix: Any) -> np.ndarray:
+def matrix_array(matrix: Any) -> np.ndarray:
+    """A vtkMatrix4x4 as a 4 x 4 array."""
     return np.array([[matrix.GetElement(r, c) for c in range(4)] for r in range(4)])

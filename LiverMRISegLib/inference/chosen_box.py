@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,12 +33,25 @@ class ChosenBox:
 
     def mask(self, geometry: Geometry) -> np.ndarray:
         """Which voxels of a grid have their centre in the box; bool [Z, Y, X]."""
+        to_world = np.eye(4)
+        to_world[:3, :3] = np.array(geometry.direction) * np.array(geometry.spacing)
+        to_world[:3, 3] = geometry.origin
+        return self.mask_on(to_world, geometry.size)
+
+    def mask_on(self, to_world: np.ndarray, size: tuple[int, int, int], first: Sequence[int] = (0, 0, 0)) -> np.ndarray:
+        """Which voxels of any linear grid have their centre in the box; bool [Z, Y, X].
+
+        Args:
+            to_world: 4 x 4, from an index (x, y, z) to LPS.
+            size: voxels in x, y and z.
+            first: index of the first voxel.
+        """
         to_box = np.linalg.inv(np.array(self.half_edges).T)
-        steps = to_box @ (np.array(geometry.direction) * np.array(geometry.spacing))
-        first = to_box @ (np.array(geometry.origin) - np.array(self.center))
-        inside = np.ones(geometry.shape, bool)
-        for start, (x, y, z) in zip(first, steps, strict=True):
-            nx, ny, nz = (np.arange(n) for n in geometry.size)
+        steps = to_box @ to_world[:3, :3]
+        begin = to_box @ (to_world[:3] @ np.array([*first, 1.0]) - np.array(self.center))
+        inside = np.ones(size[::-1], bool)
+        for start, (x, y, z) in zip(begin, steps, strict=True):
+            nx, ny, nz = (np.arange(n) for n in size)
             place = start + (z * nz)[:, None, None] + (y * ny)[:, None] + x * nx
             inside &= np.abs(place) <= 1
         return inside

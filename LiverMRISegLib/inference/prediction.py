@@ -108,7 +108,7 @@ def labels_by(
 ) -> Prediction:
     """The labels of the highest scores; the whole image is computed if organs reach the edge of `region`.
 
-    Not so if a user chose the region (`is_chosen`): then there are no labels outside.
+    Not so if a user chose the region (`is_chosen`): then everything outside is background.
 
     Memory: the slabs at the network's resolution, and a few planes of one class at the full one.
     """

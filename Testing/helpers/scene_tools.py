@@ -29,3 +29,18 @@ class WaitingWorker(WorkerClient):
         super().ask(request, on_event)
         while self.is_busy:
             self.listen(0.05)
+
+
+def draw(node, segment_id, mask, volume):
+    """Change a segment as the Segment Editor does: `mask` [Z, Y, X] is on the grid of the volume node."""
+    import slicer
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk
+
+    image, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    image.SetDimensions(*mask.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(mask, np.uint8).ravel(), deep=True))
+    volume.GetIJKToRASMatrix(matrix)
+    image.SetImageToWorldMatrix(matrix)
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    assert logic.SetBinaryLabelmapToSegment(image, node, segment_id, logic.MODE_REPLACE)

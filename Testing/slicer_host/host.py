@@ -22,7 +22,7 @@ class Host:
     def __init__(self) -> None:
         import slicer
 
-        from slicer_host import application, ctk_widgets, mrml_widgets, qt_classes, ui_files
+        from slicer_host import application, ctk_widgets, modules, mrml_widgets, qt_classes, segment_widgets, ui_files
 
         self.problems = PROBLEMS
         self._qt_application = application.qt_application()
@@ -42,6 +42,8 @@ class Host:
         slicer.app = application.Application(self._qt_application)
         slicer.mrmlScene = self.scene
         slicer.modules = type("modules", (), {})()
+        editor = qt_classes.python_class(segment_widgets.SegmentEditorWidget)
+        self.selector = modules.install(slicer.modules, slicer.util, self.scene, editor)
         # In this order: Slicer's ScriptedLoadableModule imports slicer.i18n.
         for name, make in (
             ("i18n", application.make_translation_module),

@@ -11,6 +11,7 @@ import vtk
 from PySide6 import QtCore, QtWidgets
 
 from slicer_host.qt_classes import python_class
+from slicer_host.segment_widgets import SegmentsTableView, Show3DButton
 
 
 class _MRMLWidget(QtWidgets.QWidget):
@@ -57,6 +58,7 @@ class _NodeComboBox(QtWidgets.QWidget):
         self._types: list[str] = []
         self._none_enabled, self._none_text = False, "None"
         self._children_shown = True
+        self._wanted: dict[str, tuple[str, str]] = {}
         layout = QtWidgets.QHBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         self._box = QtWidgets.QComboBox(self)
@@ -92,6 +94,11 @@ class _NodeComboBox(QtWidgets.QWidget):
             self._refresh()
         self._box.setCurrentIndex(self._nodes.index(node) if node in self._nodes else -1)
 
+    def addAttribute(self, kind: str, name: str, value: str) -> None:  # noqa: N802
+        """List only those nodes of a class that have this attribute."""
+        self._wanted[kind] = (name, value)
+        self._refresh()
+
     def setCurrentNodeID(self, node_id: str) -> None:  # noqa: N802
         self.setCurrentNode(self._scene.GetNodeByID(node_id) if self._scene is not None and node_id else None)
 
@@ -115,6 +122,9 @@ class _NodeComboBox(QtWidgets.QWidget):
 
     def _is_of(self, node: Any, kind: str) -> bool:
         """Slicer's box also lists derived classes, as label maps among scalar volumes, unless told not to."""
+        name, value = self._wanted.get(kind, ("", ""))
+        if name and node.GetAttribute(name) != value:
+            return False
         return self._children_shown or node.GetClassName() == kind
 
     def _chosen(self, _index: int) -> None:
@@ -151,6 +161,8 @@ def make_mrml_widgets() -> dict[str, type]:
         "qMRMLNodeComboBox": python_class(
             _NodeComboBox, {"_signals": {"currentNodeChanged(vtkMRMLNode*)": "nodeChanged"}}
         ),
+        "qMRMLSegmentsTableView": python_class(SegmentsTableView),
+        "qMRMLSegmentationShow3DButton": python_class(Show3DButton),
     }
     for name, kind in made.items():
         kind.__name__ = name

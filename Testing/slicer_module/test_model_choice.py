@@ -27,8 +27,9 @@ from LiverMRISegScene.batch import (
     volumes_of_patient,
 )
 from LiverMRISegScene.jobs import EARLIER, WAITING
-from LiverMRISegScene.logic import SceneLogic, SceneResult
+from LiverMRISegScene.logic import SceneLogic
 from LiverMRISegScene.model_choice import details, model_for, offers
+from LiverMRISegScene.results import SceneResult
 from LiverMRISegScene.volume_kind import kind_of
 
 CONTRAST = ("GED1", "GED2", "GED3", "GED4", "C+A", "C+V", "C+Delay")

@@ -82,12 +82,13 @@ def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, mon
     host.click(panel.ui.show3DButton)
     assert node.GetSegmentation().ContainsRepresentation("Closed surface")
     assert node.GetDisplayNode().GetVisibility3D()
-    liver = rows(panel.ui.resultTable)["liver"]
-    liver[2].setCheckState(qt.Qt.Unchecked)
-    liver[3].setCheckState(qt.Qt.Unchecked)
-    assert not node.GetDisplayNode().GetSegmentVisibility2DFill("liver")
-    assert not node.GetDisplayNode().GetSegmentVisibility3D("liver")
-    assert node.GetDisplayNode().GetSegmentVisibility3D("spleen")
+    segments = panel.ui.segmentsView
+    assert segments.segmentCount == node.GetSegmentation().GetNumberOfSegments()
+    segments.tableWidget().item(0, 0).setCheckState(qt.Qt.Unchecked)
+    assert not node.GetDisplayNode().GetSegmentVisibility("liver")
+    assert node.GetDisplayNode().GetSegmentVisibility("spleen")
+    host.click(panel.ui.show3DButton)
+    assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
     host.click(panel.ui.copyButton)
     assert qt.QApplication.clipboard().text().startswith("organ\tvolume mL\tcheck\nliver\t1")
     target = tmp_path / "volumes.csv"
@@ -97,7 +98,7 @@ def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, mon
 
 
 def test_a_long_flag_does_not_make_its_row_high(panel):
-    from LiverMRISegScene.logic import SceneResult
+    from LiverMRISegScene.results import SceneResult
 
     def height(flag):
         panel.table.show(SceneResult("x", None, {"liver": 1500.0}, [flag]))
@@ -106,7 +107,7 @@ def test_a_long_flag_does_not_make_its_row_high(panel):
     long = "liver " + "consists of many separate parts " * 20
     assert height(long) == height("liver is cut")
     panel.table.show(SceneResult("x", None, {"liver": 1500.0}, [long]))
-    assert panel.ui.resultTable.item(0, 4).toolTip() == long.removeprefix("liver ")
+    assert panel.ui.resultTable.item(0, 2).toolTip() == long.removeprefix("liver ")
     assert long in panel.ui.flagsLabel.text
 
 
@@ -125,12 +126,17 @@ def test_a_second_run_keeps_the_old_result_until_accepted(host, panel, scene, ph
     assert older.GetSegmentation().GetSegment("liver") is None
     host.click(panel.ui.discardButton)
     assert segmentations(scene) == [older]
+    assert "drawn by hand" in rows(panel.ui.resultTable)
     segment(host, panel)
     host.click(panel.ui.acceptButton)
     assert segmentations(scene) == [older]
     assert older.GetSegmentation().GetSegment("liver") is not None
     assert older.GetSegmentation().GetSegment("mine") is not None
     assert not panel.ui.acceptFrame.visible
+    host.click(panel.ui.undoButton)
+    assert older.GetSegmentation().GetSegment("liver") is None
+    assert older.GetSegmentation().GetSegment("mine") is not None
+    assert not panel.ui.undoButton.visible
 
 
 def test_cancel_in_the_middle_takes_effect_within_a_second(host, slow_worker, panel, scene, phantom):

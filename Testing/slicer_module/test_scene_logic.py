@@ -14,7 +14,8 @@ from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.volume import Volume
-from LiverMRISegScene.logic import SceneLogic, accepted
+from LiverMRISegScene.logic import SceneLogic
+from LiverMRISegScene.results import accepted
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import ijk_to_world, volume_of
 

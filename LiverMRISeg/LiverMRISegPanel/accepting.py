@@ -1,0 +1,97 @@
+"""A newer result beside an older segmentation: accept it into that one, discard it, undo the accepting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import slicer
+
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.inference.chosen_box import ChosenBox
+from LiverMRISegPanel.result_table import ResultTable
+from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.replacing import Replaced, replace_segments
+from LiverMRISegScene.results import SceneResult
+
+
+class Accepting:
+    """The question whether to accept, and the button that undoes it."""
+
+    def __init__(self, ui: Any, table: ResultTable) -> None:
+        self.ui, self._table = ui, table
+        self._older: Any = None
+        self._inside: ChosenBox | None = None
+        self._before = table.shown
+        self._done: Replaced | None = None
+        ui.acceptButton.connect("clicked(bool)", self._accept)
+        ui.discardButton.connect("clicked(bool)", self._discard)
+        ui.undoButton.connect("clicked(bool)", self._undo)
+        self.reset()
+
+    def reset(self) -> None:
+        """Nothing to accept or to undo."""
+        self._older, self._done = None, None
+        self.ui.acceptFrame.setVisible(False)
+        self.ui.undoButton.setVisible(False)
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a result waits to be accepted or discarded."""
+        return bool(self.ui.acceptFrame.isVisibleTo(self.ui.acceptFrame.parent()))
+
+    def begin(self, older: Any, inside: ChosenBox | None) -> None:
+        """A run begins whose result may replace organs of `older`, or with `inside` only what they have in that box."""
+        self.reset()
+        self._older, self._inside, self._before = older, inside, self._table.shown
+
+    def ask(self, result: SceneResult) -> bool:
+        """Show the result and ask whether to accept it; False if there is nothing that it would replace."""
+        self._table.show(result)
+        if self._older is None or self._older.GetScene() is None:
+            self._older = None
+            return False
+        self._older.SetDisplayVisibility(False)
+        text = _("Replace the organs in '{name}' with the new ones?")
+        if self._inside is not None:
+            text = _("Replace what the organs in '{name}' have inside the ROI?")
+        self.ui.acceptLabel.setText(text.format(name=self._older.GetName()))
+        self.ui.acceptFrame.setVisible(True)
+        return True
+
+    def _accept(self, _checked: bool = False) -> None:
+        older, newer = self._older, self._table.node
+        self._close_question()
+        if older is None or newer is None or older.GetScene() is None:
+            return
+        try:
+            self._done = replace_segments(older, newer, self._inside)
+        except LiverMRISegError as error:
+            self.ui.statusLabel.setText(str(error))
+            return
+        self._table.use_node(older)
+        self.ui.outputSelector.setCurrentNode(older)
+        self.ui.undoButton.setVisible(True)
+        self.ui.statusLabel.setText(_("The new result was accepted."))
+
+    def _discard(self, _checked: bool = False) -> None:
+        newer = self._table.node
+        self._close_question()
+        self._table.put_back(self._before)
+        if newer is not None:
+            slicer.mrmlScene.RemoveNode(newer)
+        self.ui.statusLabel.setText(_("The new result was discarded. The older one is unchanged."))
+
+    def _undo(self, _checked: bool = False) -> None:
+        done, self._done = self._done, None
+        self.ui.undoButton.setVisible(False)
+        if done is not None and done.node.GetScene() is not None:
+            done.undo()
+            self._table.put_back(self._before)
+            if self._table.node is not done.node:
+                self._table.use_node(done.node, [])
+            self.ui.statusLabel.setText(_("The older result is back."))
+
+    def _close_question(self) -> None:
+        self.ui.acceptFrame.setVisible(False)
+        if self._older is not None and self._older.GetScene() is not None:
+            self._older.SetDisplayVisibility(True)

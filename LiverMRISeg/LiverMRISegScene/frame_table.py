@@ -1,0 +1,99 @@
+"""Volumes over time as nodes of the scene: a table with a row a frame, and a chart with a curve an organ."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.results import SceneResult
+from LiverMRISegScene.segment_volumes import id_of
+from LiverMRISegScene.sequences import Frame
+
+_ML = " mL"
+
+
+def add_table(scene: Any, sequence: Any, results: Mapping[Frame, SceneResult]) -> Any:
+    """A vtkMRMLTableNode: frame, index value, volume of every organ in mL, and what to check or why it failed.
+
+    A frame that failed has no numbers.
+    """
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{sequence.GetName()} volumes")
+    organs = list(dict.fromkeys(organ for result in results.values() for organ in result.volumes_ml))
+    ordered = sorted(results.items(), key=lambda entry: entry[0].number)
+    _add_column(node, _("frame"), [frame.number for frame, _result in ordered])
+    is_number = sequence.GetIndexType() == sequence.NumericIndex
+    values = [float(frame.value) if is_number else frame.value for frame, _result in ordered]
+    _add_column(node, index_title(sequence), values)
+    for organ in organs:
+        _add_column(node, organ + _ML, [result.volumes_ml.get(organ, math.nan) for _frame, result in ordered])
+    _add_column(node, _("check"), [result.error or "; ".join(result.flags) for _frame, result in ordered])
+    return node
+
+
+def update_row(table: Any, number: int, volumes_ml: Mapping[str, float]) -> None:
+    """Write the volumes of a frame anew, after its segments were edited; a chart of the table follows."""
+    values = table.GetTable()
+    for row in range(values.GetNumberOfRows()):
+        if values.GetValue(row, 0).ToInt() == number:
+            for organ, volume in volumes_ml.items():
+                column = values.GetColumnByName(organ + _ML)
+                if column is not None:
+                    column.SetValue(row, volume)
+            values.Modified()
+            table.Modified()
+
+
+def index_title(sequence: Any) -> str:
+    """What the frames of a sequence differ in, with its unit."""
+    name, unit = sequence.GetIndexName() or _("index"), sequence.GetIndexUnit()
+    return f"{name} [{unit}]" if unit else str(name)
+
+
+def add_chart(scene: Any, table: Any, title: str, segmentation: Any) -> Any:
+    """A vtkMRMLPlotChartNode with the volume of every organ against the index, in the organs' colours."""
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", f"{title} volumes")
+    columns = [table.GetColumnName(n) for n in range(table.GetNumberOfColumns())]
+    is_number = table.GetTable().GetColumn(1).IsNumeric()
+    x_name = columns[1] if is_number else columns[0]
+    chart.SetTitle(title)
+    chart.SetXAxisTitle(x_name)
+    chart.SetYAxisTitle("mL")
+    for column in columns:
+        if column.endswith(_ML):
+            organ = column.removesuffix(_ML)
+            chart.AddAndObservePlotSeriesNodeID(_series(scene, table, x_name, organ, segmentation).GetID())
+    return chart
+
+
+def show_chart(chart: Any) -> None:
+    """Show a chart in the application's layout."""
+    import slicer
+
+    slicer.modules.plots.logic().ShowChartInLayout(chart)
+
+
+def _series(scene: Any, table: Any, x_name: str, organ: str, segmentation: Any) -> Any:
+    series = scene.AddNewNodeByClass("vtkMRMLPlotSeriesNode", organ)
+    series.SetAndObserveTableNodeID(table.GetID())
+    series.SetPlotType(series.PlotTypeScatter)
+    series.SetXColumnName(x_name)
+    series.SetYColumnName(organ + _ML)
+    segment = segmentation.GetSegmentation().GetSegment(id_of(organ)) if segmentation is not None else None
+    if segment is not None:
+        series.SetColor(*segment.GetColor())
+    else:
+        series.SetUniqueColor()
+    return series
+
+
+def _add_column(node: Any, title: str, values: Sequence[Any]) -> None:
+    import vtk
+
+    kind = vtk.vtkStringArray if isinstance(values[0], str) else vtk.vtkDoubleArray
+    array = (vtk.vtkIntArray if isinstance(values[0], int) else kind)()
+    array.SetName(title)
+    for value in values:
+        array.InsertNextValue(value)
+    node.AddColumn(array)

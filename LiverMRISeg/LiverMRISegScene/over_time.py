@@ -1,0 +1,160 @@
+"""All frames of a sequence segmented: a sequence of segmentations in step with it, a table and a curve over time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from LiverMRISegLib.errors import CancelledError, InputError
+from LiverMRISegLib.inference.progress import Progress
+from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.frame_table import add_chart, add_table
+from LiverMRISegScene.results import SceneResult, labels_from, prepared, result_of
+from LiverMRISegScene.segmentations import GEOMETRY_REFERENCE, fill_segmentation, place_beside
+from LiverMRISegScene.sequences import SEQUENCE, Frame, add_in_step, browser_of, frames_of
+from LiverMRISegScene.volume_kind import VolumeKind, kind_of
+
+
+@dataclass(frozen=True)
+class SequenceResult:
+    """A sequence of segmentations, the node that shows its current frame, and every frame's result or error.
+
+    `table` (vtkMRMLTableNode) has a row a frame, `chart` (vtkMRMLPlotChartNode) a curve an organ. Frames that were
+    cancelled are not among `frames`.
+    """
+
+    name: str
+    sequence: Any
+    shown: Any
+    browser: Any
+    table: Any
+    chart: Any
+    frames: Mapping[Frame, SceneResult] = field(default_factory=dict)
+
+    @property
+    def number(self) -> int:
+        """Of the frame that is shown, from 1."""
+        return int(self.browser.GetSelectedItemNumber()) + 1
+
+    @property
+    def current(self) -> SceneResult:
+        """The result of the frame that is shown; of none, where it has no result."""
+        found = next((result for frame, result in self.frames.items() if frame.number == self.number), None)
+        flags = (found.flags or [found.error]) if found is not None else [_("this frame was not segmented")]
+        volumes = found.volumes_ml if found is not None else {}
+        return SceneResult(self.name, self.shown, volumes, [flag for flag in flags if flag])
+
+    def as_scene_result(self) -> SceneResult:
+        """For a list with results of volumes; the flags name frames that failed."""
+        failed = [f"frame {frame.number}: {result.error}" for frame, result in self.frames.items() if result.error]
+        return SceneResult(self.name, self.sequence, {}, failed)
+
+
+class OverTime:
+    """Collects the results of a sequence's frames and makes the nodes of them.
+
+    Args:
+        scene: the vtkMRMLScene.
+        sequence: a vtkMRMLSequenceNode of scalar volumes.
+
+    Raises:
+        InputError: it is empty, or a sequence of something else.
+    """
+
+    def __init__(self, scene: Any, sequence: Any) -> None:
+        self._scene, self._sequence = scene, sequence
+        self.frames = frames_of(sequence)
+        self.browser = browser_of(scene, sequence)
+        self._organs: Any = None
+        self._results: dict[Frame, SceneResult] = {}
+
+    @property
+    def name(self) -> str:
+        """Of the sequence."""
+        return str(self._sequence.GetName())
+
+    @property
+    def kind(self) -> VolumeKind:
+        """Modality and sequence, from the volume that shows the current frame, else from the name."""
+        shown = self._shown_volume
+        return kind_of(shown if shown is not None else self._sequence)
+
+    @property
+    def _shown_volume(self) -> Any:
+        return self.browser.GetProxyNode(self._sequence)
+
+    def prepared(self, frame: Frame, folder: Path) -> tuple[Path, Path]:
+        """As `results.prepared`, under the transform of the volume that shows the current frame."""
+        self._check()
+        shown = self._shown_volume
+        return prepared(frame.node, folder, shown.GetParentTransformNode() if shown is not None else None)
+
+    def accept(self, frame: Frame, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
+        """Put a frame's segmentation into the new sequence.
+
+        Raises:
+            InputError: the sequence was removed, or the frame has changed in the meantime.
+        """
+        import slicer
+
+        self._check()
+        labelmap, labels = labels_from(frame.node, folder, reply)
+        node = slicer.vtkMRMLSegmentationNode()
+        node.SetName(f"{self.name} organs")
+        fill_segmentation(node, frame.node, labelmap, labels)
+        if self._organs is None:
+            self._organs = self._new_sequence()
+        kept = self._organs.SetDataNodeAtValue(node, frame.value)
+        result = self._results[frame] = result_of(self.name, kept, reply)
+        return result
+
+    def fail(self, frame: Frame, why: str) -> None:
+        """A frame that could not be segmented: its row of the table says why."""
+        self._results[frame] = SceneResult(self.name, error=why)
+
+    def finish(self) -> SequenceResult:
+        """Show the new sequence in the same browser, with a table and a curve.
+
+        Raises:
+            InputError: no frame could be segmented; says why the first failed.
+            CancelledError: none was finished.
+        """
+        if self._organs is None:
+            failed = next(iter(self._results.values()), None)
+            raise InputError(failed.error) if failed is not None else CancelledError(_("cancelled; nothing was made"))
+        self._check()
+        shown = add_in_step(self.browser, self._organs)
+        volume = self._shown_volume
+        if volume is not None:
+            shown.SetNodeReferenceID(GEOMETRY_REFERENCE, volume.GetID())
+            shown.SetAndObserveTransformNodeID(volume.GetTransformNodeID())
+            place_beside(self._scene, volume, shown)
+        table = add_table(self._scene, self._sequence, self._results)
+        chart = add_chart(self._scene, table, self.name, shown)
+        return SequenceResult(self.name, self._organs, shown, self.browser, table, chart, dict(self._results))
+
+    def progress_of(self, frame: Frame, report: Callable[[str, float], None] | None) -> Progress | None:
+        """Tells the progress of a frame as one of the whole."""
+        if report is None:
+            return None
+        count = len(self.frames)
+        said = _("frame {number} of {count}: {text}")
+        return lambda text, done: report(
+            said.format(number=frame.number, count=count, text=text), (frame.number - 1 + done) / count
+        )
+
+    def _new_sequence(self) -> Any:
+        """As the sequence of volumes, but empty."""
+        made = self._scene.AddNewNodeByClass(SEQUENCE, f"{self.name} organs")
+        made.SetIndexName(self._sequence.GetIndexName())
+        made.SetIndexUnit(self._sequence.GetIndexUnit())
+        made.SetIndexType(self._sequence.GetIndexType())
+        return made
+
+    def _check(self) -> None:
+        if self._sequence.GetScene() is None or self.browser.GetScene() is None:
+            raise InputError(
+                _("{name}: was removed from the scene while it was being segmented").format(name=self.name)
+            )

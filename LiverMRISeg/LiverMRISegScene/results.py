@@ -1,0 +1,74 @@
+"""From a volume node to the worker's files, and from what the worker answers to the nodes of a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import LabelSet, structure_named
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegScene.segmentations import add_segmentation
+from LiverMRISegScene.volumes import volume_of
+
+_LABELS = "labels.nrrd"
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """The result for one volume: the segmentation node, or the `error` in one line."""
+
+    name: str
+    node: Any = None
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
+    flags: Sequence[str] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+def prepared(volume_node: Any, folder: Path, under: Any = None) -> tuple[Path, Path]:
+    """Write a volume node to a file for the worker; returns it, and the file that the worker writes its labels to.
+
+    `under`: see `volume_of`.
+
+    Raises:
+        InputError: the volume cannot be used.
+        OutputError: the temporary folder is full or not writable.
+    """
+    source = folder / "volume.nrrd"
+    write_volume(volume_of(volume_node, under), source)
+    return source, folder / _LABELS
+
+
+def labels_from(volume_node: Any, folder: Path, reply: Mapping[str, Any]) -> tuple[np.ndarray, LabelSet]:
+    """The labels uint8 [Z, Y, X] that the worker wrote to `folder` for a volume, and what they mean.
+
+    Raises:
+        InputError: the volume was removed, or its size has changed in the meantime.
+    """
+    if volume_node.GetScene() is None or volume_node.GetImageData() is None:
+        raise InputError(f"{volume_node.GetName()}: was removed from the scene while it was being segmented")
+    labelmap = read_labelmap(folder / _LABELS).array
+    if labelmap.shape != volume_node.GetImageData().GetDimensions()[::-1]:
+        raise InputError(f"{volume_node.GetName()}: changed while it was being segmented; segment it again")
+    return labelmap, LabelSet("result", {int(v): structure_named(name, int(v)) for name, v in reply["labels"].items()})
+
+
+def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
+    """Make a new segmentation node from the labels that the worker wrote to `folder` and from its `reply`.
+
+    Raises:
+        InputError: the volume was removed, or its size has changed in the meantime.
+    """
+    labelmap, labels = labels_from(volume_node, folder, reply)
+    node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
+    return result_of(volume_node.GetName(), node, reply)
+
+
+def result_of(name: str, node: Any, reply: Mapping[str, Any]) -> SceneResult:
+    """What the worker answered, with the node that was made of it."""
+    return SceneResult(name, node, reply["volumes_ml"], reply["flags"], reply["provenance"])

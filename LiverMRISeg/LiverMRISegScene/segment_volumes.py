@@ -1,0 +1,50 @@
+"""What the segments of a segmentation measure now, after whatever was done to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegScene.segmentations import image_array, image_to_world, segment_ids, segment_image
+
+
+@dataclass(frozen=True)
+class SegmentVolume:
+    """`key` is the organ's name for a segment of ours, else the segment's name."""
+
+    segment_id: str
+    key: str
+    ml: float
+
+
+def segment_volumes(node: Any) -> list[SegmentVolume]:
+    """Every segment of a segmentation node with its volume, in order.
+
+    Raises:
+        InputError: the segmentation's transform is not linear.
+    """
+    return [
+        SegmentVolume(segment_id, _key(node, segment_id), _volume_ml(node, segment_id))
+        for segment_id in segment_ids(node)
+    ]
+
+
+def id_of(organ: str) -> str:
+    """The ID of an organ's segment."""
+    return organ.replace(" ", "_")
+
+
+def _key(node: Any, segment_id: str) -> str:
+    name = str(node.GetSegmentation().GetSegment(segment_id).GetName())
+    organ = segment_id.replace("_", " ")
+    return organ if organ.lower() == name.lower() else name
+
+
+def _volume_ml(node: Any, segment_id: str) -> float:
+    image = segment_image(node, segment_id)
+    if image is None:
+        return 0.0
+    voxel = abs(float(np.linalg.det(image_to_world(node, image)[:3, :3]))) / 1000
+    return int(np.count_nonzero(image_array(image))) * voxel

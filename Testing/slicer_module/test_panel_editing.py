@@ -1,0 +1,143 @@
+"""After the click, by real clicks: the Segment Editor, one organ again, inside an ROI, numbers that follow edits."""
+
+import numpy as np
+import pytest
+
+from helpers.needs import real_images
+from helpers.places import DATA
+
+pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+pytest.importorskip("slicer")
+
+from helpers.panel import SECONDS, rows, segment, segmentations
+from helpers.scene_tools import add_random, draw
+from LiverMRISegLib.anatomy import CHAOS
+
+REAL = DATA / "mr_t2_liver_kidneys_spleen" / "mr_01.nii.gz"
+
+
+@pytest.fixture
+def result(panel, scene):
+    """A segmentation that was not made here, chosen in the panel, and its volume."""
+    from LiverMRISegScene.segmentations import add_segmentation
+
+    volume = add_random(scene, "T1WI")
+    labels = np.zeros((24, 36, 40), np.uint8)
+    labels[4:12, 4:20, 5:20], labels[14:20, 20:30, 25:30] = 1, 4
+    node = add_segmentation(scene, volume, labels, CHAOS, "organs")
+    panel.ui.inputSelector.setCurrentNode(volume)
+    panel.ui.outputSelector.setCurrentNode(node)
+    panel.ui.resultCollapsibleButton.collapsed = False
+    return node, volume
+
+
+def volumes(panel):
+    return {name: float(row[1].text()) for name, row in rows(panel.ui.resultTable).items()}
+
+
+def test_any_segmentation_can_be_opened_in_the_segment_editor(host, panel, scene, result):
+    import slicer
+
+    node, volume = result
+    add_random(scene, "another")
+    panel.ui.resultTable.selectRow(1)
+    host.click(panel.ui.editButton)
+    assert host.selector.selectedModule == "SegmentEditor"
+    editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor
+    assert editor.segmentationNode() is node
+    assert editor.sourceVolumeNode() is volume
+    assert editor.currentSegmentID() == "spleen"
+    assert len(segmentations(scene)) == 1
+
+
+def test_numbers_follow_edits_once_they_pause(host, panel, scene, result):
+    node, volume = result
+    before = volumes(panel)
+    mask = np.zeros((24, 36, 40), bool)
+    measured = []
+    panel.table._measure = lambda measure=panel.table._measure: measured.append(1) or measure()
+    for width in range(2, 8):  # strokes of a brush
+        mask[4:12, 4:20, 5 : 5 + width] = True
+        draw(node, "liver", mask, volume)
+    assert volumes(panel) == before
+    assert host.wait(lambda: volumes(panel) != before, 5)
+    assert volumes(panel)["liver"] == pytest.approx(before["liver"] * 7 / 15, abs=0.06)
+    assert volumes(panel)["spleen"] == before["spleen"]
+    assert rows(panel.ui.resultTable)["liver"][2].text() == "edited"
+    assert rows(panel.ui.resultTable)["spleen"][2].text() == ""
+    assert len(measured) == 1
+    node.GetSegmentation().AddEmptySegment("mine", "Lesion 1")
+    assert host.wait(lambda: "Lesion 1" in volumes(panel), 5)
+    scene.RemoveNode(node)
+    assert panel.ui.inputSelector.currentNode() is volume
+
+
+def test_one_organ_again_leaves_all_edits_of_others(host, panel, scene, phantom):
+    segment(host, panel, phantom)
+    node = segmentations(scene)[0]
+    original = volumes(panel)
+    x, y, z = phantom.GetImageData().GetDimensions()
+    lesion = np.zeros((z, y, x), bool)
+    lesion[10:14, 60:80, 60:80] = True
+    node.GetSegmentation().AddEmptySegment("mine", "Lesion 1")
+    for segment_id in ("mine", "spleen", "liver"):
+        draw(node, segment_id, lesion, phantom)
+    assert host.wait(lambda: volumes(panel).get("Lesion 1"), 5)
+    edited = volumes(panel)
+    host.click(panel.ui.againButton)
+    assert panel.ui.statusLabel.text == "Select an organ in the table first."
+    table = panel.ui.resultTable
+    table.selectRow([table.item(n, 0).text() for n in range(table.rowCount)].index("liver"))
+    host.click(panel.ui.againButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert list(volumes(panel)) == ["liver"]
+    host.click(panel.ui.acceptButton)
+    assert segmentations(scene) == [node]
+    assert volumes(panel) == {**edited, "liver": original["liver"]}
+    host.click(panel.ui.undoButton)
+    assert volumes(panel) == edited
+    table.selectRow([table.item(n, 0).text() for n in range(table.rowCount)].index("Lesion 1"))
+    host.click(panel.ui.againButton)
+    assert panel.ui.statusLabel.text == "The chosen model does not know 'Lesion 1'."
+
+
+@real_images("mr_t2_liver_kidneys_spleen/mr_01.nii.gz")
+def test_inside_an_roi_of_a_real_volume(host, panel, scene):
+    """As without the ROI inside it; in a segmentation that is there, all outside stays."""
+    from LiverMRISegLib.io import read_volume
+    from LiverMRISegScene.segmentations import image_array, segment_image
+    from LiverMRISegScene.volumes import add_volume, ijk_to_world
+
+    def voxels():
+        return int(image_array(segment_image(panel.table.node, "right_kidney")).sum())
+
+    node = add_volume(scene, read_volume(REAL), "T2WI")
+    segment(host, panel, node)
+    whole = volumes(panel)
+    organs = panel.table.node
+    image = segment_image(organs, "right_kidney")
+    middle = np.argwhere(image_array(image)).mean(0)[::-1] + image.GetExtent()[::2]
+    roi = scene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "R")
+    roi.SetSize(160, 160, 160)
+    roi.SetCenter(*(ijk_to_world(node) @ (*middle, 1))[:3])
+    panel.ui.roiSelector.setCurrentNode(roi)
+    panel.ui.outputSelector.setCurrentNode(None)
+    segment(host, panel)
+    assert panel.table.node is not organs
+    assert volumes(panel)["right kidney"] == pytest.approx(whole["right kidney"], rel=0.01)
+    assert 0 < volumes(panel)["liver"] < whole["liver"]
+    assert "liver continues outside the box it was segmented in" in panel.ui.flagsLabel.text
+    roi.SetSize(160, 160, 30)
+    panel.ui.outputSelector.setCurrentNode(organs)
+    before = voxels()
+    panel.ui.resultTable.selectRow([row.key for row in panel.table._rows].index("right kidney"))
+    host.click(panel.ui.againButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert volumes(panel)["right kidney"] < 0.8 * whole["right kidney"]
+    assert "inside the ROI" in panel.ui.acceptLabel.text
+    host.click(panel.ui.acceptButton)
+    assert voxels() == pytest.approx(before, rel=0.01)
+    roi.SetCenter(9999, 0, 0)
+    host.click(panel.ui.againButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert "outside the volume; move it onto the volume" in panel.ui.statusLabel.text
