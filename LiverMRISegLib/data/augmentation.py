@@ -1,4 +1,4 @@
-"""nnU-Net's augmentations by MONAI's transforms (methods.md 10.1), and a plain inversion of contrast beside them.
+"""nnU-Net's augmentations by MONAI's transforms (methods.md 10.1); inversion of contrast and deformation beside them.
 
 A patch is drawn in two views: `weak`, which is only turned, scaled and mirrored, and `strong`, whose intensities
 are changed as well. Everything is drawn from the generator that is handed in: the same seed gives the same patch.
@@ -27,15 +27,15 @@ from monai.transforms import (
     RandSimulateLowResolution,
 )
 
+from LiverMRISegLib.data.elastic import deformed, elastic_margin
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Axis, Limits, NotNegative, Probability
 
 Patch = tuple[int, int, int]
-# nnU-Net's ranges: of the blur in voxels, of the factors for brightness and contrast, of the gamma.
-_BLUR = (0.5, 1.0)
-_BRIGHTNESS = (0.75, 1.25)
-_CONTRAST = (0.75, 1.25)
-_GAMMA = (0.7, 1.5)
+_Blur = Annotated[float, Limits(0, 20)]
+_Factor = Annotated[float, Limits(0, 10)]
+_GAMMA = (0.7, 1.5)  # nnU-Net's range
 _FLAT = 3.0  # a patch this many times wider than deep is turned within its slices only
 
 
@@ -57,10 +57,16 @@ class AugmentationConfig(Checked):
     """Standard deviation of the noise, at most. MONAI draws it evenly, where nnU-Net draws its variance."""
     noise_probability: Probability = 0.1
     """How often noise is added."""
+    blur: tuple[_Blur, _Blur] = (0.5, 1.0)
+    """Least and largest standard deviation of the blur, in voxels."""
     blur_probability: Probability = 0.2
     """How often patches are blurred."""
+    brightness: tuple[_Factor, _Factor] = (0.75, 1.25)
+    """Least and largest factor of the intensities."""
     brightness_probability: Probability = 0.15
     """How often intensities are multiplied by a factor."""
+    contrast: tuple[_Factor, _Factor] = (0.75, 1.25)
+    """Least and largest factor of the contrast."""
     contrast_probability: Probability = 0.15
     """How often contrast is changed about the mean."""
     low_resolution_probability: Probability = 0.25
@@ -71,20 +77,33 @@ class AugmentationConfig(Checked):
     """How often a gamma is applied."""
     inversion: Probability = 0.0
     """How often the image's sign is turned (ours): the cheapest way to see T2's contrast in T1 images."""
+    elastic_probability: Probability = 0.0
+    """How often patches are deformed elastically (Simard et al. 2003), by as much as MiDSS does; nnU-Net never does."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("blur", "brightness", "contrast"):
+            low, high = getattr(self, name)
+            if low > high:
+                raise UsageError(f"{name}: the least value, {low}, is above the largest, {high}; exchange them")
 
 
 @dataclass(frozen=True)
 class Placement:
-    """How a patch lies in a case: `centre` voxel, `angles` in radians about Z, Y, X, `scale`, and mirrored axes."""
+    """How a patch is cut from a case.
+
+    `centre` voxel, `angles` in radians about Z, Y, X, `scale`, mirrored axes, and the seed of an elastic deformation.
+    """
 
     centre: tuple[int, int, int]
     angles: tuple[float, float, float]
     scale: float
     mirrored: tuple[int, ...]
+    deformation: int | None = None
 
     @property
     def is_straight(self) -> bool:
-        """Whether nothing is interpolated."""
+        """Whether nothing is turned or scaled."""
         return not any(self.angles) and self.scale == 1.0
 
 
@@ -105,7 +124,9 @@ class Augmenter:
             low, high = config.scale
             scale = float(random.uniform(low, 1.0) if random.random() < 0.5 else random.uniform(1.0, high))
         mirrored = tuple(axis for axis in config.mirror_axes if random.random() < 0.5)
-        return Placement((int(centre[0]), int(centre[1]), int(centre[2])), angles, scale, mirrored)
+        is_deformed = config.elastic_probability > 0 and random.random() < config.elastic_probability
+        deformation = int(random.integers(2**31)) if is_deformed else None
+        return Placement((int(centre[0]), int(centre[1]), int(centre[2])), angles, scale, mirrored, deformation)
 
     def _angles(self, random: np.random.Generator) -> tuple[float, float, float]:
         if max(self.patch) / self.patch[0] > _FLAT:
@@ -117,29 +138,25 @@ class Augmenter:
     def cut(self, array: np.ndarray, placement: Placement, *, is_labels: bool = False) -> torch.Tensor:
         """The patch [Z, Y, X] of `array` there; outside the array the image's minimum, or background."""
         set_track_meta(False)  # here and not once: worker processes begin without it
-        size = self.patch if placement.is_straight else self._enlarged(placement)
+        margin = (0, 0, 0) if placement.deformation is None else elastic_margin(self.patch)
+        wanted = tuple(n + 2 * m for n, m in zip(self.patch, margin, strict=True))
+        size = wanted if placement.is_straight else _enlarged(wanted, placement)
         cut = _box(array, placement.centre, size, 0 if is_labels else None)
         if not placement.is_straight:
             turn = Affine(
                 rotate_params=placement.angles,
                 scale_params=(placement.scale,) * 3,
-                spatial_size=self.patch,
+                spatial_size=wanted,
                 mode="nearest" if is_labels else "bilinear",
                 padding_mode="border",
                 image_only=True,
             )
             cut = turn(torch.from_numpy(cut.astype(np.float32))[None])[0].numpy()
+        if placement.deformation is not None:
+            cut = deformed(cut, self.patch, placement.deformation, is_labels=is_labels)
         turned = np.flip(cut, placement.mirrored) if placement.mirrored else cut
         kind = np.uint8 if is_labels else np.float32
         return torch.from_numpy(np.ascontiguousarray(turned, dtype=kind))
-
-    def _enlarged(self, placement: Placement) -> Patch:
-        """The box that holds the turned and scaled patch, by its corners."""
-        half = np.array(self.patch) / 2
-        corners = np.array(list(itertools.product(*((-h, h) for h in half))))
-        reach = np.abs(corners @ _rotation(placement.angles).T).max(0) * placement.scale
-        z, y, x = (2 * math.ceil(r) + 2 for r in reach)
-        return (z, y, x)
 
     def change_intensities(self, image: torch.Tensor, random: np.random.Generator) -> torch.Tensor:
         """The strong view [Z, Y, X] of a patch."""
@@ -156,10 +173,10 @@ class Augmenter:
         c = self.config
         steps: list[Callable[..., Any]] = [
             RandGaussianNoise(c.noise_probability, std=c.noise),
-            RandGaussianSmooth(_BLUR, _BLUR, _BLUR, c.blur_probability),
-            RandScaleIntensity((_BRIGHTNESS[0] - 1, _BRIGHTNESS[1] - 1), c.brightness_probability),
+            RandGaussianSmooth(c.blur, c.blur, c.blur, c.blur_probability),
+            RandScaleIntensity((c.brightness[0] - 1, c.brightness[1] - 1), c.brightness_probability),
             RandScaleIntensityFixedMean(
-                c.contrast_probability, (_CONTRAST[0] - 1, _CONTRAST[1] - 1), preserve_range=True
+                c.contrast_probability, (c.contrast[0] - 1, c.contrast[1] - 1), preserve_range=True
             ),
             # MONAI's own default takes corners for centres on the way down alone: images would move against labels.
             RandSimulateLowResolution(c.low_resolution_probability, downsample_mode="nearest-exact"),
@@ -167,6 +184,15 @@ class Augmenter:
             RandAdjustContrast(c.gamma_probability, _GAMMA, retain_stats=True),
         ]
         return Compose(steps)
+
+
+def _enlarged(patch: Sequence[int], placement: Placement) -> Patch:
+    """The box that holds the turned and scaled patch, by its corners."""
+    half = np.array(patch) / 2
+    corners = np.array(list(itertools.product(*((-h, h) for h in half))))
+    reach = np.abs(corners @ _rotation(placement.angles).T).max(0) * placement.scale
+    z, y, x = (2 * math.ceil(r) + 2 for r in reach)
+    return (z, y, x)
 
 
 def _rotation(angles: Sequence[float]) -> np.ndarray:

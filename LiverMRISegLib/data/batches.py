@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from LiverMRISegLib.data.augmentation import Augmenter
+from LiverMRISegLib.data.augmentation import Augmenter, Patch
 from LiverMRISegLib.data.case_cache import PreparedCase
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.synthesis.generator import ImageMaker
@@ -24,6 +24,8 @@ from LiverMRISegLib.synthesis.structure_maps import StructureMap
 Sample = dict[str, torch.Tensor]
 Batch = dict[str, Any]
 _PREFETCH = 8
+# The number of the stream "labelled" in the seeds of its samples, and that of the shared places, which is no stream's.
+_LABELLED, _PLACES = 0, 1_000_003
 
 
 class Stream(Protocol):
@@ -42,18 +44,49 @@ class Stream(Protocol):
 
 
 @dataclass(frozen=True)
+class SharedPlaces:
+    """Where patches are cut that a method pastes into each other: at the same part of every volume.
+
+    Samples k and k + batch / 2 of both streams' batches share a place (BCP pairs them so). With probability
+    `foreground` it is one where labelled sample k + batch / 2 shows a voxel of a class drawn evenly.
+    """
+
+    cases: Sequence[PreparedCase]
+    batch: int
+    patch: Patch
+    foreground: float
+
+    def centre(self, index: int, seed: int, shape: Sequence[int]) -> list[int]:
+        """The centre of sample number `index` in a volume of `shape`; `seed` is the training's."""
+        half = max(1, self.batch // 2)
+        step, place = divmod(index, self.batch)
+        random = np.random.default_rng((seed, _PLACES, step * half + place % half))
+        shares = random.random(3)
+        leader = step * self.batch + self.batch - half + place % half
+        case = self.cases[_shuffled(leader, len(self.cases), (seed, _LABELLED))]
+        if case.foreground and random.random() < self.foreground:
+            voxels = case.foreground[int(random.choice(sorted(case.foreground)))]
+            found = zip(voxels[int(random.integers(len(voxels)))], case.image.shape, self.patch, strict=True)
+            shares = np.array([(v - p // 2) / max(1, n - p) for v, n, p in found]).clip(0, 1)
+        sides = zip(shares, shape, self.patch, strict=True)
+        return [p // 2 + round(share * (n - p)) if n > p else n // 2 for share, n, p in sides]
+
+
+@dataclass(frozen=True)
 class CaseStream:
     """Patches of prepared cases, each case once before any comes again.
 
     Samples hold "weak" and "strong" (float32 [1, Z, Y, X]: only moved; intensities changed too) and, where the cases
     have labels, "labels" (uint8 [Z, Y, X]). The last round(batch * foreground) samples of a batch are centred on
     a voxel of a class drawn evenly among those of the case (nnU-Net); of a batch of 1, this share of all batches is.
+    With `places` these say where all patches are cut.
     """
 
     cases: Sequence[PreparedCase]
     augmenter: Augmenter
     batch: int
     foreground: float = 0.33
+    places: SharedPlaces | None = None
 
     @property
     def inputs(self) -> list[str]:
@@ -64,7 +97,10 @@ class CaseStream:
         """As `Stream.sample`."""
         random = np.random.default_rng(seed)
         case = self.cases[_shuffled(index, len(self.cases), seed)]
-        place = self.augmenter.place(self._centre(case, index, random), random)
+        centre = self._centre(case, index, random)
+        if self.places is not None:
+            centre = self.places.centre(index, seed[0], case.image.shape)
+        place = self.augmenter.place(centre, random)
         weak = self.augmenter.cut(case.image, place)
         sample = {"weak": weak[None], "strong": self.augmenter.change_intensities(weak, random)[None]}
         if case.labels is not None:

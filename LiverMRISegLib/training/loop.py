@@ -66,9 +66,10 @@ class LoopConfig(Checked):
     """How many of these compute together, each with its share of a batch."""
     seed: Seed = 0
     """Of all that is random."""
-    schedule: Literal["polynomial", "constant then linear", "linear over the last tenth"] = "polynomial"
-    """How the learning rate falls: as (1 - step / steps) ** 0.9 (nnU-Net), over the second half alone (CycleGAN), or
-    over the last tenth (the public code of organ attention: 15 of 145 epochs)."""
+    schedule: Literal["polynomial", "constant then linear", "linear over the last tenth", "staircase"] = "polynomial"
+    """How the learning rate falls: as (1 - step / steps) ** 0.9 (nnU-Net), over the second half alone (CycleGAN), over
+    the last tenth (the public code of organ attention: 15 of 145 epochs), or to a tenth after 4,500 of 17,000 steps and
+    every 2,500 (BCP)."""
 
 
 class Method(Protocol):

@@ -28,11 +28,13 @@ class OptimizerConfig(Checked):
     """The optimizer; its learning rate and schedule are in `LoopConfig`."""
 
     name: Literal["adam", "adamw", "muon", "sgd"] = "adam"
-    """Adam (papers 000/001), AdamW, Muon, or SGD with Nesterov momentum."""
+    """Adam (papers 000/001), AdamW, Muon, or SGD with momentum."""
     weight_decay: Annotated[float, Limits(0, 1)] = 0.0
     """Weight decay; Adam and SGD add it to the gradient, AdamW and Muon take it off the weights."""
     momentum: Annotated[float, Limits(least=0, below=1)] = 0.99
     """Momentum of SGD; 0.99 in nnU-Net, 0.9 in BCP and CPS."""
+    nesterov: bool = True
+    """Whether SGD's momentum is Nesterov's, as in nnU-Net; SSL4MIS, BCP and MiDSS have the plain one."""
     averaging: Annotated[float, Limits(least=0, below=1)] = 0.0
     """Decay of the exponentially averaged copy that some methods validate and export; 0: it is the network itself."""
 
@@ -40,7 +42,11 @@ class OptimizerConfig(Checked):
         """The optimizer; the loop sets its learning rate at every step."""
         if self.name == "sgd":
             return torch.optim.SGD(
-                parameters, 1e-3, momentum=self.momentum, weight_decay=self.weight_decay, nesterov=self.momentum > 0
+                parameters,
+                1e-3,
+                momentum=self.momentum,
+                weight_decay=self.weight_decay,
+                nesterov=self.nesterov and self.momentum > 0,
             )
         if self.name == "muon":
             return Muon(parameters, 1e-3, weight_decay=self.weight_decay)

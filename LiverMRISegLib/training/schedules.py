@@ -17,10 +17,20 @@ def constant_then_linear(step: int, steps: int, falling: float = 0.5) -> float:
     return min(1.0, max(0.0, (1.0 - step / steps) / falling))
 
 
+def staircase(step: int, steps: int) -> float:
+    """BCP's schedule on the left atrium (Bai et al. 2023, public code), stretched to `steps`.
+
+    Of 17,000 steps the first 2,000 (pre-training) and the next 2,500 have 1; then it is a tenth every 2,500.
+    """
+    of_theirs = step * 17_000 // steps
+    return float(0.1 ** (max(0, of_theirs - 2_000) // 2_500))
+
+
 SCHEDULES: dict[str, Callable[[int, int], float]] = {
     "polynomial": polynomial,
     "constant then linear": constant_then_linear,
     "linear over the last tenth": functools.partial(constant_then_linear, falling=0.1),
+    "staircase": staircase,
 }
 
 

@@ -1,6 +1,7 @@
 """Patches: exact where nothing is interpolated, the same for the same seed, image and labels moved alike."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,10 @@ import torch
 from monai.transforms.utils import create_rotate
 
 from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter, Placement, _rotation
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.training.configuration import read_config
+
+CONFIGS = Path(__file__).resolve().parents[2] / "scripts" / "train" / "configs"
 
 STILL = AugmentationConfig(
     rotation_probability=0, scale_probability=0, noise_probability=0, blur_probability=0, brightness_probability=0,
@@ -106,7 +111,9 @@ def test_same_seed_same_patch():
 
 def test_every_augmentation_changes_something():
     image = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32))
-    names = [n for n in vars(STILL) if n.endswith("_probability") and not n.startswith(("rotation", "scale"))]
+    names = [
+        n for n in vars(STILL) if n.endswith("_probability") and not n.startswith(("rotation", "scale", "elastic"))
+    ]
     assert len(names) == 7
     for name in [*names, "inversion"]:
         config = AugmentationConfig(**{**vars(STILL), name: 1.0})
@@ -145,3 +152,59 @@ def test_flat_patches_turn_within_their_slices():
     angles = [augmenter.place((0, 0, 0), np.random.default_rng(s)).angles for s in range(50)]
     assert all(y == x == 0 for _, y, x in angles)
     assert max(abs(z) for z, _, _ in angles) > np.pi / 2
+
+
+def test_deformation_is_smooth_of_the_asked_size_and_the_same_for_labels():
+    """MiDSS: displacements of 1 % of a side in the mean, none beyond the margin."""
+    augmenter = Augmenter(replace(STILL, elastic_probability=1.0), (32, 40, 48))
+    places = [augmenter.place((32, 36, 40), np.random.default_rng(seed)) for seed in range(8)]
+    image = ramp((64, 72, 80))
+    for axis, side in enumerate((32, 40, 48)):
+        along = np.zeros_like(image) + np.arange(image.shape[axis]).reshape([-1 if a == axis else 1 for a in range(3)])
+        still = augmenter.cut(along.astype(np.float32), straight((32, 36, 40))).numpy()
+        moved = np.stack([augmenter.cut(along.astype(np.float32), p).numpy() - still for p in places])
+        assert np.sqrt((moved**2).mean()) == pytest.approx(0.0106 * side, rel=0.35)
+        assert np.abs(moved).max() <= 4 * 0.0106 * side + 1e-3
+        assert np.abs(np.diff(moved, axis=1)).max() < 0.9  # nothing folds over
+    organ = np.zeros((64, 72, 80), np.float32)
+    organ[24:40, 24:48, 20:60] = 1
+    for place in places:
+        seen = augmenter.cut(organ, place).numpy() > 0.5
+        truth = augmenter.cut(organ.astype(np.uint8), place, is_labels=True).numpy() > 0
+        assert 2 * (seen & truth).sum() / (seen.sum() + truth.sum()) > 0.97
+
+
+def test_without_deformation_nothing_else_is_drawn_than_before():
+    plain = Augmenter(AugmentationConfig(mirror_axes=(2,)), (8, 8, 8))
+    other = Augmenter(AugmentationConfig(mirror_axes=(2,), elastic_probability=1.0), (8, 8, 8))
+    first, second = (a.place((9, 9, 9), np.random.default_rng(3)) for a in (plain, other))
+    assert first.deformation is None
+    assert second.deformation is not None
+    assert replace(second, deformation=None) == first
+
+
+def test_midss_views_change_brightness_contrast_and_blur_of_every_patch():
+    """nnU-Net's leave about a quarter as they are."""
+    views = read_config(AugmentationConfig, CONFIGS / "parts" / "midss_views.yaml")
+    augmenter = Augmenter(views, (12, 12, 12))
+    image = torch.from_numpy(np.random.default_rng(0).normal(size=(12, 12, 12)).astype(np.float32))
+    changed = [augmenter.change_intensities(image, np.random.default_rng(s)) for s in range(40)]
+    assert all(not torch.allclose(c, image, atol=1e-3) for c in changed)
+    places = [augmenter.place((9, 9, 9), np.random.default_rng(s)) for s in range(200)]
+    for share in (
+        np.mean([p.deformation is not None for p in places]),
+        np.mean([any(p.angles) for p in places]),
+        np.mean([p.scale < 1 for p in places]),
+        np.mean([p.mirrored == (2,) for p in places]),
+    ):
+        assert 0.38 < share < 0.62
+    assert max(p.scale for p in places) == 1.0
+    weak = read_config(AugmentationConfig, CONFIGS / "parts" / "midss_weak_views.yaml")
+    place = Augmenter(weak, (12, 12, 12)).place((9, 9, 9), np.random.default_rng(0))
+    assert place.is_straight
+    assert place.deformation is None
+
+
+def test_a_range_whose_ends_are_exchanged_is_refused():
+    with pytest.raises(UsageError, match=r"blur: the least value, 2.0, is above the largest, 1.0; exchange them"):
+        AugmentationConfig(blur=(2.0, 1.0))

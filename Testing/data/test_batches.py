@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter
-from LiverMRISegLib.data.batches import CaseStream, JoinedStream, StepBatches, feed
+from LiverMRISegLib.data.batches import CaseStream, JoinedStream, SharedPlaces, StepBatches, feed
 from LiverMRISegLib.data.case_cache import PreparedCase
 from LiverMRISegLib.errors import UsageError
 
@@ -74,3 +74,32 @@ def test_feeding_goes_on_from_any_step(workers):
     from_four = [b["labelled"]["strong"] for b in feed(batches, workers)(4)]
     assert len(from_four) == 2
     assert torch.equal(from_four[0], batches[4]["labelled"]["strong"])
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_patches_that_are_pasted_into_each_other_show_the_same_part(share):
+    """BCP pairs k with k + batch / 2, labelled with unlabelled; volumes of other sizes are cut at the same share."""
+    still = AugmentationConfig(rotation_probability=0, scale_probability=0)
+    augmenter = Augmenter(still, (4, 4, 4))
+
+    def grid(n: int, *, organ: bool) -> PreparedCase:
+        where = np.broadcast_to(np.arange(n, dtype=np.float32)[:, None, None] / (n - 4), (n, n, n))
+        foreground = {1: np.array([[n // 2, 2, 2]], np.int16)} if organ else {}
+        return PreparedCase(str(n), np.array(where), np.zeros((n, n, n), np.uint8) if organ else None, foreground)
+
+    labelled, bare = [grid(n, organ=True) for n in (16, 20, 28)], [grid(n, organ=False) for n in (12, 36)]
+    places = SharedPlaces(labelled, 4, (4, 4, 4), share)
+    streams = {
+        "labelled": CaseStream(labelled, augmenter, 4, share, places),
+        "unlabelled": CaseStream(bare, augmenter, 4, share, places),
+    }
+    batches = StepBatches(streams, 40, seed=0)
+    starts = np.array(
+        [[float(v) for name in streams for v in batches[step][name]["weak"][:, 0, 0, 0, 0]] for step in range(40)]
+    )
+    for first in (0, 1):
+        same = starts[:, [first, first + 2, first + 4, first + 6]]
+        assert np.ptp(same, axis=1).max() < 0.09  # a voxel of the smallest volume
+    assert np.abs(starts[:, 0] - starts[:, 1]).max() > (0.3 if share == 0 else -1)
+    middle = np.abs(starts - 0.5).max()
+    assert (middle < 0.12) == (share == 1)

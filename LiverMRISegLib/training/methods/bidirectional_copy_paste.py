@@ -26,6 +26,9 @@ class CopyPasteConfig(Checked):
     """Share of the steps on labelled volumes alone; the authors' 2,000 of 17,000 are 0.12."""
     unlabelled_weight: NotNegative = 0.5
     """Weight of the region that has pseudo labels."""
+    same_place: bool = True
+    """Whether patches that are pasted into each other are cut at the same part of their volumes. The authors' patches
+    nearly fill their volumes; smaller ones of abdomens would show a box of liver amid the pelvis."""
     view: Literal["weak", "strong"] = "weak"
     """Which view of the patches the student sees; the authors only move them (weak). The teacher sees the weak view."""
 

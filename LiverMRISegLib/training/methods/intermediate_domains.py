@@ -20,6 +20,7 @@ from LiverMRISegLib.training.methods.copy_paste import mix
 from LiverMRISegLib.training.methods.method import Setup, StudentAndTeacher
 from LiverMRISegLib.training.schedules import sigmoid_ramp
 
+_PROPORTIONS = (0.3, 1 / 0.3)
 _BoxShare = Annotated[float, Limits(above=0, most=1)]
 
 
@@ -138,17 +139,21 @@ def symmetric_guidance(
 def unified_box(
     shape: torch.Size | tuple[int, ...], share: tuple[float, float], generator: torch.Generator
 ) -> torch.Tensor:
-    """Ones [Z, Y, X] with zeros in a box of a random share of the volume and random proportions, inside the patch."""
+    """Ones [Z, Y, X] with zeros in a box of a random share of the volume and random proportions, inside the patch.
+
+    As `obtain_cutmix_box` of the public code (Ma et al. 2024), with an axis more: the volume is drawn once; proportions
+    to the last axis (uniform from 0.3 to 1 / 0.3) and the place are drawn until the box is inside.
+    """
+    low, high = _PROPORTIONS
+    volume = share[0] + (share[1] - share[0]) * float(torch.rand(1, generator=generator))
     while True:
-        volume, first, second = torch.rand(3, generator=generator).tolist()
-        edge = (share[0] + (share[1] - share[0]) * volume) ** (1 / len(shape))
-        # Proportions between the axes from 0.3 to 1 / 0.3, as the public code draws in 2D.
-        stretch = [0.3 ** (1 - 2 * first), 0.3 ** (1 - 2 * second), 1.0]
-        mean = (stretch[0] * stretch[1]) ** (1 / 3)
-        size = [round(n * edge * s / mean) for n, s in zip(shape, stretch, strict=True)]
-        if all(1 <= s <= n for s, n in zip(size, shape, strict=True)):
+        *drawn, z, y, x = torch.rand(5, generator=generator).tolist()
+        stretch = [*(low + (high - low) * d for d in drawn), 1.0]
+        edge = (volume / (stretch[0] * stretch[1])) ** (1 / 3)
+        size = [max(1, int(n * edge * s)) for n, s in zip(shape, stretch, strict=True)]
+        starts = [int(n * place) for n, place in zip(shape, (z, y, x), strict=True)]
+        if all(a + s <= n for a, s, n in zip(starts, size, shape, strict=True)):
             break
-    starts = [int(torch.randint(0, n - s + 1, (1,), generator=generator)) for s, n in zip(size, shape, strict=True)]
     box = torch.ones(*shape)
     box[tuple(slice(a, a + s) for a, s in zip(starts, size, strict=True))] = 0
     return box

@@ -1,7 +1,8 @@
 """Mean teacher (Tarvainen and Valpola 2017) and its uncertainty-aware form (Yu et al. 2019): paper 002's specialists.
 
 L = L_s + w(t) L_c: the student is taught by labels, and held to what an averaged copy of it says of the same unlabelled
-volume under noise. Where unlabelled volumes come with pseudo labels, p(t) L_p is added (`pseudo_term`).
+volume under noise. The uncertainty-aware form asks a teacher with dropout several times and counts what it is sure of
+(Yu et al. 2019, eq. 3 and 4). Where unlabelled volumes come with pseudo labels, p(t) L_p is added (`pseudo_term`).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Count, Limits, NotNegative
 from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy
+from LiverMRISegLib.training.methods.dropout import add_dropout
 from LiverMRISegLib.training.methods.method import Setup, StudentAndTeacher
 from LiverMRISegLib.training.methods.pseudo_term import PseudoTerm, PseudoTermConfig
 from LiverMRISegLib.training.schedules import sigmoid_ramp
@@ -36,6 +38,8 @@ class MeanTeacherConfig(Checked):
     """Decay of the teacher's average."""
     passes: Annotated[int, Limits(0, 1000)] = 0
     """Noisy passes of the teacher from which its uncertainty is taken (UA-MT has 8); 0 is the plain mean teacher."""
+    dropout: Annotated[float, Limits(least=0, below=1)] = 0.3
+    """Dropout of student and teacher where there are such passes; SSL4MIS's 3D U-Net has 0.3."""
     pseudo: PseudoTermConfig = field(default_factory=PseudoTermConfig)
     """How pseudo labels count that come with the unlabelled volumes (paper 002)."""
 
@@ -55,6 +59,8 @@ class MeanTeacher(StudentAndTeacher):
         settings: MeanTeacherConfig,
         setup: Setup,
     ) -> None:
+        if settings.passes and settings.dropout:
+            add_dropout(network, settings.dropout)
         super().__init__(network, setup, settings.decay)
         self.settings = settings
         self._loss = DeepSupervision(DiceCrossEntropy())
@@ -85,6 +91,7 @@ class MeanTeacher(StudentAndTeacher):
     @torch.no_grad()
     def _noisy_teacher(self, images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         """The teacher's probabilities [B, C, Z, Y, X] of images under noise."""
+        self.teacher.model.train()  # validation leaves it without its dropout
         noise = torch.randn(images.shape, generator=generator).to(images) * self.settings.noise
         with self.fabric.autocast():
             outputs = self.teacher.model(images + noise.clamp(-_LARGEST_NOISE, _LARGEST_NOISE))

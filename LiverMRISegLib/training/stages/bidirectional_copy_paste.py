@@ -7,21 +7,27 @@ from typing import Annotated
 
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import BidirectionalCopyPaste, CopyPasteConfig
+from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
-from LiverMRISegLib.training.stages.semi_supervised import StudentOrTeacher, refuse_unknown_voxels, semi_supervised_loop
+from LiverMRISegLib.training.stages.semi_supervised import StudentOrTeacher, refuse_unknown_voxels
 from LiverMRISegLib.training.stages.stage import run_stage
 
 
 @dataclass(frozen=True)
 class CopyPasteStageConfig(StageConfig):
-    """Config of `scripts/train/bidirectional_copy_paste.py`; 2,000 + 15,000 steps as the authors. Adam at 1e-4 is ours.
-
-    Branches: "student" and "teacher".
+    """Config of `scripts/train/bidirectional_copy_paste.py`, with the optimiser, rate and 2,000 + 15,000 steps of the
+    authors' code on the left atrium. Branches: "student" and "teacher".
     """
 
     copy_paste: CopyPasteConfig = field(default_factory=CopyPasteConfig)
     """The settings of bidirectional copy-paste."""
-    loop: LoopConfig = field(default_factory=lambda: semi_supervised_loop(17_000))
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("sgd", 1e-4, 0.9, nesterov=False))
+    """The optimizer."""
+    loop: LoopConfig = field(
+        default_factory=lambda: LoopConfig(
+            steps=17_000, learning_rate=1e-2, warmup=0, gradient_clip=12.0, schedule="staircase"
+        )
+    )
     """How long, how fast, how often."""
     branch: Annotated[StudentOrTeacher, OF_PACKAGE] = "student"
     """Which of the method's networks is validated and exported."""
@@ -35,4 +41,5 @@ def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
         config,
         lambda setup: BidirectionalCopyPaste(config.new_network(seed, deep_supervision=False), pasting, setup),
         unlabelled=True,
+        same_place=pasting.same_place,
     )

@@ -19,7 +19,7 @@ class MeanTeacherStageConfig(StageConfig):
 
     teacher: MeanTeacherConfig = field(default_factory=MeanTeacherConfig)
     """The settings of the mean teacher."""
-    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("sgd", 1e-4, 0.9))
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("sgd", 1e-4, 0.9, nesterov=False))
     """The optimizer."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=15_000, learning_rate=1e-2, gradient_clip=12.0))
     """How long, how fast, how often."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from lightning_fabric import Fabric
 
 from LiverMRISegLib.data.augmentation import Augmenter
-from LiverMRISegLib.data.batches import CaseStream, JoinedStream, Stream
+from LiverMRISegLib.data.batches import CaseStream, JoinedStream, SharedPlaces, Stream
 from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
 from LiverMRISegLib.data.case_selection import Pools, choose_pools
 from LiverMRISegLib.errors import UsageError
@@ -28,13 +28,14 @@ logger = logging.getLogger(__name__)
 MakeMethod = Callable[[Setup], SegmentationMethod]
 
 
-def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> RunResult:
+def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool, same_place: bool = False) -> RunResult:
     """Train what `make` makes, or resume it, and write the package `config.run_folder`/model.
 
     Args:
         config: of the stage.
         make: makes the method.
         unlabelled: whether the method takes unlabelled volumes.
+        same_place: whether patches that the method pastes into each other are cut at one place (`SharedPlaces`).
 
     Raises:
         InputError, UsageError: data or names in the config that cannot be used.
@@ -43,10 +44,10 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool) -> Run
     """
     fabric = make_fabric(config.loop)
     with claimed_training(config, config.run_folder, fabric):
-        return _run(config, make, fabric, unlabelled=unlabelled)
+        return _run(config, make, fabric, unlabelled=unlabelled, same_place=same_place)
 
 
-def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: bool) -> RunResult:
+def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: bool, same_place: bool) -> RunResult:
     data = config.data
     pools = choose_pools(
         data.datalists,
@@ -57,7 +58,7 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: b
         uses_unlabelled=unlabelled,
     )
     with fabric.rank_zero_first():
-        streams, images = _streams(config, pools, unlabelled=unlabelled)
+        streams, images = _streams(config, pools, unlabelled=unlabelled, same_place=same_place)
     validation = Validation(images, data.organs, InferenceSpec(data.patch))
     method = make(Setup(config.optimizer, validation, fabric, config.branch, config.loop.steps))
     if not images:
@@ -71,26 +72,32 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: b
     return result
 
 
-def _streams(config: StageConfig, pools: Pools, *, unlabelled: bool) -> tuple[dict[str, Stream], list[LabelledImage]]:
+def _streams(
+    config: StageConfig, pools: Pools, *, unlabelled: bool, same_place: bool
+) -> tuple[dict[str, Stream], list[LabelledImage]]:
     """What is trained on, and what is validated on: scans and synthetic images."""
     data = config.data
     cache = PreparedCases(data.cache, data.preparation, data.organs)
     augmenter = Augmenter(data.augmentation, data.patch)
     teachers: list[Stream] = []
+    places: SharedPlaces | None = None
     if data.labelled_batch:
         cases = cache.load_all(pools.labelled, labelled=True)
-        teachers.append(CaseStream(cases, augmenter, data.labelled_batch, data.foreground))
+        places = SharedPlaces(cases, data.labelled_batch, data.patch, data.foreground) if same_place else None
+        teachers.append(CaseStream(cases, augmenter, data.labelled_batch, data.foreground, places))
     synthetic = synthetic_source(data) if data.synthetic.batch else None
     if synthetic is not None:
         teachers.append(synthetic.stream)
     streams: dict[str, Stream] = {"labelled": teachers[0] if len(teachers) == 1 else JoinedStream(*teachers)}
     if unlabelled:
-        streams["unlabelled"] = _unlabelled(config, pools, cache, augmenter)
+        streams["unlabelled"] = _unlabelled(config, pools, cache, augmenter, places)
     held_out = [_image(case) for case in cache.load_all(pools.validation, labelled=True)]
     return streams, held_out + (synthetic.validation if synthetic is not None else [])
 
 
-def _unlabelled(config: StageConfig, pools: Pools, cache: PreparedCases, augmenter: Augmenter) -> CaseStream:
+def _unlabelled(
+    config: StageConfig, pools: Pools, cache: PreparedCases, augmenter: Augmenter, places: SharedPlaces | None
+) -> CaseStream:
     data = config.data
     if not pools.unlabelled:
         raise UsageError(f"no unlabelled scan of split 'train' fits {data.unlabelled}; this method needs some")
@@ -100,7 +107,7 @@ def _unlabelled(config: StageConfig, pools: Pools, cache: PreparedCases, augment
     if data.pseudo_labels and bare:
         raise UsageError(f"{bare[0].image}: has no pseudo label; omit data.pseudo_labels or label it")
     others = cache.load_all(pools.unlabelled, labelled=data.pseudo_labels)
-    return CaseStream(others, augmenter, data.unlabelled_batch, data.foreground)
+    return CaseStream(others, augmenter, data.unlabelled_batch, data.foreground, places)
 
 
 def _image(case: PreparedCase) -> LabelledImage:

@@ -8,10 +8,13 @@ from lightning_fabric import Fabric
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package.specification import InferenceSpec
 from LiverMRISegLib.training.ema import AveragedModel
+from LiverMRISegLib.training.loop import _rate
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import BidirectionalCopyPaste, CopyPasteConfig
 from LiverMRISegLib.training.methods.copy_paste import box_mask, largest_components, mix, mixture_loss
 from LiverMRISegLib.training.methods.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.schedules import staircase
+from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig
 from LiverMRISegLib.training.validation import Validation
 
 
@@ -177,3 +180,17 @@ def test_batches_that_cannot_be_paired_are_refused():
     odd["labelled"] = {key: value[:1] for key, value in odd["labelled"].items()}
     with pytest.raises(UsageError, match="halved"):
         made().losses(odd, 0)
+
+
+def test_the_optimiser_and_rate_are_the_authors():
+    """Bai et al. 2023, LA_BCP_train.py: SGD 0.01, momentum 0.9, decay 1e-4; then x 0.1 every 2,500 steps."""
+    config = CopyPasteStageConfig()
+    built = config.optimizer.build([torch.nn.Parameter(torch.zeros(1))])
+    group = built.param_groups[0]
+    assert isinstance(built, torch.optim.SGD)
+    assert (group["momentum"], group["weight_decay"], group["nesterov"]) == (0.9, 1e-4, False)
+    assert config.loop.steps == 17_000
+    assert round(config.copy_paste.pretraining * 17_000) == 2_040  # the authors' 2,000
+    rates = [_rate(step, config.loop) for step in (0, 1_999, 2_000, 4_499, 4_500, 6_999, 7_000, 16_999)]
+    assert rates == pytest.approx([1e-2] * 4 + [1e-3] * 2 + [1e-4, 1e-7])
+    assert [staircase(step, 1_700) for step in (449, 450, 700)] == pytest.approx([1, 0.1, 0.01])

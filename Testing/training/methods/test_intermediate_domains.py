@@ -93,3 +93,15 @@ def test_boxes_keep_their_share_of_the_volume(shape):
         shares.append(1 - box.mean().item())
     assert 0 < min(shares) < 0.1
     assert 0.3 < max(shares) < 0.5
+
+
+def test_the_size_of_a_box_is_drawn_once_and_its_proportions_are_uniform():
+    """As `obtain_cutmix_box` of the authors: what does not fit is placed and shaped again, not made smaller."""
+    boxes = [unified_box((40, 40, 40), (0.3, 0.3), torch.Generator().manual_seed(s)) == 0 for s in range(150)]
+    shares = [box.float().mean().item() for box in boxes]
+    assert min(shares) > 0.25
+    assert max(shares) < 0.301
+    small = [unified_box((60, 60, 60), (0.01, 0.01), torch.Generator().manual_seed(s)) == 0 for s in range(300)]
+    ratios = torch.tensor([box.any(2).any(1).sum() / box.any(0).any(0).sum() for box in small])
+    # Uniform between 0.3 and 3.33: three quarters are above 1; of log-uniform ones half.
+    assert 0.65 < (ratios > 1).float().mean().item() < 0.9

@@ -4,8 +4,12 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 
+from helpers.packages import TINY_KWARGS
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package.specification import InferenceSpec
+from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy
+from LiverMRISegLib.training.methods.dropout import add_dropout
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacher, MeanTeacherConfig
 from LiverMRISegLib.training.methods.method import Setup
 from LiverMRISegLib.training.optimizers import OptimizerConfig
@@ -95,3 +99,47 @@ def test_pseudo_labels_of_unlabelled_patches_count():
     rest = terms["supervised"] + 0.1 * sigmoid_ramp(9, STEPS) * terms["consistency"]
     assert terms["pseudo"] > 0
     assert terms["loss"].item() == pytest.approx((rest + terms["pseudo"]).item(), rel=1e-5)
+
+
+def tiny(dropout: float) -> MeanTeacher:
+    torch.manual_seed(0)
+    network = build_network("stunet", deep_supervision=True, **TINY_KWARGS)
+    validation = Validation([], ["liver"], InferenceSpec((16, 16, 16)))
+    setup = Setup(OptimizerConfig(), validation, Fabric(accelerator="cpu"), "student", STEPS)
+    return MeanTeacher(network, MeanTeacherConfig(passes=2, noise=0.0, dropout=dropout), setup)
+
+
+def test_the_passes_of_the_uncertain_teacher_differ_by_dropout():
+    """Yu et al. 2019, section 2.2: Monte Carlo dropout; without it and without noise all passes are one."""
+    images = torch.randn(1, 1, 16, 16, 16)
+    for dropout in (0.0, 0.3):
+        made = tiny(dropout)
+        made.teacher.model.eval()  # as validation leaves it
+        first, second = (made._noisy_teacher(images, torch.Generator()) for _ in range(2))
+        assert torch.equal(first, second) == (dropout == 0.0)
+        drawn = [made.model(images)[0] for _ in range(2)]
+        assert torch.equal(*drawn) == (dropout == 0.0)
+
+
+def test_what_is_exported_has_no_dropout():
+    made, plain = tiny(0.3), tiny(0.0)
+    images = torch.randn(1, 1, 16, 16, 16)
+    assert made.module.state_dict().keys() == plain.module.state_dict().keys()
+    with torch.no_grad():
+        assert torch.equal(made.module.eval()(images)[0], plain.module.eval()(images)[0])
+
+
+@pytest.mark.parametrize("kind", ["plain-unet", "residual-encoder-unet"])
+def test_dropout_in_networks_of_nnunet(kind):
+    sizes = {"features": [4, 8], "strides": [[1, 1, 1], [2, 2, 2]], "blocks": [1, 1]}
+    network = build_network(kind, deep_supervision=False, in_channels=1, out_channels=2, **sizes)
+    add_dropout(network, 0.5)
+    images = torch.randn(1, 1, 8, 8, 8)
+    with torch.no_grad():
+        assert not torch.equal(network(images), network(images))
+        assert torch.equal(network.eval()(images), network(images))
+
+
+def test_a_network_without_stages_is_told_what_to_do():
+    with pytest.raises(UsageError, match=r"set teacher\.dropout to 0"):
+        add_dropout(OneScale(), 0.3)
