@@ -6,6 +6,7 @@ weights count. Several processes may share the work: each takes the rows that it
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,14 @@ from LiverMRISegLib.anatomy import LEFT_ATRIUM, LabelSet
 from LiverMRISegLib.data.augmentation import AugmentationConfig
 from LiverMRISegLib.data.case_selection import PoolConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import CopyPasteConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.stages.data_config import DataConfig
-from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, parser_of, supervised
+from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, mean_teacher, parser_of, supervised
 
+_MIDSS_VIEWS = Path(__file__).resolve().parents[2] / "scripts/train/configs/parts/midss_views.yaml"
 _LABELS = LabelSet.of("left atrium", [LEFT_ATRIUM])
 
 
@@ -67,13 +70,17 @@ def common(lists: Path, patients: tuple[str, ...], work: Path, steps: int, seed:
 def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Row]:
     """The rows with this many labels."""
     shared = common(lists, tuple(f"la_{n:02d}" for n in range(labels)), work, steps, seed)
+    own_views = replace(shared["data"], augmentation=read_config(AugmentationConfig, _MIDSS_VIEWS))
     return [
         supervised(f"supervised, {labels}", shared),
+        mean_teacher(f"mean teacher, {labels}", shared),
         cross_pseudo(f"CPS paper, {labels}", shared, CrossPseudoConfig("paper")),
         cross_pseudo(f"CPS dice, {labels}", shared, CrossPseudoConfig("dice")),
         copy_paste(f"BCP, {labels}", shared, CopyPasteConfig(view="strong")),
         copy_paste(f"BCP longer pre-training, {labels}", shared, CopyPasteConfig(pretraining=0.4, view="strong")),
+        copy_paste(f"BCP anywhere, {labels}", shared, CopyPasteConfig(view="strong", same_place=False)),
         intermediate_domains(f"MiDSS, {labels}", shared),
+        intermediate_domains(f"MiDSS own views, {labels}", shared, data=own_views),
     ]
 
 

@@ -82,14 +82,17 @@ def mean_teacher(name: str, common: Mapping[str, Any], passes: int = 0) -> Row:
 
 
 def copy_paste(name: str, common: Mapping[str, Any], settings: CopyPasteConfig, **changes: Any) -> Row:
-    """BCP."""
-    config = CopyPasteStageConfig(**{**common, **changes, "copy_paste": settings, "branch": "student"})
+    """BCP, by the optimizer of the other rows."""
+    shared = {"optimizer": OptimizerConfig(), **common, **changes}
+    config = CopyPasteStageConfig(**{**shared, "copy_paste": settings, "branch": "student"})
     return Row(name, run_bidirectional_copy_paste, config)
 
 
 def intermediate_domains(name: str, common: Mapping[str, Any], **changes: Any) -> Row:
-    """MiDSS."""
-    config = IntermediateDomainsStageConfig(**{**common, **changes, "branch": "student"})
+    """MiDSS, by the optimizer of the other rows."""
+    config = IntermediateDomainsStageConfig(
+        **{"optimizer": OptimizerConfig(), **common, **changes, "branch": "student"}
+    )
     return Row(name, run_intermediate_domains, config)
 
 

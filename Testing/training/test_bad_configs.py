@@ -54,7 +54,8 @@ VALUES = {
     "loop: {learning_rate: .nan}": "loop.learning_rate must be a finite number, not nan",
     "loop: {devices: 0}": "loop.devices must be between 1 and 1024, not 0",
     "loop: {schedule: falling}": (
-        "loop.schedule must be one of polynomial, constant then linear, linear over the last tenth, not 'falling'"
+        "loop.schedule must be one of polynomial, constant then linear, linear over the last tenth, staircase, "
+        "not 'falling'"
     ),
     "optimizer: {weight_decay: -5}": "optimizer.weight_decay must be between 0 and 1, not -5",
     "optimizer: {name: adamm}": "optimizer.name must be one of adam, adamw, muon, sgd, not 'adamm'",

@@ -1,18 +1,17 @@
 """Cross pseudo supervision (Chen et al. 2021; papers 000/001, eq. 4 to 7): two networks label for each other.
 
 Both see the same augmented volumes. L = L_s + weight * L_cps, with L_s the supervised loss of both networks and
-L_cps the cross entropy of each against the other's labels, through which no gradient flows.
+L_cps the loss of each against the other's labels, through which no gradient flows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
@@ -29,29 +28,36 @@ from LiverMRISegLib.training.methods.pseudo_term import PseudoTerm, PseudoTermCo
 from LiverMRISegLib.training.schedules import sigmoid_ramp
 
 Preset = Literal["paper", "original", "ssl4mis", "dice"]
+Scales = Sequence[torch.Tensor]
+Ramp = Literal["none", "sigmoid"]
+# Whose patches L_cps counts: the mean over the labelled plus that over the unlabelled (paper 001, eq. 6), the mean over
+# the joined batch (TorchSemiSeg), or the mean over the unlabelled (SSL4MIS).
+Counted = Literal["sum", "joined", "unlabelled"]
 
 
 @dataclass(frozen=True)
 class CpsPreset:
     """How a publication weighs the terms.
 
-    `supervised`: the loss against labels. `weight`: of L_cps, multiplied by a sigmoid ramp over all steps if `ramp`.
-    `on_labelled`: whether L_cps counts labelled volumes too.
+    `supervised`: the loss against labels. `cross`: against the other network's labels. `weight`: of L_cps, multiplied
+    by a sigmoid ramp over all steps if `ramp` says so. `counted`: which patches L_cps counts.
     """
 
     supervised: torch.nn.Module
+    cross: torch.nn.Module
     weight: float
-    ramp: bool
-    on_labelled: bool
+    ramp: Ramp
+    counted: Counted
 
 
+_ENTROPY = FinestOnly(CrossEntropy())
 # The paper gives cross entropy and both kinds of volumes, but no weight: 1.5 is the original's. "dice" is ours: the
 # loss of our supervised training, so that a comparison with it shows what the unlabelled volumes add and nothing else.
 PRESETS: Mapping[Preset, CpsPreset] = MappingProxyType({
-    "paper": CpsPreset(DeepSupervision(CrossEntropy()), 1.5, ramp=False, on_labelled=True),
-    "original": CpsPreset(FinestOnly(CrossEntropy()), 1.5, ramp=False, on_labelled=True),
-    "ssl4mis": CpsPreset(FinestOnly(SquaredDiceCrossEntropy()), 0.1, ramp=True, on_labelled=False),
-    "dice": CpsPreset(DeepSupervision(DiceCrossEntropy()), 1.0, ramp=True, on_labelled=True),
+    "paper": CpsPreset(DeepSupervision(CrossEntropy()), _ENTROPY, 1.5, "none", "sum"),
+    "original": CpsPreset(_ENTROPY, _ENTROPY, 1.5, "none", "joined"),
+    "ssl4mis": CpsPreset(FinestOnly(SquaredDiceCrossEntropy()), _ENTROPY, 0.1, "sigmoid", "unlabelled"),
+    "dice": CpsPreset(DeepSupervision(DiceCrossEntropy()), _ENTROPY, 1.0, "sigmoid", "joined"),
 })  # fmt: skip
 
 
@@ -64,6 +70,9 @@ class CrossPseudoConfig(Checked):
     weight: NotNegative = 0.0
     """Weight of the networks' labels for each other; 0 takes the preset's. The paper gives none: 1.5,
     TorchSemiSeg's, is ours for it."""
+    ramp: Literal["preset", "none", "sigmoid"] = "preset"
+    """How that weight rises: as the preset says, not at all, or by a sigmoid ramp over all steps. From a trained start
+    the heads of one network at least are new, and a ramp keeps their first labels from the other."""
     pseudo: PseudoTermConfig = field(default_factory=lambda: PseudoTermConfig(weight=1.0))
     """How pseudo labels count that come with the unlabelled volumes (paper 002)."""
 
@@ -105,6 +114,7 @@ class CrossPseudoSupervision(SegmentationMethod):
         super().__init__(Pair(first, second), setup)
         self.preset = PRESETS[cps.preset]
         self.weight = cps.weight or self.preset.weight
+        self.ramp = self.preset.ramp if cps.ramp == "preset" else cps.ramp
         self._pseudo = PseudoTerm(cps.pseudo, self.steps, self.preset.supervised)
 
     @property
@@ -123,9 +133,8 @@ class CrossPseudoSupervision(SegmentationMethod):
         supervised = sum(
             self.preset.supervised([scale[:count] for scale in outputs], labels) for outputs in (first, second)
         )
-        begin = 0 if self.preset.on_labelled else count
-        cross = cross_pseudo_loss(first[0][begin:], second[0][begin:])
-        weight = self.weight * (sigmoid_ramp(step, self.steps) if self.preset.ramp else 1.0)
+        cross = self._cross(first, second, count)
+        weight = self.weight * (sigmoid_ramp(step, self.steps) if self.ramp == "sigmoid" else 1.0)
         loss = supervised + weight * cross
         terms = {"supervised": supervised, "cross": cross}
         if "labels" in batch.get("unlabelled", {}):
@@ -134,10 +143,23 @@ class CrossPseudoSupervision(SegmentationMethod):
             loss = loss + terms["pseudo"]
         return {"loss": loss, **terms}
 
+    def _cross(self, first: Scales, second: Scales, labelled: int) -> torch.Tensor:
+        """Eq. 6 over the patches that the preset counts; the first `labelled` ones have labels."""
+        parts = {
+            "joined": [slice(None)],
+            "unlabelled": [slice(labelled, None)],
+            "sum": [slice(labelled), slice(labelled, None)],
+        }[self.preset.counted]
+        return torch.stack([
+            cross_pseudo_loss([s[part] for s in first], [s[part] for s in second], self.preset.cross)
+            for part in parts
+        ]).sum()  # fmt: skip
 
-def cross_pseudo_loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """CE(first, argmax second) + CE(second, argmax first), of logits [B, C, ...] (eq. 5 and 6); 0 of nothing."""
-    if len(first) == 0:
-        return first.sum() * 0 + second.sum() * 0
-    first, second = first.float(), second.float()
-    return F.cross_entropy(first, second.argmax(1)) + F.cross_entropy(second, first.argmax(1))
+
+def cross_pseudo_loss(first: Scales, second: Scales, loss: torch.nn.Module) -> torch.Tensor:
+    """loss(first, argmax second) + loss(second, argmax first), of logits of all scales (eq. 5); 0 of no patches."""
+    if len(first[0]) == 0:
+        return first[0].sum() * 0 + second[0].sum() * 0
+    by_second: torch.Tensor = loss(first, second[0].argmax(1))
+    by_first: torch.Tensor = loss(second, first[0].argmax(1))
+    return by_second + by_first

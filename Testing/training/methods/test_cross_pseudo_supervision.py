@@ -4,10 +4,12 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package.specification import InferenceSpec
+from LiverMRISegLib.training.losses import CrossEntropy, FinestOnly
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import (
     PRESETS,
     CrossPseudoConfig,
@@ -32,11 +34,11 @@ class OneScale(torch.nn.Module):
         return (self.conv(x),)
 
 
-def method(preset: str, weight: float = 0.0, seeds=(0, 1), steps: int = 10) -> CrossPseudoSupervision:
+def method(preset: str, weight: float = 0.0, seeds=(0, 1), steps: int = 10, **more) -> CrossPseudoSupervision:
     validation = Validation([], ["liver"], InferenceSpec((4, 4, 4)))
     first, second = (OneScale(s) for s in seeds)
     setup = Setup(OptimizerConfig(), validation, Fabric(accelerator="cpu"), "first", steps)
-    return CrossPseudoSupervision(first, second, CrossPseudoConfig(preset, weight), setup)
+    return CrossPseudoSupervision(first, second, CrossPseudoConfig(preset, weight, **more), setup)
 
 
 def batch(seed: int = 0):
@@ -52,7 +54,8 @@ def test_the_loss_of_two_voxels_by_hand():
     second = torch.tensor([[0.0, 3.0], [0.0, 4.0]]).T.reshape(1, 2, 2)
     by_second = (math.log(1 + math.exp(2)) + math.log(1 + math.exp(-1))) / 2  # both voxels are called 1
     by_first = (math.log(1 + math.exp(3)) + math.log(1 + math.exp(-4))) / 2  # called 0 and 1
-    assert cross_pseudo_loss(first, second).item() == pytest.approx(by_second + by_first, rel=1e-5)
+    found = cross_pseudo_loss([first], [second], FinestOnly(CrossEntropy()))
+    assert found.item() == pytest.approx(by_second + by_first, rel=1e-5)
 
 
 def test_no_gradient_flows_through_the_pseudo_labels():
@@ -64,22 +67,21 @@ def test_no_gradient_flows_through_the_pseudo_labels():
         moved = (second + shift * torch.randn_like(second).sign() * 0.1).requires_grad_()
         assert torch.equal(moved.argmax(1), second.argmax(1))
         first.grad = None
-        torch.nn.functional.cross_entropy(first, moved.argmax(1))
-        cross_pseudo_loss(first, moved).backward()
+        cross_pseudo_loss([first], [moved], FinestOnly(CrossEntropy())).backward()
         gradients.append(first.grad.clone())
     assert torch.allclose(*gradients, atol=1e-8)
 
 
 @pytest.mark.parametrize(
-    ("preset", "weight", "ramped", "on_labelled"),
+    ("preset", "weight", "ramped", "parts"),
     [
-        ("paper", 1.5, False, True),
-        ("original", 1.5, False, True),
-        ("ssl4mis", 0.1, True, False),
-        ("dice", 1, True, True),
+        ("paper", 1.5, False, [slice(2), slice(2, None)]),  # paper 001, eq. 6: the two means are added
+        ("original", 1.5, False, [slice(None)]),
+        ("ssl4mis", 0.1, True, [slice(2, None)]),
+        ("dice", 1, True, [slice(None)]),
     ],
 )
-def test_presets_weigh_as_their_publications(preset, weight, ramped, on_labelled):
+def test_presets_weigh_as_their_publications(preset, weight, ramped, parts):
     made, data = method(preset), batch()
     for step in (0, 5, 9):
         terms = made.losses(data, step)
@@ -88,11 +90,33 @@ def test_presets_weigh_as_their_publications(preset, weight, ramped, on_labelled
             (terms["supervised"] + weight * share * terms["cross"]).item(), rel=1e-5
         )
     first, second = made.module(torch.cat([data["labelled"]["strong"], data["unlabelled"]["strong"]]))
-    begin = 0 if on_labelled else 2
-    assert terms["cross"].item() == pytest.approx(
-        cross_pseudo_loss(first[0][begin:], second[0][begin:]).item(), rel=1e-5
+    expected = sum(
+        F.cross_entropy(one[0][part], other[0][part].argmax(1)).item()
+        for part in parts
+        for one, other in ((first, second), (second, first))
     )
+    assert terms["cross"].item() == pytest.approx(expected, rel=1e-5)
     assert PRESETS[preset].weight == weight
+
+
+def test_without_unlabelled_patches_the_labelled_ones_count_alone():
+    made, data = method("paper"), batch()
+    whole = made.losses(data, 0)["cross"]
+    del data["unlabelled"]
+    alone = made.losses(data, 0)["cross"]
+    assert torch.isfinite(alone)
+    assert 0 < alone < whole
+
+
+def test_a_ramp_may_be_added_to_any_preset_and_taken_away():
+    """A trained start gives one network new heads; a constant weight would teach the other their first labels."""
+    for preset, ramp in (("paper", "sigmoid"), ("dice", "none")):
+        made = method(preset, ramp=ramp)
+        for step in (0, 9):
+            terms = made.losses(batch(), step)
+            share = sigmoid_ramp(step, 10) if ramp == "sigmoid" else 1.0
+            expected = terms["supervised"] + PRESETS[preset].weight * share * terms["cross"]
+            assert terms["loss"].item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_a_weight_replaces_the_presets():

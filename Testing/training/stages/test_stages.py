@@ -30,6 +30,7 @@ from LiverMRISegLib.models.package.specification import InferenceSpec
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import TrainingError, _Run
+from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig, run_bidirectional_copy_paste
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig, run_cross_pseudo_supervision
 from LiverMRISegLib.training.stages.data_config import DataConfig
@@ -85,6 +86,8 @@ def networks(run: Path) -> dict[str, torch.Tensor]:
 def test_every_stage_learns_and_writes_a_package_that_segments(stage, datalist, tmp_path):
     config = config_of(stage, tmp_path, datalist)
     config = replace(config, loop=replace(config.loop, steps=40, learning_rate=0.01, validate_every=20))
+    if stage in {"bidirectional_copy_paste", "intermediate_domains"}:  # their authors' SGD learns nothing in 40 steps
+        config = replace(config, optimizer=OptimizerConfig(), loop=replace(config.loop, schedule="polynomial"))
     if stage == "cross_pseudo_supervision":  # cross entropy alone finds no small organ in so few steps
         config = replace(config, cps=replace(config.cps, preset="dice"))
     result = STAGES[stage][1](config)
