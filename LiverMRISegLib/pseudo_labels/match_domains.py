@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+import multiprocessing
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+import SimpleITK as sitk
 from tqdm import tqdm
 
 from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist, write_datalist
@@ -17,6 +23,7 @@ from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of
@@ -44,6 +51,9 @@ class MatchDomainsConfig(Checked):
     """Folder for label maps, datalist.json and matches.csv."""
     metric: Literal["mutual information", "least squares"] = "mutual information"
     """What the registration maximises."""
+    workers: Annotated[int, Limits(-1, 1024)] = -1
+    """Processes that register, each on one core; 0 for none beside this one, -1 for one a core. Realistic volumes take
+    minutes a pair."""
 
 
 @dataclass(frozen=True)
@@ -82,17 +92,13 @@ def run(config: MatchDomainsConfig) -> list[Match]:
     ]
     sources = [path for s in (*better, *worse) for path in (s.image, s.labels)]
     with claimed_output(config.output, [config.metric, *hashes], [config.datalist, *sources]):
+        planned = [(scan, *_nearest(scan, better, worse, volumes)) for scan in worse]
         found, matched = [], []
-        for scan in tqdm(worse, "volumes", disable=None, dynamic_ncols=True):
-            size = volumes[case_name(scan)] or _typical(scan, worse, volumes)
-            # The same patient's better sequence is the same body, whatever the volumes say.
-            own = {case_name(b): volumes[case_name(b)] for b in better if b.patient == scan.patient}
-            chosen = nearest_case(size, own or {case_name(b): volumes[case_name(b)] for b in better})
-            source = next(b for b in better if case_name(b) == chosen)
-            labels = _warped_or_none(source, scan, config)
+        done = _all_warped([(source, scan) for scan, source, _ in planned], config)
+        for (scan, source, size), labels in zip(planned, done, strict=True):
             matched.append(replace(scan, labels=labels, image=scan.image.absolute()))
             if labels is not None:
-                found.append(Match(case_name(scan), chosen, size, volumes[chosen]))
+                found.append(Match(case_name(scan), case_name(source), size, volumes[case_name(source)]))
         kept = [replace(s, image=s.image.absolute(), labels=s.labels and s.labels.absolute()) for s in better]
         document = replace(listed, name=f"{listed.name}, matched", scans=[*kept, *matched])
         write_datalist(document, config.output / "datalist.json")
@@ -100,20 +106,56 @@ def run(config: MatchDomainsConfig) -> list[Match]:
         return found
 
 
-def _warped_or_none(source: Scan, scan: Scan, config: MatchDomainsConfig) -> Path | None:
-    """One case that cannot be registered stays without labels; the others go on."""
+def _nearest(
+    scan: Scan, better: Sequence[Scan], worse: Sequence[Scan], volumes: Mapping[str, float]
+) -> tuple[Scan, float]:
+    """The better case that a worse one is matched with, and the foreground volume that it is matched by."""
+    size = volumes[case_name(scan)] or _typical(scan, worse, volumes)
+    # The same patient's better sequence is the same body, whatever the volumes say.
+    own = {case_name(b): volumes[case_name(b)] for b in better if b.patient == scan.patient}
+    chosen = nearest_case(size, own or {case_name(b): volumes[case_name(b)] for b in better})
+    return next(b for b in better if case_name(b) == chosen), size
+
+
+def _all_warped(pairs: Sequence[tuple[Scan, Scan]], config: MatchDomainsConfig) -> Iterator[Path | None]:
+    """The label map of every (source, worse case), in order; one that cannot be registered has none, the others go on.
+
+    Label maps made before need no process. SimpleITK's own threads share a pair poorly: a core a pair is faster.
+    """
+    missing = [pair for pair in pairs if not labelmap_of(pair[1], config.output).exists()]
+    workers = min(len(missing), os.cpu_count() or 1 if config.workers < 0 else config.workers)
+    shown = partial(tqdm, total=len(pairs), desc="volumes", disable=None, dynamic_ncols=True)
+    make = partial(_warped_or_reason, output=config.output, metric=config.metric)
+    with contextlib.ExitStack() as stack:
+        if workers > 1:
+            context = multiprocessing.get_context("spawn")  # forked, SimpleITK's threads may hang
+            pool = stack.enter_context(ProcessPoolExecutor(workers, context, _use_one_thread))
+            stack.callback(pool.shutdown, wait=True, cancel_futures=True)
+            results = pool.map(make, pairs)
+        else:
+            results = map(make, pairs)
+        for (_, scan), (path, reason) in zip(pairs, shown(results), strict=True):
+            if path is None:
+                logger.warning("%s gets no labels: %s", case_name(scan), reason)
+            yield path
+
+
+def _use_one_thread() -> None:
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _warped_or_reason(pair: tuple[Scan, Scan], output: Path, metric: str) -> tuple[Path | None, str]:
     try:
-        return _warped(source, scan, config)
+        return _warped(*pair, output, metric), ""
     except InputError as error:
-        logger.warning("%s gets no labels: %s", case_name(scan), error)
-        return None
+        return None, str(error)
 
 
-def _warped(source: Scan, scan: Scan, config: MatchDomainsConfig) -> Path:
-    path = labelmap_of(scan, config.output).absolute()
+def _warped(source: Scan, scan: Scan, output: Path, metric: str) -> Path:
+    path = labelmap_of(scan, output).absolute()
     if not path.exists():
         fixed, moving = read_volume(scan.image), read_volume(source.image)
-        transform = register_affine(moving, fixed, config.metric)
+        transform = register_affine(moving, fixed, metric)
         warped = warp_labels(_labels(source), transform, fixed)
         write_volume(replace(warped, array=warped.array.astype(np.uint8)), path)
     return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +40,7 @@ from LiverMRISegLib.pseudo_labels.outputs import (
     rank_by_sequence,
     write_case_lists,
 )
-from LiverMRISegLib.pseudo_labels.ranking import RankedCase, consistency
+from LiverMRISegLib.pseudo_labels.ranking import RankedCase, case_scores, consistency
 from LiverMRISegLib.volume import Box, Volume
 
 logger = logging.getLogger(__name__)
@@ -92,12 +93,13 @@ def run(config: PseudoLabelConfig) -> list[RankedCase]:
     models = [hashlib.sha256(to_json(package.spec, package.hashes).encode()).hexdigest() for package in packages]
     with claimed_output(config.output, [*models, *settings], [scan.image for _, scan in scans]):
         labels = packages[0].spec.labels
-        figures, scores = {}, {}
+        figures: dict[str, dict[str, float]] = {}
+        consistencies: dict[str, dict[str, dict[int, float]]] = defaultdict(dict)
         for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
             found = _labelled_case(scan, folds, config)
             figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
-            # A case in which nothing was found is never kept.
-            scores[case_name(scan)] = float(np.mean(list(found.values()))) if found else float("nan")
+            consistencies[scan.sequence][case_name(scan)] = found
+        scores = {name: score for cases in consistencies.values() for name, score in case_scores(cases).items()}
         ranked = rank_by_sequence(scans, scores, config.keep, highest=True)
         write_case_lists(scans, ranked, figures, labels, config.output, IGNORE if config.certainty else 0)
         return ranked

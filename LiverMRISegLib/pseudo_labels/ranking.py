@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -41,6 +43,21 @@ def consistency(predictions: Sequence[np.ndarray], classes: int) -> dict[int, fl
         if pairs:
             found[value] = float(np.mean(pairs))
     return found
+
+
+def case_scores(found: Mapping[str, Mapping[int, float]]) -> dict[str, float]:
+    """One score a case, of the consistencies per class of cases of one sequence: their mean.
+
+    A class that more than half of the cases show (those without any class apart) counts 0 where it was not found:
+    missing an organ must not rank above finding it poorly. A class that few show (after an operation, outside a small
+    field of view) is not missed. NaN for a case in which nothing was found.
+    """
+    shown = Counter(value for classes in found.values() for value in classes)
+    usual = {value for value, count in shown.items() if 2 * count > sum(map(bool, found.values()))}
+    return {
+        name: float(np.mean([classes.get(value, 0.0) for value in usual | set(classes)])) if classes else math.nan
+        for name, classes in found.items()
+    }
 
 
 def instability(predictions: Sequence[np.ndarray]) -> float:

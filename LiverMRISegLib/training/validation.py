@@ -1,11 +1,15 @@
-"""Scores of a network on whole volumes, predicted tile by tile as inference does it."""
+"""Scores of a network on held-out volumes, predicted tile by tile as inference does it, at a cost that is bounded.
+
+While it trains a stated number of cases is scored, whole or in a stated number of patches each; the last step also
+scores all cases whole.
+"""
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -16,16 +20,25 @@ from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.measurement.agreement import dice
 from LiverMRISegLib.models.package.specification import InferenceSpec
+from LiverMRISegLib.volume import Box
 
 _SHOWN = 4
 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """`image` float32 [Z, Y, X], prepared, and `labels` uint8 [Z, Y, X]; of any size."""
+    """`image` float32 [Z, Y, X], prepared, and `labels` uint8 [Z, Y, X]; of any size, in memory or mapped from disk.
+
+    `foreground` maps each class present to some of its voxels, int [N, 3]; without it the image is always scored whole.
+    """
 
     image: np.ndarray
     labels: np.ndarray
+    foreground: Mapping[int, np.ndarray] = field(default_factory=dict)
+
+    def part(self, box: Box) -> LabelledImage:
+        """What is within `box`, [Z, Y, X]."""
+        return LabelledImage(np.asarray(self.image[box]), np.asarray(self.labels[box]))
 
 
 class NetworkEngine:
@@ -52,32 +65,74 @@ class NetworkEngine:
 
 @dataclass(frozen=True)
 class Validation:
-    """The images to score on, the names of the classes from 1 on, and the tiles."""
+    """The images to score on, the names of the classes from 1 on, and the tiles.
+
+    `cases` of the images are scored, spread evenly over them, and of each `patches` patches of one tile around its
+    foreground, the same ones every time; 0 means all cases, and whole images. After step `last` all are scored whole.
+    """
 
     images: Sequence[LabelledImage]
     classes: Sequence[str]
     inference: InferenceSpec
+    cases: int = 0
+    patches: int = 0
+    last: int = 0
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether less is scored than all images whole."""
+        return 0 < self.cases < len(self.images) or (self.patches > 0 and any(i.foreground for i in self.images))
 
     def score(
         self, networks: Sequence[torch.nn.Module], fabric: Fabric, writer: SummaryWriter, step: int
     ) -> dict[str, float]:
         """Mean Dice per class over the images that hold it, of the mean of the networks' logits.
 
-        "score" is the mean over the classes. The first images go to TensorBoard. Without images: nothing.
+        "score" is the mean over the classes. The first images go to TensorBoard. Without images: nothing. After the
+        last step of a bounded validation there are "whole score" and "whole CLASS" too, of all images.
         """
         if not self.images:
             return {}
-        found = []
         engines = [NetworkEngine(network.eval(), fabric) for network in networks]
-        for number, case in enumerate(self.images):
-            predicted = self._predict(np.asarray(case.image), engines)
-            found.append(self._dice(predicted, np.asarray(case.labels)))
+        found = []
+        for number, case in enumerate(_evenly(self.images, self.cases)):
+            parts = self._parts(case, number)
+            predicted = [self._predict(part.image, engines) for part in parts]
+            labels = np.concatenate([part.labels.ravel() for part in parts])
+            found.append(self._dice(np.concatenate([one.ravel() for one in predicted]), labels))
             if number < _SHOWN:
-                writer.add_image(f"validation/{number}", _picture(case, predicted), step)
+                writer.add_image(f"validation/{number}", _picture(parts[0], predicted[0]), step)
+        scores = self._means(found)
+        if step == self.last and self.is_bounded:
+            whole = [
+                self._dice(self._predict(np.asarray(case.image), engines), np.asarray(case.labels))
+                for case in self.images
+            ]
+            scores |= {f"whole {name}": value for name, value in self._means(whole).items()}
+        return scores
+
+    def _means(self, found: Sequence[Sequence[float]]) -> dict[str, float]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a class that no image holds has no mean
-            means = np.nanmean(np.stack(found), axis=0)
-        return {"score": float(np.nanmean(means)), **dict(zip(self.classes, means.tolist(), strict=True))}
+            means = np.nanmean(np.stack([np.asarray(row) for row in found]), axis=0)
+            return {"score": float(np.nanmean(means)), **dict(zip(self.classes, means.tolist(), strict=True))}
+
+    def _parts(self, case: LabelledImage, number: int) -> list[LabelledImage]:
+        """The whole image, or its patches: each around a voxel of one of its classes in turn."""
+        if not self.patches or not case.foreground:
+            return [LabelledImage(np.asarray(case.image), np.asarray(case.labels))]
+        random = np.random.default_rng(number)
+        values = sorted(case.foreground)
+        parts = []
+        for place in range(self.patches):
+            voxels = case.foreground[values[place % len(values)]]
+            centre = voxels[int(random.integers(len(voxels)))]
+            ranges = []
+            for middle, size, whole in zip(centre, self.inference.patch, case.image.shape, strict=True):
+                start = min(max(0, int(middle) - size // 2), max(0, whole - size))
+                ranges.append(slice(start, start + size))
+            parts.append(case.part((ranges[0], ranges[1], ranges[2])))
+        return parts
 
     def _dice(self, predicted: np.ndarray, labels: np.ndarray) -> list[float]:
         """Dice per class, NaN where the image lacks it. Voxels without truth (IGNORE) do not count."""
@@ -94,6 +149,13 @@ class Validation:
         )
         labels: np.ndarray = np.argmax(logits, 0)
         return labels
+
+
+def _evenly(images: Sequence[LabelledImage], count: int) -> list[LabelledImage]:
+    """`count` of the images, from the first to the last; all if 0."""
+    if not 0 < count < len(images):
+        return list(images)
+    return [images[int(place)] for place in np.linspace(0, len(images) - 1, count).round()]
 
 
 def _picture(case: LabelledImage, predicted: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_da
 from LiverMRISegLib.errors import OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.phantom.study import LABELS, make_study
+from LiverMRISegLib.pseudo_labels import match_domains
 from LiverMRISegLib.pseudo_labels.match_domains import MatchDomainsConfig, run
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -41,9 +42,21 @@ def dice(a, b) -> float:
     return float(2 * ((a > 0) & (b > 0)).sum() / ((a > 0).sum() + (b > 0).sum()))
 
 
-def test_worse_cases_get_the_labels_of_better_ones_in_place(study, tmp_path):
+def test_worse_cases_get_the_labels_of_better_ones_in_place(study, tmp_path, monkeypatch):
+    """The pairs are registered beside each other, by no more processes than there are pairs to do."""
+    started = []
+
+    class Recorded(match_domains.ProcessPoolExecutor):
+        def __init__(self, workers, *more):
+            started.append(workers)
+            super().__init__(workers, *more)
+
+    monkeypatch.setattr(match_domains, "ProcessPoolExecutor", Recorded)
     datalist, truths = study
-    matches = run(MatchDomainsConfig(datalist, ("GED4",), ("T2WI",), tmp_path / "out"))
+    config = MatchDomainsConfig(datalist, ("GED4",), ("T2WI",), tmp_path / "out", workers=3)
+    matches = run(config)
+    assert run(config) == matches
+    assert started == [2], "label maps made before need none"
     assert [(m.worse, m.better) for m in matches] == [("p1_T2WI", "p1_GED4"), ("p2_T2WI", "p2_GED4")]
     before = read_datalist(datalist)
     after = read_datalist(tmp_path / "out/datalist.json")
@@ -67,7 +80,7 @@ def test_other_labels_of_a_worse_case_match_it_anew(study, tmp_path, caplog):
     better = [s for s in listed.scans if s.sequence == "GED4"]
     sizes = {s.patient: int((read_labelmap(s.labels).array > 0).sum()) for s in better}
     large, small = max(sizes, key=sizes.get), min(sizes, key=sizes.get)
-    config = MatchDomainsConfig(tmp_path / "d.json", ("GED4",), ("T2WI",), tmp_path / "out")
+    config = MatchDomainsConfig(tmp_path / "d.json", ("GED4",), ("T2WI",), tmp_path / "out", workers=0)
     maps = []
     second = next(s for s in listed.scans if s.sequence == "T2WI" and s is not first)
     other = replace(second, patient="p4", sequence="DWI")
@@ -83,7 +96,7 @@ def test_other_labels_of_a_worse_case_match_it_anew(study, tmp_path, caplog):
 
 def test_without_better_cases_there_is_nothing_to_match(study, tmp_path):
     with pytest.raises(UsageError, match="needs labelled scans"):
-        run(MatchDomainsConfig(study[0], ("DWI",), ("T2WI",), tmp_path / "out"))
+        run(MatchDomainsConfig(study[0], ("DWI",), ("T2WI",), tmp_path / "out", workers=0))
 
 
 def test_a_sequence_that_becomes_better_is_matched_with(study, tmp_path):
@@ -91,7 +104,7 @@ def test_a_sequence_that_becomes_better_is_matched_with(study, tmp_path):
     own = [s for s in listed.scans if s.patient == "p1"]
     shutil.copy(own[1].image, tmp_path / "p1_DWI.nii.gz")
     scans = [*own, replace(own[1], sequence="DWI", image=tmp_path / "p1_DWI.nii.gz")]
-    config = MatchDomainsConfig(tmp_path / "d.json", ("GED4",), ("T2WI", "DWI"), tmp_path / "out")
+    config = MatchDomainsConfig(tmp_path / "d.json", ("GED4",), ("T2WI", "DWI"), tmp_path / "out", workers=0)
     write_datalist(replace(listed, scans=scans), config.datalist)
     run(config)
     first = read_labelmap(tmp_path / "out/p1_DWI.nii.gz").array
@@ -109,7 +122,7 @@ def test_a_case_that_cannot_be_registered_gets_no_labels_and_the_others_go_on(st
     write_volume(Volume(volume.array[:2], part), tmp_path / "thin.nii.gz")
     scans = [*listed.scans, replace(thin, patient="p9", image=tmp_path / "thin.nii.gz", labels=None)]
     write_datalist(replace(listed, scans=scans), tmp_path / "d.json")
-    matches = run(MatchDomainsConfig(tmp_path / "d.json", ("GED4",), ("T2WI",), tmp_path / "out"))
+    matches = run(MatchDomainsConfig(tmp_path / "d.json", ("GED4",), ("T2WI",), tmp_path / "out", workers=0))
     assert [match.worse for match in matches] == ["p1_T2WI", "p2_T2WI"]
     after = {s.patient: s.labels for s in read_datalist(tmp_path / "out/datalist.json").scans if s.sequence == "T2WI"}
     assert after.pop("p9") is None

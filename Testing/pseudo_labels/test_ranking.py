@@ -5,7 +5,7 @@ import pytest
 
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.pseudo_labels.ranking import consistency, instability, keep_best, union
+from LiverMRISegLib.pseudo_labels.ranking import case_scores, consistency, instability, keep_best, union
 
 
 def test_consistency_of_three_toy_masks():
@@ -49,3 +49,12 @@ def test_ranking_keeps_the_best_and_never_what_is_not_finite():
     ranked = keep_best({"a": 0.5, "b": 0.9, "c": float("inf")}, 2, highest=False)
     assert [(case.name, case.is_kept) for case in ranked] == [("a", True), ("b", True), ("c", False)]
     assert [case.is_kept for case in keep_best({"a": 1.0, "b": 2.0}, 1, highest=False)] == [True, False]
+
+
+def test_missing_a_usual_organ_does_not_rank_above_finding_it_poorly():
+    found = {"poorly": {1: 0.9, 2: 0.3}, "missed": {1: 0.9}, "well": {1: 0.9, 2: 0.8}, "nothing": {}}
+    assert case_scores(found) == pytest.approx(
+        {"poorly": 0.6, "missed": 0.45, "well": 0.85, "nothing": np.nan}, nan_ok=True
+    )
+    few = {"a": {1: 0.9}, "b": {1: 0.8}, "c": {1: 0.7, 2: 0.5}}
+    assert case_scores(few) == pytest.approx({"a": 0.9, "b": 0.8, "c": 0.6})

@@ -20,6 +20,7 @@ from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig
 from LiverMRISegLib.pseudo_labels.stable_cases import StableCasesConfig
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.training.configuration import config_from_arguments, read_config, to_plain, write_config
+from LiverMRISegLib.training.join_models import JoinModelsConfig
 from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig
 from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig
@@ -120,10 +121,12 @@ SHIPPED = {
     "bidirectional_copy_paste": CopyPasteStageConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,
     "distill": FinetuneConfig,
+    "distill_paper_004": FinetuneConfig,
     "evaluate": ChallengeConfig,
     "finetune": FinetuneConfig,
     "first_labels": FirstLabelsConfig,
     "intermediate_domains": IntermediateDomainsStageConfig,
+    "join_models": JoinModelsConfig,
     "match_domains": MatchDomainsConfig,
     "mean_teacher": MeanTeacherStageConfig,
     "multi_organ": FinetuneConfig,
@@ -136,6 +139,7 @@ SHIPPED = {
     "translate": TranslateConfig,
     "translator_anatomy_space": TranslatorConfig,
     "translator_organ_attention": TranslatorConfig,
+    "translator_organ_attention_joint": TranslatorConfig,
     "translator_plain": TranslatorConfig,
 }
 

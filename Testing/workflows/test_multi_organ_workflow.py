@@ -21,7 +21,12 @@ from LiverMRISegLib.volume import Geometry, Volume
 pytest.importorskip("snakemake", reason="snakemake needs Python 3.11")
 WORKFLOWS = ROOT / "scripts/train/workflows"
 GRID = Geometry((30, 26, 10), (4.0, 4.0, 6.0))
-CONTRASTS = {"CT": (-1000.0, 0.0, 80.0, 60.0), "C+V": (5.0, 120.0, 300.0, 200.0), "T2WI": (5.0, 250.0, 120.0, 300.0)}
+CONTRASTS = {
+    "CT": (-1000.0, 0.0, 80.0, 60.0),
+    "T1WI": (5.0, 150.0, 280.0, 180.0),
+    "C+V": (5.0, 120.0, 300.0, 200.0),
+    "T2WI": (5.0, 250.0, 120.0, 300.0),
+}
 LOOP = '--loop.steps, "4", --loop.precision, 32-true, --loop.accelerator, cpu'
 TINY_NETWORK = (
     '--data.spacing, "6", "4", "4", --data.patch, "8", "16", "16", --data.workers, "0", --network, plain-unet, '
@@ -30,6 +35,8 @@ TINY_NETWORK = (
 SETTINGS = f"""
 organs: [liver, spleen]
 sequences: [C+V, T2WI]
+also_labelled: [T1WI]
+test_flags: [--device, cpu]
 folds: 2
 keep: 2
 slice_flags: [--spacing, "6", "4", "4", --size, "32", "32", --workers, "0", {LOOP}]
@@ -61,6 +68,8 @@ def data(tmp_path) -> Path:
         made = [write_scan(tmp_path, f"mr{n}_{sequence}", sequence, n) for n in range(3)]
         scans += [Scan(f"mr{n}", sequence, image) for n, (image, _) in enumerate(made[:2])]
         scans.append(Scan("mr2", sequence, *made[2], split="test"))
+    # As AMOS: real MR of a sequence that no translator is trained for.
+    scans.append(Scan("amos0", "T1WI", write_scan(tmp_path, "amos0_T1WI", "T1WI", 1)[0]))
     write_datalist(Datalist("tiny", "Apache-2.0", {1: "liver", 2: "spleen"}, scans), tmp_path / "data.json")
     return tmp_path
 
@@ -91,7 +100,11 @@ def run(folder: Path, *more: str) -> str:
 @pytest.mark.parametrize(
     ("settings", "rules", "absent"),
     [
-        ([], {"train_slice_segmenter": 1, "train_translator": 8, "train_segmenter": 10, "distill": 1}, "match_domains"),
+        (
+            [],
+            {"train_slice_segmenter": 1, "train_translator": 8, "train_segmenter": 10, "join_models": 1, "distill": 1},
+            "match_domains",
+        ),
         (
             ["--configfile", str(WORKFLOWS / "multi_organ_paper_004.yaml")],
             {"train_translator": 8, "train_segmenter": 20, "match_domains": 1, "stable_cases": 1, "distill": 1},
@@ -136,9 +149,13 @@ def test_a_run_killed_in_the_middle_goes_on(data):
     words = run(data, *settings, "--rerun-incomplete")
     assert "train_translator" not in words
     assert {path: path.stat().st_mtime_ns for path in translators} == translators
-    check_the_small_network(data, {"T2WI"})
-    check_the_figures(data)
+    check_the_small_network(data, {"T1WI", "T2WI"})
+    for model in ("small", "ensemble"):
+        check_the_figures(data, model)
+    ensemble = ModelPackage.load(data / "out/ensemble/model").spec
+    assert (ensemble.network.members, ensemble.name) == (2, "multi-organ-ensemble")
     listed = read_datalist(data / "out/round_0/labels/datalist.json")
+    assert {scan.sequence for scan in listed.scans} == {"T1WI", "T2WI"}
     assert sum(scan.labels is not None for scan in listed.scans) <= 4
     assert "Nothing to be done" in run(data, *settings)
 
@@ -151,20 +168,20 @@ def check_the_small_network(data: Path, sequences: set[str]) -> None:
     assert Segmenter.load(data / "out/small/model", "cpu").segment(volume).labelmap.shape == volume.array.shape
 
 
-def check_the_figures(data: Path) -> None:
-    rows = {row[0]: row[1] for row in csv.reader((data / "out/evaluation/summary.csv").open())}
+def check_the_figures(data: Path, model: str) -> None:
+    rows = {row[0]: row[1] for row in csv.reader((data / f"out/{model}/evaluation/summary.csv").open())}
     assert rows["failed cases"] == "0"
     assert float(rows["seconds per case"]) > 0
 
 
 def test_anatomy_space_matching_and_stability(data):
     more = (
-        "translator: translator_anatomy_space\nselection: stability\nmatch: {better: [C+V], worse: [T2WI]}\n"
+        "translator: translator_anatomy_space\nselection: stability\nmatch: {better: [C+V, T1WI], worse: [T2WI]}\n"
         "segmenter: multi_organ_anatomy_space\n"
     )
     run(data, *write_settings(data, more, flags="--data.space, anatomy, "), "--config", "test=")
-    check_the_small_network(data, {"C+V", "T2WI"})
+    check_the_small_network(data, {"C+V", "T1WI", "T2WI"})
     assert ModelPackage.load(data / "out/small/model").spec.preparation.space == "anatomy"
     listed = read_datalist(data / "out/stable/datalist.json")
-    assert sorted(scan.sequence for scan in listed.scans if scan.labels) == ["C+V"] * 2 + ["T2WI"] * 2
+    assert sorted(scan.sequence for scan in listed.scans if scan.labels) == ["C+V"] * 2 + ["T1WI"] + ["T2WI"] * 2
     assert (data / "out/round_0/matched/matches.csv").exists()

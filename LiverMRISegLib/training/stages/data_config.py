@@ -59,6 +59,11 @@ class DataConfig(Checked):
     """The volumes that are trained on without their labels, by the stages that can."""
     fold: FoldConfig = field(default_factory=FoldConfig)
     """The fold of a cross-validation; none by default."""
+    validation_cases: Annotated[int, Limits(0, 1_000_000), MayChange.UNTIL_THE_END] = 20
+    """How many of the volumes to validate on are scored each time, spread evenly over them; 0 for all. After the last
+    step all of them are scored, whole."""
+    validation_patches: Annotated[int, Limits(0, 10_000), MayChange.UNTIL_THE_END] = 0
+    """How many patches of each of these volumes are scored, around its organs in turn; 0 for whole volumes."""
     cache: Annotated[Path, MayChange.ALWAYS] = Path("runs/cache")
     """The folder of the case cache (prepared volumes); several runs may share it."""
     spacing: tuple[Spacing, Spacing, Spacing] = (3.0, 1.5, 1.5)

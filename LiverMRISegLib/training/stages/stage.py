@@ -59,7 +59,14 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: b
     )
     with fabric.rank_zero_first():
         streams, images = _streams(config, pools, unlabelled=unlabelled, same_place=same_place)
-    validation = Validation(images, data.organs, InferenceSpec(data.patch))
+    validation = Validation(
+        images,
+        data.organs,
+        InferenceSpec(data.patch),
+        data.validation_cases,
+        data.validation_patches,
+        config.loop.steps,
+    )
     method = make(Setup(config.optimizer, validation, fabric, config.branch, config.loop.steps))
     if not images:
         logger.warning("there is nothing to validate on: the last weights are exported, not the best")
@@ -113,4 +120,4 @@ def _unlabelled(
 def _image(case: PreparedCase) -> LabelledImage:
     if case.labels is None:
         raise UsageError(f"{case.name}: has no labels to validate on")
-    return LabelledImage(case.image, case.labels)
+    return LabelledImage(case.image, case.labels, case.foreground)

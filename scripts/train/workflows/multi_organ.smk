@@ -1,5 +1,6 @@
 # Labelled CT, MR without labels -> translators -> translated CT -> folds -> pseudo labels (-> matched domains)
-# -> folds on real MR, any number of rounds -> the small network -> its figures.
+# -> folds on real MR, any number of rounds -> the last folds as one ensemble (paper 003's model), and the small network
+# that learns from them (paper 004's) -> the figures of both.
 #
 #   snakemake -s scripts/train/workflows/multi_organ.smk --cores 1 --config ct=flare24.json mr=flare24.json
 #   ... --configfile scripts/train/workflows/multi_organ_paper_004.yaml
@@ -13,6 +14,9 @@ include: "common.smk"
 
 OUTPUT = Path(config["output"])
 SEQUENCES = config["sequences"]
+FINAL = config["final"]
+if unknown := set(FINAL) - {"ensemble", "small"}:
+    raise WorkflowError(f"final: there is no {', '.join(sorted(unknown))}; choose from ensemble, small")
 ROUNDS = int(config["rounds"])
 FOLDS = range(int(config["folds"]))
 STABLE = config["selection"] == "stability"
@@ -33,6 +37,7 @@ wildcard_constraints:
     round=r"\d+",
     fold=r"\d+",
     sequence="|".join(re.escape(sequence) for sequence in SEQUENCES),
+    final="ensemble|small",
 
 
 def labels_of(number):
@@ -52,7 +57,7 @@ def fold_lists(wildcards):
 
 def final_lists(wildcards):
     chosen = OUTPUT / "stable" / "datalist.json" if STABLE else labels_of(ROUNDS)
-    return [chosen, *TRANSLATED]
+    return [chosen, *config["small_ct"], *([] if config["small_ct"] else TRANSLATED)]
 
 
 def folders(files):
@@ -61,8 +66,8 @@ def folders(files):
 
 rule all:
     input:
-        OUTPUT / "small" / "model" / "model.json",
-        *([OUTPUT / "evaluation" / "summary.csv"] if config["test"] else []),
+        expand(OUTPUT / "{final}" / "model" / "model.json", final=FINAL),
+        expand(OUTPUT / "{final}" / "evaluation" / "summary.csv", final=FINAL if config["test"] else []),
 
 
 rule train_slice_segmenter:
@@ -157,7 +162,7 @@ rule pseudo_label:
             "pseudo_label", "pseudo_label",
             "--models", *folders(input.models),
             "--datalists", input.mr,
-            "--pool.sequences", *SEQUENCES,
+            "--pool.sequences", *SEQUENCES, *config["also_labelled"],
             "--keep", KEPT_IN_A_ROUND,
             "--output", Path(output[0]).parent,
         ),
@@ -198,6 +203,22 @@ rule stable_cases:
         "{params.command}"
 
 
+rule join_models:
+    input:
+        models_of(ROUNDS),
+    output:
+        OUTPUT / "ensemble" / "model" / "model.json",
+    params:
+        command=lambda wildcards, input, output: call(
+            "join_models", "join_models",
+            "--models", *folders(input),
+            "--output", Path(output[0]).parent,
+            flags=[],
+        ),
+    shell:
+        "{params.command}"
+
+
 rule distill:
     input:
         lists=final_lists,
@@ -205,7 +226,7 @@ rule distill:
         OUTPUT / "small" / "model" / "model.json",
     params:
         command=lambda wildcards, input, output: call(
-            "finetune", "distill",
+            "finetune", config["small"],
             "--run-folder", Path(output[0]).parents[1],
             "--data.datalists", *input.lists,
             "--data.organs", *config["organs"],
@@ -218,16 +239,18 @@ rule distill:
 
 rule evaluate:
     input:
-        model=OUTPUT / "small" / "model" / "model.json",
+        model=OUTPUT / "{final}" / "model" / "model.json",
         test=config["test"] or [],
     output:
-        OUTPUT / "evaluation" / "summary.csv",
+        OUTPUT / "{final}" / "evaluation" / "summary.csv",
     params:
         command=lambda wildcards, input, output: call(
             "../evaluate_challenge", "evaluate",
             "--model", Path(input.model).parent,
             "--datalists", input.test,
+            "--split", config["test_split"],
             "--output", Path(output[0]).parent,
+            flags=config["test_flags"],
         ),
     shell:
         "{params.command}"
