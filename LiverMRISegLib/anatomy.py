@@ -218,6 +218,10 @@ SPL_ATLAS = LabelSet("SPL atlas", {
     3: LIVER, 4: SPLEEN, 6: PANCREAS, 7: AORTA, 8: INFERIOR_VENA_CAVA, 10: GALLBLADDER, 51: RIGHT_KIDNEY,
     52: LEFT_KIDNEY, 111: RIGHT_ADRENAL_GLAND, 112: LEFT_ADRENAL_GLAND, 12: PORTAL_AND_SPLENIC_VEIN,
 })  # fmt: skip
+# Label maps of bodies from head to foot, all that is inside the skin labelled; the other values are tissue, not organs.
+WHOLE_BODY = LabelSet("whole body", {
+    1: LIVER, 2: RIGHT_KIDNEY, 3: LEFT_KIDNEY, 4: SPLEEN, 5: PANCREAS, 6: GALLBLADDER, 7: STOMACH, 22: OESOPHAGUS,
+})  # fmt: skip
 # The alphabetical order of STU-Net's released 105-class checkpoints (label_orders.json of that project).
 STUNET_105 = LabelSet("STU-Net 105", {
     1: LEFT_ADRENAL_GLAND, 2: RIGHT_ADRENAL_GLAND, 3: AORTA, 10: DUODENUM, 11: OESOPHAGUS, 15: GALLBLADDER,
@@ -249,6 +253,7 @@ LABEL_SETS: Mapping[str, LabelSet] = MappingProxyType(
             CHAOS_PNG,
             TORSO,
             SPL_ATLAS,
+            WHOLE_BODY,
             STUNET_105,
             TOTAL_MR,
             TOTALSEGMENTATOR_V1,

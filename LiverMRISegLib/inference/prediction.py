@@ -2,7 +2,7 @@
 
     prepared = prepared_by(spec, volume)
     region = segmenter.region(volume, prepared)
-    found = labels_by(lambda where: score_slabs(prepared, spec, engine, region=where), prepared, spec.inference, region)
+    found = labels_by(lambda where: score_slabs(prepared, spec, engine, region=where), prepared, spec, region)
     labelmap = restored(found.channels, prepared, spec.labels)
     postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
 
@@ -19,12 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.inference.abdomen import abdomen_of, joined
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.image_refinement import refine_outlines, softmax
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.region import is_cut
 from LiverMRISegLib.inference.tiled_network import predict_slabs
-from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec
+from LiverMRISegLib.models.package.specification import ABDOMEN, InferenceSpec, ModelSpec
 from LiverMRISegLib.preparation.label_grid import labels_of_slabs, nearest_labels_on_grid
 from LiverMRISegLib.preparation.scheme import AnyPrepared, prepare_by_scheme
 from LiverMRISegLib.volume import Box, Volume
@@ -100,7 +101,7 @@ def as_probabilities(scores: np.ndarray, spec: InferenceSpec) -> np.ndarray:
 def labels_by(
     source: ScoreSource,
     prepared: AnyPrepared,
-    spec: InferenceSpec,
+    spec: ModelSpec,
     region: Box | None = None,
     name: str = "volume",
     *,
@@ -108,15 +109,38 @@ def labels_by(
 ) -> Prediction:
     """The labels of the highest scores; the whole image is computed if organs reach the edge of `region`.
 
-    Not so if a user chose the region (`is_chosen`): then everything outside is background.
+    A model whose region is the abdomen takes a second look there if the field of view is long. `source` may be asked
+    several times; the last time for what is returned. If a user chose the region (`is_chosen`), everything outside is
+    background.
 
     Memory: the slabs at the network's resolution, and a few planes of one class at the full one.
     """
-    channels = _channels(source(region), prepared, spec)
-    if is_chosen or region is None or not is_cut(channels, prepared.image.shape[-3:], region):
-        return Prediction(channels, region)
-    logger.info("%s: organs reach the edge of the region; all tiles are computed", name)
-    return Prediction(_channels(source(None), prepared, spec), None)
+    found = Prediction(_channels(source(region), prepared, spec.inference), region)
+    if is_chosen:
+        return found
+    if region is not None and is_cut(found.channels, prepared.image.shape[-3:], region):
+        logger.info("%s: organs reach the edge of the region; all tiles are computed", name)
+        found = Prediction(_channels(source(None), prepared, spec.inference), None)
+    return _second_look(source, prepared, spec, found, name) if spec.inference.region == ABDOMEN else found
+
+
+def _second_look(
+    source: ScoreSource, prepared: AnyPrepared, spec: ModelSpec, first: Prediction, name: str
+) -> Prediction:
+    """`first`, or where the field of view reaches far beyond the liver the labels of tiles in the abdomen alone."""
+    shape, inference = prepared.image.shape[-3:], spec.inference
+    abdomen = abdomen_of(first.channels, spec.labels, shape, spec.preparation.spacing, inference.patch[0])
+    if abdomen is None:
+        return first
+    if first.region is not None:
+        abdomen = (abdomen[0], first.region[1], first.region[2])
+    second = _channels(source(abdomen), prepared, inference)
+    channels = joined(first.channels, second, spec.labels, shape, abdomen)
+    if channels is not None:
+        logger.info("%s: a long field of view; the abdomen was looked at apart", name)
+        return Prediction(channels, abdomen)
+    logger.info("%s: a long field of view, but the abdomen alone gives less liver; the first look stays", name)
+    return Prediction(_channels(source(first.region), prepared, inference), first.region)
 
 
 def _channels(slabs: Iterable[np.ndarray], prepared: AnyPrepared, spec: InferenceSpec) -> np.ndarray:

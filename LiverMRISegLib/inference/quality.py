@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.inference.places import unusual_places
 from LiverMRISegLib.measurement.label_shapes import bounding_boxes, component_sizes, touches_edge, volumes_ml
 from LiverMRISegLib.models.package.specification import ANY_MODALITY, ModelSpec
 from LiverMRISegLib.volume import Volume
@@ -19,6 +20,7 @@ def flags(volume: Volume, labelmap: np.ndarray, labels: LabelSet, spec: ModelSpe
     found = input_flags(volume, spec)
     boxes = bounding_boxes(labelmap)
     volumes = volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
+    places = unusual_places(labelmap, labels, boxes, volume.geometry)
     for value, organ in labels.items():
         if value not in boxes:
             found.append(f"{organ.name} was not found")
@@ -31,6 +33,8 @@ def flags(volume: Volume, labelmap: np.ndarray, labels: LabelSet, spec: ModelSpe
         parts = sum(size >= notable for size in sizes)
         if parts > 1:
             found.append(f"{organ.name} consists of {parts} separate parts")
+        if organ.name in places:
+            found.append(f"{organ.name} is at an unusual place: {places[organ.name]} than usual, seen from the liver")
         found.extend(_implausible(organ.name, volumes[organ.name], spec))
     return found
 

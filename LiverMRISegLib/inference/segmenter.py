@@ -28,7 +28,7 @@ from LiverMRISegLib.inference.region import body_of, region_of
 from LiverMRISegLib.measurement.label_shapes import volumes_ml
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import ModelPackage
-from LiverMRISegLib.models.package.specification import BODY
+from LiverMRISegLib.models.package.specification import ABDOMEN, BODY
 from LiverMRISegLib.preparation.scheme import AnyPrepared
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.version import __version__
@@ -194,7 +194,7 @@ class Segmenter:
         allowed = inside.mask_of(volume.geometry, volume.name) if inside is not None else None
         region = self.region(volume, prepared, token) if allowed is None else self._around(allowed, prepared)
         found = labels_by(
-            lambda where: tiles(region=where), prepared, spec.inference, region, volume.name,
+            lambda where: tiles(region=where), prepared, spec, region, volume.name,
             is_chosen=allowed is not None,
         )  # fmt: skip
         clock.lap("network")
@@ -223,7 +223,7 @@ class Segmenter:
         if not spec.inference.region:
             return None
         grid, least, margin = prepared.image.shape[-3:], spec.inference.patch, spec.inference.region_margin
-        if spec.inference.region == BODY:
+        if spec.inference.region in (BODY, ABDOMEN):
             body = np.any([body_of(image) for image in prepared.image.reshape(-1, *grid)], axis=0)
             return region_of(body, grid, spec.preparation.spacing, margin, least)
         if self._finder is None:

@@ -134,7 +134,7 @@ def _predict(scan: Scan, segmenter: Segmenter, path: Path) -> Predicted:
             entropy.append(entr(as_probabilities(slab, spec.inference)).sum(axis=0).astype(np.float16))
             yield slab
 
-    found = labels_by(scores, prepared, spec.inference, segmenter.region(volume, prepared), volume.name)
+    found = labels_by(scores, prepared, spec, segmenter.region(volume, prepared), volume.name)
     labelmap = restored(found.channels, prepared, spec.labels)
     postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)

@@ -135,7 +135,7 @@ def fold_labels(
         return [np.concatenate([mean, np.full_like(mean[:1], certainty)])] if certainty else [mean]
 
     region = folds[0].region(volume, prepared)
-    found = labels_by(scores, prepared, spec.inference, region, volume.name)
+    found = labels_by(scores, prepared, spec, region, volume.name)
     classes = int(spec.network.kwargs["out_channels"])
     labels = np.where(found.channels == classes, IGNORE, found.channels).astype(np.uint8)
     return votes, restored(labels, prepared, [*spec.labels, IGNORE])

@@ -30,6 +30,8 @@ class StructureMapSource(Checked):
     """What replaces that ending in the name of the CT of the same body; empty where there is none."""
     tissues: dict[str, tuple[int, ...]] = field(default_factory=dict)
     """Values of the label map that are tissue, by the tissue's name in lower case (`structure_maps.Tissue`)."""
+    is_complete: bool = False
+    """Organs and tissues fill the body up to its skin: nothing is put around them."""
     licence: str = "unknown"
     """Licence of the data, for the model package."""
 
@@ -82,6 +84,7 @@ def _load(path: Path, source: StructureMapSource, spacing: float) -> StructureMa
         image,
         spacing=spacing,
         tissues=_tissues(source.tissues),
+        is_complete=source.is_complete,
     )
     logger.info("body %s: %s voxels, %s CT", name, body.structures.shape, "with" if image else "without")
     return body

@@ -77,6 +77,7 @@ def make_structure_map(
     *,
     spacing: float = 3.0,
     tissues: Mapping[int, Tissue] | None = None,
+    is_complete: bool = False,
 ) -> StructureMap:
     """Put a label map (and the CT it was drawn on) on the common grid and name the tissue around the organs.
 
@@ -87,10 +88,13 @@ def make_structure_map(
         image: the CT on the same grid: Hounsfield units, or 8-bit windowed as `WINDOW`.
         spacing: of the isotropic output grid, in mm.
         tissues: values of the label map that are tissue rather than one of our organs.
+        is_complete: nothing is missing between the organs and the skin; the rest is air.
     """
     grid = _isotropic(reorient(labelmap, "LPS").geometry, spacing)
     organs = resample(_translated(labelmap, labels, tissues or {}), grid, nearest=True).array
-    if image is None:
+    if is_complete:
+        structures, texture = organs, None
+    elif image is None:
         structures, texture = _procedural_surroundings(organs, spacing), None
     else:
         eight_bit = image.array.min() >= 0 and image.array.max() <= 255

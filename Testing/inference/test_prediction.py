@@ -14,7 +14,7 @@ from LiverMRISegLib.inference.prediction import as_probabilities, prepared_by, s
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
-from LiverMRISegLib.models.package.specification import BODY
+from LiverMRISegLib.models.package.specification import ABDOMEN, BODY
 from LiverMRISegLib.one_label.refine import RefineConfig, refine
 from LiverMRISegLib.pseudo_labels.pseudo_label import fold_labels
 from LiverMRISegLib.volume import Volume
@@ -27,6 +27,7 @@ SETTINGS = (
     {"image_refinement": True, "resample": "labels"},
     {"region": BODY, "region_margin": 4.0},
     {"image_refinement": True, "region": BODY, "region_margin": 4.0},
+    {"image_refinement": True, "region": ABDOMEN, "region_margin": 4.0},
 )
 
 

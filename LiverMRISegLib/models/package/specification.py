@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any
 
-from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.anatomy import LIVER, LabelSet
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.io.limits import Axis, Limits, Millimetres, PatchSide, Spacing
 
@@ -19,7 +19,7 @@ ANY_MODALITY = "any"
 SPACES = ("intensity", "anatomy")
 NORMALISATIONS = ("z-score", "z-score-nonzero", "z-score-positive", "percentile-z-score", "ct", "none", "unit-range")
 OWN, NNUNET = "own", "nnunet"
-BODY = "body"
+BODY, ABDOMEN = "body", "abdomen"
 SCHEMES = (OWN, NNUNET)
 MOST_IMAGES = 64
 # Neighbouring tiles that overlap more take hundreds of times the time of tiles that do not.
@@ -144,7 +144,9 @@ class InferenceSpec:
     in the FLARE networks of papers 003 and 004).
     `scheme`: "nnunet" tiles exactly as nnU-Net does.
     `region`: the name of a model that first finds where the organs are, or "body" for everything brighter than air; no
-    tile is computed more than `region_margin` mm away from what was found, and all is background there.
+    tile is computed more than `region_margin` mm away from what was found, and all is background there. "abdomen" is
+    "body", and where that reaches far beyond the liver a second look at the abdomen alone (`inference.abdomen`); it
+    needs orientation LPS and a liver.
     `image_refinement`: outlines are moved to edges of the image before probabilities become labels
     (`inference.image_refinement`).
     """
@@ -221,6 +223,10 @@ class ModelSpec:
         taken, given = self.network.kwargs.get("in_channels"), len(self.preparation.channels)
         if given and taken != given:
             raise ModelError(f"there are {given} preparation.channels, but the network takes {taken}")
+        if self.inference.region == ABDOMEN and (
+            LIVER not in self.labels.organs or self.preparation.orientation != "LPS"
+        ):
+            raise ModelError("inference.region abdomen needs a liver among the labels and preparation.orientation LPS")
 
     def rule_for(self, organ_name: str) -> OrganRule:
         """The organ's rule, or a rule that does nothing."""

@@ -1,0 +1,111 @@
+"""A model on painted bodies from neck to pelvis, in one look and with the second look at the abdomen.
+
+long_fields.py [MODEL] [--data ../shared/data] [--images 8]
+
+The bodies are whole-body label maps that no model of ours was trained on, the images are made by the default model's
+recipe. Also the five flip angles of one volunteer, whose spleens can be checked by their place.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import IGNORE, organ_named
+from LiverMRISegLib.evaluation.robustness import dice
+from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.io import read_volume
+from LiverMRISegLib.io.tables import markdown_table
+from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.models.package.specification import ABDOMEN, BODY
+from LiverMRISegLib.resources import DEFAULT_MODEL
+from LiverMRISegLib.synthesis.generator import ImageMaker
+from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, load_structure_maps
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
+from LiverMRISegLib.volume import Geometry, Volume
+
+RECIPE = Path("scripts/train/recipes/liver_any_sequence.yaml")
+SPACING = 3.0
+# Half a metre high: from the neck to the pelvis.
+PATCH = (168, 112, 168)
+TISSUES = {
+    "lung": (11, 12), "skeleton": (13,), "heart": (18,), "wall_muscle": (19,), "subcutaneous_fat": (24, 25),
+    "inner_soft": (15, 16, 17, 20, 21, 23), "uncertain": (8, 9, 10, 14, 26),
+}  # fmt: skip
+BODIES = [
+    StructureMapSource(f"labelmaps_whole_body/{name}_label.nii.gz", "whole body", tissues=TISSUES, is_complete=True)
+    for name in ("icrp110_AF", "icrp110_AM")
+]
+ORGANS = ("liver", "right kidney", "left kidney", "spleen", "pancreas", "gallbladder", "stomach")
+_FIRST_SEED, _FEWEST_VOXELS = 9_500_000, 100
+_GEOMETRY = Geometry(PATCH[::-1], (SPACING,) * 3)
+
+
+def looks(model: str) -> dict[str, Segmenter]:
+    """The model with tiles wherever the body is, and with the second look."""
+    package = load_model(model)
+    found = {}
+    for region in (BODY, ABDOMEN):
+        asked = package.run_by(replace(package.spec.inference, region=region))
+        found[region] = Segmenter(asked, load_engine(asked, "cpu"))
+    return found
+
+
+def painted(data: Path, images: int) -> Iterator[tuple[str, Volume, np.ndarray]]:
+    """Name, image and labels (1, 2, ... as ORGANS) of `images` of each body."""
+    randomization = read_config(FinetuneConfig, RECIPE).data
+    settings = replace(randomization.synthetic.randomization, patch=PATCH, spacing=SPACING)
+    maker = ImageMaker(ORGANS, settings, randomization.preparation)
+    for place, body in enumerate(load_structure_maps(data, BODIES, SPACING)):
+        for number in range(images):
+            sample = maker.make(body, _FIRST_SEED + 100 * place + number)
+            yield f"{body.name} {number}", Volume(sample.image, _GEOMETRY), sample.labels
+
+
+def main() -> None:
+    """Measure and print: an organ a row, a look a column."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default=DEFAULT_MODEL)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--images", type=int, default=8)
+    arguments = parser.parse_args()
+    segmenters = looks(arguments.model)
+    scores: dict[str, dict[str, list[float]]] = {region: defaultdict(list) for region in segmenters}
+    for name, volume, labels in painted(arguments.data, arguments.images):
+        for region, segmenter in segmenters.items():
+            result = segmenter.segment(volume)
+            known, line = labels != IGNORE, []
+            for value, organ in enumerate(ORGANS, start=1):
+                truth = labels == value
+                if np.count_nonzero(truth) >= _FEWEST_VOXELS:
+                    found = result.labelmap == result.labels.value_of(organ_named(organ))
+                    scores[region][organ].append(dice(found & known, truth))
+                    line.append(f"{organ} {scores[region][organ][-1]:.2f}")
+            print(f"{name} {region} ({result.provenance['region']}): {', '.join(line)}", flush=True)
+    rows = [[o, str(len(scores[BODY][o])), *(f"{statistics.fmean(s[o]):.3f}" for s in scores.values())] for o in ORGANS]
+    print(markdown_table(["organ", "images", *segmenters], rows))
+    for path in sorted((arguments.data / "mr_t1_flip_angles").glob("*.nii.gz")):
+        volume = read_volume(path)
+        for region, segmenter in segmenters.items():
+            result = segmenter.segment(volume)
+            heights = {o: _height(result.labelmap, result.labels.value_of(organ_named(o)), volume) for o in ORGANS}
+            above = ", ".join(f"{o} {heights[o] - heights['liver']:.0f} mm" for o in ORGANS[1:])
+            print(f"{path.name} {region}: above the liver's centre: {above}")
+
+
+def _height(labelmap: np.ndarray, value: int, volume: Volume) -> float:
+    """Of the centre of a label, along the patient's axis, in mm."""
+    centre = np.argwhere(labelmap == value).mean(axis=0)[::-1]
+    return float(volume.geometry.world_of(centre)[2])
+
+
+if __name__ == "__main__":
+    main()
