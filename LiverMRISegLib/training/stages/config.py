@@ -76,8 +76,8 @@ class StageConfig(Checked):
     image_refinement: Annotated[bool, OF_PACKAGE] = False
     """Whether the package follows the image's edges when it brings labels back to a finer grid."""
     region: Annotated[str, OF_PACKAGE] = ""
-    """Where the package looks: empty for everywhere, "body" for the body alone (faster), "abdomen" for the body and, in a long field
-    of view, the abdomen apart."""
+    """Where the package looks: empty for everywhere, "body" for the body alone (faster), "abdomen" for the body
+    and, in a long field of view, the abdomen apart."""
     region_margin: Annotated[float, Limits(0, 1000), OF_PACKAGE] = 30.0
     """Around the region, in mm."""
     metrics: Annotated[str, OF_PACKAGE] = ""
