@@ -59,7 +59,7 @@ def joined(
     passing = [value for value, organ in labels.items() if organ in PASSING_THROUGH]
     staying = np.where(np.isin(second, passing), 0, second)
     liver, before = (_largest_liver(channels, labels) for channels in (second, first))
-    if liver is None or before is None or liver.sum() < _LEAST_LIVER_LEFT * before.sum():
+    if liver is None or before is None or (liver & before).sum() < _LEAST_LIVER_LEFT * before.sum():
         return None
     if is_cut(staying, shape, abdomen):
         return None

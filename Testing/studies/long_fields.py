@@ -45,6 +45,8 @@ BODIES = [
     for name in ("icrp110_AF", "icrp110_AM")
 ]
 ORGANS = ("liver", "right kidney", "left kidney", "spleen", "pancreas", "gallbladder", "stomach")
+# The whole height is to be seen.
+UNCUT = {"crop_probability": 0.0, "in_plane_crop_probability": 0.0}
 _FIRST_SEED, _FEWEST_VOXELS = 9_500_000, 100
 _GEOMETRY = Geometry(PATCH[::-1], (SPACING,) * 3)
 
@@ -61,9 +63,10 @@ def looks(model: str) -> dict[str, Segmenter]:
 
 def painted(data: Path, images: int) -> Iterator[tuple[str, Volume, np.ndarray]]:
     """Name, image and labels (1, 2, ... as ORGANS) of `images` of each body."""
-    randomization = read_config(FinetuneConfig, RECIPE).data
-    settings = replace(randomization.synthetic.randomization, patch=PATCH, spacing=SPACING)
-    maker = ImageMaker(ORGANS, settings, randomization.preparation)
+    recipe = read_config(FinetuneConfig, RECIPE).data
+    settings = replace(recipe.synthetic.randomization, patch=PATCH, spacing=SPACING, **UNCUT)
+    settings = replace(settings, scanner=replace(settings.scanner, slab=0.0, wrap=0.0, oblique=0.0))
+    maker = ImageMaker(ORGANS, settings, recipe.preparation)
     for place, body in enumerate(load_structure_maps(data, BODIES, SPACING)):
         for number in range(images):
             sample = maker.make(body, _FIRST_SEED + 100 * place + number)
