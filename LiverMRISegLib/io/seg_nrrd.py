@@ -45,7 +45,7 @@ def pairs_of(labels: LabelSet, size: tuple[int, int, int]) -> dict[str, str]:
 
 
 def read_seg_nrrd(path: Path) -> Volume:
-    """The label map of a .seg.nrrd; `metadata["segments"]` maps value to name.
+    """The label map of a .seg.nrrd; `metadata["segments"]` maps value to name, "cropped" is set for a file of Slicer.
 
     Raises:
         InputError: it cannot be read, has fractions, or its header contradicts itself.
@@ -65,7 +65,9 @@ def read_seg_nrrd(path: Path) -> Volume:
         new = number if renumber else value
         labels[layers[..., layer] == value] = new
         names[new] = name
-    return Volume(labels, header.geometry, path.name[: -len(".seg.nrrd")], {"segments": names})
+    # Slicer writes no more than the box around the segments, and how it came from an image.
+    facts = {"cropped": True} if "Segmentation_ConversionParameters" in header.fields else {}
+    return Volume(labels, header.geometry, path.name[: -len(".seg.nrrd")], {"segments": names, **facts})
 
 
 def _layers(header: VolumeHeader) -> np.ndarray:

@@ -18,6 +18,8 @@ from LiverMRISegLib.volume import Box, Geometry, Volume
 
 MEASURED_LENGTHS = (SPLEEN, RIGHT_KIDNEY, LEFT_KIDNEY)
 TOTAL_KIDNEY_VOLUME = "total kidney volume"
+_CUT = "touches the edge of the volume, its volume may be incomplete"
+_AT_THE_END = "ends with the segmentation's own grid: if the image ends there too, its volume may be incomplete"
 _NOTABLE_SHARE = 0.005
 _NOTABLE_ZEROS = 0.05
 
@@ -82,6 +84,25 @@ class Measurements:
         return next((found for found in self.organs if found.organ == organ), None)
 
 
+@dataclass(frozen=True)
+class Labels:
+    """Organs numbered 1, 2, 3, ... [Z, Y, X] on a grid, which may have been cropped around them."""
+
+    array: np.ndarray
+    geometry: Geometry
+    is_cropped: bool = False
+
+    def around(self, number: int, box: Box) -> tuple[np.ndarray, Geometry]:
+        """The mask of an organ with a voxel more around its box, as far as there is one, and its grid."""
+        wide = grown_box(box, self.array.shape)
+        mask = self.array[wide] == number
+        start = [part.start for part in wide[::-1]]
+        if self.is_cropped:  # nothing of the organ is beyond
+            mask = np.pad(mask, 1)
+            start = [first - 1 for first in start]
+        return mask, self.geometry.cropped(start, mask.shape[::-1])
+
+
 def measure(
     labelmap: Volume,
     labels: LabelSet,
@@ -92,7 +113,8 @@ def measure(
     """Measure every organ of `labels` in a label map.
 
     Args:
-        labelmap: whole numbers [Z, Y, X].
+        labelmap: whole numbers [Z, Y, X]. With `metadata["cropped"]` its grid may end where the organs do, so that
+            an organ at its edge need not be cut, and is eroded there too.
         labels: what they mean. Other values are not measured, and said.
         maps: by name, on any grids of the same patient and position.
         rules: what counts for the maps' statistics; all voxels by default.
@@ -106,10 +128,9 @@ def measure(
         check_same_patient(labelmap, title, quantity.volume)
     known, remarks = _known_labels(labelmap.array, labels)
     boxes = bounding_boxes(known)
+    grid = Labels(known, labelmap.geometry, bool(labelmap.metadata.get("cropped")))
     organs = tuple(
-        _measured(organ, number, known, boxes[number], labelmap.geometry, maps, rules)
-        if number in boxes
-        else _missing(organ, maps)
+        _measured(organ, number, grid, boxes[number], maps, rules) if number in boxes else _missing(organ, maps)
         for number, organ in enumerate(labels.organs, start=1)
     )
     units = {title: quantity.unit for title, quantity in maps.items()}
@@ -124,7 +145,7 @@ def derived(organs: tuple[OrganMeasurement, ...]) -> tuple[Derived, ...]:
         return ()
     found = [kidney for kidney in kidneys if kidney.volume_ml is not None]
     remarks = [f"{k.organ.name} was not found and is not in the sum" for k in kidneys if k.volume_ml is None]
-    remarks += [f"{k.organ.name} touches the edge of the volume" for k in kidneys if k.is_cut]
+    remarks += [f"{k.organ.name} {text}" for k in kidneys for text in k.remarks if k.is_cut]
     total = sum(k.volume_ml for k in found if k.volume_ml is not None) if found else None
     return (Derived(TOTAL_KIDNEY_VOLUME, total, "mL", tuple(remarks)),)
 
@@ -147,33 +168,24 @@ def _missing(organ: Organ, maps: Mapping[str, QuantityMap]) -> OrganMeasurement:
 
 
 def _measured(
-    organ: Organ,
-    number: int,
-    labelmap: np.ndarray,
-    box: Box,
-    geometry: Geometry,
-    maps: Mapping[str, QuantityMap],
-    rules: Rules,
+    organ: Organ, number: int, labels: Labels, box: Box, maps: Mapping[str, QuantityMap], rules: Rules
 ) -> OrganMeasurement:
-    box_mask = labelmap[box] == number
-    is_cut = touches_edge(box_mask, box, labelmap.shape)
-    voxels = int(np.count_nonzero(box_mask))
-    wide = grown_box(box, labelmap.shape)
-    mask = labelmap[wide] == number
-    grid = geometry.cropped((wide[2].start, wide[1].start, wide[0].start), mask.shape[::-1])
-    remarks = ("touches the edge of the volume, its volume may be incomplete",) if is_cut else ()
+    own = labels.array[box] == number
+    is_cut = touches_edge(own, box, labels.array.shape)
+    mask, grid = labels.around(number, box)
     has_length = organ in MEASURED_LENGTHS
     used = _eroded(mask, grid, rules.erosion_mm) if maps else mask
     statistics = {title: _statistics(title, quantity, used, grid, rules) for title, quantity in maps.items()}
+    voxels = int(np.count_nonzero(own))
     return OrganMeasurement(
         organ,
         voxels,
-        voxels * geometry.voxel_volume_ml,
+        voxels * grid.voxel_volume_ml,
         is_cut,
         craniocaudal_mm(mask, grid) if has_length else None,
         longest_mm(mask, grid) if has_length else None,
         statistics,
-        remarks,
+        (_AT_THE_END if labels.is_cropped else _CUT,) if is_cut else (),
     )
 
 

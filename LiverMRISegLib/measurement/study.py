@@ -70,8 +70,8 @@ class Disagreement:
     problem: str
 
 
-def disagreements(places: Sequence[Place]) -> dict[str, list[str]]:
-    """What to say of each volume of one study, by its name; a pair that disagrees says so in both.
+def disagreements(places: Sequence[Place]) -> dict[str, dict[str, str]]:
+    """What to say of each volume of one study, by its name and the organ's; a pair that disagrees says so in both.
 
     Compared are all pairs with one frame of reference (or one place, where files do not give it), within what both
     volumes show. They disagree on an organ of 20 mL or more if only one has it, if their volumes differ by more than
@@ -136,9 +136,9 @@ def _together(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.nda
     return masks
 
 
-def _words(name: str, found: Sequence[Disagreement]) -> list[str]:
+def _words(name: str, found: Sequence[Disagreement]) -> dict[str, str]:
     """A line for each organ: its volume here, and the volumes that disagree."""
-    lines = []
+    lines = {}
     for organ in dict.fromkeys(one.organ for one in found if name in one.names):
         own = [one for one in found if one.organ == organ and name in one.names]
         others = []
@@ -147,5 +147,5 @@ def _words(name: str, found: Sequence[Disagreement]) -> list[str]:
             here, there = one.volumes_ml if is_first else one.volumes_ml[::-1]
             others.append(f"{one.names[is_first]} ({there:.0f} mL, here {here:.0f} mL; {one.problem})")
         more = f" and {len(own) - _MOST_NAMED} more" if len(own) > _MOST_NAMED else ""
-        lines.append(f"{organ} disagrees with {', '.join(others)}{more}: look at both")
+        lines[organ] = f"{organ} disagrees with {', '.join(others)}{more}: look at both"
     return lines

@@ -179,3 +179,19 @@ def test_maps_of_others_are_refused():
 def test_rules_that_cannot_be_used_are_refused(values):
     with pytest.raises(UsageError, match="give 0"):
         Rules(**values)
+
+
+def test_the_end_of_a_cropped_grid_need_not_be_the_images():
+    labels = labelmap_of(grid())
+    used = [np.flatnonzero((labels.array > 0).any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
+    box = tuple(slice(u[0], u[-1] + 1) for u in used)
+    array = labels.array[box]
+    geometry = labels.geometry.cropped([part.start for part in box[::-1]], array.shape[::-1])
+    values = {"t1": quantity_map("t1", Volume(np.ones(grid().shape), grid()))}
+    whole = spleen_of(measure(labels, CHAOS, values, Rules(erosion_mm=4)))
+    cropped = Volume(array, geometry, "seg", {"cropped": True})
+    found = spleen_of(measure(cropped, CHAOS, values, Rules(erosion_mm=4)))
+    assert found.remarks == (
+        "ends with the segmentation's own grid: if the image ends there too, its volume may be incomplete",
+    )
+    assert replace(found, remarks=(), is_cut=False) == whole

@@ -29,7 +29,7 @@ def place(name, spacing=(2.0, 2.0, 3.0), half_axes=(30, 22, 55), centre=(0, 0, 0
 
 def test_a_breath_apart_volumes_agree():
     first, second = place("t1"), place("t2", (1.5, 1.5, 6.0), centre=(4, 5, 25), labels=OWN)
-    assert disagreements([first, second]) == {"t1": [], "t2": []}
+    assert disagreements([first, second]) == {"t1": {}, "t2": {}}
 
 
 @pytest.mark.parametrize(
@@ -47,25 +47,25 @@ def test_a_breath_apart_volumes_agree():
 def test_both_say_where_they_disagree(other, words):
     other = {"spacing": (1.5, 1.5, 6.0), **other}
     found = disagreements([place("t1"), place("t2", **other)])
-    (first,), (second,) = found["t1"], found["t2"]
+    first, second = found["t1"]["spleen"], found["t2"]["spleen"]
     assert re.search(words, first), first
     assert second.startswith("spleen disagrees with t1 (15")
 
 
 def test_only_what_both_show_is_compared():
     low = {"half": (60.0, 50.0, 40.0), "shift": (0.0, 0.0, -50.0)}
-    assert disagreements([place("whole"), place("part", **low)]) == {"whole": [], "part": []}
+    assert disagreements([place("whole"), place("part", **low)]) == {"whole": {}, "part": {}}
     beside = {"shift": (500.0, 0.0, 0.0)}
-    assert disagreements([place("here"), place("elsewhere", **beside)]) == {"here": [], "elsewhere": []}
+    assert disagreements([place("here"), place("elsewhere", **beside)]) == {"here": {}, "elsewhere": {}}
     frames = disagreements([place("a", frame="1.2"), place("b", half_axes=(25, 16, 40), frame="1.3")])
-    assert frames == {"a": [], "b": []}
+    assert frames == {"a": {}, "b": {}}
 
 
 def test_of_many_that_disagree_some_are_named():
     small = [place(f"t{n}", half_axes=(25, 16, 40)) for n in range(5)]
     found = disagreements([place("large"), *small])
-    assert found["large"][0].count("of another size") == 3
-    assert found["large"][0].endswith(" and 2 more: look at both")
+    assert found["large"]["spleen"].count("of another size") == 3
+    assert found["large"]["spleen"].endswith(" and 2 more: look at both")
     assert len(found["t3"]) == 1
 
 

@@ -104,8 +104,8 @@ def read_dicom_seg(path: Path) -> Volume:
     )
     names = {int(n): segmentation.get_segment_description(n).segment_label for n in segmentation.segment_numbers}
     frame = str(segmentation.get("FrameOfReferenceUID", "") or "")
-    facts = {"frame of reference": frame} if frame else {}
-    return Volume(np.asarray(volume.array), geometry, path.name.removesuffix(".dcm"), {"segments": names, **facts})
+    facts = {"segments": names, "cropped": True, **({"frame of reference": frame} if frame else {})}
+    return Volume(np.asarray(volume.array), geometry, path.name.removesuffix(".dcm"), facts)
 
 
 def _libraries() -> tuple[Any, Any]:
