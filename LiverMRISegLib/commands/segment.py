@@ -178,7 +178,7 @@ class _Cohort:
                     result = self._result(case, following, reader, progress)
                 except Exception as error:
                     self.arguments.stop.check()  # e.g. an import interrupted by Ctrl-C raises an error of its own
-                    if not self.plan.is_cohort or not _concerns_one_case(error):
+                    if not self.plan.is_cohort or not concerns_one_case(error):
                         raise
                     logger.info("%s failed", case.name, exc_info=True)
                     result = CaseResult(case, FAILED, error=describe(error, case.source))
@@ -234,7 +234,7 @@ class _Cohort:
         return self._segmenter
 
 
-def _concerns_one_case(error: Exception) -> bool:
+def concerns_one_case(error: Exception) -> bool:
     """Whether the other cases may still succeed; not if the model, the device or the call itself is wrong."""
     return isinstance(error, (InputError, OutputError)) or not isinstance(error, LiverMRISegError)
 

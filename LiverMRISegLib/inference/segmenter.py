@@ -26,6 +26,8 @@ from LiverMRISegLib.inference.prediction import labels_by, prepared_by, restored
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.region import body_of, region_of
 from LiverMRISegLib.measurement.label_shapes import volumes_ml
+from LiverMRISegLib.measurement.maps import IMAGE, QuantityMap
+from LiverMRISegLib.measurement.organs import Measurements, Rules, measure
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import ABDOMEN, BODY
@@ -55,6 +57,23 @@ class Segmentation:
     flags: Sequence[str]
     provenance: Mapping[str, Any]
     source: Volume | None = field(default=None, repr=False)
+
+    @property
+    def labelmap_volume(self) -> Volume:
+        """The label map as a volume, with the input's name and frame of reference."""
+        if self.source is None:
+            return Volume(self.labelmap, self.geometry)
+        frame = self.source.metadata.get("frame of reference")
+        return Volume(self.labelmap, self.geometry, self.source.name, {"frame of reference": frame} if frame else {})
+
+    def measure(self, maps: Mapping[str, QuantityMap] | None = None, rules: Rules | None = None) -> Measurements:
+        """Volumes and lengths of the organs, and the statistics of the input ("image") and of `maps` in them.
+
+        Raises:
+            InputError: a map is of another frame of reference, or in another place.
+        """
+        own = {IMAGE: QuantityMap(self.source)} if self.source is not None else {}
+        return measure(self.labelmap_volume, self.labels, {**own, **(maps or {})}, rules)
 
     def save(self, path: str | Path) -> None:
         """Write to .nii.gz, .nii, .nrrd, .mha, .seg.nrrd or (for DICOM inputs) .dcm, whole or not at all.

@@ -24,6 +24,10 @@ _MASK_VALUES = 20
 _MANY_LABELS, _HIGHEST_LABEL, _EVEN_SHARE = 256, 2**16 - 1, 0.75
 
 
+class MaskGivenError(InputError):
+    """A mask was given where an image is wanted."""
+
+
 def read_volume(
     path: str | Path, *, series: str | None = None, frame: int | None = None, may_be_mask: bool = False
 ) -> Volume:
@@ -206,7 +210,7 @@ def _check_is_image(array: np.ndarray, path: Path) -> None:
         raise InputError(f"{path}: all voxels have the value {lowest:g}; there is nothing to segment")
     if _looks_like_mask(array, float(lowest), float(highest)):
         count = np.unique(array).size
-        raise InputError(
+        raise MaskGivenError(
             f"{path}: contains only {count} different values, it looks like a mask; give the image instead"
         )
 

@@ -83,6 +83,14 @@ class Measurements:
         """The measurement of one organ, if the label set has it."""
         return next((found for found in self.organs if found.organ == organ), None)
 
+    def with_remarks(self, said: Mapping[str, str]) -> Measurements:
+        """The same with a remark more for each of the organs named."""
+        organs = [
+            replace(found, remarks=(*found.remarks, said[found.organ.name])) if found.organ.name in said else found
+            for found in self.organs
+        ]
+        return replace(self, organs=tuple(organs))
+
 
 @dataclass(frozen=True)
 class Labels:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
 
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.measurement.organs import Measurements, OrganMeasurement
@@ -32,6 +34,22 @@ def rows(case: Measurements) -> list[list[str]]:
         remarks = "; ".join([*figure.remarks, *case.remarks])
         found.append([case.name, figure.name, number(figure.value), *[""] * (len(HEADER) - 5), remarks, ""])
     return found
+
+
+def as_document(case: Measurements) -> dict[str, Any]:
+    """One case for JSON: null where a figure could not be measured."""
+    organs = [
+        {
+            "organ": found.organ.name, "volume_ml": found.volume_ml, "voxels": found.voxels, "is_cut": found.is_cut,
+            "craniocaudal_mm": found.craniocaudal_mm, "longest_mm": found.longest_mm,
+            "maps": {title: {"unit": case.units[title], **asdict(own)} for title, own in found.statistics.items()},
+            "remarks": found.remarks,
+        }
+        for found in case.organs
+    ]  # fmt: skip
+    derived = [asdict(figure) for figure in case.derived]
+    rules = asdict(case.rules)
+    return {"case": case.name, "organs": organs, "derived": derived, "rules": rules, "remarks": case.remarks}
 
 
 def error_row(name: str, error: str) -> list[str]:

@@ -1,0 +1,75 @@
+"""Reading what `measure` needs of a case: the segmentation with what its labels mean, and the maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import LabelSet, structure_named
+from LiverMRISegLib.commands.console import note
+from LiverMRISegLib.commands.measure_cases import Pairing
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.measurement.fat_fraction import fat_fraction_of_phases, fat_fraction_of_water_and_fat
+from LiverMRISegLib.measurement.maps import QuantityMap, quantity_map
+from LiverMRISegLib.resources import DEFAULT_MODEL
+from LiverMRISegLib.volume import Volume
+
+WATER, FAT, IN_PHASE, OUT_PHASE = "water", "fat", "in-phase", "out-of-phase"
+_PAIRS = {
+    "fat fraction (water, fat)": (WATER, FAT, fat_fraction_of_water_and_fat),
+    "fat fraction (in, out of phase)": (IN_PHASE, OUT_PHASE, fat_fraction_of_phases),
+}
+
+
+class Segmentations:
+    """Reads label maps; says once if their values were taken for those of the default model."""
+
+    def __init__(self, labels: str | None) -> None:
+        self._labels = labels
+        self._has_said = False
+
+    def read(self, path: Path) -> tuple[Volume, LabelSet]:
+        """A label map and what its values mean: by --labels, its own names, or the default model.
+
+        Raises:
+            InputError: it cannot be read, or names two segments alike.
+        """
+        from LiverMRISegLib.evaluation.cohort import labels_named
+        from LiverMRISegLib.io import read_labelmap
+
+        labelmap = replace(read_labelmap(path), name=path.name)
+        if self._labels is not None:
+            return labelmap, labels_named(self._labels)
+        segments = labelmap.metadata.get("segments")
+        if segments is None:
+            self._say(path)
+            return labelmap, labels_named(DEFAULT_MODEL)
+        try:
+            return labelmap, LabelSet(path.name, {v: structure_named(n, v) for v, n in segments.items()})
+        except UsageError as error:
+            raise InputError(f"{path}: its segments cannot be told apart ({error}); rename them") from error
+
+    def _say(self, path: Path) -> None:
+        if not self._has_said:
+            note(f"{path.name}: its values are taken for those of {DEFAULT_MODEL}; --labels says otherwise")
+        self._has_said = True
+
+
+def read_maps(case: str, pairing: Pairing, units: Mapping[str, str]) -> dict[str, QuantityMap]:
+    """All maps of a case, and the fat fraction of each pair of images that was given.
+
+    Raises:
+        InputError: one is missing, cannot be read, or a pair is not on one grid.
+    """
+    from LiverMRISegLib.io.read import read_map
+
+    found: dict[str, Volume] = {}
+    for kind in pairing.places:
+        path = pairing.file_of(kind, case)
+        found[kind] = replace(read_map(path), name=path.name)
+    maps = {}
+    for title, (one, other, fraction) in _PAIRS.items():
+        if one in found:
+            maps[title] = fraction(found.pop(one), found.pop(other))
+    return {**{title: quantity_map(title, v, units.get(title)) for title, v in found.items()}, **maps}

@@ -1,0 +1,191 @@
+"""`livermriseg measure`: tables of segmentations and volumes with maps, their pairing, and what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.ellipsoids import ellipsoid, grid
+from LiverMRISegLib.anatomy import CHAOS, SPLEEN
+from LiverMRISegLib.cli import main
+from LiverMRISegLib.io import read_volume, write_segmentation, write_volume
+from LiverMRISegLib.volume import Volume
+
+GRID = grid((3.0, 3.0, 4.0), (40.0, 36.0, 66.0))
+
+
+def segmentation(path, half_axes=(30, 22, 55), geometry=GRID):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = ellipsoid(geometry, half_axes).astype(np.uint8) * CHAOS.value_of(SPLEEN)
+    write_segmentation(path, array, CHAOS, geometry)
+    return path
+
+
+def image(path, value=None, geometry=GRID):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    array = np.random.default_rng(0).normal(100, 9, geometry.shape) if value is None else np.full(geometry.shape, value)
+    write_volume(Volume(array.astype(np.float32), geometry), path)
+    return path
+
+
+def measured(*arguments) -> int:
+    return main(["measure", *map(str, arguments)])
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def spleens(path):
+    return {row["case"]: row for row in table(path) if row["organ"] == "spleen"}
+
+
+def refused(capsys, status, words, *arguments):
+    assert measured(*arguments) == status
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error" in line]
+    assert words in line
+
+
+def test_one_segmentation_with_a_map(tmp_path, capsys):
+    seg, pdff = segmentation(tmp_path / "a.seg.nrrd"), image(tmp_path / "pdff.nii.gz", 7)
+    out = tmp_path / "t.csv"
+    assert measured(seg, "--map", f"pdff={pdff}", "--erode", 3, "--outliers", 3, "-o", out) == 0
+    row = spleens(out)["a"]
+    assert (row["map"], row["unit"], row["mean"], row["sd"], row["erosion_mm"]) == ("pdff", "%", "7", "0", "3")
+    assert float(row["volume_ml"]) == pytest.approx(152, rel=0.02)
+    assert float(row["longest_mm"]) == pytest.approx(110, abs=4)
+    liver = next(row for row in table(out) if row["organ"] == "liver")
+    assert (liver["volume_ml"], liver["voxels"], liver["mean"], liver["remarks"]) == (
+        "",
+        "0",
+        "",
+        "liver was not found",
+    )
+    assert "total kidney volume" in {row["organ"] for row in table(out)}
+    text = capsys.readouterr().out
+    assert "pdff mean (SD), %" in text
+    assert "note: liver was not found" in text
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_json_has_null_where_nothing_was_measured(tmp_path, capsys):
+    seg = segmentation(tmp_path / "a_seg.nrrd")
+    adc = image(tmp_path / "adc.nii.gz", 1100)
+    assert measured(seg, "--labels", "CHAOS", "--map", f"adc={adc}", "--unit", "adc=um2/s", "--json", "-o", tmp_path / "t.csv") == 0  # fmt: skip  # noqa: E501
+    (document,) = json.loads(capsys.readouterr().out)
+    organs = {entry["organ"]: entry for entry in document["organs"]}
+    assert organs["liver"]["volume_ml"] is None
+    assert organs["spleen"]["maps"]["adc"]["unit"] == "um2/s"
+    assert organs["spleen"]["maps"]["adc"]["p95"] == 1100
+    assert document["derived"][0]["value"] is None
+
+
+def test_a_cohort_pairs_its_maps_by_name_and_a_case_without_one_fails_alone(tmp_path, capsys):
+    for number, name in enumerate(("anna", "ben", "carl")):
+        segmentation(tmp_path / "segs" / f"{name}_seg.nii.gz")
+        if name != "carl":
+            image(tmp_path / "maps" / f"{name}_r2star.nii.gz", 40 + number)
+    out = tmp_path / "t.csv"
+    options = ("--labels", "CHAOS", "-o", out)
+    assert measured(tmp_path / "segs", "--map", f"r2*={tmp_path / 'maps'}", *options) == 5
+    rows = spleens(out)
+    assert {name: row["mean"] for name, row in rows.items()} == {"anna": "40", "ben": "41"}
+    failed = table(out)[-1]
+    assert failed["case"] == "carl"
+    assert "has no carl_r2star.* and no carl.*, the 'r2*' of case carl" in failed["error"]
+    assert "2 of 3 cases measured" in capsys.readouterr().out
+    pattern = tmp_path / "maps" / "{case}_r2star.nii.gz"
+    two = [tmp_path / "segs" / f"{name}_seg.nii.gz" for name in ("anna", "ben")]
+    assert measured(*two, "--map", f"r2*={pattern}", *options) == 0
+    one = tmp_path / "maps" / "anna_r2star.nii.gz"
+    refused(capsys, 2, "is one image for 'r2*', but there are several cases", *two, "--map", f"r2*={one}", *options)
+
+
+def test_volumes_with_their_segmentations_measure_the_volume_itself(tmp_path):
+    volume = image(tmp_path / "scans" / "anna.nii.gz")
+    segmentation(tmp_path / "segs" / "anna_seg.nii.gz")
+    out = tmp_path / "t.csv"
+    options = ("--segmentations", tmp_path / "segs", "--labels", "CHAOS", "-o", out)
+    assert measured(volume, *options) == 0
+    inside = read_volume(volume).array[ellipsoid(GRID)].astype(float)
+    row = spleens(out)["anna"]
+    assert (row["map"], float(row["mean"])) == ("image", pytest.approx(inside.mean(), rel=1e-4))
+
+
+def test_a_volume_is_segmented_first(tmp_path, tiny_package):
+    volume = image(tmp_path / "t2.nii.gz")
+    out = tmp_path / "t.csv"
+    assert measured(volume, "--model", tiny_package, "--device", "cpu", "--organs", "liver,spleen", "-o", out) == 0
+    assert [row["organ"] for row in table(out)] == ["liver", "spleen"]
+
+
+def test_fat_fractions_of_pairs(tmp_path, capsys):
+    seg, out = segmentation(tmp_path / "a.seg.nrrd"), tmp_path / "t.csv"
+    water, fat = image(tmp_path / "w.nii.gz", 90), image(tmp_path / "f.nii.gz", 10)
+    phases = ("--in-phase", image(tmp_path / "ip.nii.gz", 100), "--out-phase", image(tmp_path / "op.nii.gz", 80))
+    assert measured(seg, "--water", water, "--fat", fat, *phases, "-o", out) == 0
+    rows = {row["map"]: row for row in table(out) if row["organ"] == "spleen"}
+    assert {title: row["mean"] for title, row in rows.items()} == {
+        "fat fraction (water, fat)": "10", "fat fraction (in, out of phase)": "10",
+    }  # fmt: skip
+    assert "f may be 100 - f" in rows["fat fraction (in, out of phase)"]["remarks"]
+    refused(capsys, 2, "give --water and --fat", seg, "--water", water, "-o", out)
+
+
+def test_time_points_are_compared(tmp_path):
+    first = segmentation(tmp_path / "2024" / "t2.seg.nrrd")
+    second = segmentation(tmp_path / "2025" / "t2.seg.nrrd", (33, 24, 60))
+    assert measured(first, second, "--over-time", "-o", tmp_path / "t.csv") == 0
+    assert set(spleens(tmp_path / "t.csv")) == {"2024/t2", "2025/t2"}
+    rows = table(tmp_path / "t_over_time.csv")
+    volume = next(row for row in rows if row["organ"] == "spleen" and row["figure"] == "volume")
+    assert float(volume["2025/t2 minus 2024/t2, %"]) == pytest.approx(31, abs=2)
+
+
+def test_volumes_of_one_study_that_disagree_say_so_in_both_rows(tmp_path):
+    field = grid((3.0, 3.0, 4.0), (60.0, 50.0, 100.0))
+    files = [segmentation(tmp_path / f"{name}.seg.nrrd", axes, field) for name, axes in (("t1", (30, 22, 55)), ("t2", (25, 18, 38)))]  # fmt: skip  # noqa: E501
+    assert measured(*files, "--one-study", "-o", tmp_path / "t.csv") == 0
+    rows = spleens(tmp_path / "t.csv")
+    assert rows["t1"]["remarks"].startswith("spleen disagrees with t2 (")
+    assert rows["t2"]["remarks"].startswith("spleen disagrees with t1 (")
+
+
+def test_values_without_names_are_those_of_the_default_model_and_that_is_said(tmp_path, capsys):
+    assert measured(segmentation(tmp_path / "a_seg.nii.gz"), "-o", tmp_path / "t.csv") == 0
+    assert "its values are taken for those of liver-any-sequence; --labels says otherwise" in capsys.readouterr().err
+
+
+def test_what_cannot_be_measured_is_refused_and_leaves_nothing(tmp_path, capsys):
+    seg, out = segmentation(tmp_path / "a.seg.nrrd"), tmp_path / "t.csv"
+    far = image(tmp_path / "far.nii.gz", 1, replace(GRID, origin=(900.0, 0.0, 0.0)))
+    refused(capsys, 3, "map 't1' is nowhere in the same place", seg, "--map", f"t1={far}", "-o", out)
+    refused(capsys, 3, "no such file or folder for 't1'", seg, "--map", "t1=none.nii", "-o", out)
+    refused(capsys, 2, "is named twice", seg, "--map", f"t1={far}", "--map", f"t1={far}", "-o", out)
+    refused(capsys, 2, "there is no such map; maps are image", seg, "--unit", "t1=s", "-o", out)
+    refused(capsys, 2, "an erosion of -1 mm", seg, "--erode", "-1", "-o", out)
+    refused(capsys, 2, "a DICOM SR reports on one DICOM SEG", seg, "-o", tmp_path / "t.dcm")
+    refused(capsys, 3, "no such file", tmp_path / "none.seg.nrrd", "-o", out)
+    mask = write_mask(tmp_path / "v.nii.gz")
+    refused(capsys, 3, "it looks like a mask; give the image instead, or say with --labels", mask, "-o", out)
+    assert not out.exists()
+    with pytest.raises(SystemExit):
+        measured(seg, "--map", "t1", "-o", out)
+    assert "'t1' is not NAME=VALUE" in capsys.readouterr().err
+
+
+def write_mask(path):
+    write_volume(Volume(ellipsoid(GRID).astype(np.uint8), GRID), path)
+    return path
+
+
+def test_cases_of_one_name_are_refused(tmp_path, capsys):
+    seg = segmentation(tmp_path / "a.seg.nrrd")
+    segmentation(tmp_path / "a_seg.nii.gz")
+    both = (seg, tmp_path / "a_seg.nii.gz")
+    refused(capsys, 2, "2 cases are called", *both, "-o", tmp_path / "t.csv")
