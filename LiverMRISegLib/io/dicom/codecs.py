@@ -27,6 +27,8 @@ RLE = "1.2.840.10008.1.2.5"
 NATIVE_CODECS = frozenset(
     f"1.2.840.10008.1.2.4.{number}" for number in ("50", "51", "57", "70", "80", "81", "90", "91")
 )
+# Markers of frames: baseline, extended, lossless; JPEG-LS.
+_FRAME_HEADERS = (0xC0, 0xC1, 0xC3, 0xF7)
 _SECONDS, _MEMORY = 120, 3 * 2**30
 
 
@@ -101,10 +103,11 @@ def _decoded(path: Path, frame: CompressedFrame) -> np.ndarray:
     try:
         pixels = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise _damaged(header.path) from error
-    if pixels.shape != (header.rows, header.columns) or pixels.dtype != frame.kind.newbyteorder("="):
-        raise _damaged(header.path)
-    return np.asarray(pixels)
+        raise _unreadable(header.path) from error
+    kind = frame.kind.newbyteorder("=")
+    if pixels.shape != (header.rows, header.columns) or not np.can_cast(pixels.dtype, kind):
+        raise _unreadable(header.path)
+    return pixels.astype(kind, copy=False)
 
 
 def _one_frame(header: DicomHeader, frame: bytes) -> bytes:
@@ -113,13 +116,16 @@ def _one_frame(header: DicomHeader, frame: bytes) -> bytes:
     uid = "1.2.826.0.1.3680043.10.1"
     bits = header.integer(tags.BITS_ALLOCATED)
     stored = header.integer(tags.BITS_STORED, bits)
+    high = header.integer(tags.HIGH_BIT, stored - 1)
+    if bits > 8 and 0 < _precision(frame) <= 8:  # GDCM wants no more bits allocated than were packed
+        bits, stored, high = 8, 8, 7
     meta = b"".join(
         _element(0x0002, number, b"UI", _padded(value))
         for number, value in ((0x0002, "1.2.840.10008.5.1.4.1.1.4"), (0x0003, uid), (0x0010, syntax))
     )
     numbers = (
         (0x0010, header.rows), (0x0011, header.columns), (0x0100, bits), (0x0101, stored),
-        (0x0102, header.integer(tags.HIGH_BIT, stored - 1)), (0x0103, header.integer(tags.SIGNED, 0)),
+        (0x0102, high), (0x0103, header.integer(tags.SIGNED, 0)),
     )  # fmt: skip
     frame += b"\0" * (len(frame) % 2)
     return b"".join(
@@ -140,6 +146,19 @@ def _one_frame(header: DicomHeader, frame: bytes) -> bytes:
     )
 
 
+def _precision(frame: bytes) -> int:
+    """The bits of a packed pixel by the frame's own header (SOF of JPEG and JPEG-LS, SIZ of JPEG 2000), 0 without."""
+    if frame[:4] == b"\xff\x4f\xff\x51":
+        return (frame[42] & 0x7F) + 1 if len(frame) > 42 else 0
+    place = 2
+    while frame[place : place + 1] == b"\xff" and place + 4 < len(frame):
+        marker, length = frame[place + 1], int.from_bytes(frame[place + 2 : place + 4], "big")
+        if marker in _FRAME_HEADERS:
+            return frame[place + 4]
+        place += 2 + length
+    return 0
+
+
 def _padded(uid: str) -> bytes:
     return uid.encode("ascii") + b"\0" * (len(uid) % 2)
 
@@ -150,3 +169,10 @@ def _element(group: int, number: int, vr: bytes, value: bytes) -> bytes:
 
 def _damaged(path: Path) -> InputError:
     return InputError(f"{path}: its compressed pixels are truncated or damaged; copy or export it again")
+
+
+def _unreadable(path: Path) -> InputError:
+    return InputError(
+        f"{path}: its compressed pixels are truncated, damaged or of a kind that cannot be unpacked; copy it again, or "
+        "export it uncompressed"
+    )

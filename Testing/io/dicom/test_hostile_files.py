@@ -144,7 +144,7 @@ def test_damaged_compressed_pixels(tmp_path, syntax):
     data = pydicom.dcmread(path)
     data["PixelData"].value = pydicom.encaps.encapsulate([next(pydicom.encaps.generate_frames(data.PixelData))[:90]])
     data.save_as(path)
-    with pytest.raises(InputError, match=rf"{path.name}: its compressed pixels are truncated or damaged"):
+    with pytest.raises(InputError, match=rf"{path.name}: its compressed pixels are truncated"):
         read_volume(folder)
 
 
