@@ -21,6 +21,7 @@ BENCHMARKS = (
     "instance_norm",
     "host_memory",
     "panel_freeze",
+    "cohort_with_bad_files",
 )
 # These take half an hour, and nnU-Net.
 AGAINST_NNUNET = ("nnunet_speed",)
