@@ -95,7 +95,12 @@ class SceneLogic:
         """
         check_takes_one_image(model)
         over_time = OverTime(self.scene, sequence)
-        options: dict[str, Any] = {"model": model, "device": device, "organs": organs, "modality": over_time.kind.modality}
+        options: dict[str, Any] = {
+            "model": model,
+            "device": device,
+            "organs": organs,
+            "modality": over_time.kind.modality,
+        }
         for frame in over_time.frames:
             report = over_time.progress_of(frame, progress)
             try:

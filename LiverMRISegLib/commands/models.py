@@ -134,20 +134,20 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 def run_import_foreign(arguments: argparse.Namespace) -> int:
     """Convert a checkpoint of another project into the user's models folder."""
-    from LiverMRISegLib.models.catalog import check_new_name, user_folder
+    from LiverMRISegLib.models.catalog import check_new_name, folder_for_imports
     from LiverMRISegLib.models.importers.import_sam_med3d import import_sam_med3d
     from LiverMRISegLib.models.importers.import_stunet import import_stunet
 
     check_new_name(arguments.name)
     convert = import_stunet if arguments.kind == "stunet" else import_sam_med3d
-    path = convert(arguments.source, arguments.name, user_folder())
+    path = convert(arguments.source, arguments.name, folder_for_imports())
     say(f"{path} written; use it as --{'model' if convert is import_stunet else 'encoder'} {arguments.name}")
     return 0
 
 
 def run_import_nnunet(arguments: argparse.Namespace) -> int:
     """Convert a folder of a trained nnU-Net model into the user's models folder."""
-    from LiverMRISegLib.models.catalog import check_new_name, user_folder
+    from LiverMRISegLib.models.catalog import check_new_name, folder_for_imports
     from LiverMRISegLib.models.importers.import_nnunet import CHECKPOINT, import_nnunet
     from LiverMRISegLib.models.package.model_package import load_spec
 
@@ -155,7 +155,7 @@ def run_import_nnunet(arguments: argparse.Namespace) -> int:
     path = import_nnunet(
         arguments.source,
         arguments.name,
-        user_folder(),
+        folder_for_imports(),
         folds=arguments.folds or (),
         checkpoint=arguments.checkpoint or CHECKPOINT,
     )

@@ -88,7 +88,7 @@ def atomic_folder(path: Path, existing: Existing = "refuse") -> Iterator[Path]:
         recover_folder(path)
         if existing == "refuse":
             _refuse(path)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent))
+        temporary, held = _reserve_folder_and_hold(path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
     try:
@@ -102,6 +102,23 @@ def atomic_folder(path: Path, existing: Existing = "refuse") -> Iterator[Path]:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        _let_go(held)
+
+
+def remove_folder(path: Path) -> None:
+    """Delete a folder so that it is there whole or not at all, also after a kill.
+
+    Raises:
+        OSError: no permission; then it is there as before.
+    """
+    path = Path(path)
+    recover_folder(path)
+    doomed, held = _reserve_folder_and_hold(path)
+    try:
+        path.replace(doomed / path.name)
+    finally:
+        shutil.rmtree(doomed, ignore_errors=True)
+        _let_go(held)
 
 
 def atomic_write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
@@ -149,16 +166,18 @@ def remove_leftovers(parent: Path) -> None:
 
 
 def remove_stale_files(parent: Path) -> None:
-    """Remove the temporary files that killed processes left in `parent`, where others may be writing now.
+    """Remove the temporary files and folders that killed processes left in `parent`, where others may be writing now.
 
     Whoever writes one holds the system's lock on it, which ends with the process: a file of our form that can be locked
     has no writer. Where the system has no such locks (Windows, some network folders), nothing is removed.
     """
     for path in parent.glob(".*.tmp*") if parent.is_dir() else ():
-        if _TEMPORARY.fullmatch(path.name) is None or path.is_symlink() or not path.is_file():
+        if _TEMPORARY.fullmatch(path.name) is None or path.is_symlink():
             continue
         held = _hold(path)
-        if held is not None:
+        if held is not None and path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif held is not None:
             with contextlib.suppress(OSError):
                 path.unlink()
         _let_go(held)
@@ -176,15 +195,33 @@ def _reserve_and_hold(path: Path) -> tuple[Path, int | None]:
     return temporary, held
 
 
+def _reserve_folder_and_hold(path: Path) -> tuple[Path, int | None]:
+    """As `_reserve_and_hold`, an empty folder beside `path`."""
+
+    def reserve() -> Path:
+        return Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent))
+
+    temporary = reserve()
+    held = _hold(temporary)
+    if held is None or not temporary.exists():
+        _let_go(held)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary = reserve()
+        held = _hold(temporary)
+    return temporary, held
+
+
 def _hold(path: Path) -> int | None:
-    """An open handle of `path` with the system's lock; None where it is locked already or cannot be locked."""
+    """An open handle of a file or folder with the system's lock; None where that is locked already or cannot be."""
     try:
         import fcntl
     except ImportError:  # Windows, where an open file could not be replaced either
         return None
     handle = None
     try:
-        handle = os.open(path, os.O_RDWR)
+        if not path.is_dir() and not path.is_file():
+            return None
+        handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         _let_go(handle)

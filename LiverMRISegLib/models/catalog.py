@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError, UsageError
-from LiverMRISegLib.io.atomic import atomic_folder, recover_folder, recover_folders
+from LiverMRISegLib.io.atomic import atomic_folder, recover_folder, recover_folders, remove_folder, remove_stale_files
 from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec
 from LiverMRISegLib.models.package.specification import NNUNET, ModelSpec
 from LiverMRISegLib.models.package.storage import SPECIFICATION
@@ -51,6 +51,13 @@ def user_folder() -> Path:
     else:
         base = Path(os.environ.get("XDG_DATA_HOME", "~/.local/share"))
     return base.expanduser() / "livermriseg" / "models"
+
+
+def folder_for_imports() -> Path:
+    """`user_folder`, without what killed imports left there."""
+    folder = user_folder()
+    remove_stale_files(folder)
+    return folder
 
 
 def list_models() -> list[CatalogEntry]:
@@ -188,7 +195,7 @@ def import_package(source: Path, name: str | None = None, *, replace: bool = Fal
     old = _imported(name) if replace and is_model_name(name) else None
     if old is None:
         check_new_name(name, may_be_shipped=replace)
-    target = user_folder() / name
+    target = folder_for_imports() / name
     try:
         with atomic_folder(target, "replace" if old == target else "refuse") as folder:
             _copy(source, folder)
@@ -210,7 +217,7 @@ def remove_model(name: str) -> None:
     if entry is None or entry.is_shipped:
         raise UsageError(f"{name}: {'came with LiverMRISeg and cannot be removed' if entry else 'no such model'}")
     try:
-        shutil.rmtree(entry.path) if entry.path.is_dir() else entry.path.unlink()
+        remove_folder(entry.path) if entry.path.is_dir() else entry.path.unlink()
     except OSError as error:
         raise OutputError(f"{entry.path}: cannot be removed ({error.strerror})") from error
 

@@ -133,7 +133,7 @@ def _parsed(path: Path, where: str) -> Any:
     if len(content) > _MOST_BYTES:
         raise UsageError(f"{where}: is larger than {_MOST_BYTES // 1_000_000} MB, so it cannot be a config")
     try:
-        data = yaml.safe_load(content.decode("utf-8"))
+        data = yaml.load(content.decode("utf-8"), _bounded_loader())
         _check_size(data, where)
     except UnicodeDecodeError as error:
         raise UsageError(f"{where}: is not UTF-8 text; save it with that encoding") from error
@@ -147,6 +147,26 @@ def _parsed(path: Path, where: str) -> Any:
     ) as error:  # the latter: dates and numbers like !!int a
         raise UsageError(f"{where}: cannot be read as YAML ({_one_line(error)})") from error
     return data
+
+
+def _bounded_loader() -> Any:
+    """YAML's safe loader; merged mappings (`<<`), each of which may merge others twice, do not unfold without bound."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            count = 0
+            for key, value in node.value:
+                if key.tag == "tag:yaml.org,2002:merge":
+                    for merged in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+                        if isinstance(merged, yaml.MappingNode):
+                            self.flatten_mapping(merged)
+                            count += len(merged.value)
+            if count > _MOST_VALUES:
+                raise yaml.YAMLError(f"its merged mappings (<<) unfold to more than {_MOST_VALUES} values")
+            super().flatten_mapping(node)
+
+    return Loader
 
 
 def _check_size(data: Any, where: str) -> None:

@@ -170,11 +170,13 @@ def test_a_folder_is_written_into_an_empty_one_but_not_the_working_one(tmp_path,
 WRITER = """
 import sys, time
 from pathlib import Path
-from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.io.atomic import atomic_folder, atomic_path
 
-with atomic_path(Path(sys.argv[1])) as temporary:
+with atomic_path(Path(sys.argv[1])) as temporary, atomic_folder(Path(sys.argv[1] + " folder")) as folder:
     temporary.write_bytes(b"half")
+    (folder / "weights").write_bytes(b"half")
     print(temporary, flush=True)
+    print(folder, flush=True)
     time.sleep(600)
 """
 
@@ -185,13 +187,14 @@ def test_temporary_files_are_removed_when_their_writer_is_gone_and_only_then(tmp
     own.touch()
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "a.nii.gz")], stdout=subprocess.PIPE)
     try:
-        temporary = Path(writer.stdout.readline().decode().strip())
+        temporary, folder = (Path(writer.stdout.readline().decode().strip()) for _ in range(2))
         remove_stale_files(tmp_path)
-        assert temporary.read_bytes() == b"half"
+        assert temporary.read_bytes() == (folder / "weights").read_bytes() == b"half"
     finally:
         writer.kill()
         writer.wait()
     assert temporary.exists()
+    assert folder.exists()
     remove_stale_files(tmp_path)
     assert list(tmp_path.iterdir()) == [own]
     remove_stale_files(tmp_path / "absent")

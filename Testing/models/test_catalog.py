@@ -1,10 +1,14 @@
 """Models brought in from a file and taken away again."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
 from helpers.packages import random_weights, tiny_spec
+from helpers.places import ROOT
 from LiverMRISegLib.cli import main
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.models import catalog
@@ -156,3 +160,28 @@ def test_a_read_only_stick(folder):
     assert all(path.stat().st_mode & 0o200 for path in (entry.path, *entry.path.iterdir()))
     source.chmod(0o755)
     remove_model("tiny")
+
+
+REMOVER = """
+import os, signal
+from LiverMRISegLib.models.catalog import remove_model
+
+unlink = os.unlink
+
+def killed(*arguments, **options):
+    unlink(*arguments, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+os.unlink = killed
+remove_model("tiny")
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
+def test_a_kill_while_it_is_removed_leaves_no_half(folder):
+    import_package(made(folder, "p"))
+    subprocess.run([sys.executable, "-c", REMOVER], check=False, cwd=ROOT)
+    assert [entry.name for entry in catalog.list_models() if not entry.is_shipped] == []
+    import_package(folder / "p")
+    assert [path.name for path in (folder / "models").iterdir()] == ["tiny"]
+    assert catalog.load_model("tiny").verify() > 0

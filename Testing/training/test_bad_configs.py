@@ -15,6 +15,10 @@ from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 LAUGHS = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in zip("abcdefgh", "bcdefghi", strict=True)
 )
+MERGES = "a: &a {x0: 1, x1: 1, x2: 1, x3: 1}\n" + "".join(
+    f"m{number}: &m{number} {{<<: [*{before}, *{before}]}}\n"
+    for number, before in enumerate(["a", *(f"m{n}" for n in range(39))])
+)
 FILES = {
     "not UTF-8": (b"run_folder: \xff\xfe", "is not UTF-8 text"),
     "a date of month 13": (b"name: 2024-13-45", "month must be in 1..12"),
@@ -26,6 +30,7 @@ FILES = {
     "lists in lists": (b"loop: " + b"[" * 5000, "nested too deeply"),
     "closed lists in lists": (b"loop: " + b"[" * 60 + b"]" * 60, "nested too deeply"),
     "billion laughs": (LAUGHS.encode(), "too many values"),
+    "merged mappings that double 40 times": (MERGES.encode(), "its merged mappings (<<) unfold to more than"),
     "a number of 6000 digits": (b"loop: {steps: " + b"9" * 6000 + b"}", "cannot be read as YAML"),
     "a hexadecimal number of 6000 digits": (b"loop: {steps: 0x" + b"f" * 6000 + b"}", "too large to show"),
     "a number beyond floats": (b"loop: {learning_rate: " + b"9" * 400 + b"}", "loop.learning_rate must be a finite"),

@@ -6,6 +6,7 @@ The tags, VRs and encodings are those of DICOM PS3.5, chapters 7 and A, and PS3.
 from __future__ import annotations
 
 import io
+import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +138,7 @@ def _file_meta(source: _Source, place: int) -> tuple[str, int]:
         if tag == _SYNTAX:
             syntax = source.at(place, min(length, 64)).decode("ascii", "replace").strip("\0 ")
         place += length
-    if place > first and not syntax:
+    if place > first and not re.fullmatch(r"[0-9.]+", syntax):
         raise source.damaged()
     if syntax == DEFLATED or place + 8 > source.size:
         return syntax or EXPLICIT, place

@@ -132,7 +132,7 @@ def _volume(source: _Source, name: str, frame: int | None) -> Volume:
     part = _part(source.subject, shared, frame, len(planes))
     stack = stacked(source.subject, [planes[i] for i in part.frames])
     order = [part.frames[i] for i in stack.order]
-    array = _pixels(headers, order)
+    array, inverted = _as_shown(source.subject, _pixels(headers, order), headers)
     geometry = _geometry(headers[0].path, array, planes[order[0]], stack)
     files = [header.path for header in headers for _ in range(header.frames)]
     known = {**headers[0].facts, **source.metadata, "dicom_files": [str(files[i]) for i in order]}
@@ -142,7 +142,7 @@ def _volume(source: _Source, name: str, frame: int | None) -> Volume:
             "dicom_files": known["dicom_files"][:1],
             "frame_order": [i - first for i in order],
         }
-    notes = [*stack.notes, *([shared.note] if shared.note else ())]
+    notes = [*stack.notes, *([shared.note] if shared.note else ()), *([inverted] if inverted else ())]
     if notes:
         known["notes"] = notes
     return Volume(array, geometry, name, known)
@@ -228,6 +228,24 @@ def _pixels(headers: list[DicomHeader], order: list[int]) -> np.ndarray:
             with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is seen
                 found[rank[number, frame]] = plane if is_plain else plane * slope + intercept
     return found
+
+
+def _as_shown(subject: str, array: np.ndarray, headers: list[DicomHeader]) -> tuple[np.ndarray, str]:
+    """The values with bright for high ones, and a note if they were not so (MONOCHROME1: the lowest is white).
+
+    Raises:
+        InputError: some images are so, and others not.
+    """
+    kinds = {header.text(tags.PHOTOMETRIC).strip().upper() == "MONOCHROME1" for header in headers}
+    if len(kinds) > 1:
+        raise InputError(f"{subject} has images of which some are inverted (MONOCHROME1); export it again")
+    known = array[np.isfinite(array)]
+    if kinds == {False} or not known.size:
+        return array, ""
+    kind = np.result_type(array.dtype, np.int64) if array.dtype.kind in "iu" else array.dtype
+    turned = known.max().astype(kind) + known.min().astype(kind) - array.astype(kind)
+    note = "the images are inverted (MONOCHROME1: low values are bright); they were turned back"
+    return turned.astype(array.dtype), note
 
 
 def _scaled_kind(stored: list[np.ndarray], scales: list[tuple[float, float]]) -> np.dtype:

@@ -54,9 +54,9 @@ def import_nnunet(
     spec = _spec(source, name, plans, dataset, documents[0], [member.name for member in members])
     states = [_state(document, member / checkpoint) for document, member in zip(documents, members, strict=True)]
     if len(states) == 1:
-        return save_package(spec, states[0], folder / name)
+        return save_package(spec, states[0], folder / name, source=source)
     weights = {member_prefix(m) + key: tensor for m, state in enumerate(states) for key, tensor in state.items()}
-    return save_package(spec, weights, folder / name)
+    return save_package(spec, weights, folder / name, source=source)
 
 
 def _members(source: Path, folds: Sequence[str], checkpoint: str) -> list[Path]:

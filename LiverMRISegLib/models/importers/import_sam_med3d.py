@@ -53,4 +53,4 @@ def import_sam_med3d(source: Path, name: str, folder: Path) -> Path:
         provenance=({"stage": "import_sam_med3d", "file": Path(source).name, "project": "uni-medical/SAM-Med3D"},),
         weights_license="Apache-2.0 (uni-medical/SAM-Med3D)",
     )
-    return save_package(spec, encoder, folder / name)
+    return save_package(spec, encoder, folder / name, source=Path(source))

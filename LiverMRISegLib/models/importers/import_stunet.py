@@ -52,7 +52,7 @@ def import_stunet(source: Path, name: str, folder: Path) -> Path:
         provenance=({"stage": "import_stunet", "file": Path(source).name, "project": "uni-medical/STU-Net"},),
         weights_license="Apache-2.0 (uni-medical/STU-Net)",
     )
-    return save_package(spec, state, folder / name)
+    return save_package(spec, state, folder / name, source=Path(source))
 
 
 def read_checkpoint(source: Path) -> dict[str, np.ndarray]:

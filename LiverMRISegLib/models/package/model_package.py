@@ -141,8 +141,14 @@ def load_spec(path: Path) -> ModelSpec:
     return _parsed(storage.read_specification(Path(path)), Path(path))[0]
 
 
-def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path) -> Path:
+def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path, *, source: Path | None = None) -> Path:
     """Write a package, whole or not at all: a .zip if `path` ends with .zip, else a new or empty folder.
+
+    Args:
+        spec: all but the weights.
+        weights: the tensors by name.
+        path: of the package.
+        source: where both come from, if they were imported: errors about them name it.
 
     Raises:
         ModelError: the weights do not fit the network of the specification.
@@ -151,10 +157,12 @@ def save_package(spec: ModelSpec, weights: Mapping[str, np.ndarray], path: Path)
     from safetensors.numpy import save
 
     path = Path(path)
-    _check_tensors(weights, spec, path)
+    _check_tensors(weights, spec, source or path)
     content = save({name: np.ascontiguousarray(array) for name, array in weights.items()})
     text = codec.to_json(spec, {WEIGHTS: _sha256(content)})
-    codec.from_json(text, f"{path}/{storage.SPECIFICATION}")  # what could not be read again is not written
+    codec.from_json(
+        text, str(source) if source else f"{path}/{storage.SPECIFICATION}"
+    )  # what could not be read again is not written
     files = {storage.SPECIFICATION: text.encode("utf-8"), WEIGHTS: content}
     if path.suffix.lower() == ".zip":
         _write_zip(path, files)

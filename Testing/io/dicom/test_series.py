@@ -292,3 +292,22 @@ def test_hidden_files_are_passed_over(tmp_path):
     first = sorted((tmp_path / "s").iterdir())[0]
     (tmp_path / "s" / f"._{first.name}").write_bytes(first.read_bytes()[:2000])
     assert read_volume(tmp_path / "s").array.shape == series().array.shape
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_inverted_images_are_turned_back(tmp_path, signed):
+    """MONOCHROME1: a viewer shows the lowest value as white."""
+    volume = series()
+    high = int(volume.array.max()) + int(volume.array.min())
+
+    def invert(data, number, photometric="MONOCHROME1"):
+        kind = np.int16 if signed else np.uint16
+        data.PhotometricInterpretation, data.PixelRepresentation = photometric, int(signed)
+        data.PixelData = (high - volume.array[number]).astype(kind).tobytes()
+
+    found = read_volume(edited(tmp_path / "s", invert))
+    assert np.array_equal(found.array, volume.array)
+    assert "MONOCHROME1: low values are bright" in found.metadata["notes"][0]
+    edited(tmp_path / "mixed", invert, only=range(3))
+    with pytest.raises(InputError, match="some are inverted"):
+        read_volume(tmp_path / "mixed")
