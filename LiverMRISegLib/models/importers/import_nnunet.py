@@ -12,7 +12,11 @@ import numpy as np
 from LiverMRISegLib.errors import LiverMRISegError, ModelError
 from LiverMRISegLib.io.dataclass_reader import shown
 from LiverMRISegLib.models.importers.foreign import read_foreign, tensors_of
-from LiverMRISegLib.models.importers.nnunet_architecture import network_of_configuration
+from LiverMRISegLib.models.importers.nnunet_architecture import (
+    is_stunet,
+    network_of_configuration,
+    stunet_of_configuration,
+)
 from LiverMRISegLib.models.importers.nnunet_plans import (
     channels_of_dataset,
     check_supported,
@@ -35,6 +39,8 @@ def import_nnunet(
     source: Path, name: str, folder: Path, *, folds: Sequence[str] = (), checkpoint: str = CHECKPOINT
 ) -> Path:
     """Convert a trained-model folder (TRAINER__PLANS__CONFIGURATION) into the package `folder / name`.
+
+    STU-Net's own trainers for nnU-Net v2 write such folders too.
 
     Args:
         source: it contains plans.json, dataset.json and fold_0, fold_1, ... or fold_all, each with a checkpoint.
@@ -107,7 +113,8 @@ def _spec(
     with _naming(source / _PLANS):
         configuration = configuration_named(plans, chosen)
         check_supported(plans, configuration, chosen)
-        network, kwargs = network_of_configuration(configuration)
+        made = stunet_of_configuration(configuration, trainer) if is_stunet(trainer) else None
+        network, kwargs = made or network_of_configuration(configuration)
         preparation = preparation_of(plans, configuration, channels)
         z, y, x = (int(size) for size in configuration["patch_size"])
         mirrored = tuple(int(axis) for axis in first.get("inference_allowed_mirroring_axes") or ())

@@ -13,6 +13,8 @@ _KINDS = {
     "PlainConvUNet": (PLAIN, "n_conv_per_stage", 2),
     "ResidualEncoderUNet": (RESIDUAL_ENCODER, "n_blocks_per_stage", 1),
 }
+_STUNET_TRAINER = "STUNetTrainer"
+_STUNET_WORDS = {"small": "stunet-s", "base": "stunet-b", "large": "stunet-l", "huge": "stunet-h"}
 _OPERATIONS = {"conv_op": "Conv3d", "norm_op": "InstanceNorm3d", "nonlin": "LeakyReLU"}
 _SETTINGS = {"conv_bias": True, "norm_op_kwargs": {"eps": 1e-5, "affine": True}, "nonlin_kwargs": {"inplace": True}}
 # No effect on the result: dropout only acts in training, deep supervision only adds outputs.
@@ -43,6 +45,31 @@ def network_of_configuration(configuration: Mapping[str, Any]) -> tuple[str, dic
         "blocks": _each(kwargs[blocks], stages),
         "kernels": [_triple(kernel) for kernel in kwargs["kernel_sizes"]],
     }
+
+
+def is_stunet(trainer: str) -> bool:
+    """Whether a trainer of nnU-Net v2 is one of STU-Net's, which ignore the plan's network but for its strides."""
+    return trainer.startswith(_STUNET_TRAINER)
+
+
+def stunet_of_configuration(configuration: Mapping[str, Any], trainer: str) -> tuple[str, dict[str, Any]]:
+    """As `network_of_configuration`, for a model that one of STU-Net's trainers made (fine-tuning, "_ft", included).
+
+    Its size is in the trainer's name, "base" where there is none. Of the plan's strides the first is left out; five are
+    taken, or filled up with ones.
+
+    Raises:
+        ModelError: a size that is not known.
+        KeyError, TypeError, ValueError: it is not a configuration of nnU-Net.
+    """
+    words = [word for word in trainer.removeprefix(_STUNET_TRAINER).split("_") if word]
+    name = _STUNET_WORDS.get(words[0] if words else "base")
+    if name is None:
+        raise ModelError(f"its trainer is {trainer}; known sizes are {', '.join(_STUNET_WORDS)}")
+    given = configuration.get("architecture")
+    strides = given["arch_kwargs"]["strides"] if given else configuration["pool_op_kernel_sizes"]
+    filled = [*(_triple(stride) for stride in strides[1:]), *([[1, 1, 1]] * 5)]
+    return name, {"strides": filled[:5]}
 
 
 def _old_format(configuration: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
 from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.networks.registry import build_network
 from LiverMRISegLib.preparation.own_scheme import prepare
 from LiverMRISegLib.pseudo_labels.pseudo_label import fold_labels
 from LiverMRISegLib.volume import Geometry, Volume, reorient
@@ -365,3 +366,36 @@ def test_an_imported_model_labels_cases_as_it_segments(tmp_path):
     assert labelmap.any()
     with pytest.raises(UsageError, match="scheme 'nnunet'"):
         prepare(image, package.spec.preparation)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "plan_format"), [("STUNetTrainer_small_ft", "old"), ("STUNetTrainer_small", "new")]
+)
+def test_what_stunets_trainers_fine_tuned(trainer, plan_format, tmp_path):
+    """Any classes; the size by the trainer's name, five of the plan's strides after the first, filled up with ones."""
+    ours = {"strides": [[1, 2, 2], [2, 2, 2], [1, 1, 1], [1, 1, 1], [1, 1, 1]]}
+    torch.manual_seed(0)
+    net = build_network("stunet-s", in_channels=1, out_channels=len(LABELS) + 1, **ours)
+    given = plan()["configurations"]["3d_fullres"]
+    if plan_format == "old":
+        strides = given.pop("architecture")["arch_kwargs"]["strides"]
+        given = {**given, "pool_op_kernel_sizes": strides, "UNet_class_name": "PlainConvUNet"}
+    plans = {**plan(), "configurations": {"3d_fullres": given}}
+    folds = {"fold_0": made.checkpoint(net.state_dict(), trainer_name=trainer)}
+    source = made.write_folder(tmp_path, plans, made.dataset(LABELS), folds, f"{trainer}__nnUNetPlans__3d_fullres")
+    package = ModelPackage.load(import_nnunet(source, "n", tmp_path / "models"))
+    package.verify()
+    assert (package.spec.network.name, package.spec.network.kwargs["strides"]) == ("stunet-s", ours["strides"])
+    assert package.spec.provenance[0]["trainer"] == trainer
+    scan = volume()
+    labelmap = Segmenter(package, TorchEngine(package, "cpu")).segment(scan).labelmap
+    assert np.array_equal(labelmap, expected(scan.array, [net]))
+
+
+def test_a_stunet_of_unknown_size_is_refused(tmp_path):
+    folds = {"fold_0": made.checkpoint(network().state_dict(), trainer_name="STUNetTrainer_giant")}
+    source = made.write_folder(tmp_path, plan(), made.dataset(LABELS), folds)
+    with pytest.raises(
+        ModelError, match="its trainer is STUNetTrainer_giant; known sizes are small, base, large, huge"
+    ):
+        import_nnunet(source, "n", tmp_path / "models")
