@@ -74,20 +74,24 @@ class BatchView:
         row = self.jobs.index(job)
         left = time_left(job.seconds_left)
         text = f"{state_text(job.state)}: {job.message}" + (f", {left}" if left else "")
-        if job.result is not None and job.result.flags:
-            text += _("; check: ") + "; ".join(job.result.flags)
+        if job.result is not None and (job.result.flags or job.disagreements):
+            text += _("; check: {flags}").format(flags="; ".join([*job.disagreements, *job.result.flags]))
         self._put(row, _STATE, text)
         self.ui.batchTable.scrollToItem(self.ui.batchTable.item(row, _STATE))
         if job.state == DONE:
             self._save_table()  # so that a crash later in the run does not lose it
 
     def finished(self, jobs: Sequence[Job]) -> None:
-        """All jobs are over: log them, and write the table of a folder."""
+        """All jobs are over: log them, say where results of a study disagree, and write the table of a folder."""
         for job in jobs:
             self._log.add_job(job)
+            if job.disagreements:
+                self.changed(job)
         self._log.add(_("Batch: {text}").format(text=_summary(self.jobs)))
         self._save_table()
-        self.ui.statusLabel.setText(_("Batch: {text}.").format(text=_summary(self.jobs)))
+        odd = sum(bool(job.disagreements) for job in self.jobs)
+        text = _("Batch: {text}.").format(text=_summary(self.jobs))
+        self.ui.statusLabel.setText(text + (" " + _("{n} volumes disagree: see Check.").format(n=odd) if odd else ""))
         self.update()
 
     def _save_table(self) -> None:
@@ -145,7 +149,7 @@ class BatchView:
             nodes = batch.volumes_of_patient(slicer.mrmlScene, node)
         else:
             nodes = batch.volumes_in_scene(slicer.mrmlScene) if source == _SCENE else []
-        return batch.scene_jobs(nodes, offer.entry.name)
+        return batch.scene_jobs(nodes, offer.entry.name, is_study=source == _PATIENT)
 
     def _in_folder(self, model: str) -> list[Job]:
         path = self.ui.batchFolder.currentPath.strip()

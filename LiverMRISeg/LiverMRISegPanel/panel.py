@@ -11,6 +11,7 @@ from LiverMRISegPanel.agreement import agreed
 from LiverMRISegPanel.batch_view import BatchView
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.maintenance import Maintenance
+from LiverMRISegPanel.measure_view import MeasureView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.qt_worker import shared_worker
 from LiverMRISegPanel.result_table import ResultTable
@@ -42,6 +43,7 @@ class Panel:
         self.picker = ModelPicker(ui, self._input_changed)
         self.table = ResultTable(ui)
         self.run = RunView(ui, self.queue, self.picker, self.table, self.log, self._may_run)
+        self.measure = MeasureView(ui, self.queue, self.table, self.log, self._update)
         self.batch = BatchView(ui, self.queue, self.picker, self.log, self._may_run)
         self.choices = SceneChoices(ui, self.picker, parameter_node)
         self._is_ready = True
@@ -69,12 +71,14 @@ class Panel:
     def scene_closed(self) -> None:
         """Show the empty state."""
         self.run.reset()
+        self.measure.reset()
         self.batch.reset()
 
     def close(self) -> None:
         """The application exits or the module is reloaded."""
         self.queue.abandon()
         self.picker.close()
+        self.table.close()
 
     def _may_run(self, models: Sequence[str]) -> str:
         if why_not := self.maintenance.why_not_installed():
@@ -93,7 +97,7 @@ class Panel:
         self.choices.save()
         if node is not None and node is not self.table.node and not self.run.accepting.is_asking:
             self.table.show(SceneResult(node.GetName(), node))
-            self.run.update()
+            self._update()
 
     def _input_changed(self) -> None:
         if self._is_ready:
@@ -120,4 +124,5 @@ class Panel:
     def _update(self) -> None:
         """While one section runs, the other one has to wait."""
         self.run.update()
+        self.measure.update()
         self.batch.update()

@@ -100,6 +100,10 @@ class ResultTable:
             self._measure()
         self._fill()
 
+    def close(self) -> None:
+        """The panel closes: edits that come later are not for it."""
+        self._watch.watch(None)
+
     def as_text(self, separator: str) -> str:
         """The table as text, with a line for every organ."""
         if self._result is None:

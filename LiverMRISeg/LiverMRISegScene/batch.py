@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -22,9 +24,22 @@ TABLE_FILE = "volumes.csv"
 _ML = " mL"
 
 
-def scene_jobs(nodes: Sequence[Any], model: str, **options: Any) -> list[Job]:
-    """A job for every volume node, with the model for its sequence, or `model` where there is none."""
-    return [Job(node.GetName(), model_for(kind_of(node), model), node=node, **options) for node in nodes]
+def scene_jobs(nodes: Sequence[Any], model: str, *, is_study: bool = False) -> list[Job]:
+    """A job for every volume node, with the model for its sequence, or `model` where there is none.
+
+    Volumes of one patient of the subject hierarchy are a study, whose results are compared; with `is_study` all are.
+    """
+    listing = uuid.uuid4().hex
+    jobs, used = [], Counter[str]()
+    for node in nodes:
+        name = node.GetName()
+        patient = "all" if is_study else patient_of(node)
+        used[name] += 1
+        job = Job(name, model_for(kind_of(node), model), node=node)
+        job.study = f"{listing} {patient}" if patient else None
+        job.case = name if used[name] == 1 else f"{name} ({used[name]})"
+        jobs.append(job)
+    return jobs
 
 
 def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
@@ -70,12 +85,21 @@ def volumes_of_patient(scene: Any, node: Any) -> list[Any]:
     item = hierarchy.GetItemByDataNode(node) if hierarchy else 0
     if not item:
         return [node]
-    patient = hierarchy.GetItemAncestorAtLevel(item, "Patient") or hierarchy.GetItemParent(item)
+    patient = patient_of(node) or hierarchy.GetItemParent(item)
     if patient == hierarchy.GetSceneItemID():
         return [node]
     return [
         other for other in volumes_in_scene(scene) if _is_under(hierarchy, hierarchy.GetItemByDataNode(other), patient)
     ]
+
+
+def patient_of(node: Any) -> int:
+    """The item of a volume's patient in the subject hierarchy; 0 if there is none."""
+    import slicer
+
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(node.GetScene())
+    item = hierarchy.GetItemByDataNode(node) if hierarchy else 0
+    return int(hierarchy.GetItemAncestorAtLevel(item, "Patient")) if item else 0
 
 
 Rows = Mapping[str, Mapping[str, str]]
@@ -128,7 +152,7 @@ def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
     row = {"volume": job.name, "model": job.model, "state": job.state, "message": job.message}
     if job.result:
         row.update({f"{organ}{_ML}": f"{volume:.1f}" for organ, volume in job.result.volumes_ml.items()})
-        row["flags"] = "; ".join(job.result.flags)
+        row["flags"] = "; ".join([*job.result.flags, *job.disagreements])
     return row
 
 

@@ -23,12 +23,13 @@ from LiverMRISegLib.inference.worker.protocol import (
     Worker,
     segment_request,
 )
+from LiverMRISegLib.inference.worker.tasks import study_request
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime
 from LiverMRISegScene.results import SceneResult, accepted, prepared, result_of
 from LiverMRISegScene.sequences import Frame
-from LiverMRISegScene.volume_kind import kind_of
+from LiverMRISegScene.volume_kind import frame_of_reference, kind_of
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done", "failed", "cancelled", "done before"
 
@@ -38,6 +39,7 @@ class Job:
     """One volume to segment: a node of the scene (`node`), or a file (`source`) whose result goes to `output`.
 
     Or a `frame` of a sequence, whose result is collected by `over_time`. With `inside` only that box is segmented.
+    Results of one `study`, each with a `case` name of its own, are compared; `disagreements` says what is odd.
     """
 
     name: str
@@ -50,6 +52,9 @@ class Job:
     frame: Frame | None = None
     over_time: OverTime | None = None
     inside: ChosenBox | None = None
+    study: str | None = None
+    case: str | None = None
+    disagreements: Sequence[str] = ()
     state: str = WAITING
     message: str = ""
     fraction: float = 0.0
@@ -90,11 +95,12 @@ class JobQueue:
         self._started = 0.0
         self._current: Job | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._done: Callable[[Mapping[str, Any]], None] | None = None
 
     @property
     def is_busy(self) -> bool:
-        """Whether a run is under way."""
-        return bool(self._jobs)
+        """Whether a run is under way, or a task."""
+        return bool(self._jobs) or self._done is not None
 
     @property
     def fraction(self) -> float:
@@ -118,6 +124,31 @@ class JobQueue:
         self._jobs, self._started = list(jobs), time.monotonic()
         self._next()
 
+    def ask(
+        self,
+        make: Callable[[Path], Request],
+        done: Callable[[Mapping[str, Any]], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        """Let the worker do something else than segment; one of `done` and `failed` is called.
+
+        Args:
+            make: makes the request (see `worker.tasks`); may write files for it into the folder that it gets.
+            done: gets the reply.
+            failed: gets the reason.
+        """
+        if self.is_busy:
+            failed(_("a segmentation is already running; wait for it to finish or cancel it"))
+            return
+        self._done = done
+        self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
+        try:
+            self._worker.ask(make(Path(self._folder.name)), lambda event: self._answered(done, failed, event))
+        except (LiverMRISegError, OSError) as error:
+            self._done = None
+            self._clean()
+            failed(str(error))
+
     def cancel(self) -> None:
         """Cancel the running job and drop the waiting ones; `finished` is called when it has ended."""
         for job in self._jobs:
@@ -130,15 +161,14 @@ class JobQueue:
 
     def abandon(self) -> None:
         """The scene closes or the application exits: end the process and do not touch the scene any more."""
-        self._jobs, self._current = [], None
+        self._jobs, self._current, self._done = [], None, None
         self._worker.close()
         self._clean()
 
     def _next(self) -> None:
         waiting = [job for job in self._jobs if job.state == WAITING]
         if not waiting:
-            jobs, self._jobs = self._jobs, []
-            self._finished(jobs)
+            self._compare(list(dict.fromkeys(job.study for job in self._jobs if job.study and job.state == DONE)))
             return
         job = self._current = waiting[0]
         job.state, job.started = RUNNING, time.monotonic()
@@ -149,6 +179,36 @@ class JobQueue:
         except (LiverMRISegError, OSError) as error:
             self._over(job, FAILED, str(error))
 
+    def _compare(self, studies: list[str]) -> None:
+        """Ask where the results of each study disagree; then the run is over."""
+        if not studies:
+            jobs, self._jobs = self._jobs, []
+            self._finished(jobs)
+            return
+        try:
+            self._worker.ask(study_request(studies[0]), lambda event: self._compared(studies, event))
+        except (LiverMRISegError, OSError):
+            self._compare([])
+
+    def _compared(self, studies: list[str], event: Event) -> None:
+        if isinstance(event, ProgressEvent) or not self._jobs:
+            return
+        found = event.reply["disagreements"] if isinstance(event, DoneEvent) else {}
+        for job in self._jobs:
+            if job.study == studies[0] and job.state == DONE:
+                job.disagreements = found.get(job.case, ())
+        self._compare(studies[1:])
+
+    def _answered(self, done: Callable[[Mapping[str, Any]], None], failed: Callable[[str], None], event: Event) -> None:
+        if isinstance(event, ProgressEvent) or self._done is not done:
+            return
+        self._done = None
+        self._clean()
+        if isinstance(event, DoneEvent):
+            done(event.reply)
+        else:
+            failed(str(event.error))
+
     def _request(self, job: Job) -> Request:
         if job.source is not None and job.output is not None:
             source, target, modality = job.source, job.output, None
@@ -157,8 +217,10 @@ class JobQueue:
             self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
             source, target, modality = _written(job, Path(self._folder.name))
         return segment_request(
-            source, target, model=job.model, device=job.device, organs=job.organs, modality=modality, inside=job.inside
-        )
+            source, target, model=job.model, device=job.device, organs=job.organs, modality=modality,
+            inside=job.inside, study=job.study, case=job.case,
+            frame_of_reference=frame_of_reference(job.node) if job.study and job.node is not None else None,
+        )  # fmt: skip
 
     def _happened(self, job: Job, event: Event) -> None:
         if job is not self._current:

@@ -26,7 +26,7 @@ def segment_volumes(node: Any) -> list[SegmentVolume]:
         InputError: the segmentation's transform is not linear.
     """
     return [
-        SegmentVolume(segment_id, _key(node, segment_id), _volume_ml(node, segment_id))
+        SegmentVolume(segment_id, key_of(node, segment_id), _volume_ml(node, segment_id))
         for segment_id in segment_ids(node)
     ]
 
@@ -36,7 +36,8 @@ def id_of(organ: str) -> str:
     return organ.replace(" ", "_")
 
 
-def _key(node: Any, segment_id: str) -> str:
+def key_of(node: Any, segment_id: str) -> str:
+    """The name of an organ of ours, else that of the segment."""
     name = str(node.GetSegmentation().GetSegment(segment_id).GetName())
     organ = segment_id.replace("_", " ")
     return organ if organ.lower() == name.lower() else name

@@ -45,6 +45,21 @@ def kind_of(node: Any) -> VolumeKind:
     return VolumeKind(modality or ("MR" if sequence else None), sequence)
 
 
+def frame_of_reference(node: Any) -> str | None:
+    """DICOM's UID of the frame of reference that a volume node was loaded in, if it is known."""
+    return _found(node, "DICOM.FrameOfReferenceUID", "0020,0052")
+
+
+def dicom_files(node: Any) -> list[str]:
+    """The DICOM files that a volume node was loaded from, by Slicer's database; empty if they are not known."""
+    import slicer
+
+    database = getattr(slicer, "dicomDatabase", None)
+    instances = (node.GetAttribute(_INSTANCES) or "").split()
+    files = [str(database.fileForInstance(uid) or "") for uid in instances] if database is not None else []
+    return files if all(files) else []
+
+
 def _found(node: Any, key: str, tag: str) -> str | None:
     """An attribute of the node or of its item in the subject hierarchy, else a tag of the file it was loaded from."""
     return _attribute(node, key) or _in_database(node, tag)

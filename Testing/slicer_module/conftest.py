@@ -1,5 +1,6 @@
 """The panel in the host that stands for the application."""
 
+import numpy as np
 import pytest
 
 from helpers.panel import FULL_GPU, SLOW, stand_in
@@ -69,3 +70,20 @@ def phantom(scene):
     from LiverMRISegScene.sample_data import add_sample
 
     return add_sample(scene, "LiverMRISegPhantom-T1WI")[0]
+
+
+@pytest.fixture
+def result(panel, scene):
+    """A segmentation that was not made here, chosen in the panel, and its volume."""
+    from helpers.scene_tools import add_random
+    from LiverMRISegLib.anatomy import CHAOS
+    from LiverMRISegScene.segmentations import add_segmentation
+
+    volume = add_random(scene, "T1WI")
+    labels = np.zeros((24, 36, 40), np.uint8)
+    labels[4:12, 4:20, 5:20], labels[14:20, 20:30, 25:30] = 1, 4
+    node = add_segmentation(scene, volume, labels, CHAOS, "organs")
+    panel.ui.inputSelector.setCurrentNode(volume)
+    panel.ui.outputSelector.setCurrentNode(node)
+    panel.ui.resultCollapsibleButton.collapsed = False
+    return node, volume

@@ -11,6 +11,7 @@ pytest.importorskip("slicer")
 
 from helpers.panel import SECONDS, segment, segmentations
 from helpers.scene_tools import add_flat, add_random
+from LiverMRISegScene import batch
 
 
 def test_a_batch_and_a_single_run_wait_for_each_other(host, slow_worker, panel, scene, phantom):
@@ -184,3 +185,40 @@ def test_words_without_names(tmp_path):
         said = hidden(told, [folder / "Anna_0000.nii.gz"], "Anna")
         assert not any(word in said for word in ("Anna", "Mueller", "1970")), said
     assert hidden("12.1 s, about 3 and/or 4", name="1") == "12.1 s, about 3 and/or 4"
+
+
+def test_volumes_of_a_patient_that_disagree_say_so_in_both_rows(host, panel, scene):
+    """A third of the patient agrees with the first; what is not the patient's is not compared."""
+    import numpy as np
+    import slicer
+
+    from LiverMRISegLib.anatomy import Sequence
+    from LiverMRISegLib.phantom.study import make_study
+    from LiverMRISegLib.volume import Volume
+    from LiverMRISegScene.volumes import add_volume
+
+    made = make_study([Sequence.T1WI, Sequence.GED4], seed=1, in_plane_mm=3.0, slice_mm=6.0)
+    first, third = (scan.volume for scan in made.values())
+    half = first.array.copy()
+    half[:, :, : half.shape[2] // 2] = 0  # no right side: the liver is mostly gone
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
+    nodes = [add_volume(scene, v, "T1WI") for v in (first, Volume(np.ascontiguousarray(half), first.geometry), third)]
+    for node in nodes:
+        item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(patient, node)
+        hierarchy.SetItemParent(item, patient)
+    panel.ui.inputSelector.setCurrentNode(nodes[0])
+    panel.ui.batchCollapsibleButton.collapsed = False
+    panel.ui.batchSource.setCurrentIndex(1)
+    host.click(panel.ui.batchListButton)
+    assert [job.case for job in panel.batch.jobs] == ["T1WI", "T1WI (2)", "T1WI (3)"]
+    assert len({job.study for job in panel.batch.jobs}) == 1
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    said = [panel.ui.batchTable.item(row, 2).text() for row in range(3)]
+    assert "liver disagrees with T1WI (2) (" in said[0]
+    assert "liver disagrees with T1WI (" in said[1]
+    assert "liver disagrees with T1WI (2) (" in said[2]
+    assert "T1WI (3)" not in said[0]
+    assert panel.ui.statusLabel.text.endswith("3 volumes disagree: see Check.")
+    assert "disagrees" in batch.as_csv(panel.batch.jobs)

@@ -11,24 +11,8 @@ pytest.importorskip("slicer")
 
 from helpers.panel import SECONDS, rows, segment, segmentations
 from helpers.scene_tools import add_random, draw
-from LiverMRISegLib.anatomy import CHAOS
 
 REAL = DATA / "mr_t2_liver_kidneys_spleen" / "mr_01.nii.gz"
-
-
-@pytest.fixture
-def result(panel, scene):
-    """A segmentation that was not made here, chosen in the panel, and its volume."""
-    from LiverMRISegScene.segmentations import add_segmentation
-
-    volume = add_random(scene, "T1WI")
-    labels = np.zeros((24, 36, 40), np.uint8)
-    labels[4:12, 4:20, 5:20], labels[14:20, 20:30, 25:30] = 1, 4
-    node = add_segmentation(scene, volume, labels, CHAOS, "organs")
-    panel.ui.inputSelector.setCurrentNode(volume)
-    panel.ui.outputSelector.setCurrentNode(node)
-    panel.ui.resultCollapsibleButton.collapsed = False
-    return node, volume
 
 
 def volumes(panel):

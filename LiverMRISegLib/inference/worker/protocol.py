@@ -9,6 +9,8 @@
     <- {"id": 2, "event": "done", "labels": {"liver": 1, ...}, "volumes_ml": {...}, "flags": [...], "provenance": {...}}
     <- {"id": 2, "event": "error", "kind": "InputError", "message": "..."}
 
+What else it can be asked for is in `tasks`.
+
 `server` is the worker's side. Two transports carry the parent's side, `client.WorkerClient` (plain Python) and the
 panel's `QtWorker`; both leave what the lines mean to `Conversation`.
 """
@@ -25,12 +27,13 @@ from typing import Any, Protocol
 from LiverMRISegLib import errors
 from LiverMRISegLib.errors import CancelledError, LiverMRISegError, UsageError
 from LiverMRISegLib.inference.chosen_box import ChosenBox
+from LiverMRISegLib.inference.worker.tasks import EXPORT, MEASURE, STUDY, ExportTask, MeasureTask
 from LiverMRISegLib.io.dataclass_reader import read_dataclass, shown, to_plain
 from LiverMRISegLib.io.json_text import parse_json
 
 STARTED, PROGRESS, DONE, ERROR = "started", "progress", "done", "error"
 LOAD, SEGMENT, PING, CANCEL, QUIT = "load", "segment", "ping", "cancel", "quit"
-_ACTIONS = (LOAD, SEGMENT, PING)
+_ACTIONS = (LOAD, SEGMENT, PING, MEASURE, EXPORT, STUDY)
 # A worker that has not heard a cancel after this time is ended.
 CANCEL_SECONDS = 0.8
 _CANCELLED = "cancelled; nothing was written"
@@ -78,6 +81,11 @@ class CheckedRequest:
     modality: str | None = None
     series: str | None = None
     inside: ChosenBox | None = None
+    study: str | None = None
+    case: str | None = None
+    frame_of_reference: str | None = None
+    measure: MeasureTask | None = None
+    export: ExportTask | None = None
 
 
 def check_request(request: Request) -> CheckedRequest:
@@ -135,6 +143,9 @@ def segment_request(
     tta: bool = False,
     modality: str | None = None,
     inside: ChosenBox | None = None,
+    study: str | None = None,
+    case: str | None = None,
+    frame_of_reference: str | None = None,
 ) -> Request:
     """Segment a file into a file; the reply has "labels", "volumes_ml", "flags" and "provenance".
 
@@ -147,11 +158,14 @@ def segment_request(
         tta: average over mirrored copies.
         modality: as DICOM writes it, where the file does not give it.
         inside: segment in this box alone.
+        study: the worker keeps where the organs are, as those of `case` of this study, for a `tasks.study_request`.
+        case: see `study`.
+        frame_of_reference: DICOM's UID, if it is known; only volumes that share it are compared.
     """
     return {
         "do": "segment", "model": model, "device": device, "input": str(source), "output": str(output),
         "organs": list(organs) if organs is not None else None, "tta": tta, "modality": modality,
-        "inside": to_plain(inside),
+        "inside": to_plain(inside), "study": study, "case": case, "frame_of_reference": frame_of_reference,
     }  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from LiverMRISegLib.inference.worker.protocol import (
     CheckedRequest,
     check_request,
 )
+from LiverMRISegLib.inference.worker.tasks import STUDY
 from LiverMRISegLib.io.json_text import parse_json
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Server:
         self._open: list[CancelToken] = []
         self._writing = threading.Lock()
         self._segmenter: Any = None
+        self._studies: Any = None
         self._loaded: tuple[str, str] | None = None
 
     def run(self) -> None:
@@ -136,7 +138,23 @@ class Server:
         checked = check_request(request)
         if checked.do == LOAD:
             return self._load(checked.model, checked.device)
-        return self._segment(checked, cancel) if checked.do == SEGMENT else {}
+        if checked.do == SEGMENT:
+            return self._segment(checked, cancel)
+        return self._other(checked)
+
+    def _other(self, request: CheckedRequest) -> dict[str, Any]:
+        """What needs no model: see `tasks`. Without its task a request has nothing to do."""
+        if request.measure is not None:
+            from LiverMRISegLib.inference.worker.measuring import measured
+
+            return measured(request.measure)
+        if request.export is not None:
+            from LiverMRISegLib.inference.worker.exporting import exported
+
+            return exported(request.export)
+        if request.study is not None and self._studies is not None:
+            return {"disagreements": self._studies.disagreements(request.study)}
+        return {"disagreements": {}} if request.do == STUDY else {}
 
     def _load(self, model: str | None, device: str | None) -> dict[str, Any]:
         from LiverMRISegLib.inference.segmenter import Segmenter
@@ -171,12 +189,21 @@ class Server:
             cancel=cancel,
         )
         result.save(request.output)
+        if request.study is not None:
+            self._remember(request, result)
         return {
             "labels": {organ.name: value for value, organ in result.labels.items()},
             "volumes_ml": dict(result.volumes_ml),
             "flags": list(result.flags),
             "provenance": dict(result.provenance),
         }
+
+    def _remember(self, request: CheckedRequest, result: Any) -> None:
+        if self._studies is None:
+            from LiverMRISegLib.inference.worker.studies import Studies
+
+            self._studies = Studies()
+        self._studies.add(request.study, request.case or str(request.id), result, request.frame_of_reference)
 
     def _send(self, number: Any, event: str, **values: Any) -> None:
         number = number if type(number) in (int, str) else None  # anything else is not an id of ours

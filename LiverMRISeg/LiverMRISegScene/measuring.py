@@ -1,0 +1,158 @@
+"""A segmentation and maps of the scene as files for the worker, which measures or exports them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.inference.worker.tasks import ExportTask, Layer, MapFile, MeasureTask
+from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.volume import Volume
+from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.segment_volumes import key_of
+from LiverMRISegScene.segmentations import image_array, segment_ids, segment_image
+from LiverMRISegScene.volume_kind import dicom_files
+from LiverMRISegScene.volumes import matrix_array, volume_of
+
+_MOST = 200
+
+
+@dataclass(frozen=True)
+class MapChoice:
+    """Volume nodes to be measured: see `tasks.MapFile`."""
+
+    name: str
+    image: Any
+    second: Any = None
+    kind: str = "map"
+
+
+def measure_task(
+    segmentation: Any,
+    volume: Any,
+    maps: Sequence[MapChoice],
+    folder: Path,
+    *,
+    erosion_mm: float = 0.0,
+    outliers: float | None = None,
+) -> MeasureTask:
+    """Write the segments of a segmentation, on the grid of its volume, and the maps.
+
+    Raises:
+        InputError: the segmentation is empty or under another transform than its volume, or a map cannot be used.
+    """
+    files = []
+    for number, choice in enumerate(maps):
+        image = _written(choice.image, folder / f"map_{number}.nrrd")
+        second = _written(choice.second, folder / f"map_{number}_2.nrrd") if choice.second is not None else None
+        files.append(MapFile(choice.name, image, second, choice.kind))  # type: ignore[arg-type]
+    layers = _layers(segmentation, volume, folder)
+    return MeasureTask(layers, tuple(files), erosion_mm, outliers, str(volume.GetName()))
+
+
+def export_task(segmentation: Any, volume: Any, folder: Path, target: Path) -> ExportTask:
+    """Write the segments of a segmentation on the grid of its volume, which came from DICOM; without its transform.
+
+    Raises:
+        InputError: the volume did not come from DICOM, or as `measure_task`.
+    """
+    images = dicom_files(volume)
+    if not images:
+        text = _("{name}: did not come from Slicer's DICOM database; load it from there to export to DICOM")
+        raise InputError(text.format(name=volume.GetName()))
+    layers = _layers(segmentation, volume, folder, is_moved=False)
+    return ExportTask(layers, tuple(Path(image) for image in images), target)
+
+
+def table_of(reply: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The rows of a reply to a `measure_task`, by column."""
+    return [dict(zip(reply["header"], row, strict=True)) for row in reply["rows"]]
+
+
+def mask_on(segmentation: Any, segment_id: str, volume: Any) -> np.ndarray:
+    """The voxels of a segment on the grid of a volume under the same transform, bool [Z, Y, X]."""
+    import slicer
+    import vtk
+
+    whole = np.zeros(volume.GetImageData().GetDimensions()[::-1], bool)
+    image = segment_image(segmentation, segment_id)
+    if image is None:
+        return whole
+    own, grid = vtk.vtkMatrix4x4(), vtk.vtkMatrix4x4()
+    image.GetImageToWorldMatrix(own)
+    volume.GetIJKToRASMatrix(grid)
+    if not np.allclose(matrix_array(own), matrix_array(grid), atol=1e-4):
+        reference, placed = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+        reference.SetDimensions(volume.GetImageData().GetDimensions())
+        reference.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+        reference.SetImageToWorldMatrix(grid)
+        resample = slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage
+        resample(image, reference, placed, False)
+        image = placed
+    x0, x1, y0, y1, z0, z1 = image.GetExtent()
+    z, y, x = whole.shape
+    inside = np.s_[max(z0, 0) : min(z1 + 1, z), max(y0, 0) : min(y1 + 1, y), max(x0, 0) : min(x1 + 1, x)]
+    own_part = tuple(slice(part.start - low, part.stop - low) for part, low in zip(inside, (z0, y0, x0), strict=True))
+    whole[inside] = image_array(image)[own_part] > 0
+    return whole
+
+
+def _layers(segmentation: Any, volume: Any, folder: Path, is_moved: bool = True) -> tuple[Layer, ...]:
+    """As few label maps as hold all segments: those that overlap are in different ones."""
+    if segmentation.GetTransformNodeID() != volume.GetTransformNodeID():
+        text = _("{name}: is not under the same transform as the volume; move both under one")
+        raise InputError(text.format(name=segmentation.GetName()))
+    arrays: list[np.ndarray] = []
+    names: list[dict[str, int]] = []
+    used: set[str] = set()
+    for segment_id in segment_ids(segmentation):
+        mask = mask_on(segmentation, segment_id, volume)
+        if not mask.any():
+            continue
+        fits = (n for n, array in enumerate(arrays) if not array[mask].any() and len(names[n]) < _MOST)
+        number = next(fits, len(arrays))
+        if number == len(arrays):
+            arrays.append(np.zeros(mask.shape, np.uint8))
+            names.append({})
+        name = _free(key_of(segmentation, segment_id), used)
+        names[number][name] = len(names[number]) + 1
+        arrays[number][mask] = len(names[number])
+    if not arrays:
+        raise InputError(_("{name}: has no segments to measure").format(name=segmentation.GetName()))
+    geometry = volume_of(volume).geometry if is_moved else _unmoved(volume)
+    layers = []
+    for number, (array, labels) in enumerate(zip(arrays, names, strict=True)):
+        file = folder / f"layer_{number}.nrrd"
+        write_volume(Volume(array, geometry, str(volume.GetName())), file)
+        layers.append(Layer(file, labels))
+    return tuple(layers)
+
+
+def _unmoved(volume: Any) -> Any:
+    """The grid of a volume without its transform: where its DICOM images are."""
+    import slicer
+
+    alone = slicer.vtkMRMLScalarVolumeNode()
+    alone.SetName(volume.GetName())
+    alone.SetAndObserveImageData(volume.GetImageData())
+    alone.CopyOrientation(volume)
+    return volume_of(alone).geometry
+
+
+def _written(node: Any, path: Path) -> Path:
+    write_volume(volume_of(node), path)
+    return path
+
+
+def _free(name: str, used: set[str]) -> str:
+    number, free = 1, name
+    while free in used:
+        number += 1
+        free = f"{name} ({number})"
+    used.add(free)
+    return free

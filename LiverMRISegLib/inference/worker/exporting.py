@@ -1,0 +1,85 @@
+"""Writes label maps of DICOM images as DICOM SEG, for the worker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from LiverMRISegLib.errors import InputError, OutputError
+from LiverMRISegLib.inference.worker.measuring import labels_of
+from LiverMRISegLib.inference.worker.tasks import ExportTask
+from LiverMRISegLib.io import check_segmentation_target, read_labelmap, read_volume, write_segmentation
+from LiverMRISegLib.volume import Geometry, Volume, resample
+
+
+def exported(task: ExportTask) -> dict[str, Any]:
+    """Write the files; where they are.
+
+    Raises:
+        InputError: the images cannot be read, or are not those of the label map.
+        OutputError: they do not allow a DICOM SEG, or it cannot be written there.
+        UsageError: highdicom is not installed.
+    """
+    files = []
+    with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
+        source = _source(task.images, Path(folder))
+        placed = [on_grid(read_labelmap(layer.file), source.geometry, source.name) for layer in task.layers]
+        check_segmentation_target(task.folder / "segmentation.dcm", source)
+        _make(task.folder)
+        for layer, labelmap in zip(task.layers, placed, strict=True):
+            target = free_path(task.folder, task.name)
+            write_segmentation(target, labelmap, labels_of(layer), source.geometry, source=source)
+            files.append(str(target))
+    return {"files": files}
+
+
+def on_grid(labelmap: Volume, geometry: Geometry, name: str) -> np.ndarray:
+    """The label map on the images' grid, which has the same voxels, in whatever order.
+
+    Raises:
+        InputError: it has others.
+    """
+    moved = resample(labelmap, geometry, nearest=True).array
+    if sorted(geometry.size) != sorted(labelmap.geometry.size) or not np.array_equal(
+        np.bincount(moved.ravel(), minlength=256), np.bincount(labelmap.array.ravel(), minlength=256)
+    ):
+        raise InputError(f"{name}: the DICOM images are not on the volume's grid; load them again and segment that")
+    return moved
+
+
+def free_path(folder: Path, name: str) -> Path:
+    """A file NAME.dcm, NAME_2.dcm, ... of the folder that is not there yet."""
+    number, path = 1, folder / f"{name}.dcm"
+    while path.exists():
+        number += 1
+        path = folder / f"{name}_{number}.dcm"
+    return path
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
+
+
+def _source(images: Sequence[Path], folder: Path) -> Volume:
+    """The volume of these files alone: other series may be in their folder."""
+    if not images:
+        raise InputError("the volume did not come from DICOM: its images are not known; load it from DICOM")
+    for number, image in enumerate(images):
+        link = folder / f"{number:06d}.dcm"
+        try:
+            os.link(image, link)
+        except OSError:  # another disk, or a system without such links
+            try:
+                shutil.copyfile(image, link)
+            except OSError as error:
+                raise InputError(f"{image}: cannot be read ({error.strerror}); was it moved or deleted?") from error
+    return read_volume(folder)

@@ -1,0 +1,200 @@
+"""The section Measure by real clicks: maps on their own grids, edits and lesions, CSV, DICOM into the database."""
+
+import csv
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
+pytest.importorskip("slicer")
+
+from helpers.dicom_series import write_dicom_series
+from helpers.needs import real_images
+from helpers.panel import SECONDS
+from helpers.places import DATA
+from helpers.scene_tools import draw
+from helpers.volumes import make_volume
+from LiverMRISegLib.volume import Volume
+from LiverMRISegScene.volumes import add_volume, volume_of
+
+SIZE = (40, 36, 24)
+
+
+def rows(panel):
+    table = panel.ui.measureTable
+    return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
+
+
+def measure(host, panel):
+    panel.ui.measureCollapsibleButton.collapsed = False
+    host.click(panel.ui.measureButton)
+    assert not panel.ui.segmentButton.enabled
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    return rows(panel)
+
+
+def add_map(scene, name, value, spacing=(3.0, 3.0, 5.0)):
+    """A map on another grid over the same place."""
+    grid = make_volume(size=SIZE).geometry.with_spacing(spacing)
+    return add_volume(scene, Volume(np.full(grid.shape, value, np.float32), grid), name)
+
+
+def test_organs_lesions_and_maps_on_other_grids(host, panel, scene, result, monkeypatch, tmp_path):
+    import qt
+
+    node, volume = result
+    node.GetSegmentation().AddEmptySegment("mine", "Lesion 1")
+    lesion = np.zeros(SIZE[::-1], bool)
+    lesion[5:9, 5:12, 6:12] = True
+    draw(node, "mine", lesion, volume)
+    panel.ui.pdffSelector.setCurrentNode(add_map(scene, "fat", 12.5))
+    panel.ui.fatPairSelector.setCurrentIndex(1)
+    panel.ui.fatFirstSelector.setCurrentNode(add_map(scene, "w", 60.0))
+    panel.ui.fatSecondSelector.setCurrentNode(add_map(scene, "f", 20.0))
+    panel.ui.outliersCheck.setChecked(True)
+    found = measure(host, panel)
+    assert [row[0] for row in found] == ["liver", "liver", "spleen", "spleen", "Lesion 1", "Lesion 1"]
+    assert [row[3] for row in found] == ["PDFF", "fat fraction"] * 3
+    assert {row[4] for row in found} == {"12.5 %", "25 %"}
+    volumes = {row.key: row.ml for row in panel.table._rows}
+    assert [float(row[1]) for row in found][::2] == pytest.approx(list(volumes.values()), rel=1e-3)
+    assert found[2][2].endswith(" mm")  # the spleen's length
+    target = tmp_path / "m.csv"
+    monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(target)))
+    host.click(panel.ui.measureExportButton)
+    assert [row["organ"] for row in csv.DictReader(target.open())] == [row[0] for row in found]
+    scene.RemoveNode(node)
+    scene.Clear(0)
+    assert rows(panel) == []
+    assert not panel.ui.measureButton.enabled
+
+
+def test_what_cannot_be_measured_says_why(host, panel, scene, result):
+    far = make_volume(size=SIZE)
+    far = Volume(far.array, replace(far.geometry, origin=(900.0, 0.0, 0.0)))
+    panel.ui.t1Selector.setCurrentNode(add_volume(scene, far, "T1 map"))
+    measure(host, panel)
+    assert "nowhere in the same place" in panel.ui.statusLabel.text
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    result[1].SetAndObserveTransformNodeID(transform.GetID())
+    host.click(panel.ui.measureButton)
+    assert "organs: is not under the same transform as the volume" in panel.ui.statusLabel.text
+    assert not panel.queue.is_busy
+
+
+def test_a_segmentation_on_a_finer_grid_is_measured_on_the_volumes(scene, result):
+    from LiverMRISegScene.measuring import mask_on
+    from LiverMRISegScene.replacing import replace_segments
+    from LiverMRISegScene.segmentations import add_segmentation
+
+    node, volume = result
+    grid = make_volume(size=SIZE).geometry
+    fine = grid.with_spacing(tuple(s / 2 for s in grid.spacing))
+    from LiverMRISegLib.anatomy import CHAOS
+
+    labels = np.zeros(fine.shape, np.uint8)
+    labels[8:24, 8:40, 10:40] = 1
+    there = add_volume(scene, Volume(labels.astype(np.float32), fine), "fine")
+    replace_segments(node, add_segmentation(scene, there, labels, CHAOS, "newer"))
+    expected = np.zeros(SIZE[::-1], bool)
+    expected[4:12, 4:20, 5:20] = True
+    assert np.array_equal(mask_on(node, "liver", volume), expected)
+
+
+@pytest.fixture
+def database(host, monkeypatch):
+    pytest.importorskip("highdicom")
+    import slicer
+
+    from slicer_host.dicom import DicomDatabase, install
+
+    made = DicomDatabase()
+    monkeypatch.setattr(slicer, "dicomDatabase", made, raising=False)
+    for name, module in install(made).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return made
+
+
+def loaded_from_dicom(scene, database, volume, folder):
+    """As Slicer's DICOM module loads a series: voxels in its own order of axes, and the instances' UIDs."""
+    write_dicom_series(folder, volume)
+    node = add_volume(scene, volume, "T2WI")
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(database.add(folder)))
+    return node
+
+
+def test_to_dicom_and_into_the_database(host, panel, scene, database, monkeypatch, tmp_path):
+    import pydicom
+    import qt
+
+    from LiverMRISegLib.anatomy import CHAOS
+    from LiverMRISegLib.io import read_labelmap
+    from LiverMRISegLib.volume import resample
+    from LiverMRISegScene.segmentations import add_segmentation
+
+    made = make_volume(size=SIZE)
+    volume = Volume(made.array.astype(np.uint16).astype(np.float32), made.geometry)
+    node = loaded_from_dicom(scene, database, volume, tmp_path / "series")
+    labels = np.zeros(SIZE[::-1], np.uint8)
+    labels[4:12, 4:20, 5:20], labels[14:20, 20:30, 25:30] = 1, 2
+    organs = add_segmentation(scene, node, labels, CHAOS, "organs")
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "registered")
+    import slicer
+
+    transform.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(np.diag([-1.0, -1.0, 1.0, 1.0])))
+    for moved in (node, organs):
+        moved.SetAndObserveTransformNodeID(transform.GetID())
+    panel.ui.inputSelector.setCurrentNode(node)
+    panel.ui.outputSelector.setCurrentNode(organs)
+    panel.ui.measureCollapsibleButton.collapsed = False
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", staticmethod(lambda *a: str(tmp_path)))
+    host.click(panel.ui.dicomButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert "They are in Slicer's DICOM database." in panel.ui.statusLabel.text
+    file = tmp_path / "LiverMRISeg" / "segmentation.dcm"
+    written = pydicom.dcmread(file)
+    assert written.Modality == "SEG"
+    assert written.StudyInstanceUID == "1.2.826.0.1.3680043.10.9"
+    assert database.fileForInstance(str(written.SOPInstanceUID)) == str(file)
+    assert np.array_equal(resample(read_labelmap(file), volume.geometry, nearest=True).array, labels)
+    assert str(tmp_path) not in panel.ui.logText.toPlainText()
+    host.click(panel.ui.dicomButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert (tmp_path / "LiverMRISeg_2" / "segmentation.dcm").exists()
+
+
+def test_a_volume_that_did_not_come_from_dicom(host, panel, result, database, monkeypatch, tmp_path):
+    import qt
+
+    monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", staticmethod(lambda *a: str(tmp_path)))
+    panel.ui.measureCollapsibleButton.collapsed = False
+    host.click(panel.ui.dicomButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert "did not come from Slicer's DICOM database; load it from there" in panel.ui.statusLabel.text
+    assert list(tmp_path.iterdir()) == []
+
+
+@real_images("mr_t2_liver_kidneys_spleen/mr_01.nii.gz")
+def test_a_real_segmentation_and_the_image_itself(host, panel, scene):
+    """Against the figures of the voxels themselves."""
+    from LiverMRISegLib.anatomy import CHAOS
+    from LiverMRISegLib.io import read_labelmap, read_volume
+    from LiverMRISegScene.segmentations import add_segmentation
+
+    folder = DATA / "mr_t2_liver_kidneys_spleen"
+    image, truth = read_volume(folder / "mr_01.nii.gz"), read_labelmap(folder / "mr_01_label.nii.gz")
+    node = add_volume(scene, image, "T2WI")
+    organs = add_segmentation(scene, node, truth.array, CHAOS, "organs")
+    panel.ui.inputSelector.setCurrentNode(node)
+    panel.ui.outputSelector.setCurrentNode(organs)
+    panel.ui.otherMapSelector.setCurrentNode(node)
+    found = {row[0]: row for row in measure(host, panel)}
+    assert volume_of(node).geometry.is_close(image.geometry)
+    for value, organ in CHAOS.items():
+        inside = image.array[truth.array == value]
+        assert float(found[organ.name][4]) == pytest.approx(float(inside.mean()), rel=1e-3)
+        assert float(found[organ.name][6]) == pytest.approx(float(np.median(inside)), rel=1e-3)
+    kidneys = float(((truth.array == 2) | (truth.array == 3)).sum()) * truth.geometry.voxel_volume_ml
+    assert float(found["total kidney volume"][1]) == pytest.approx(kidneys, rel=1e-3)
