@@ -27,4 +27,5 @@ class Studies:
 
     def disagreements(self, study: str) -> dict[str, list[str]]:
         """What to say of each case of a study so far: see `measurement.study.disagreements`."""
-        return disagreements(self._places.get(study, []))
+        found = disagreements(self._places.get(study, []))
+        return {case: list(organs.values()) for case, organs in found.items()}
