@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.file_names import name_of
+from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
 
 ALL = "all"
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
@@ -100,10 +100,22 @@ def _inside(folder: Path, images: int) -> Iterator[Source]:
             continue
         if is_volume_file(path) or (images > 1 and is_dicom_folder(path)):
             yield Source(name_of(path), (path,))
+        elif path.is_dir() and (alone := _volume_in(path)) is not None:
+            yield Source(name_of(alone), (alone,))
         elif path.is_dir():
             for place in (path, *folders_with_images(path)):
                 if place != path or is_dicom_folder(place):
                     yield from _each_series(Source("_".join(place.relative_to(folder).parts), (place,)), place)
+
+
+def _volume_in(folder: Path) -> Path | None:
+    """The file of a folder that is called as a volume (scan.nii.gz/scan.nii), as some programs unpack archives."""
+    from LiverMRISegLib.io.read import is_volume_file
+
+    if not folder.name.lower().endswith(VOLUME_ENDINGS):
+        return None
+    found = [path for path in folder.iterdir() if is_volume_file(path)]
+    return found[0] if len(found) == 1 else None
 
 
 def _each_series(source: Source, folder: Path) -> list[Source]:

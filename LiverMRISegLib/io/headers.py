@@ -13,6 +13,7 @@ from LiverMRISegLib.io.memory import check_fits_memory
 from LiverMRISegLib.io.metaimage import read_metaimage
 from LiverMRISegLib.io.nifti import read_nifti, read_nifti_pair
 from LiverMRISegLib.io.nrrd import read_nrrd
+from LiverMRISegLib.io.pointers import is_pointer
 from LiverMRISegLib.io.stored import Span, check_sizes, read_bytes, readable
 from LiverMRISegLib.io.volume_header import VolumeHeader
 
@@ -103,6 +104,8 @@ def _check_is_file(path: Path) -> None:
                     f"{path}: is a link to a file that is not here; fetch it first (git annex get, datalad get)"
                 )
             raise InputError(f"{path}: no such file; check the path")
+        if is_pointer(path):
+            raise InputError(f"{path}: is only a pointer to the file; fetch it first (git lfs pull, git annex get)")
         if path.stat().st_size == 0:
             raise InputError(f"{path}: the file is empty; export or copy it again")
 

@@ -10,7 +10,14 @@ from pathlib import Path
 
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.dicom import tags
-from LiverMRISegLib.io.dicom.elements import DamagedDicomError, is_dicom_file
+from LiverMRISegLib.io.dicom.elements import DamagedDicomError
+from LiverMRISegLib.io.dicom.folder_files import (
+    dicom_files,
+    has_lost_files,
+    is_medium,
+    no_longer_dicom,
+    refuse_lost_files,
+)
 from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 
 # Media storage SOP class (0002,0002), and the classes of MR, CT and secondary capture images (DICOM PS3.6, annex A).
@@ -19,7 +26,6 @@ _DIRECTORY_CLASS, _PRIVATE = "1.2.840.10008.1.3.10", ""
 _IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
 # Spectroscopy is 4.2; waveforms, presentation states, raw data and segmentations, reports, documents, radiotherapy.
 _RESULT_CLASSES = frozenset({"9", "11", "66", "67", "68", "88", "104", "481"})
-_DIRECTORY, _ENDINGS = "DICOMDIR", (".dcm", ".ima", ".dicom")
 _MOST_FILES, _MOST_NAMED = 200_000, 10
 
 
@@ -51,13 +57,13 @@ class FoundSeries:
 
 
 def is_dicom_folder(folder: Path) -> bool:
-    """Whether the folder has a DICOM image, sound or damaged; results such as DICOM SEG are not images.
+    """Whether the folder has a DICOM image, sound, damaged or lost; results such as DICOM SEG are not images.
 
     Sub-folders count only beside a DICOMDIR, as on a CD.
     """
     if not folder.is_dir():
         return False
-    return bool(_missing(folder)) or any(_header(path) is not None for path in _dicom_files(folder))
+    return has_lost_files(folder) or any(_header(path) is not None for path in dicom_files(folder))
 
 
 def list_series(folder: Path) -> list[SeriesInfo]:
@@ -73,9 +79,9 @@ def find_series(folder: Path) -> list[FoundSeries]:
     """As `list_series`, with the headers of the files."""
     grouped: dict[str, list[DicomHeader]] = {}
     damaged: list[Path] = []
-    for path in _missing(folder):
-        raise InputError(f"{path}: is a link to a file that is not here; fetch it first (git annex get, datalad get)")
-    for path in _dicom_files(folder):
+    refuse_lost_files(folder)
+    damaged += no_longer_dicom(folder)
+    for path in dicom_files(folder):
         header = _header(path)
         if isinstance(header, DicomHeader):
             grouped.setdefault(header.series, []).append(header)
@@ -126,33 +132,9 @@ def folders_with_images(folder: Path) -> Iterator[Path]:
         seen.add((state.st_dev, state.st_ino))
         if here != folder and is_dicom_folder(here):
             yield here
-        if not _is_medium(here) or here == folder:
+        if not is_medium(here) or here == folder:
             inside = (path for path in here.iterdir() if not path.name.startswith(".") and path.is_dir())
             waiting += sorted(inside, reverse=True)
-
-
-def _dicom_files(folder: Path) -> Iterator[Path]:
-    """The DICOM files in `folder`, without hidden ones; beside a DICOMDIR, those in its sub-folders too."""
-    if not folder.is_dir():
-        return
-    paths = sorted(folder.rglob("*") if _is_medium(folder) else folder.iterdir())
-    for path in paths[:_MOST_FILES]:
-        is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if not is_hidden and path.name.upper() != _DIRECTORY and path.is_file() and is_dicom_file(path):
-            yield path
-
-
-def _is_medium(folder: Path) -> bool:
-    """Whether the folder is a CD or the like, with a DICOMDIR."""
-    return any(path.name.upper() == _DIRECTORY and path.is_file() for path in folder.iterdir())
-
-
-def _missing(folder: Path) -> list[Path]:
-    """Links in `folder` to images that are not here: left out, they would be missed by nobody."""
-    if not folder.is_dir():
-        return []
-    links = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in _ENDINGS and path.is_symlink())
-    return [path for path in links if not path.exists() and not path.name.startswith(".")]
 
 
 def _header(path: Path) -> DicomHeader | DamagedDicomError | None:

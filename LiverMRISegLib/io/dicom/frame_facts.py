@@ -60,8 +60,11 @@ def _private_b_value(header: DicomHeader, value: bytes) -> Fact:
     return tuple(v % 1e9 for v in found if isinstance(v, float))[:1]
 
 
-# Contrast comes before time: a series of echoes can count them as acquisitions too.
+# Two patients under one UID are told apart first. Contrast comes before time: a series of echoes can count them as
+# acquisitions too.
 ATTRIBUTES = (
+    Attribute("study", (((), tags.STUDY, _text),)),
+    Attribute("frame of reference", (((), tags.FRAME_OF_REFERENCE, _text),)),
     Attribute("echo time", (((tags.ECHO,), tags.EFFECTIVE_ECHO_TIME, _doubles), ((), tags.ECHO_TIME, _decimals)), "ms"),
     Attribute("echo number", (((), tags.ECHO_NUMBER, _decimals),)),
     Attribute(

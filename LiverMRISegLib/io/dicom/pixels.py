@@ -24,6 +24,10 @@ def check_pixels(header: DicomHeader) -> None:
     path = header.path
     if header.integer(tags.SAMPLES, 1) != 1 or header.text(tags.PHOTOMETRIC).startswith(("PALETTE", "RGB", "YBR")):
         raise InputError(f"{path}: is a colour image; choose a series of grey ones")
+    if header.elements.values.get(tags.MODALITY_LUT):
+        raise InputError(
+            f"{path}: gives its values by a table (Modality LUT), which is not read; export it without one"
+        )
     if min(header.rows, header.columns) < 1:
         raise InputError(f"{path}: its DICOM header gives a size of 0; export it again")
     kind = pixel_kind(header)

@@ -71,6 +71,8 @@ def decimals(text: str) -> tuple[int, ...]:
 def stacked(subject: str, planes: Sequence[Plane]) -> Stack:
     """The volume that the planes make; InputError, of a message that begins with `subject`, if they make none."""
     check_places(subject, planes)
+    if len(planes) < 2:
+        raise InputError(f"{subject} has a single image; a volume of several slices is needed")
     corners = np.array([plane.position for plane in planes])
     units = 10.0 ** -np.array([plane.position_decimals for plane in planes]).max(axis=0)
     unit, cosine_unit = float(units.max()), _cosine_unit(planes)

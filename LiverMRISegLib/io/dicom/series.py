@@ -16,10 +16,10 @@ from LiverMRISegLib.io.dicom import tags
 from LiverMRISegLib.io.dicom.folders import FoundSeries, find_series
 from LiverMRISegLib.io.dicom.frame_facts import facts_of
 from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
-from LiverMRISegLib.io.dicom.pixels import check_pixels, read_frames
+from LiverMRISegLib.io.dicom.pixels import check_pixels
 from LiverMRISegLib.io.dicom.positions import Plane, Stack, stacked
 from LiverMRISegLib.io.dicom.shared_series import Part, SharedSeries, taken_apart
-from LiverMRISegLib.io.memory import check_fits_memory
+from LiverMRISegLib.io.dicom.values import read_values
 from LiverMRISegLib.io.volume_header import grid
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -132,9 +132,11 @@ def _volume(source: _Source, name: str, frame: int | None) -> Volume:
     part = _part(source.subject, shared, frame, len(planes))
     stack = stacked(source.subject, [planes[i] for i in part.frames])
     order = [part.frames[i] for i in stack.order]
-    array, inverted = _as_shown(source.subject, _pixels(headers, order), headers)
+    owners = [header for header in headers for _ in range(header.frames)]
+    _check_one_space(source.subject, [owners[i] for i in order])
+    array, values_note = read_values(source.subject, headers, order)
     geometry = _geometry(headers[0].path, array, planes[order[0]], stack)
-    files = [header.path for header in headers for _ in range(header.frames)]
+    files = [header.path for header in owners]
     known = {**headers[0].facts, **source.metadata, "dicom_files": [str(files[i]) for i in order]}
     if len(set(known["dicom_files"])) == 1:  # one file of many frames: those of the slices, by their numbers
         first = files.index(files[order[0]])
@@ -142,7 +144,7 @@ def _volume(source: _Source, name: str, frame: int | None) -> Volume:
             "dicom_files": known["dicom_files"][:1],
             "frame_order": [i - first for i in order],
         }
-    notes = [*stack.notes, *([shared.note] if shared.note else ()), *([inverted] if inverted else ())]
+    notes = [*stack.notes, *([shared.note] if shared.note else ()), *([values_note] if values_note else ())]
     if notes:
         known["notes"] = notes
     return Volume(array, geometry, name, known)
@@ -164,9 +166,27 @@ def _taken_apart(source: _Source, planes: list[Plane]) -> SharedSeries:
         numbers = [(_number(header), frame) for header in source.headers for frame in range(header.frames)]
         found = taken_apart(planes, facts, numbers)
         if found is None:
+            _refuse_mosaics(source.headers)
             raise
         return found
     return _ALONE
+
+
+def _refuse_mosaics(headers: Sequence[DicomHeader]) -> None:
+    """InputError if each file has all slices of a volume side by side, as Siemens stores time series."""
+    if headers[0].frames == 1 and "MOSAIC" in headers[0].text(tags.IMAGE_TYPE).upper():
+        raise InputError(
+            f"{headers[0].path}: is a Siemens mosaic, all slices in one image; convert it (dcm2niix) and give the NIfTI"
+        )
+
+
+def _check_one_space(subject: str, headers: Sequence[DicomHeader]) -> None:
+    """InputError if positions are of several frames of reference, so that they say nothing of each other."""
+    spaces = {header.text(tags.FRAME_OF_REFERENCE) for header in headers} - {""}
+    if 1 < len(spaces) <= len(headers) // 2:
+        raise InputError(
+            f"{subject} has images of {len(spaces)} frames of reference (several examinations mixed?); separate them"
+        )
 
 
 def _number(header: DicomHeader) -> int:
@@ -196,6 +216,7 @@ def _part(subject: str, shared: SharedSeries, frame: int | None, planes: int) ->
 def _planes(headers: list[DicomHeader]) -> list[Plane]:
     """The places of all frames, one file after the other."""
     if len(headers) == 1 and headers[0].frames < 2:
+        _refuse_mosaics(headers)
         raise InputError(f"{headers[0].path}: is a single DICOM image; give the folder with all images of the series")
     found: list[Plane] = []
     for header in headers:
@@ -206,54 +227,6 @@ def _planes(headers: list[DicomHeader]) -> list[Plane]:
             )
         found += planes
     return found
-
-
-def _pixels(headers: list[DicomHeader], order: list[int]) -> np.ndarray:
-    """The values [Z, Y, X] of the frames of `order`, scaled as each says: of whole numbers if all scales are such, else
-    float32."""
-    places = [(number, frame) for number, header in enumerate(headers) for frame in range(header.frames)]
-    rank = {places[frame]: place for place, frame in enumerate(order)}
-    wanted = [[frame for frame in range(h.frames) if (n, frame) in rank] for n, h in enumerate(headers)]
-    read = [number for number, frames in enumerate(wanted) if frames]
-    all_scales = {number: headers[number].scales() for number in read}
-    scales = [all_scales[number][frame] for number in read for frame in wanted[number]]
-    is_plain = all(scale == (1.0, 0.0) for scale in scales)
-    check_fits_memory(headers[0].path, len(scales) * headers[0].rows * headers[0].columns * (4 if not is_plain else 1))
-    stored = read_frames([headers[number] for number in read], [wanted[number] for number in read])
-    kind = np.result_type(*stored) if is_plain else _scaled_kind(stored, scales)
-    found = np.empty((len(scales), *stored[0].shape[1:]), kind)
-    for number, frames in zip(read, stored, strict=True):
-        for frame, plane in zip(wanted[number], frames, strict=True):
-            slope, intercept = all_scales[number][frame]
-            with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinite, and is seen
-                found[rank[number, frame]] = plane if is_plain else plane * slope + intercept
-    return found
-
-
-def _as_shown(subject: str, array: np.ndarray, headers: list[DicomHeader]) -> tuple[np.ndarray, str]:
-    """The values with bright for high ones, and a note if they were not so (MONOCHROME1: the lowest is white).
-
-    Raises:
-        InputError: some images are so, and others not.
-    """
-    kinds = {header.text(tags.PHOTOMETRIC).strip().upper() == "MONOCHROME1" for header in headers}
-    if len(kinds) > 1:
-        raise InputError(f"{subject} has images of which some are inverted (MONOCHROME1); export it again")
-    known = array[np.isfinite(array)]
-    if kinds == {False} or not known.size:
-        return array, ""
-    kind = np.result_type(array.dtype, np.int64) if array.dtype.kind in "iu" else array.dtype
-    turned = known.max().astype(kind) + known.min().astype(kind) - array.astype(kind)
-    note = "the images are inverted (MONOCHROME1: low values are bright); they were turned back"
-    return turned.astype(array.dtype), note
-
-
-def _scaled_kind(stored: list[np.ndarray], scales: list[tuple[float, float]]) -> np.dtype:
-    is_whole = all(slope.is_integer() and intercept.is_integer() for slope, intercept in scales)
-    most = max(max(abs(float(frames.min())), abs(float(frames.max()))) for frames in stored)
-    reach = max(abs(slope) * most + abs(intercept) for slope, intercept in scales)
-    is_integer = all(frames.dtype.kind in "iu" for frames in stored)
-    return np.dtype(np.int32 if is_integer and is_whole and reach < 2**31 else np.float32)
 
 
 def _geometry(path: Path, array: np.ndarray, first: Plane, stack: Stack) -> Geometry:

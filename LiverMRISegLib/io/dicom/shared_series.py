@@ -136,6 +136,8 @@ class _Search:
         return [order[first::many] for first in range(many)]
 
     def _is_volume(self, group: Sequence[int]) -> bool:
+        if len(group) < 2:
+            return False
         try:
             stacked("", [self._planes[i] for i in group])
         except InputError:
