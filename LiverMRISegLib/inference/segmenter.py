@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,65 +25,20 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.region import body_of, region_of
+from LiverMRISegLib.inference.segmentation import Segmentation
 from LiverMRISegLib.measurement.label_shapes import volumes_ml
-from LiverMRISegLib.measurement.maps import IMAGE, QuantityMap
-from LiverMRISegLib.measurement.organs import Measurements, Rules, measure
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import ABDOMEN, BODY
 from LiverMRISegLib.preparation.scheme import AnyPrepared
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.version import __version__
-from LiverMRISegLib.volume import Box, Geometry, Volume
+from LiverMRISegLib.volume import Box, Volume
 
 logger = logging.getLogger(__name__)
 # How the progress of the whole divides among its parts.
 _NETWORK_FROM, _NETWORK_TO = 0.05, 0.9
 _LOOK_SECONDS = 0.1
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The result for one volume, on its own grid.
-
-    `labelmap` uint8 [Z, Y, X] contains the values of `labels`; `volumes_ml` and `flags` are those of `quality`;
-    `provenance` names model and engine, and gives the seconds of each part.
-    """
-
-    labelmap: np.ndarray
-    labels: LabelSet
-    geometry: Geometry
-    volumes_ml: Mapping[str, float]
-    flags: Sequence[str]
-    provenance: Mapping[str, Any]
-    source: Volume | None = field(default=None, repr=False)
-
-    @property
-    def labelmap_volume(self) -> Volume:
-        """The label map as a volume, with the input's name and frame of reference."""
-        if self.source is None:
-            return Volume(self.labelmap, self.geometry)
-        frame = self.source.metadata.get("frame of reference")
-        return Volume(self.labelmap, self.geometry, self.source.name, {"frame of reference": frame} if frame else {})
-
-    def measure(self, maps: Mapping[str, QuantityMap] | None = None, rules: Rules | None = None) -> Measurements:
-        """Volumes and lengths of the organs, and the statistics of the input ("image") and of `maps` in them.
-
-        Raises:
-            InputError: a map is of another frame of reference, or in another place.
-        """
-        own = {IMAGE: QuantityMap(self.source)} if self.source is not None else {}
-        return measure(self.labelmap_volume, self.labels, {**own, **(maps or {})}, rules)
-
-    def save(self, path: str | Path) -> None:
-        """Write to .nii.gz, .nii, .nrrd, .mha, .seg.nrrd or (for DICOM inputs) .dcm, whole or not at all.
-
-        Raises:
-            UsageError: unknown ending, or it cannot be written there.
-        """
-        from LiverMRISegLib.io import write_segmentation
-
-        write_segmentation(Path(path), self.labelmap, self.labels, self.geometry, source=self.source)
 
 
 class Segmenter:

@@ -108,6 +108,11 @@ def read_dicom_seg(path: Path) -> Volume:
     return Volume(np.asarray(volume.array), geometry, path.name.removesuffix(".dcm"), facts)
 
 
+def segments_of(path: Path) -> dict[int, str]:
+    """The segments of a DICOM SEG: number and label; errors as of `read_dicom_seg`."""
+    return dict(read_dicom_seg(path).metadata["segments"])
+
+
 def _libraries() -> tuple[Any, Any]:
     require("DICOM SEG", "dicom", "highdicom", "pydicom")
     import highdicom
