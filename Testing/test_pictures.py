@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.volumes import all_directions, make_volume
-from LiverMRISegLib.anatomy import CHAOS
+from LiverMRISegLib.anatomy import CHAOS, SPLEEN
 from LiverMRISegLib.evaluation.report import ReportCase, write_report
 from LiverMRISegLib.inference.segmenter import Segmentation
 from LiverMRISegLib.pictures import planes, three_planes_png
@@ -59,21 +59,23 @@ def test_a_report_lets_volumes_and_label_maps_go():
     case = ReportCase.of("case", volume, result)
     del volume, labels, result
     assert [ref() for ref in known] == [None, None]
-    assert case.labels == CHAOS
+    assert [found.organ for found in case.measurements.organs] == list(CHAOS.organs)
 
 
 def test_a_report_of_several_cases_escapes_what_it_is_told(tmp_path):
     volume, labels = marked()
-    volumes = {"liver": 12.34, "right kidney": 0.0, "left kidney": 0.0, "spleen": 0.0}
+    labels[2:6, 3:9, 3:9] = CHAOS.value_of(SPLEEN)
+    volumes = dict.fromkeys((organ.name for organ in CHAOS.organs), 0.0)
     facts = {"model": "m", "seconds": {"network": 1.5}}
-    result = Segmentation(labels, CHAOS, volume.geometry, volumes, ["<b>odd</b>"], facts)
+    result = Segmentation(labels, CHAOS, volume.geometry, volumes, ["<b>odd</b>"], facts, volume)
     cases = [ReportCase.of(name, volume, result) for name in ("first", "second <script>")]
     write_report(tmp_path / "r.html", cases)
     text = (tmp_path / "r.html").read_text()
     assert text.count("data:image/png;base64,") == 2
     assert "second &lt;script&gt;" in text
     assert "&lt;b&gt;odd&lt;/b&gt;" in text
-    assert "12.3" in text
+    spleen = re.search(r"Spleen</td>(.*?)</tr>", text, re.DOTALL)
+    assert re.findall(r'number">([^<]*)<', spleen[1]) == ["2.9", "16", "22", "0 (0)", "0"]
     assert "not found" in text
     assert "network 1.5" in text
     assert "For research use only" in text

@@ -40,7 +40,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw, segment, write and print; returns the exit status."""
-    from LiverMRISegLib.commands.segment import require_report_libraries
+    from LiverMRISegLib.commands.report_option import require_report_libraries
     from LiverMRISegLib.evaluation.report import ReportCase, write_report
     from LiverMRISegLib.inference.segmenter import Segmenter
     from LiverMRISegLib.io.atomic import atomic_write_bytes

@@ -9,20 +9,23 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from LiverMRISegLib.commands.case_result import DONE, FAILED, SKIPPED, CaseResult
 from LiverMRISegLib.commands.console import ProgressBar, add_common_options, comma_separated, note, say, say_json, table
 from LiverMRISegLib.commands.frame_table import write_tables
 from LiverMRISegLib.commands.frames import frame_option
+from LiverMRISegLib.commands.one_study import OneStudy
 from LiverMRISegLib.commands.plan import Case, Plan, plan_cases
 from LiverMRISegLib.commands.read_ahead import ReadAhead
+from LiverMRISegLib.commands.report_option import Report
+from LiverMRISegLib.commands.sr_option import SrOption
 from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, UsageError
 from LiverMRISegLib.io.file_names import SEGMENTATION_FORMATS as FORMATS
 from LiverMRISegLib.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from LiverMRISegLib.inference.segmenter import Segmentation, Segmenter
+    from LiverMRISegLib.inference.segmenter import Segmenter
     from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -59,6 +62,14 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--tta", action="store_true", help="average over mirrored copies (slower), if the model was trained for it"
     )
     parser.add_argument("--report", type=Path, metavar="HTML", help="write a report with pictures to this file")
+    parser.add_argument(
+        "--sr", action="store_true", help="beside each DICOM SEG write what was measured as a DICOM SR, NAME_sr.dcm"
+    )
+    parser.add_argument(
+        "--one-study", action="store_true",
+        help="the inputs are volumes of one study: flag both where two of them disagree on an organ (with --series all "
+        "this is done anyway)",
+    )  # fmt: skip
     parser.add_argument("--skip-existing", action="store_true", help="skip cases whose output exists")
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout instead of tables")
     add_common_options(parser)
@@ -85,11 +96,12 @@ def run(arguments: argparse.Namespace) -> int:
     )
     if arguments.series and not any(case.source.is_dir() for case in plan.cases):
         raise UsageError(f"--series {arguments.series}: only a DICOM folder has series to choose from; omit --series")
-    report = Report(arguments.report, plan)
+    report, reports, study = Report(arguments.report, plan), SrOption(arguments.sr, plan), OneStudy.of(arguments)
     organs = [spec.labels.named(name).name for name in arguments.organs] if arguments.organs else None
-    plan.prepare_output(report.files)
+    plan.prepare_output([*report.files, *reports.files])
     try:
-        results = list(_Cohort(plan, arguments, images, organs, report).results())
+        results = study.flagged(_Cohort(plan, arguments, images, organs, (report, reports, study)).results())
+        report.add_flags(study.said)
         report.write()
         tables = write_tables(results)
     finally:
@@ -103,52 +115,6 @@ def run(arguments: argparse.Namespace) -> int:
     return SOME_FAILED if any(result.status == FAILED for result in results) else 0
 
 
-class Report:
-    """Collects the cases of --report; does nothing without the option."""
-
-    def __init__(self, path: Path | None, plan: Plan) -> None:
-        self.path = path
-        self._cases: list[Any] = []
-        if path is None:
-            return
-        if path.suffix.lower() not in (".html", ".htm"):
-            raise UsageError(f"--report {path}: a report is an HTML file; its name must end with .html")
-        if path.resolve() in {p.resolve() for case in plan.cases for p in case.files}:
-            raise UsageError(f"--report {path} is also an input or an output; choose another name")
-        require_report_libraries()
-
-    @property
-    def files(self) -> list[Path]:
-        """The file that will be written, if any."""
-        return [self.path] if self.path else []
-
-    @property
-    def is_written(self) -> bool:
-        """Whether a report was written."""
-        return self.path is not None and bool(self._cases)
-
-    def add(self, case: Case, volume: Volume, segmentation: Segmentation) -> None:
-        """Add a case to the report."""
-        if self.path is not None:
-            from LiverMRISegLib.evaluation.report import ReportCase
-
-            self._cases.append(ReportCase.of(case.name, volume, segmentation))
-
-    def write(self) -> None:
-        """Write the report if there is a case to show."""
-        if self.path is not None and self._cases:
-            from LiverMRISegLib.evaluation.report import write_report
-
-            write_report(self.path, self._cases)
-
-
-def require_report_libraries() -> None:
-    """UsageError if the libraries of the `report` extra are not installed."""
-    from LiverMRISegLib.extras import require
-
-    require("a report", "report", "matplotlib", "jinja2")
-
-
 class _Cohort:
     """Segments the cases of one call one after another with one loaded model."""
 
@@ -158,13 +124,13 @@ class _Cohort:
         arguments: argparse.Namespace,
         images: Sequence[str],
         organs: list[str] | None,
-        report: Report,
+        takers: Sequence[Report | SrOption | OneStudy],
     ) -> None:
         self.plan = plan
         self.arguments = arguments
         self.images = images
         self.organs = organs
-        self.report = report
+        self.takers = takers
         self._segmenter: Segmenter | None = None
 
     def results(self) -> Iterator[CaseResult]:
@@ -220,7 +186,8 @@ class _Cohort:
         before = time.perf_counter()
         segmentation.save(case.output)
         seconds = {"read": read - start, "load": loaded - read, "write": time.perf_counter() - before}
-        self.report.add(case, volume, segmentation)
+        for taker in self.takers:
+            taker.add(case, volume, segmentation)
         provenance = dict(segmentation.provenance)
         provenance["seconds"] = {**provenance["seconds"], **{part: round(s, 3) for part, s in seconds.items()}}
         return CaseResult(case, DONE, 0.0, "", dict(segmentation.volumes_ml), list(segmentation.flags), provenance)

@@ -8,14 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.measurement.maps import IMAGE
+from LiverMRISegLib.measurement.organs import Measurements, OrganMeasurement
 from LiverMRISegLib.pictures import three_planes_png
 from LiverMRISegLib.volume import Volume
 
 if TYPE_CHECKING:
     from LiverMRISegLib.inference.segmenter import Segmentation
 
+_COLUMNS = ("Volume, mL", "Craniocaudal, mm", "Longest, mm", "Intensity, mean (SD)", "median")
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>LiverMRISeg report</title>
@@ -38,10 +40,10 @@ person who can judge it.</p>
 {% for case in cases %}
 <section><h2>{{ case.name }}</h2>
 <img alt="Three planes with the outlines of the organs" src="data:image/png;base64,{{ case.picture }}">
-<div class="columns"><div><table><tr><th>Organ</th><th>Volume, mL</th></tr>
+<div class="columns"><div><table><tr><th>Organ</th>{% for title in case.columns %}<th>{{ title }}</th>{% endfor %}</tr>
 {% for organ in case.organs %}<tr>
 <td><span class="dot" style="background:{{ organ.color }}"></span>{{ organ.title }}</td>
-<td class="number">{{ organ.volume }}</td></tr>
+{% for cell in organ.cells %}<td class="number">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 <div>{% for flag in case.flags %}<p class="flag">{{ flag }}</p>{% else %}<p>No flags.</p>{% endfor %}</div></div>
 <details><summary>Provenance</summary><table>
@@ -58,17 +60,15 @@ class ReportCase:
 
     name: str
     picture: bytes
-    labels: LabelSet
-    volumes_ml: Mapping[str, float]
+    measurements: Measurements
     flags: Sequence[str]
     provenance: Mapping[str, Any]
 
     @classmethod
     def of(cls, name: str, volume: Volume, segmentation: Segmentation) -> ReportCase:
-        """Draw the picture of a case."""
+        """Draw the picture of a case, and measure its organs."""
         picture = three_planes_png(volume, segmentation.labelmap, segmentation.labels)
-        facts = (segmentation.labels, segmentation.volumes_ml, segmentation.flags, segmentation.provenance)
-        return cls(name, picture, *facts)
+        return cls(name, picture, segmentation.measure(), segmentation.flags, segmentation.provenance)
 
 
 def write_report(path: Path, cases: Sequence[ReportCase]) -> None:
@@ -82,19 +82,37 @@ def write_report(path: Path, cases: Sequence[ReportCase]) -> None:
 def _shown(case: ReportCase) -> dict[str, Any]:
     organs = [
         {
-            "title": organ.title,
-            "color": "rgb({}, {}, {})".format(*organ.color),
-            "volume": f"{case.volumes_ml[organ.name]:.1f}" if case.volumes_ml[organ.name] > 0 else "not found",
+            "title": found.organ.title,
+            "color": "rgb({}, {}, {})".format(*found.organ.color),
+            "cells": _cells(found),
         }
-        for organ in case.labels.organs
+        for found in case.measurements.organs
     ]
+    for figure in case.measurements.derived:
+        if figure.value is not None:
+            cells = [f"{figure.value:.1f}", *[""] * (len(_COLUMNS) - 1)]
+            organs.append({"title": figure.name.capitalize(), "color": "transparent", "cells": cells})
     return {
         "name": case.name,
         "picture": base64.b64encode(case.picture).decode("ascii"),
+        "columns": _COLUMNS,
         "organs": organs,
         "flags": list(case.flags),
         "provenance": [(key, _words(value)) for key, value in case.provenance.items()],
     }
+
+
+def _cells(organ: OrganMeasurement) -> list[str]:
+    """As `_COLUMNS`; empty where there is no such figure."""
+    if organ.volume_ml is None:
+        return ["not found", *[""] * (len(_COLUMNS) - 1)]
+    lengths = [organ.craniocaudal_mm, organ.longest_mm]
+    cells = [f"{organ.volume_ml:.1f}", *("" if length is None else f"{length:.0f}" for length in lengths)]
+    image = organ.statistics.get(IMAGE)
+    if image is None or image.mean is None:
+        return [*cells, "", ""]
+    spread = "" if image.sd is None else f" ({image.sd:.3g})"
+    return [*cells, f"{image.mean:.4g}{spread}", f"{image.median:.4g}"]
 
 
 def _words(value: Any) -> str:

@@ -7,24 +7,31 @@ import numpy as np
 from LiverMRISegLib.volume import Geometry
 
 _PAIRS_AT_ONCE = 1 << 22
+# Cosine of 10 degrees.
+_PARALLEL = 0.985
 
 
 def craniocaudal_mm(mask: np.ndarray, geometry: Geometry) -> float:
-    """Extent along the patient's head-to-foot axis, from edge to edge of the outermost voxels.
+    """Extent along the patient's head-to-foot axis, from edge to edge of the outermost slices.
 
     For axial slices it is their number times their distance: the "vertical length" by which the Lugano classification
     judges the spleen (Cheson et al., J Clin Oncol 2014; enlarged above 130 mm). `mask` is bool [Z, Y, X], not empty.
     """
     heights = _points(_corners(mask), geometry)[:, 2]
-    axis = np.array(geometry.direction)[2] * np.array(geometry.spacing)
-    # Of an oblique grid the outermost voxel's corner is not where the organ ends; its face along the main axis is.
-    return float(heights.max() - heights.min() + np.abs(axis).max())
+    between = float(heights.max() - heights.min())
+    along = np.abs(np.array(geometry.direction)[2])
+    if along.max() >= _PARALLEL:
+        return between + geometry.spacing[int(along.argmax())]
+    # Of an oblique grid centres are at so many heights that the outermost are nearly at the organ's ends.
+    return between + min(geometry.spacing) / 2
 
 
 def longest_mm(mask: np.ndarray, geometry: Geometry) -> float:
     """The longest straight line between two points of the organ (Feret's diameter), as sonography measures lengths.
 
-    Between voxel centres, plus the extent of a voxel along the line. `mask` is bool [Z, Y, X], not empty.
+    Between voxel centres, plus half the extent of a voxel along the line: of ellipsoids this is right in the mean,
+    where centres alone are too short and outer corners too long (docs/studies/measurement.md). `mask` is bool
+    [Z, Y, X], not empty.
     """
     points = _points(_corners(mask), geometry)
     first, second = _farthest(points)
@@ -33,7 +40,7 @@ def longest_mm(mask: np.ndarray, geometry: Geometry) -> float:
     if between == 0:
         return float(max(geometry.spacing))
     along = np.abs(np.array(geometry.direction).T @ (line / between))
-    return between + float(np.linalg.norm(along * np.array(geometry.spacing)))
+    return between + float(np.linalg.norm(along * np.array(geometry.spacing))) / 2
 
 
 def _corners(mask: np.ndarray) -> np.ndarray:

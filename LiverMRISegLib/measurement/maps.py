@@ -1,8 +1,8 @@
 """Maps of a quantity (fat fraction, R2*, T1, ADC, an image itself) and an organ's values in them.
 
 The mask is brought to the map's grid, not the map to the mask's: each voxel of the map counts once, as it was measured.
-Interpolating the map instead averages its noise away and draws in what is beside the organ; docs/how_to/measure.md has
-the figures. It is also what 3D Slicer's Segment Statistics does.
+Interpolating the map instead averages its noise away and draws in what is beside the organ; docs/studies/measurement.md
+has the figures. It is also what 3D Slicer's Segment Statistics does.
 """
 
 from __future__ import annotations

@@ -95,3 +95,18 @@ def test_what_there_is_instead_is_named(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"contains no volume .* and no DICOM image; check the path"):
         names(tmp_path / "empty")
+
+
+def test_all_series_of_a_study_with_reports(tmp_path, tiny_package, capsys):
+    pytest.importorskip("highdicom")
+    for number in ("1", "2"):
+        write_dicom_series(tmp_path / "study", make_volume(size=(40, 36, 24)), uid_suffix=number)
+    out = tmp_path / "out"
+    options = ("--series", "all", "--model", str(tiny_package), "--device", "cpu", "-o", str(out))
+    assert main(["segment", str(tmp_path / "study"), "--format", "dcm", "--sr", *options]) == 0
+    assert sorted(path.name for path in out.iterdir()) == [
+        f"study_{n}_T2_axial_{kind}.dcm" for n in "12" for kind in ("seg", "sr")
+    ]
+    capsys.readouterr()
+    assert main(["segment", str(tmp_path / "study"), "--sr", *options]) == 2
+    assert "--sr: a DICOM SR refers to a DICOM SEG; let OUT end with .dcm" in capsys.readouterr().err
