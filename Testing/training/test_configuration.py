@@ -21,6 +21,7 @@ from LiverMRISegLib.pseudo_labels.stable_cases import StableCasesConfig
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.training.configuration import config_from_arguments, read_config, to_plain, write_config
 from LiverMRISegLib.training.join_models import JoinModelsConfig
+from LiverMRISegLib.training.plan_training import PlanTrainingConfig
 from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig
 from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig
@@ -132,6 +133,7 @@ SHIPPED = {
     "multi_organ": FinetuneConfig,
     "multi_organ_anatomy_space": FinetuneConfig,
     "one_label": OneLabelConfig,
+    "plan_training": PlanTrainingConfig,
     "pseudo_label": PseudoLabelConfig,
     "self_training": FinetuneConfig,
     "stable_cases": StableCasesConfig,

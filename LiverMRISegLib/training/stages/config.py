@@ -24,6 +24,7 @@ from LiverMRISegLib.training.stages.data_config import DataConfig
 BEST, LAST = "best", "last"
 OF_PACKAGE = MayChange.IN_ONE_TRAINING
 _Stride = Annotated[int, Limits(1, 16)]
+_Kernel = Annotated[int, Limits(1, 15)]
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class StageConfig(Checked):
     """Strides [Z, Y, X] of the network's levels; the first one of nnU-Net's networks must be 1."""
     blocks: tuple[Annotated[int, Limits(1, 100)], ...] = ()
     """Convolutions or residual blocks of each level of nnU-Net's networks."""
+    kernels: tuple[tuple[_Kernel, _Kernel, _Kernel], ...] = ()
+    """Kernels [Z, Y, X] of each level of nnU-Net's networks, odd numbers; 3 x 3 x 3 everywhere if empty. Where slices
+    are thick, nnU-Net's first is 1 x 3 x 3 (paper 003)."""
     start: str = ""
     """A model (name or path) or a STU-Net checkpoint whose weights the training begins with; empty for random ones."""
     keep_heads: bool = False
@@ -105,6 +109,10 @@ class StageConfig(Checked):
         kwargs: dict[str, Any] = {**ends, "strides": [list(s) for s in self.strides]}
         if self.network in NNUNETS:
             kwargs |= {"features": list(self.widths), "blocks": list(self.blocks)}
+            if self.kernels:
+                kwargs["kernels"] = [list(kernel) for kernel in self.kernels]
+        elif self.kernels:
+            raise UsageError(f"network {self.network} has kernels of its own; omit kernels")
         elif self.widths and self.network in STUNET_SIZES:
             raise UsageError(f"network {self.network} has widths of its own; omit widths, or set network to {GENERIC}")
         elif self.widths:

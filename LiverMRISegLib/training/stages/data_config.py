@@ -18,9 +18,12 @@ from LiverMRISegLib.synthesis.config import RandomizationConfig
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
 from LiverMRISegLib.training.configuration import MayChange
 
-Normalisation = Literal["z-score", "z-score-nonzero", "z-score-positive", "percentile-z-score", "none", "unit-range"]
+Normalisation = Literal[
+    "z-score", "z-score-nonzero", "z-score-positive", "percentile-z-score", "none", "unit-range", "ct"
+]
 _Batch = Annotated[int, Limits(0, 10_000)]
 _MOST_VOXELS = 512**3
+_CT_FIGURES = 4
 _MOST_ORGANS = IGNORE - 1
 
 
@@ -72,6 +75,11 @@ class DataConfig(Checked):
     """Of the prepared volumes, as a code; empty to keep that of the files."""
     normalisation: Normalisation = "z-score"
     """How intensities are normalised, as `PreparationSpec` explains."""
+    intensity: tuple[float, ...] = ()
+    """Of normalisation ct: low, high, mean and standard deviation, as plan_training.py finds them; volumes are clipped
+    to low and high, then the mean is taken off and the deviation divided by."""
+    image_order: Literal[1, 3] = 1
+    """Interpolation of the volumes on the way to the prepared grid: 1 linear, 3 cubic (nnU-Net)."""
     antialias: bool = False
     """Whether voxels of the prepared grid hold the mean of what they cover, where that grid is coarser."""
     space: Literal["intensity", "anatomy"] = "intensity"
@@ -105,6 +113,11 @@ class DataConfig(Checked):
             raise UsageError(
                 f"mirror_axes must not contain {axis} (left and right) when '{paired[0]}' is to be told apart"
             )
+        if (self.normalisation == "ct") != (len(self.intensity) == _CT_FIGURES):
+            raise UsageError(
+                f"data.normalisation ct and data.intensity (low, high, mean, deviation) need each other, not "
+                f"{self.normalisation} and {list(self.intensity)}"
+            )
         if not self.labelled_batch and not self.synthetic.batch:
             raise UsageError("labelled_batch and synthetic.batch are both 0: there is nothing to learn labels from")
 
@@ -121,6 +134,13 @@ class DataConfig(Checked):
     @property
     def preparation(self) -> PreparationSpec:
         """The preparation in training and, by the model package, in inference."""
+        figures = dict(zip(("low", "high", "mean", "std"), self.intensity, strict=False))
         return PreparationSpec(
-            self.spacing, self.orientation or None, self.normalisation, antialias=self.antialias, space=self.space
+            self.spacing,
+            self.orientation or None,
+            self.normalisation,
+            self.image_order,
+            figures,
+            antialias=self.antialias,
+            space=self.space,
         )
