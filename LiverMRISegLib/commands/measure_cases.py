@@ -10,7 +10,7 @@ from pathlib import Path
 from LiverMRISegLib.commands.frames import with_frames
 from LiverMRISegLib.commands.inputs import Source, find_sources
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS, name_of
+from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS, name_of, resolved
 
 CASE = "{case}"
 _SUFFIXES = ("_seg", "_label", "_segmentation")
@@ -164,7 +164,7 @@ def _of_different_names(cases: Sequence[MeasureCase]) -> list[MeasureCase]:
     """Cases of one name, in several folders, get their folders' names."""
     counts = Counter(case.name for case in cases)
     named = [
-        replace(case, name=f"{case.source.files[0].resolve().parent.name}/{case.name}")
+        replace(case, name=f"{resolved(case.source.files[0]).parent.name}/{case.name}")
         if counts[case.name] > 1
         else case
         for case in cases

@@ -13,6 +13,7 @@ from LiverMRISegLib.commands.inputs import find_sources
 from LiverMRISegLib.errors import OutputError, UsageError
 from LiverMRISegLib.io.atomic import remove_stale_files
 from LiverMRISegLib.io.file_names import SEGMENTATION_FORMATS as FORMATS
+from LiverMRISegLib.io.file_names import resolved
 
 
 @dataclass(frozen=True)
@@ -133,7 +134,7 @@ def _check_folder(output: Path, inputs: Sequence[Path], is_cohort: bool) -> None
     if not is_cohort and output.suffix and not output.exists():
         raise UsageError(f"-o {output}: unknown ending; known are .{', .'.join(FORMATS)} (or give a folder)")
     for source in inputs:
-        if source.is_dir() and output.resolve() == source.resolve():
+        if source.is_dir() and resolved(output) == resolved(source):
             raise UsageError(
                 f"-o {output} is an input folder; choose another, so that results are not taken for inputs"
             )
@@ -155,4 +156,4 @@ def _check_clashes(cases: Sequence[Case]) -> None:
 
 
 def _key(path: Path) -> str:
-    return os.path.normcase(path.resolve())
+    return os.path.normcase(resolved(path))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from LiverMRISegLib.commands.plan import Case, Plan
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.file_names import resolved
 
 if TYPE_CHECKING:
     from LiverMRISegLib.inference.segmentation import Segmentation
@@ -25,7 +26,7 @@ class Report:
             return
         if path.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"--report {path}: a report is an HTML file; its name must end with .html")
-        if path.resolve() in {p.resolve() for case in plan.cases for p in case.files}:
+        if resolved(path) in {resolved(p) for case in plan.cases for p in case.files}:
             raise UsageError(f"--report {path} is also an input or an output; choose another name")
         require_report_libraries()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from LiverMRISegLib.commands.plan import Case, Plan
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.file_names import resolved
 
 if TYPE_CHECKING:
     from LiverMRISegLib.inference.segmentation import Segmentation
@@ -22,8 +23,8 @@ class SrOption:
         self._is_wanted = is_wanted
         if is_wanted and any(case.output.suffix.lower() != ".dcm" for case in plan.cases):
             raise UsageError("--sr: a DICOM SR refers to a DICOM SEG; let OUT end with .dcm, or add --format dcm")
-        taken = {file.resolve() for case in plan.cases for file in case.files}
-        clash = next((path for path in map(_report_of, plan.cases) if path.resolve() in taken), None)
+        taken = {resolved(file) for case in plan.cases for file in case.files}
+        clash = next((path for path in map(_report_of, plan.cases) if resolved(path) in taken), None)
         if is_wanted and clash:
             raise UsageError(f"--sr: {clash} is also an input or an output; choose another output")
         self.files = [_report_of(case) for case in plan.cases] if is_wanted else []

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Literal
 
 from LiverMRISegLib.errors import OutputError
+from LiverMRISegLib.io.file_names import resolved, why_impossible
 
 Existing = Literal["refuse", "replace", "keep"]
 # Of temporary files and folders: `tempfile` draws eight characters.
@@ -80,7 +81,8 @@ def atomic_folder(path: Path, existing: Existing = "refuse") -> Iterator[Path]:
     Raises:
         OutputError: it exists and must not, or cannot be written.
     """
-    path = Path(path).resolve()
+    _check_possible(Path(path))
+    path = resolved(Path(path))
     if path == Path.cwd():  # to be replaced whole, it would vanish under the user's feet
         raise OutputError(f"{path}: is the folder you are in; name a new one")
     try:
@@ -131,7 +133,7 @@ def atomic_write_folder(path: Path, files: Mapping[str, bytes]) -> Path:
         for name, content in files.items():
             (temporary / name).parent.mkdir(parents=True, exist_ok=True)
             (temporary / name).write_bytes(content)
-    return Path(path).resolve()
+    return resolved(Path(path))
 
 
 def recover_folder(path: Path) -> None:
@@ -286,6 +288,7 @@ def _discard(aside: Path) -> None:
 
 def _reserve(path: Path) -> Path:
     """An empty temporary file beside `path`; its name keeps the ending, since writers choose the format by it."""
+    _check_possible(path)
     if path.is_dir():
         raise OutputError(f"{path}: is a folder; give the name of a file")
     name, dot, ending = path.name.partition(".")
@@ -294,11 +297,20 @@ def _reserve(path: Path) -> Path:
             prefix=f".{name[:40]}.", suffix=f".tmp{dot}{ending[-40:]}", dir=path.parent
         )
     except FileNotFoundError as error:
+        if path.parent.is_dir():  # such as /proc
+            raise OutputError(f"{path}: cannot be written; choose another folder") from error
         raise OutputError(f"{path}: the folder {path.parent} does not exist; create it first") from error
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({_reason(error)})") from error
     os.close(handle)
     return Path(temporary)
+
+
+def _check_possible(path: Path) -> None:
+    reason = why_impossible(path)
+    if reason:
+        shown = "".join(c if c.isprintable() else "?" for c in str(path))
+        raise OutputError(f"{shown[:150]}: {reason}; choose another one")
 
 
 def _flush(path: Path) -> None:

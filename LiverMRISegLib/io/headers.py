@@ -103,6 +103,8 @@ def _check_is_file(path: Path) -> None:
                 raise InputError(
                     f"{path}: is a link to a file that is not here; fetch it first (git annex get, datalad get)"
                 )
+            if path.exists():
+                raise InputError(f"{path}: is not a file but a folder, pipe or device; give a file")
             raise InputError(f"{path}: no such file; check the path")
         if is_pointer(path):
             raise InputError(f"{path}: is only a pointer to the file; fetch it first (git lfs pull, git annex get)")

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.file_names import resolved
 from LiverMRISegLib.io.nifti_place import UNITS, NiftiForms, place_of
 from LiverMRISegLib.io.stored import GZIP, RAW, Stored, readable
 from LiverMRISegLib.io.volume_header import ORIENTATION_UNKNOWN, VolumeHeader
@@ -226,7 +227,7 @@ def _image_beside(path: Path) -> Path:
     names = [stem + (".IMG" if ending.isupper() else ".img"), stem + ".img", stem + ".IMG"]
     names += [name + end for name in names for end in (".gz", ".GZ")]
     with readable(path):
-        found = {file.resolve(): file for name in names if (file := path.with_name(name)).is_file()}
+        found = {resolved(file): file for name in names if (file := path.with_name(name)).is_file()}
     if not found:
         raise InputError(f"{path}: the file with its voxels, {names[0]}, is missing; keep the two together")
     if len(found) > 1:

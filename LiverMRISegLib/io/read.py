@@ -12,9 +12,10 @@ from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.dicom.elements import is_dicom_file
 from LiverMRISegLib.io.dicom.folders import is_dicom_folder
 from LiverMRISegLib.io.dicom.series import read_file, read_series, volumes_of
-from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
+from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of, why_impossible
 from LiverMRISegLib.io.headers import read_header, read_voxels, scaled
 from LiverMRISegLib.io.repair import padding_of, repaired
+from LiverMRISegLib.io.stored import shortened
 from LiverMRISegLib.io.volume_header import VolumeHeader
 from LiverMRISegLib.volume import Volume
 
@@ -49,7 +50,7 @@ def read_volume(
         InputError: it cannot be used; the message says why and what to do.
         UsageError: `series` is given for a file.
     """
-    path = Path(path)
+    path = _possible(path)
     volume = _as_stored(path, series, frame)
     array, notes = repaired(volume.array, path)
     notes = [*volume.metadata.get("notes", ()), *notes]
@@ -69,7 +70,7 @@ def read_map(path: str | Path, *, series: str | None = None) -> Volume:
         InputError: it cannot be used; the message says why and what to do.
         UsageError: `series` is given for a file.
     """
-    path = Path(path)
+    path = _possible(path)
     volume = _as_stored(path, series, None)
     array = volume.array.astype(np.float32)
     array[~np.isfinite(array)] = np.nan
@@ -128,7 +129,7 @@ def read_labelmap(path: str | Path) -> Volume:
         InputError: it cannot be read, or its values are not labels.
         UsageError: it is a DICOM SEG and highdicom is not installed.
     """
-    path = Path(path)
+    path = _possible(path)
     if path.name.lower().endswith(".seg.nrrd"):
         from LiverMRISegLib.io.seg_nrrd import read_seg_nrrd
 
@@ -148,6 +149,14 @@ def read_labelmap(path: str | Path) -> Volume:
     if array.min() < 0:
         raise InputError(f"{path}: contains negative values, a label map has none; check that it is not an image")
     return Volume(array, header.geometry, name_of(path), header.metadata)
+
+
+def _possible(path: str | Path) -> Path:
+    """`path`, which a file can have."""
+    reason = why_impossible(Path(path))
+    if reason:
+        raise InputError(f"{shortened(str(path))}: {reason}; check the path")
+    return Path(path)
 
 
 def find_volumes(folder: Path) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +10,11 @@ import numpy as np
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import OutputError, UsageError
 from LiverMRISegLib.io import seg_nrrd
-from LiverMRISegLib.io.file_names import IMAGE_FORMATS, SEGMENTATION_FORMATS
+from LiverMRISegLib.io.file_names import IMAGE_FORMATS, SEGMENTATION_FORMATS, why_impossible
 from LiverMRISegLib.io.image_files import write_image
 from LiverMRISegLib.io.nifti_place import NiftiForms
+from LiverMRISegLib.io.stored import shortened
 from LiverMRISegLib.volume import Geometry, Volume
-
-# Of a file, in bytes, on all systems in use.
-_LONGEST_NAME = 255
 
 
 def write_volume(volume: Volume, path: str | Path) -> None:
@@ -73,8 +70,9 @@ def _forms_of(source: Volume | None, geometry: Geometry) -> NiftiForms | None:
 def check_segmentation_target(path: str | Path, source: Volume | None) -> None:
     """Ask, before long work, whether `write_segmentation` could write a result of `source` there; errors as its."""
     path = Path(path)
-    if len(os.fsencode(path.name)) > _LONGEST_NAME:
-        raise OutputError(f"{path}: the name is too long to be written; choose a shorter one with -o")
+    reason = why_impossible(path)
+    if reason:
+        raise OutputError(f"{shortened(str(path))}: {reason}; choose another one with -o")
     if _format_of(path, SEGMENTATION_FORMATS) == "dcm":
         from LiverMRISegLib.io.dicom.seg import check_dicom_seg
 

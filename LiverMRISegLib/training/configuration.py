@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import field_types, read_dataclass, to_plain, unchecked
+from LiverMRISegLib.io.file_names import resolved
 
 T = TypeVar("T")
 _MOST_BYTES = 1_000_000
@@ -112,14 +113,14 @@ def _read_mapping(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
     if len(above) > _DEEPEST:
         raise UsageError(f"{where}: {_DEEPEST} bases on top of each other are too many")
     try:
-        if path.resolve() in above:
+        if resolved(path) in above:
             raise UsageError(f"{path}: is a base of itself; remove its `base`, or that of the files between")
         data = _parsed(path, where)
     except (OSError, ValueError) as error:  # among the latter: a path with a character of value 0
         raise UsageError(f"{where}: cannot be read ({_one_line(error)})") from error
     if not isinstance(data, dict):
         raise UsageError(f"{where}: must be a mapping of config keys")
-    return _with_bases(data, path, (*above, path.resolve()))
+    return _with_bases(data, path, (*above, resolved(path)))
 
 
 def _parsed(path: Path, where: str) -> Any:

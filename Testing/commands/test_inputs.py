@@ -110,3 +110,15 @@ def test_all_series_of_a_study_with_reports(tmp_path, tiny_package, capsys):
     capsys.readouterr()
     assert main(["segment", str(tmp_path / "study"), "--sr", *options]) == 2
     assert "--sr: a DICOM SR refers to a DICOM SEG; let OUT end with .dcm" in capsys.readouterr().err
+
+
+def test_links_in_a_circle_fail_alone(tmp_path, tiny_package, capsys):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    write_volume(make_volume(), folder / "a.nii.gz")
+    (folder / "loop.nii.gz").symlink_to("loop.nii.gz")
+    options = ["--model", str(tiny_package), "--device", "cpu"]
+    assert main(["segment", str(folder), "-o", str(tmp_path / "out"), *options]) == 5
+    said = capsys.readouterr()
+    assert "1 done, 1 failed" in said.out
+    assert "loop.nii.gz: is a link to a file that is not here" in said.err

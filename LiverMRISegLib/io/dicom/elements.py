@@ -68,8 +68,10 @@ class Elements:
 
 
 def is_dicom_file(path: Path) -> bool:
-    """Whether the file begins as DICOM files do, with a preamble or, as old ones, without."""
+    """Whether the file begins as DICOM files do, with a preamble or, as old ones, without. Pipes and devices do not."""
     try:
+        if not path.is_file():
+            return False
         with path.open("rb") as file:
             head = file.read(132)
     except OSError:
