@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.places import ROOT
 from helpers.tiny_data import snakemake, write_data
 from LiverMRISegLib.models.package.model_package import ModelPackage
 
@@ -34,6 +35,21 @@ def test_the_graph_of_the_whole(tmp_path):
     words = done.stdout + done.stderr
     assert "semi_supervised" in words
     assert "finetune" in words
+
+
+def test_configs_of_ones_own_and_paper_001s_pool(tmp_path):
+    """A file that plan_training.py wrote takes the place of a config; the paper's unlabelled pool is GED4 alone."""
+    paper = ROOT / "scripts/train/workflows/liver_paper_001.yaml"
+    own = ["--config", f"finetune={tmp_path / 'plan.yaml'}", f"method_config={tmp_path / 'other.yaml'}"]
+    done = run(tmp_path, "--dry-run", "--printshellcmds", *own)
+    words = done.stdout + done.stderr
+    assert f"'--config' '{tmp_path / 'plan.yaml'}'" in words
+    assert f"'--config' '{tmp_path / 'other.yaml'}'" in words
+    assert "'--data.unlabelled.sequences' 'T1WI' 'T2WI' 'DWI' 'GED4'" in words
+    done = run(tmp_path, str(paper), "--dry-run", "--printshellcmds")
+    words = done.stdout + done.stderr
+    assert words.count("'--data.unlabelled.sequences' 'GED4' ") == 2
+    assert "inversion" not in words
 
 
 @pytest.mark.parametrize("method", ["cross_pseudo_supervision", "bidirectional_copy_paste"])

@@ -11,7 +11,10 @@ def quoted(*words):
 
 
 def call(script, settings, *more, folder="configs", flags=None):
-    """The command of a stage: its script, its settings in `folder`, more flags, and `flags`, by default the trainings'."""
-    file = SCRIPTS / folder / f"{settings}.yaml"
+    """The command of a stage: its script, its settings, more flags, and `flags`, by default the trainings'.
+
+    `settings` is the name of a file in `folder`, or the path of one that ends with .yaml, as plan_training.py writes.
+    """
+    file = Path(settings) if str(settings).endswith(".yaml") else SCRIPTS / folder / f"{settings}.yaml"
     common = config["flags"] if flags is None else flags
     return quoted(sys.executable, SCRIPTS / f"{script}.py", "--config", file, *more, *common)

@@ -40,7 +40,7 @@ rule finetune:
         OUTPUT / "finetune" / "model" / "model.json",
     params:
         command=lambda wildcards, input: call(
-            "finetune", "finetune",
+            "finetune", config["finetune"],
             "--run-folder", OUTPUT / "finetune",
             "--data.datalists", input.atlas,
             "--data.cache", OUTPUT / "cache",
@@ -61,7 +61,7 @@ rule semi_supervised:
         group="|".join(config["groups"]),
     params:
         command=lambda wildcards, input: call(
-            METHOD, METHOD,
+            METHOD, config["method_config"] or METHOD,
             "--run-folder", OUTPUT / wildcards.group,
             "--data.datalists", input.liqa,
             "--data.cache", OUTPUT / "cache",
