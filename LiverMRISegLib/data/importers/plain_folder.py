@@ -22,6 +22,7 @@ _SEGMENTATION = ".seg.nrrd"
 _MARKS = re.compile(r"[._-](label|labels|mask|segmentation)$", re.IGNORECASE)
 # What `segment` writes: a mask that a model made teaches a model nothing, unless somebody says that it is right.
 _RESULT = re.compile(r"_seg$", re.IGNORECASE)
+_NOT_HERE = "is a link to a file that is not here; fetch it first (git annex get, datalad get)"
 _MADE_BY_A_MODEL = "its name says that a model made it; if it is corrected and right, name it NAME_label"
 
 
@@ -37,7 +38,8 @@ def import_folder(source: Path, output: Path, options: OwnDataOptions) -> Import
         InputError: no volume, one of unknown sequence, or label maps whose values have no meaning.
         OutputError: renumbered label maps cannot be written.
     """
-    found = sorted(p for p in folder(source, "your volumes").rglob("*") if p.is_file() and _is_volume(p))
+    named = sorted(p for p in folder(source, "your volumes").rglob("*") if _is_volume(p))
+    found = [p for p in named if p.is_file()]
     files = [p for p in found if not _RESULT.search(_plain_name(p))]
     labels = {_key(p, source): p for p in files if _is_label(p, source)}
     images = [p for p in files if not _is_label(p, source)]
@@ -47,6 +49,7 @@ def import_folder(source: Path, output: Path, options: OwnDataOptions) -> Import
     used = [case.labels for case in cases if case.labels]
     left_out = [(path, "no image has its name") for path in labels.values() if path not in used]
     left_out += [(path, _MADE_BY_A_MODEL) for path in found if path not in files]
+    left_out += [(path, _NOT_HERE) for path in named if path.is_symlink() and not path.exists()]
     if not used:
         return listed(source.name, {}, cases, options, left_out)
     values = dict(options.values or {}) or (

@@ -225,7 +225,10 @@ def test_a_folder_with_labels_in_its_three_ways(tmp_path):
     image(apart / "images/p1.nii.gz")
     image(apart / "images/p2.nii.gz")
     labels(apart / "labels/p1.nii.gz", 5)
-    found = import_folder(apart, tmp_path, OwnDataOptions("T1WI", {5: "spleen"})).datalist
+    (apart / "labels/p2.nii.gz").symlink_to("../.git/annex/objects/p2.nii.gz")
+    found = import_folder(apart, tmp_path, OwnDataOptions("T1WI", {5: "spleen"}))
+    assert ["fetch it first" in reason for _, reason in found.left_out] == [True]
+    found = found.datalist
     assert [s.labels is not None for s in found.scans] == [True, False]
     assert found.values == {5: "spleen"}
 
