@@ -50,6 +50,7 @@ def desk(tmp_path_factory):
     (folder / "study").mkdir()
     write_volume(study[Sequence.T2WI].volume, folder / "t2.nii.gz")
     write_volume(study[Sequence.T1WI].volume, folder / "t1.nrrd")
+    write_volume(study[Sequence.T1WI].volume, folder / "pdff.nii.gz")
     write_volume(study[Sequence.T2WI].volume, folder / "study" / "t2.nii.gz")
     write_dicom_series(folder / "dicom", study[Sequence.T2WI].volume)
     (folder / "scripts").symlink_to(ROOT / "scripts")
