@@ -44,7 +44,7 @@ $(STAMP): pyproject.toml setup.py constraints.txt
 	@$(BIN)/python -m compileall -q -j 0 $(VENV)/lib $(BUNDLE) >/dev/null || true  # some hold templates, not Python
 	@$(MAKE) --no-print-directory system
 	@touch $@
-	@echo "Ready: $(BIN)/livermriseg --help"
+	@echo "Ready: $(BIN)/livermriseg --help, or . $(BIN)/activate and then livermriseg"
 
 # The compiled wheels need shared libraries of the system, Qt (for the panel's tests) the most; slim images lack them.
 NEEDED := libstdc++6 libgcc-s1 zlib1g libegl1 libgl1 libxkbcommon0 libdbus-1-3 libfontconfig1 libglib2.0-0 fonts-dejavu-core

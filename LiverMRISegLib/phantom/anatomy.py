@@ -8,65 +8,17 @@ Structures are drawn one over the other, from the inside of the body to its skin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from LiverMRISegLib import anatomy
 from LiverMRISegLib.anatomy import Organ
 from LiverMRISegLib.phantom.contrast import Material
-from LiverMRISegLib.phantom.shapes import Blend, Cut, Ellipsoid, Shape, Tube, jittered
+from LiverMRISegLib.phantom.shapes import Blend, Cut, Ellipsoid, Tube, jittered
+from LiverMRISegLib.phantom.structures import Enclosure, Fill, Patient, Structure
 from LiverMRISegLib.volume import Vector
 
 LABELS = anatomy.PHANTOM
-
-
-@dataclass(frozen=True)
-class Fill:
-    """`material` where a structure is deeper than `depth` mm; for gas, which rises in a lying patient, y < `above`."""
-
-    material: Material
-    depth: float = 0.0
-    above: float = np.inf
-
-
-@dataclass(frozen=True)
-class Structure:
-    """A shape, what fills it, and which organ's label it bears.
-
-    `rim`: mm of fat around it, which separates it from what was drawn before. `inside`: draw only over this
-    material, and leave the label: vessels and lesions within an organ.
-    """
-
-    shape: Shape
-    fills: tuple[Fill, ...]
-    organ: Organ | None = None
-    rim: float = 0.0
-    inside: Material | None = None
-
-
-@dataclass(frozen=True)
-class Enclosure:
-    """What surrounds the organs: trunk of half axes `trunk` (x, y), its layers in mm, and the domes of the diaphragm.
-
-    `domes`: (x, y, z) of the tops of the right and left dome.
-    """
-
-    trunk: tuple[float, float]
-    fat: float
-    domes: tuple[Vector, Vector]
-    centre_y: float = -36.0
-    wall: float = 11.0
-    skin: float = 2.0
-
-
-@dataclass(frozen=True)
-class Patient:
-    """Structures below the diaphragm, those drawn over diaphragm and wall, and the enclosure between the two."""
-
-    abdominal: tuple[Structure, ...]
-    axial: tuple[Structure, ...]
-    enclosure: Enclosure
 
 
 def make_patient(random: np.random.Generator) -> Patient:

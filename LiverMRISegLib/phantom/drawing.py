@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
-from LiverMRISegLib.phantom.anatomy import Enclosure, Patient, Structure
 from LiverMRISegLib.phantom.contrast import Material
 from LiverMRISegLib.phantom.shapes import Points, bounding_indices
+from LiverMRISegLib.phantom.structures import Enclosure, Patient, Structure
 
 _DIAPHRAGM_MM = 2.5
 _RIB_DISTANCE = 27.0

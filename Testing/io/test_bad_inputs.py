@@ -8,36 +8,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from helpers.bad_files import changed, nifti_bytes, ramp, refused, written
 from helpers.needs import real_images
 from helpers.places import DATA
 from helpers.volumes import make_volume
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import find_volumes, read_volume, write_volume
-
-
-def refused(path, words):
-    with pytest.raises(InputError, match=words) as error:
-        read_volume(path)
-    message = str(error.value)
-    assert path.name in message
-    assert "\n" not in message
-    return message
-
-
-def written(tmp_path, array, name="image.nii.gz", spacing=(1.0, 1.0, 1.0)):
-    image = sitk.GetImageFromArray(array, isVector=False)
-    image.SetSpacing(spacing[: image.GetDimension()] + (1.0,) * (image.GetDimension() - 3))
-    sitk.WriteImage(image, str(tmp_path / name))
-    return tmp_path / name
-
-
-def ramp(shape=(6, 7, 8), dtype=np.float32):
-    return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
-
-
-def nifti_bytes(tmp_path, **_):
-    path = written(tmp_path, ramp(), "plain.nii")
-    return bytearray(path.read_bytes())
 
 
 def test_missing(tmp_path):
@@ -88,21 +64,6 @@ def test_colour(tmp_path):
 def test_complex(tmp_path):
     path = written(tmp_path, ramp((4, 5, 6)).astype(np.complex64), "k.nii")
     refused(path, "magnitude")
-
-
-def test_few_voxels_that_are_not_finite_are_repaired(tmp_path, caplog):
-    array = ramp((10, 20, 20))
-    array[0, 0, 1], array[1, 1, 1] = np.nan, np.inf
-    volume = read_volume(written(tmp_path, array))
-    assert np.isfinite(volume.array).all()
-    assert volume.array[0, 0, 1] == 0.0
-    assert "2 voxels are NaN or infinite" in caplog.text
-
-
-def test_many_voxels_that_are_not_finite(tmp_path):
-    array = ramp()
-    array[:3] = np.nan
-    refused(written(tmp_path, array), "NaN or infinite")
 
 
 def test_constant(tmp_path):
@@ -181,47 +142,6 @@ def test_real_label_maps_as_images(file):
 )  # fmt: skip
 def test_real_images_are_read(file):
     assert np.unique(read_volume(DATA / file).array).size > 200
-
-
-@pytest.mark.parametrize("value", [2**31, 2**40])
-@pytest.mark.parametrize("dtype", [np.uint64, np.int64])
-def test_large_integers_become_floats(tmp_path, dtype, value):
-    array = ramp((4, 6, 9), np.int64).astype(dtype)
-    array[0, 0, 0] = value
-    volume = read_volume(written(tmp_path, array, "image.nrrd"))
-    assert volume.array.dtype == np.float32
-    assert volume.array[0, 0, 0] == value
-
-
-def test_a_double_too_large_for_a_float_is_repaired(tmp_path, caplog):
-    array = ramp((8, 9, 10), np.float64)
-    array[1, 2, 3] = 1e300
-    assert np.isfinite(read_volume(written(tmp_path, array)).array).all()
-    assert "1 voxels are NaN or infinite" in caplog.text
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.uint32, np.uint64, np.int64, np.float64])
-def test_number_types(tmp_path, dtype):
-    array = ramp((4, 6, 9), np.float64).astype(dtype)
-    volume = read_volume(written(tmp_path, array, "image.nrrd"))
-    assert np.array_equal(volume.array.astype(np.float64), array.astype(np.float64))
-    assert volume.array.dtype.itemsize <= 4
-
-
-def changed(tmp_path, kind, place, *values, name="changed.nii", array=None):
-    """A NIfTI file with one field of its header overwritten."""
-    content = bytearray(written(tmp_path, ramp() if array is None else array, "plain.nii").read_bytes())
-    struct.pack_into(kind, content, place, *values)
-    path = tmp_path / name
-    path.write_bytes(gzip.compress(bytes(content)) if name.endswith("gz") else bytes(content))
-    return path
-
-
-@pytest.mark.parametrize("name", ["scaled.nii", "scaled.nii.gz"])
-def test_integers_with_a_scale_are_read(tmp_path, name):
-    array = ramp(dtype=np.int16)
-    volume = read_volume(changed(tmp_path, "<2f", 112, 2.5, 1.0, name=name, array=array))
-    assert np.allclose(volume.array, array * 2.5 + 1.0)
 
 
 @pytest.mark.parametrize("missing", [1, 4, 351, 353])
@@ -305,11 +225,6 @@ def test_more_than_the_memory(tmp_path):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         find_volumes(tmp_path / "absent")
-
-
-def test_unknown_number_types(tmp_path, capfd):
-    refused(changed(tmp_path, "<h", 70, 1536), "type 1536 cannot be read")
-    assert not capfd.readouterr().err
 
 
 @pytest.mark.parametrize("kept", [0.2, 0.6, 0.999])
