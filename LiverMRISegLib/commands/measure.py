@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverMRISegLib.commands.console import ProgressBar, note, say, say_json, table
+from LiverMRISegLib.commands.inputs import ALL
 from LiverMRISegLib.commands.measure_cases import MeasureCase, Pairing, find_cases
 from LiverMRISegLib.commands.measure_options import add_options, map_places, units_of
 from LiverMRISegLib.commands.segment import SOME_FAILED, concerns_one_case, describe
@@ -44,11 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.measurement.table import HEADER, error_row, rows
 
     work = _Measuring(arguments)
-    is_report = arguments.output.suffix.lower() == ".dcm"
+    is_report = _is_report(arguments.output)
     if is_report:
         _check_report(arguments, work.cases)
     changes = arguments.output.with_name(f"{arguments.output.stem}_over_time.csv")
     for path in [arguments.output, *([changes] if arguments.over_time else [])]:
+        work.check_is_no_input(path)
         check_writable(path)
     found, failed = work.results()
     if is_report:
@@ -65,6 +67,12 @@ def run(arguments: argparse.Namespace) -> int:
         atomic_write_text(changes, csv_table(*study_table(found)))
     _tell(arguments, found, failed, changes)
     return SOME_FAILED if failed else 0
+
+
+def _is_report(output: Path) -> bool:
+    if output.suffix.lower() not in (".csv", ".dcm"):
+        raise UsageError(f"-o {output}: let the name end with .csv for a table, or with .dcm for a DICOM SR")
+    return output.suffix.lower() == ".dcm"
 
 
 def _check_report(arguments: argparse.Namespace, cases: Sequence[MeasureCase]) -> None:
@@ -98,6 +106,13 @@ class _Measuring:
         self.segmentations = Segmentations(arguments.labels)
         self._segmenter: Segmenter | None = None
 
+    def check_is_no_input(self, output: Path) -> None:
+        """Refuse to overwrite what is measured: UsageError."""
+        places = [*self.maps.places.values(), *self.masks.places.values()]
+        inputs = [*(file for case in self.cases for file in case.source.files), *map(Path, places)]
+        if output.resolve() in {path.resolve() for path in inputs}:
+            raise UsageError(f"-o {output} is also an input; choose another name")
+
     def results(self) -> tuple[list[Measurements], dict[str, str]]:
         """What was measured, and the errors of cases that failed, by name."""
         found: list[Measurements] = []
@@ -129,7 +144,7 @@ class _Measuring:
             maps = {IMAGE: QuantityMap(volume, self.units.get(IMAGE, "")), **maps}
         labels = _chosen(labels, self.arguments.organs)
         progress("measuring", 1.0)
-        if self.arguments.one_study:
+        if self.arguments.one_study or self.arguments.series == ALL:
             places.append(Place.of(case.name, labelmap, labels))
         return measure(labelmap, labels, maps, self.rules, case.name)
 

@@ -31,7 +31,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--one-study", action="store_true",
-        help="the cases are volumes of one study: say in both rows where two of them disagree on an organ",
+        help="the cases are volumes of one study: say in both rows where two disagree on an organ (done with "
+        "--series all)",
     )  # fmt: skip
     parser.add_argument("--series", metavar="UID|all", help="of a DICOM folder with several series: which, or all")
     parser.add_argument(

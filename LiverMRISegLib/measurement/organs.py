@@ -10,7 +10,7 @@ import numpy as np
 from LiverMRISegLib.anatomy import LEFT_KIDNEY, RIGHT_KIDNEY, SPLEEN, LabelSet, Organ
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.measurement.erosion import eroded, grown_box
-from LiverMRISegLib.measurement.label_shapes import bounding_boxes, touches_edge
+from LiverMRISegLib.measurement.label_shapes import bounding_boxes, touches_edge, voxel_counts
 from LiverMRISegLib.measurement.lengths import craniocaudal_mm, longest_mm
 from LiverMRISegLib.measurement.maps import QuantityMap, check_same_patient, values_in
 from LiverMRISegLib.measurement.statistics import MapStatistics, described
@@ -22,6 +22,7 @@ _CUT = "touches the edge of the volume, its volume may be incomplete"
 _AT_THE_END = "ends with the segmentation's own grid: if the image ends there too, its volume may be incomplete"
 _NOTABLE_SHARE = 0.005
 _NOTABLE_ZEROS = 0.05
+_HIGHEST_COUNTED = 2**16 - 1
 
 
 @dataclass(frozen=True)
@@ -160,13 +161,22 @@ def derived(organs: tuple[OrganMeasurement, ...]) -> tuple[Derived, ...]:
 
 def _known_labels(array: np.ndarray, labels: LabelSet) -> tuple[np.ndarray, tuple[str, ...]]:
     """The label map with its organs numbered 1, 2, 3, ... in the order of `labels`, and what is left out."""
-    values, places = np.unique(array, return_inverse=True)
     numbers = {value: number for number, value in enumerate(labels, start=1)}
+    values, places = _values_of(array)
     table = np.array([numbers.get(int(value), 0) for value in values], np.uint16)
-    unknown = [str(value) for value in values if value != 0 and int(value) not in numbers]
+    unknown = [str(v) for v in values[voxel_counts(places) > 0] if v != 0 and int(v) not in numbers]
     shown = ", ".join(unknown[:10]) + (", ..." if len(unknown) > 10 else "")
     remarks = (f"label values that {labels.name} does not have were not measured: {shown}",) if unknown else ()
-    return table[places].reshape(array.shape), remarks
+    return table[places], remarks
+
+
+def _values_of(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values, and an array of their places among these: the array itself where its values are small."""
+    highest = int(array.max())
+    if highest <= _HIGHEST_COUNTED:
+        return np.arange(highest + 1), array
+    values, places = np.unique(array, return_inverse=True)
+    return values, places.reshape(array.shape)
 
 
 def _missing(organ: Organ, maps: Mapping[str, QuantityMap]) -> OrganMeasurement:

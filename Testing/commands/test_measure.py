@@ -171,6 +171,8 @@ def test_what_cannot_be_measured_is_refused_and_leaves_nothing(tmp_path, capsys)
     refused(capsys, 2, "an erosion of -1 mm", seg, "--erode", "-1", "-o", out)
     refused(capsys, 2, "a DICOM SR reports on one DICOM SEG", seg, "-o", tmp_path / "t.dcm")
     refused(capsys, 3, "no such file", tmp_path / "none.seg.nrrd", "-o", out)
+    refused(capsys, 2, "let the name end with .csv for a table", seg, "-o", tmp_path / "t.xlsx")
+    refused(capsys, 2, "is also an input; choose another name", seg, "--map", f"t1={out}", "-o", out)
     mask = write_mask(tmp_path / "v.nii.gz")
     refused(capsys, 3, "it looks like a mask; give the image instead, or say with --labels", mask, "-o", out)
     assert not out.exists()
@@ -189,3 +191,15 @@ def test_cases_of_one_name_are_refused(tmp_path, capsys):
     segmentation(tmp_path / "a_seg.nii.gz")
     both = (seg, tmp_path / "a_seg.nii.gz")
     refused(capsys, 2, "2 cases are called", *both, "-o", tmp_path / "t.csv")
+
+
+def test_frames_of_a_4d_file_are_cases(tmp_path, tiny_package):
+    import SimpleITK as sitk
+
+    frames = [sitk.GetImageFromArray(np.random.default_rng(n).normal(100, 9, (12, 20, 24)).astype(np.float32)) for n in (0, 1)]  # fmt: skip  # noqa: E501
+    sitk.WriteImage(sitk.JoinSeries(frames), tmp_path / "dce.nii.gz")
+    out = tmp_path / "t.csv"
+    options = ("--model", tiny_package, "--device", "cpu", "--over-time", "-o", out)
+    assert measured(tmp_path / "dce.nii.gz", "--frame", "all", *options) == 0
+    assert {row["case"] for row in table(out)} == {"dce_frame_01", "dce_frame_02"}
+    assert "dce_frame_02 minus dce_frame_01" in (tmp_path / "t_over_time.csv").read_text()

@@ -1,0 +1,40 @@
+"""Maps of a quantity are read as they are: what is no value becomes NaN, and nothing is repaired."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from helpers.volumes import make_volume
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io import read_map, write_volume
+from LiverMRISegLib.volume import Volume
+
+
+@pytest.mark.parametrize("ending", ["nii.gz", "nrrd", "mha"])
+def test_values_that_are_none_are_nan(tmp_path, ending):
+    volume = make_volume()
+    array = volume.array.copy()
+    array[0, :3, 0] = (np.nan, np.inf, -np.inf)
+    array[3:] = np.nan  # half of it: a masked map
+    write_volume(Volume(array, volume.geometry), tmp_path / f"map.{ending}")
+    found = read_map(tmp_path / f"map.{ending}")
+    assert found.array.dtype == np.float32
+    assert np.array_equal(np.isnan(found.array), ~np.isfinite(array))
+    assert np.array_equal(found.array[np.isfinite(array)], array[np.isfinite(array)])
+
+
+def test_padding_is_nan(tmp_path):
+    volume = make_volume()
+    array = (volume.array / 10).astype(np.int16)
+    array[:, :, :4] = -32768
+    write_volume(Volume(array, volume.geometry), tmp_path / "map.nii.gz")
+    assert np.array_equal(np.isnan(read_map(tmp_path / "map.nii.gz").array), array == -32768)
+
+
+def test_a_map_of_few_values_is_one(tmp_path):
+    volume = make_volume()
+    write_volume(Volume(np.full(volume.array.shape, 7, np.uint8), volume.geometry), tmp_path / "map.nii")
+    assert (read_map(tmp_path / "map.nii").array == 7).all()
+    with pytest.raises(UsageError, match="a series can only be chosen in a DICOM folder"):
+        read_map(tmp_path / "map.nii", series="1.2")
