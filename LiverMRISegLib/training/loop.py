@@ -70,6 +70,9 @@ class LoopConfig(Checked):
     """How the learning rate falls: as (1 - step / steps) ** 0.9 (nnU-Net), over the second half alone (CycleGAN), over
     the last tenth (the public code of organ attention: 15 of 145 epochs), or to a tenth after 4,500 of 17,000 steps and
     every 2,500 (BCP)."""
+    preview: Annotated[bool, MayChange.ALWAYS] = False
+    """Whether only to say what the training will cost (steps, inferences, disk, memory, hours), by a few steps on a few
+    cases that are timed and thrown away; an error if memory or disk will not do."""
 
 
 class Method(Protocol):

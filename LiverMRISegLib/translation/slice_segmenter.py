@@ -24,8 +24,9 @@ from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import MayChange, read_config
 from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.preview import preview
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
-from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, load_domain
+from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, bytes_of, load_domain
 
 _Width = Annotated[int, Limits(1, 4096)]
 
@@ -124,6 +125,9 @@ def _run(config: SliceSegmenterConfig, fabric: Fabric) -> RunResult:
     fixed = _slices(SliceStream(held_out, config.size, 32)) if held_out else {}
     method = _SliceSegmentation(_network(config), fixed, len(config.organs) + 1, fabric)
     streams = {"source": SliceStream(training, config.size, config.batch)}
+    if config.loop.preview:
+        preview(method, streams, config.loop, fabric, config.run_folder, prepared_gb=bytes_of(cases) / 1e9)
+        return RunResult(config.run_folder, 0, float("nan"))
     return train_on(streams, method, config.loop, config.run_folder, fabric, config.workers)
 
 

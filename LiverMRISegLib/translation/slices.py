@@ -117,6 +117,12 @@ def _mapped(case: PreparedCase, domain: DomainConfig, space: str, cache: Path) -
     return mapped
 
 
+def bytes_of(cases: Sequence[PreparedCase]) -> int:
+    """What images and labels of prepared cases take on disk."""
+    arrays = [array for case in cases for array in (case.image, case.labels) if array is not None]
+    return sum(array.nbytes for array in arrays)
+
+
 @dataclass(frozen=True)
 class SliceStream:
     """Axial slices of random volumes, cropped or padded (with -1) to `size` [Y, X].

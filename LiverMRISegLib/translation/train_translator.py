@@ -18,6 +18,7 @@ from LiverMRISegLib.pseudo_labels.output_folder import hash_of_weights
 from LiverMRISegLib.training.configuration import MayChange, read_config
 from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
+from LiverMRISegLib.training.preview import preview
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.translation.cyclegan import CycleGan, CycleGanConfig
 from LiverMRISegLib.translation.slice_segmenter import (
@@ -26,7 +27,7 @@ from LiverMRISegLib.translation.slice_segmenter import (
     load_slice_segmenter,
     slice_network,
 )
-from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, fitted, load_domain
+from LiverMRISegLib.translation.slices import DomainConfig, SliceStream, bytes_of, fitted, load_domain
 
 logger = logging.getLogger(__name__)
 _SHOWN = 4
@@ -134,6 +135,9 @@ def _run(config: TranslatorConfig, fabric: Fabric) -> RunResult:
         "source": SliceStream(source, config.size, config.batch),
         "target": SliceStream(target, config.size, config.batch),
     }
+    if config.loop.preview:
+        preview(gan, streams, config.loop, fabric, config.run_folder, prepared_gb=bytes_of([*source, *target]) / 1e9)
+        return RunResult(config.run_folder, 0, float("nan"))
     facts = [hash_of_weights(segmenter)] if segmenter and not is_joint else []
     return train_on(streams, gan, config.loop, config.run_folder, fabric, config.workers, facts)
 

@@ -52,6 +52,16 @@ def test_configs_of_ones_own_and_paper_001s_pool(tmp_path):
     assert "inversion" not in words
 
 
+def test_the_cost_is_said_before_anything_is_trained(tmp_path):
+    done = run(tmp_path, "--", "preview")
+    assert done.returncode == 0, done.stderr[-3000:]
+    words = done.stdout + done.stderr
+    assert words.count("6 steps of ") == 3
+    for title in ("fine-tuning:", "liver-contrast:", "liver-non-contrast:"):
+        assert f"{title}\n" in words
+    assert not list((tmp_path / "out").rglob("model.json"))
+
+
 @pytest.mark.parametrize("method", ["cross_pseudo_supervision", "bidirectional_copy_paste"])
 def test_two_packages_come_out(tmp_path, method):
     done = run(tmp_path, "--config", f"method={method}")

@@ -17,6 +17,7 @@ from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.initial_weights import content_of, warn_of_other_images
 from LiverMRISegLib.training.loop import RunResult
 from LiverMRISegLib.training.methods.method import SegmentationMethod, Setup
+from LiverMRISegLib.training.preview import preview
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.stage_package import write_stage_package
@@ -24,6 +25,7 @@ from LiverMRISegLib.training.stages.synthetic_source import synthetic_source
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 logger = logging.getLogger(__name__)
+_PREVIEWED = 2  # cases of each pool
 
 MakeMethod = Callable[[Setup], SegmentationMethod]
 
@@ -57,8 +59,9 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: b
         uses_labels=data.labelled_batch > 0,
         uses_unlabelled=unlabelled,
     )
+    chosen = _few(pools) if config.loop.preview else pools
     with fabric.rank_zero_first():
-        streams, images = _streams(config, pools, unlabelled=unlabelled, same_place=same_place)
+        streams, images = _streams(config, chosen, unlabelled=unlabelled, same_place=same_place)
     validation = Validation(
         images,
         data.organs,
@@ -68,6 +71,8 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: b
         config.loop.steps,
     )
     method = make(Setup(config.optimizer, validation, fabric, config.branch, config.loop.steps))
+    if config.loop.preview:
+        return _previewed(config, pools, chosen, streams, validation, method)
     if not images:
         logger.warning("there is nothing to validate on: the last weights are exported, not the best")
     if config.start and config.keep_heads:
@@ -77,6 +82,37 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: b
     if fabric.is_global_zero:
         write_stage_package(config, pools, is_validated=bool(images))
     return result
+
+
+def _few(pools: Pools) -> Pools:
+    return Pools(pools.labelled[:_PREVIEWED], pools.unlabelled[:_PREVIEWED], pools.validation[:_PREVIEWED])
+
+
+def _previewed(
+    config: StageConfig,
+    pools: Pools,
+    few: Pools,
+    streams: dict[str, Stream],
+    validation: Validation,
+    method: SegmentationMethod,
+) -> RunResult:
+    """What the training costs, from a few of its cases."""
+    count, at_hand = (len(p.labelled) + len(p.unlabelled) + len(p.validation) for p in (pools, few))
+    cache = PreparedCases(config.data.cache, config.data.preparation, config.data.organs)
+    cases = cache.load_all([*few.labelled, *few.validation], labelled=True)
+    cases += cache.load_all(few.unlabelled, labelled=config.data.pseudo_labels)
+    size = sum(case.image.nbytes + (case.labels.nbytes if case.labels is not None else 0) for case in cases)
+    preview(
+        method,
+        streams,
+        config.loop,
+        method.fabric,
+        config.run_folder,
+        prepared_gb=size / 1e9 * count / max(1, at_hand),
+        validation=validation,
+        images=len(pools.validation) + len(validation.images) - len(few.validation),
+    )
+    return RunResult(config.run_folder, 0, float("nan"))
 
 
 def _streams(

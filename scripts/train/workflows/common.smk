@@ -10,6 +10,11 @@ def quoted(*words):
     return " ".join(f"'{word}'" for word in words)
 
 
+def previewed(*named):
+    """The commands that say what trainings will cost, each with how many of its kind there are; nothing is trained."""
+    return " && ".join(f"{quoted('echo', title)} && {command} --loop.preview" for title, command in named)
+
+
 def call(script, settings, *more, folder="configs", flags=None):
     """The command of a stage: its script, its settings, more flags, and `flags`, by default the trainings'.
 

@@ -33,6 +33,43 @@ rule all:
         expand(OUTPUT / "{group}" / "evaluation" / "groups.csv", group=JUDGED),
 
 
+# snakemake -s ... --cores 1 preview: steps, inferences, disk, memory and hours of every training.
+rule preview:
+    input:
+        atlas=config["atlas"],
+        liqa=config["liqa"],
+    params:
+        command=lambda wildcards, input: previewed(
+            (
+                "fine-tuning:",
+                call(
+                    "finetune", config["finetune"],
+                    "--run-folder", OUTPUT / "preview",
+                    "--data.datalists", input.atlas,
+                    "--data.cache", OUTPUT / "cache",
+                    *config["finetune_flags"],
+                ),
+            ),
+            *(
+                (
+                    f"{name}:",
+                    call(
+                        METHOD, config["method_config"] or METHOD,
+                        "--run-folder", OUTPUT / "preview",
+                        "--data.datalists", input.liqa,
+                        "--data.cache", OUTPUT / "cache",
+                        "--start", "", "--no-keep-heads",  # which is not there yet; the cost is the same
+                        *group_flags(name),
+                        *config["method_flags"],
+                    ),
+                )
+                for name in config["groups"]
+            ),
+        ),
+    shell:
+        "{params.command}"
+
+
 rule finetune:
     input:
         atlas=config["atlas"],

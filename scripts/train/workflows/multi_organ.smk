@@ -70,6 +70,67 @@ rule all:
         expand(OUTPUT / "{final}" / "evaluation" / "summary.csv", final=FINAL if config["test"] else []),
 
 
+# snakemake -s ... --cores 1 preview: steps, inferences, disk, memory and hours of every training. Labelled CT stands in for
+# its translations and for pseudo labels.
+rule preview:
+    input:
+        ct=config["ct"],
+        mr=config["mr"],
+    params:
+        command=lambda wildcards, input: previewed(
+            *([(
+                "1 segmenter of slices:",
+                call(
+                    "train_slice_segmenter", "train_slice_segmenter",
+                    "--run-folder", OUTPUT / "preview" / "slice_segmenter",
+                    "--source.datalists", input.ct,
+                    "--cache", OUTPUT / "cache",
+                    "--organs", *config["organs"],
+                    *config["slice_flags"],
+                    *config["segmenter_flags"],
+                ),
+            )] if HAS_ATTENTION else []),
+            (
+                f"{len(SEQUENCES)} translators, each:",
+                call(
+                    "train_translator", "translator_plain" if HAS_ATTENTION else config["translator"],
+                    "--run-folder", OUTPUT / "preview" / "translator",
+                    "--source.datalists", input.ct,
+                    "--target.datalists", input.mr,
+                    "--target.pool.sequences", SEQUENCES[0],
+                    "--cache", OUTPUT / "cache",
+                    *(["--organs", *config["organs"]] if IS_JOINT else []),
+                    *config["slice_flags"],
+                    *config["translator_flags"],
+                ),
+            ),
+            *(
+                (
+                    f"{count} {title}, each:",
+                    call(
+                        "finetune", settings,
+                        "--run-folder", OUTPUT / "preview" / settings,
+                        "--data.datalists", input.ct,
+                        "--data.labelled.sequences", "CT",
+                        "--data.organs", *config["organs"],
+                        "--data.cache", OUTPUT / "cache",
+                        *fold,
+                        *flags,
+                    ),
+                )
+                for count, title, settings, fold, flags in (
+                    (
+                        len(FOLDS) * (ROUNDS + 1), "folds", config["segmenter"],
+                        ["--data.fold.number", 0, "--data.fold.count", len(FOLDS)], config["fold_flags"],
+                    ),
+                    *([(1, "small network", config["small"], [], config["small_flags"])] if "small" in FINAL else []),
+                )
+            ),
+        ),
+    shell:
+        "{params.command}"
+
+
 rule train_slice_segmenter:
     input:
         ct=config["ct"],
