@@ -17,7 +17,7 @@ from LiverMRISegLib.volume import Volume
 if TYPE_CHECKING:
     from LiverMRISegLib.inference.segmenter import Segmentation
 
-_COLUMNS = ("Volume, mL", "Craniocaudal, mm", "Longest, mm", "Intensity, mean (SD)", "median")
+_COLUMNS = ("Volume, mL", "Craniocaudal, mm", "Longest, mm", "Intensity, mean (SD)", "Median")
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>LiverMRISeg report</title>
