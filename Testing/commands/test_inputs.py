@@ -53,6 +53,13 @@ def test_a_cd_with_one_series_is_that_series(tmp_path):
     assert not found.is_cohort
 
 
+def test_a_cd_among_others_is_read_once(tmp_path):
+    for name in ("cd1", "cd2"):
+        write_series(tmp_path / name / "DICOM" / "PAT" / "SER")
+        (tmp_path / name / "DICOMDIR").write_bytes(b"\0" * 128 + b"DICM")
+    assert names(tmp_path) == ["cd1", "cd2"]
+
+
 def test_links_in_a_circle_end(tmp_path):
     write_series(tmp_path / "a" / "b")
     (tmp_path / "a" / "round").symlink_to(tmp_path, target_is_directory=True)

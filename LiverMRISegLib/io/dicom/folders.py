@@ -132,7 +132,7 @@ def folders_with_images(folder: Path) -> Iterator[Path]:
         seen.add((state.st_dev, state.st_ino))
         if here != folder and is_dicom_folder(here):
             yield here
-        if not is_medium(here) or here == folder:
+        if not is_medium(here):
             inside = (path for path in here.iterdir() if not path.name.startswith(".") and path.is_dir())
             waiting += sorted(inside, reverse=True)
 
