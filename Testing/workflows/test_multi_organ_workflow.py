@@ -30,7 +30,8 @@ CONTRASTS = {
 LOOP = '--loop.steps, "4", --loop.precision, 32-true, --loop.accelerator, cpu'
 TINY_NETWORK = (
     '--data.spacing, "6", "4", "4", --data.patch, "8", "16", "16", --data.workers, "0", --network, plain-unet, '
-    f'--widths, "4", "8", --blocks, "1", "1", --strides, "1", "1", "1", "1", "2", "2", {LOOP}'
+    f'--widths, "4", "8", --blocks, "1", "1", --strides, "1", "1", "1", "1", "2", "2", '
+    f'--kernels, "1", "3", "3", "3", "3", "3", {LOOP}'
 )
 SETTINGS = f"""
 organs: [liver, spleen]
@@ -120,6 +121,21 @@ def test_the_graph_of_the_whole(data, settings, rules, absent):
               and line.split()[1].isdigit()}  # fmt: skip
     assert rules.items() <= counts.items()
     assert absent not in counts
+
+
+def test_the_cost_of_all_trainings(data):
+    """With the authors' organ attention, whose translator trains its own segmenter."""
+    more = "translator: translator_organ_attention_joint\n"
+    settings = write_settings(data, more)
+    text = Path(settings[1]).read_text()
+    widths = '--segmenter-widths, "4", "4", "4", "4", "4", "4", '
+    Path(settings[1]).write_text(text.replace("translator_flags: [", f"translator_flags: [{widths}"))
+    words = run(data, *settings, "--", "preview")
+    for title in ("2 translators, each:", "4 folds, each:", "1 small network, each:"):
+        assert f"{title}\n" in words
+    assert words.count("4 steps of ") == 3
+    assert "segmenter of slices" not in words
+    assert not list((data / "out").rglob("checkpoints/*"))
 
 
 def test_stability_needs_rounds_to_compare(data):
