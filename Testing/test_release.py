@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 
 import pytest
@@ -196,19 +197,37 @@ def test_a_folder_of_something_else_is_refused(source, tmp_path, caplog):
     assert (output / "thesis.txt").read_text() == "years of work"
 
 
-def test_restart_drops_what_earlier_releases_weigh(source, tmp_path):
-    output = tmp_path / "published"
+def test_restart_drops_what_earlier_releases_weigh(source, tmp_path, caplog):
+    """Also from the server, by the commands that are printed; the next release follows as always."""
+    output, server = tmp_path / "published", tmp_path / "server.git"
+    caplog.set_level("INFO")
     (source / "weights").write_bytes(os.urandom(2**20))
     commit(source)
     assert run(source, "0.1.0", "-o", output) == 0
+    git(tmp_path, "init", "-q", "--bare", str(server))
+    git(output, "remote", "add", "origin", str(server))
+    push(caplog)
     weights = git(source, "rev-parse", "HEAD:weights")
     (source / "weights").unlink()
     raise_version(source, "0.2.0")
     assert run(source, "0.2.0", "-o", output, "--restart") == 0
     assert git(output, "tag") == "v0.2.0"
-    assert git(output, "rev-list", "--count", "--all") == "1"
-    objects = git(output, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
+    assert git(output, "rev-list", "--count", "main") == "1"
+    push(caplog)
+    assert git(server, "for-each-ref", "--format=%(refname)").split() == ["refs/heads/main", "refs/tags/v0.2.0"]
+    git(tmp_path, "clone", "-q", server.as_uri(), "clone")
+    objects = git(tmp_path / "clone", "cat-file", "--batch-all-objects", "--batch-check=%(objectname)").split()
     assert weights not in objects
+    raise_version(source, "0.3.0")
+    assert run(source, "0.3.0", "-o", output) == 0
+    push(caplog)
+    assert git(server, "tag").split() == ["v0.2.0", "v0.3.0"]
+
+
+def push(caplog):
+    """Run the command that the last release printed."""
+    command = re.findall(r"publish it with: git (-C .*)", caplog.text)[-1]
+    git(ROOT, *shlex.split(command))
 
 
 def test_the_indexs_own_script_meets_the_release(source, tmp_path, caplog):

@@ -138,7 +138,7 @@ def _earlier_releases(folder: Path) -> list[str]:
     if not _git(folder, "branch", "--list", _BRANCH):
         return []
     tags = _git(folder, "tag", "--sort=version:refname", "--list", "v*").split()
-    commits = _git(folder, "rev-list", "--all").split()
+    commits = _git(folder, "rev-list", _BRANCH).split()
     tagged = {_git(folder, "rev-parse", f"{tag}^{{commit}}") for tag in tags}
     if other := set(commits) - tagged:
         raise UsageError(f"{folder}: commit {min(other)[:10]} is no release; give a folder that holds releases only")
@@ -203,7 +203,8 @@ def main(arguments: list[str] | None = None, source: Path = ROOT) -> int:
     if given.output is None:
         logger.info("the trial of %s %s passed; nothing was kept", NAME, release.version)
     else:
-        logger.info("%s: publish with git push --atomic origin %s %s", given.output, _BRANCH, release.tag)
+        what = "--force --prune origin 'refs/heads/*' 'refs/tags/*'" if given.restart else f"origin main {release.tag}"
+        logger.info("publish it with: git -C %s push --atomic %s", given.output, what)
     return 0
 
 
