@@ -67,7 +67,7 @@ def values_in(mask: np.ndarray, geometry: Geometry, volume: Volume) -> tuple[np.
         volume: the map, on any grid.
 
     Returns:
-        Values [n] of the map's voxels of which more than half is in the mask, by linear interpolation of the mask; and
+        Values [n] of the map's voxels whose centres are in the mask, more than half by its linear interpolation; and
         the share, 0 to 1.
     """
     box = box_on(geometry, volume.geometry)

@@ -21,7 +21,7 @@ TOTAL_KIDNEY_VOLUME = "total kidney volume"
 _CUT = "touches the edge of the volume, its volume may be incomplete"
 _AT_THE_END = "ends with the segmentation's own grid: if the image ends there too, its volume may be incomplete"
 _NOTABLE_SHARE = 0.005
-_NOTABLE_ZEROS = 0.05
+_NOTABLE_ZEROS, _FEW_VOXELS = 0.05, 20
 _HIGHEST_COUNTED = 2**16 - 1
 
 
@@ -229,11 +229,13 @@ def _remarks(title: str, values: np.ndarray, found: MapStatistics) -> list[str]:
     if found.covered is not None and found.covered < 1 - _NOTABLE_SHARE:
         remarks.append(f"{title} covers only {found.covered:.0%} of the organ")
     if not values.size:
-        return [*remarks, f"no voxel of {title} is mostly inside the organ"]
+        return [*remarks, f"no voxel of {title} has its centre in the organ"]
     if found.not_finite == values.size:
         return [*remarks, f"{title} has no value here: all {values.size} voxels are NaN, infinite or padding"]
     if found.not_finite:
         remarks.append(f"{found.not_finite} of {values.size} voxels of {title} are NaN, infinite or padding, left out")
+    if found.voxels < _FEW_VOXELS:
+        remarks.append(f"only {found.voxels} voxels of {title} are in the organ")
     zeros = int(np.count_nonzero(values == 0))
     if zeros > _NOTABLE_ZEROS * values.size:
         remarks.append(f"{zeros} of {values.size} voxels of {title} are exactly 0: a map may mark a failed fit so")

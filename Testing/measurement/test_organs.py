@@ -108,6 +108,16 @@ def test_what_a_map_does_not_cover_is_said():
     assert found.statistics["t1"].remarks == ("t1 does not cover the organ",)
 
 
+def test_coarse_maps_say_how_few_of_their_voxels_there_are():
+    coarse = grid((25.0, 25.0, 25.0), (50.0, 50.0, 75.0))
+    maps = {"adc": quantity_map("adc", Volume(np.ones(coarse.shape), coarse))}
+    found = spleen_of(measure(labelmap_of(grid()), CHAOS, maps)).statistics["adc"]
+    assert found.remarks == (f"only {found.voxels} voxels of adc are in the organ",)
+    small = labelmap_of(grid(), half_axes=(3, 3, 3), centre=(0, 0, 25))
+    found = spleen_of(measure(small, CHAOS, maps)).statistics["adc"]
+    assert (found.mean, found.remarks) == (None, ("no voxel of adc has its centre in the organ",))
+
+
 def test_voxels_without_a_value_are_left_out_and_counted():
     geometry = grid()
     labels = labelmap_of(geometry)
