@@ -134,6 +134,10 @@ class LiverMRISegLogic(ScriptedLoadableModuleLogic):
         """
         return self._logic().segment_batch(volumeNodes, **options)
 
+    def measure(self, segmentationNode: Any, maps: Any = (), **options: Any) -> list[dict[str, str]]:  # noqa: N803
+        """Measure segments, and maps (volume nodes by name) in them; a row each. Options: see `SceneLogic.measure`."""
+        return self._logic().measure(segmentationNode, dict(maps), **options)
+
     def close(self) -> None:
         """End the worker process, unless the panel has a run under way in it."""
         if self._scene_logic is not None:

@@ -23,6 +23,7 @@ class Accepting:
         self._inside: ChosenBox | None = None
         self._before = table.shown
         self._done: Replaced | None = None
+        self._is_asking = False
         ui.acceptButton.connect("clicked(bool)", self._accept)
         ui.discardButton.connect("clicked(bool)", self._discard)
         ui.undoButton.connect("clicked(bool)", self._undo)
@@ -30,14 +31,14 @@ class Accepting:
 
     def reset(self) -> None:
         """Nothing to accept or to undo."""
-        self._older, self._done = None, None
+        self._older, self._done, self._is_asking = None, None, False
         self.ui.acceptFrame.setVisible(False)
         self.ui.undoButton.setVisible(False)
 
     @property
     def is_asking(self) -> bool:
         """Whether a result waits to be accepted or discarded."""
-        return bool(self.ui.acceptFrame.isVisibleTo(self.ui.acceptFrame.parent()))
+        return self._is_asking
 
     def begin(self, older: Any, inside: ChosenBox | None) -> None:
         """A run begins whose result may replace organs of `older`, or with `inside` only what they have in that box."""
@@ -56,6 +57,7 @@ class Accepting:
             text = _("Replace what the organs in '{name}' have inside the ROI?")
         self.ui.acceptLabel.setText(text.format(name=self._older.GetName()))
         self.ui.acceptFrame.setVisible(True)
+        self._is_asking = True
         return True
 
     def _accept(self, _checked: bool = False) -> None:
@@ -92,6 +94,7 @@ class Accepting:
             self.ui.statusLabel.setText(_("The older result is back."))
 
     def _close_question(self) -> None:
+        self._is_asking = False
         self.ui.acceptFrame.setVisible(False)
         if self._older is not None and self._older.GetScene() is not None:
             self._older.SetDisplayVisibility(True)

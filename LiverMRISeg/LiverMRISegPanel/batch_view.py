@@ -14,6 +14,7 @@ from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import save_text
+from LiverMRISegPanel.tables import fit_columns
 from LiverMRISegPanel.words import hidden, state_text, time_left
 from LiverMRISegScene import batch
 from LiverMRISegScene.bases import tr as _
@@ -21,6 +22,7 @@ from LiverMRISegScene.jobs import DONE, EARLIER, WAITING, Job, JobQueue
 
 _SCENE, _PATIENT, _FOLDER = range(3)
 _VOLUME, _MODEL, _STATE = range(3)
+_WIDEST = 130
 
 
 class BatchView:
@@ -58,7 +60,7 @@ class BatchView:
         """Update the state and the text of the buttons."""
         busy, own = self._queue.is_busy, self._is_running
         rest = [job for job in self.jobs if job.state not in (DONE, EARLIER)]
-        started = len(rest) < len(self.jobs)
+        started = 0 < len(rest) < len(self.jobs)
         label = _("Cancel batch") if own else (_("Run the rest") if started else _("Run batch"))
         self.ui.batchRunButton.setText(label)
         self.ui.batchRunButton.setEnabled(own or (bool(rest) and not busy))
@@ -77,7 +79,7 @@ class BatchView:
         if job.result is not None and (job.result.flags or job.disagreements):
             text += _("; check: {flags}").format(flags="; ".join([*job.disagreements, *job.result.flags]))
         self._put(row, _STATE, text)
-        self.ui.batchTable.scrollToItem(self.ui.batchTable.item(row, _STATE))
+        self.ui.batchTable.scrollToItem(self.ui.batchTable.item(row, _VOLUME))
         if job.state == DONE:
             self._save_table()  # so that a crash later in the run does not lose it
 
@@ -130,8 +132,7 @@ class BatchView:
             self._put(row, _VOLUME, job.name)
             self._put(row, _MODEL, job.model)
             self._put(row, _STATE, state_text(job.state))
-        self.ui.batchTable.resizeColumnToContents(_VOLUME)
-        self.ui.batchTable.resizeColumnToContents(_MODEL)
+        fit_columns(self.ui.batchTable, (_VOLUME, _MODEL), _WIDEST)
         if not self.jobs:
             self.ui.statusLabel.setText(_("No volumes found; load some, or choose a folder."))
         self.update()

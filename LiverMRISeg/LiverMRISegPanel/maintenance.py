@@ -11,6 +11,7 @@ import slicer
 
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.models.catalog import import_package, list_models, load_model, remove_model, size_mb
+from LiverMRISegPanel.tables import fit_columns
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.installation import (
     as_text,
@@ -19,6 +20,8 @@ from LiverMRISegScene.installation import (
     install_torch,
     missing_requirements,
 )
+
+_WIDEST = 200
 
 
 class Maintenance:
@@ -49,7 +52,7 @@ class Maintenance:
             place = _("shipped with LiverMRISeg") if entry.is_shipped else str(entry.path)
             for column, text in enumerate((entry.name, f"{size_mb(entry):.1f}", place)):
                 self.ui.modelTable.setItem(row, column, qt.QTableWidgetItem(text))
-        self.ui.modelTable.resizeColumnToContents(0)
+        fit_columns(self.ui.modelTable, (0, 1), _WIDEST)
 
     def why_not_installed(self) -> str:
         """Ask to install missing requirements. Empty if they are installed now, else why not."""

@@ -10,8 +10,10 @@ import qt
 
 from LiverMRISegLib.inference.worker.tasks import export_request, measure_request
 from LiverMRISegLib.io.tables import csv_table
+from LiverMRISegLib.measurement.maps import IMAGE
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.result_table import ResultTable, save_text
+from LiverMRISegPanel.tables import fit_columns
 from LiverMRISegPanel.words import hidden
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.dicom_database import add_to_database, free_folder
@@ -22,6 +24,7 @@ from LiverMRISegScene.segment_editor import source_volume
 _NO_PAIR, _WATER_AND_FAT, _PHASES = range(3)
 _KINDS = ("", "water and fat", "in and out of phase")
 _OUTLIERS = 3.0
+_WIDEST = 110
 
 
 class MeasureView:
@@ -70,7 +73,7 @@ class MeasureView:
         maps = [MapChoice(name, box.currentNode()) for name, box in chosen if box.currentNode() is not None]
         other = self.ui.otherMapSelector.currentNode()
         if other is not None:
-            maps.append(MapChoice(str(other.GetName()), other))
+            maps.append(MapChoice(IMAGE if other is self._volume() else str(other.GetName()), other))
         kind = self.ui.fatPairSelector.currentIndex
         first, second = self.ui.fatFirstSelector.currentNode(), self.ui.fatSecondSelector.currentNode()
         if kind != _NO_PAIR and first is not None:
@@ -146,17 +149,8 @@ class MeasureView:
     def _show(self, reply: Mapping[str, Any]) -> None:
         self._reply = reply
         table, rows = self.ui.measureTable, [_shown(row) for row in table_of(reply)]
-        titles = [
-            _("Organ"),
-            _("mL"),
-            _("Length"),
-            _("Map"),
-            _("Mean"),
-            _("SD"),
-            _("Median"),
-            _("5-95 %"),
-            _("Remarks"),
-        ]
+        figures = (_("Mean"), _("SD"), _("Median"), _("5-95 %"))
+        titles = [_("Organ"), _("mL"), _("Map"), *figures, _("Length"), _("Remarks")]
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(titles)
         table.setRowCount(len(rows))
@@ -165,7 +159,7 @@ class MeasureView:
                 item = qt.QTableWidgetItem(text)
                 item.setToolTip(text)
                 table.setItem(number, column, item)
-        table.resizeColumnsToContents()
+        fit_columns(table, range(len(titles)), _WIDEST)
         table.horizontalHeader().setStretchLastSection(True)
         self.update()
 
@@ -183,7 +177,7 @@ def _shown(row: Mapping[str, str]) -> list[str]:
     spread = f"{_short(row['p5'])} - {_short(row['p95'])}{unit}" if row["p5"] else ""
     length = f"{_short(row['longest_mm'])} mm" if row["longest_mm"] else ""
     figures = [f"{_short(row[name])}{unit}" if row[name] else "" for name in ("mean", "sd", "median")]
-    return [row["organ"], _short(row["volume_ml"]), length, row["map"], *figures, spread, row["remarks"]]
+    return [row["organ"], _short(row["volume_ml"]), row["map"], *figures, spread, length, row["remarks"]]
 
 
 def _short(figure: str) -> str:

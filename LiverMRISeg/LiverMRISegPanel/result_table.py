@@ -12,6 +12,7 @@ from LiverMRISegLib.errors import LiverMRISegError, OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegPanel.segmentation_watch import SegmentationWatch
+from LiverMRISegPanel.tables import fit_columns
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.frame_table import show_chart, update_row
 from LiverMRISegScene.over_time import SequenceResult
@@ -20,6 +21,7 @@ from LiverMRISegScene.segment_volumes import SegmentVolume, segment_volumes
 
 _ORGAN, _ML, _LOOK = range(3)
 _LEAST_EDIT_ML = 0.05
+_WIDEST = 160
 
 
 class ResultTable:
@@ -152,9 +154,7 @@ class ResultTable:
             table.item(number, _LOOK).setToolTip(self._check_of(row))
             if row.key == selected:
                 table.selectRow(number)
-        for column in (_ORGAN, _ML):
-            table.resizeColumnToContents(column)
-        table.resizeRowsToContents()
+        fit_columns(table, (_ORGAN, _ML), _WIDEST)
 
     def _name_item(self, row: SegmentVolume) -> Any:
         item = qt.QTableWidgetItem(row.key)

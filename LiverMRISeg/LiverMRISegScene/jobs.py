@@ -27,7 +27,7 @@ from LiverMRISegLib.inference.worker.tasks import study_request
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime
-from LiverMRISegScene.results import SceneResult, accepted, prepared, result_of
+from LiverMRISegScene.results import SceneResult, accepted, prepared, result_of, told
 from LiverMRISegScene.sequences import Frame
 from LiverMRISegScene.volume_kind import frame_of_reference, kind_of
 
@@ -232,7 +232,8 @@ class JobQueue:
             self._accept(job, event.reply)
         else:
             state = CANCELLED if isinstance(event.error, CancelledError) else FAILED
-            self._over(job, state, str(event.error))
+            why = str(event.error)
+            self._over(job, state, told(why, Path(self._folder.name), job.name) if self._folder is not None else why)
 
     def _accept(self, job: Job, reply: Mapping[str, Any]) -> None:
         try:

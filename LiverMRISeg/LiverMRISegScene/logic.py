@@ -7,19 +7,23 @@ node = logic.segment(volumeNode, model="liver-any-sequence").node
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from LiverMRISegLib.errors import CancelledError, LiverMRISegError
-from LiverMRISegLib.inference.progress import CancelToken
+from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
+from LiverMRISegLib.inference.progress import CancelToken, Progress
 from LiverMRISegLib.inference.worker.client import WorkerClient, ask_and_wait
-from LiverMRISegLib.inference.worker.protocol import Worker, segment_request
+from LiverMRISegLib.inference.worker.protocol import Request, Worker, segment_request
+from LiverMRISegLib.inference.worker.tasks import measure_request
 from LiverMRISegLib.resources import DEFAULT_MODEL
+from LiverMRISegScene.measuring import MapChoice, measure_task, table_of
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime, SequenceResult
-from LiverMRISegScene.results import SceneResult, accepted, prepared
+from LiverMRISegScene.results import SceneResult, accepted, prepared, told
 from LiverMRISegScene.roi import chosen_box
+from LiverMRISegScene.segment_editor import source_volume
 from LiverMRISegScene.volume_kind import kind_of
 
 
@@ -71,7 +75,7 @@ class SceneLogic:
             request = segment_request(
                 source, target, model=model, device=device, organs=organs, modality=modality, inside=inside
             )
-            reply = ask_and_wait(self._worker, request, progress, cancel)
+            reply = self._asked(request, Path(folder), str(volume_node.GetName()), progress, cancel)
             return accepted(self.scene, volume_node, Path(folder), reply)
 
     def segment_sequence(
@@ -80,6 +84,7 @@ class SceneLogic:
         *,
         model: str = DEFAULT_MODEL,
         organs: Sequence[str] | None = None,
+        roi: Any = None,
         device: str = "auto",
         progress: Callable[[str, float], None] | None = None,
         cancel: CancelToken | None = None,
@@ -89,25 +94,23 @@ class SceneLogic:
         A frame that fails does not stop the others. After `cancel` the finished frames are kept.
 
         Raises:
-            InputError: it is not a sequence of scalar volumes, or no frame could be segmented.
+            InputError: it is not a sequence of scalar volumes, the ROI cannot be used, or no frame could be segmented.
             ModelError: the model cannot be used, or takes several images a case.
             CancelledError: `cancel` was used before a frame was finished.
         """
         check_takes_one_image(model)
         over_time = OverTime(self.scene, sequence)
-        options: dict[str, Any] = {
-            "model": model,
-            "device": device,
-            "organs": organs,
-            "modality": over_time.kind.modality,
-        }
+        options: dict[str, Any] = {"model": model, "device": device, "organs": organs}
+        options["modality"] = over_time.kind.modality
+        options["inside"] = chosen_box(roi) if roi is not None else None
         for frame in over_time.frames:
             report = over_time.progress_of(frame, progress)
             try:
                 (cancel or CancelToken()).check()
                 with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
                     source, target = over_time.prepared(frame, Path(folder))
-                    reply = ask_and_wait(self._worker, segment_request(source, target, **options), report, cancel)
+                    request = segment_request(source, target, **options)
+                    reply = self._asked(request, Path(folder), over_time.name, report, cancel)
                     over_time.accept(frame, Path(folder), reply)
             except CancelledError:
                 break
@@ -132,6 +135,45 @@ class SceneLogic:
             except LiverMRISegError as error:
                 results.append(SceneResult(node.GetName(), error=str(error)))
         return results
+
+    def measure(
+        self,
+        segmentation: Any,
+        maps: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        volume: Any = None,
+        erosion_mm: float = 0.0,
+        outliers: float | None = None,
+    ) -> list[dict[str, str]]:
+        """Measure the segments of a segmentation node as they are now: a row for each segment and map.
+
+        Args:
+            segmentation: a vtkMRMLSegmentationNode.
+            maps: volume nodes by the name of what they show ("PDFF", "R2*", "T1", "ADC", ...), on any grid.
+            volume: the grid to measure on; by default the volume that the segmentation was made from.
+            erosion_mm: see `measurement.organs.Rules`.
+            outliers: see there.
+
+        Raises:
+            InputError: the segmentation is empty, its volume is not in the scene, or a map cannot be used.
+            LiverMRISegError: the worker is busy with the panel's run, or it died; the message says why.
+        """
+        grid = volume if volume is not None else source_volume(segmentation)
+        if grid is None:
+            raise InputError(f"{segmentation.GetName()}: its volume is not in the scene; give it as `volume`")
+        choices = [MapChoice(name, node) for name, node in maps.items()]
+        with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
+            task = measure_task(segmentation, grid, choices, Path(folder), erosion_mm=erosion_mm, outliers=outliers)
+            return table_of(ask_and_wait(self._worker, measure_request(task)))
+
+    def _asked(
+        self, request: Request, folder: Path, name: str, progress: Progress | None, cancel: CancelToken | None
+    ) -> dict[str, Any]:
+        """The worker's reply; its errors name the volume and not the temporary file."""
+        try:
+            return ask_and_wait(self._worker, request, progress, cancel)
+        except LiverMRISegError as error:
+            raise type(error)(told(str(error), folder, name)) from None
 
     def close(self) -> None:
         """End the worker process, unless the panel has a run under way in it."""

@@ -15,7 +15,7 @@ from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
 
-_LABELS = "labels.nrrd"
+_LABELS, _SOURCE = "labels.nrrd", "volume.nrrd"
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,14 @@ def prepared(volume_node: Any, folder: Path, under: Any = None) -> tuple[Path, P
         InputError: the volume cannot be used.
         OutputError: the temporary folder is full or not writable.
     """
-    source = folder / "volume.nrrd"
+    source = folder / _SOURCE
     write_volume(volume_of(volume_node, under), source)
     return source, folder / _LABELS
+
+
+def told(text: str, folder: Path, name: str) -> str:
+    """What the worker said of the temporary file of a volume, said of the volume."""
+    return text.replace(str(folder / _SOURCE), name)
 
 
 def labels_from(volume_node: Any, folder: Path, reply: Mapping[str, Any]) -> tuple[np.ndarray, LabelSet]:

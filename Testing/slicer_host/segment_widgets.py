@@ -118,6 +118,7 @@ class SegmentsTableView(QtWidgets.QWidget):
                 self._table.setItem(row, column, item)
         for column in (0, 1, 2):
             self._table.resizeColumnToContents(column)
+        self._table.resizeRowsToContents()
         self._table.blockSignals(blocked)
 
     def _edited(self, item: Any) -> None:

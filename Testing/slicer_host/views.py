@@ -38,7 +38,6 @@ def slice_picture(volume: Any, segmentation: Any, plane: str, height: int) -> np
 def surface_picture(segmentation: Any, width: int, height: int) -> np.ndarray:
     """RGB uint8 [height, width, 3] of the closed surfaces that are shown in 3D, from the front."""
     import vtk
-    from vtk.util.numpy_support import vtk_to_numpy
 
     renderer = vtk.vtkRenderer()
     renderer.SetBackground(0.76, 0.76, 0.91)
@@ -56,6 +55,14 @@ def surface_picture(segmentation: Any, width: int, height: int) -> np.ndarray:
     camera.SetViewUp(0, 0, 1)
     renderer.ResetCamera()
     camera.Zoom(1.4)
+    return _pixels(window, width, height)
+
+
+def _pixels(window: Any, width: int, height: int) -> np.ndarray:
+    """What a render window shows, RGB uint8 [height, width, 3]."""
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
     window.Render()
     grabber = vtk.vtkWindowToImageFilter()
     grabber.SetInput(window)
@@ -63,6 +70,31 @@ def surface_picture(segmentation: Any, width: int, height: int) -> np.ndarray:
     image = grabber.GetOutput()
     pixels = vtk_to_numpy(image.GetPointData().GetScalars()).reshape(height, width, -1)
     return np.ascontiguousarray(pixels[::-1, :, :3])
+
+
+def chart_picture(chart: Any, width: int, height: int) -> np.ndarray:
+    """RGB uint8 [height, width, 3] of the curves of a plot chart node."""
+    import vtk
+
+    view = vtk.vtkContextView()
+    window = view.GetRenderWindow()
+    window.SetOffScreenRendering(1)
+    window.SetSize(width, height)
+    view.GetRenderer().SetBackground(1, 1, 1)
+    drawn = vtk.vtkChartXY()
+    view.GetScene().AddItem(drawn)
+    drawn.SetShowLegend(True)
+    drawn.SetTitle(chart.GetTitle())
+    for axis, title in ((1, chart.GetXAxisTitle()), (0, chart.GetYAxisTitle())):
+        drawn.GetAxis(axis).SetTitle(title)
+    for number in range(chart.GetNumberOfPlotSeriesNodes()):
+        series = chart.GetNthPlotSeriesNode(number)
+        plot = drawn.AddPlot(vtk.vtkChart.LINE)
+        plot.SetInputData(series.GetTableNode().GetTable(), series.GetXColumnName(), series.GetYColumnName())
+        plot.SetColor(*(round(255 * part) for part in series.GetColor()), 255)
+        plot.SetWidth(2)
+        plot.SetLabel(series.GetName())
+    return _pixels(window, width, height)
 
 
 def _segments(segmentation: Any) -> list[tuple[np.ndarray, tuple[slice, slice, slice], tuple[float, float, float]]]:

@@ -267,7 +267,7 @@ def test_weights_that_are_not_free_are_asked_for_once(host, panel, scene, phanto
 
 def test_an_input_that_cannot_be_used_says_why(host, panel, scene):
     segment(host, panel, add_flat(scene, "Muller^Anna"))
-    assert "nothing to segment" in panel.ui.statusLabel.text
+    assert panel.ui.statusLabel.text.startswith("Failed: Muller^Anna: all voxels have the value 7")
     assert "Anna" not in panel.ui.logText.toPlainText()
 
 

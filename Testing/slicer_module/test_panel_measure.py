@@ -16,6 +16,7 @@ from helpers.panel import SECONDS
 from helpers.places import DATA
 from helpers.scene_tools import draw
 from helpers.volumes import make_volume
+from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.volumes import add_volume, volume_of
 
@@ -56,11 +57,13 @@ def test_organs_lesions_and_maps_on_other_grids(host, panel, scene, result, monk
     panel.ui.outliersCheck.setChecked(True)
     found = measure(host, panel)
     assert [row[0] for row in found] == ["liver", "liver", "spleen", "spleen", "Lesion 1", "Lesion 1"]
-    assert [row[3] for row in found] == ["PDFF", "fat fraction"] * 3
-    assert {row[4] for row in found} == {"12.5 %", "25 %"}
+    assert [row[2] for row in found] == ["PDFF", "fat fraction"] * 3
+    assert {row[3] for row in found} == {"12.5 %", "25 %"}
     volumes = {row.key: row.ml for row in panel.table._rows}
     assert [float(row[1]) for row in found][::2] == pytest.approx(list(volumes.values()), rel=1e-3)
-    assert found[2][2].endswith(" mm")  # the spleen's length
+    assert found[2][7].endswith(" mm")  # the spleen's length
+    titles = [panel.ui.measureTable.horizontalHeaderItem(n).text() for n in range(9)]
+    assert titles == ["Organ", "mL", "Map", "Mean", "SD", "Median", "5-95 %", "Length", "Remarks"]
     target = tmp_path / "m.csv"
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(target)))
     host.click(panel.ui.measureExportButton)
@@ -194,7 +197,19 @@ def test_a_real_segmentation_and_the_image_itself(host, panel, scene):
     assert volume_of(node).geometry.is_close(image.geometry)
     for value, organ in CHAOS.items():
         inside = image.array[truth.array == value]
-        assert float(found[organ.name][4]) == pytest.approx(float(inside.mean()), rel=1e-3)
-        assert float(found[organ.name][6]) == pytest.approx(float(np.median(inside)), rel=1e-3)
+        assert float(found[organ.name][3]) == pytest.approx(float(inside.mean()), rel=1e-3)
+        assert float(found[organ.name][5]) == pytest.approx(float(np.median(inside)), rel=1e-3)
     kidneys = float(((truth.array == 2) | (truth.array == 3)).sum()) * truth.geometry.voxel_volume_ml
     assert float(found["total kidney volume"][1]) == pytest.approx(kidneys, rel=1e-3)
+
+
+def test_in_the_console(module, panel, scene, result):
+    node, _ = result
+    console = module.LiverMRISegLogic()
+    found = console.measure(node, {"PDFF": add_map(scene, "fat", 12.5)}, erosion_mm=2.0)
+    assert [(row["organ"], row["map"], float(row["mean"])) for row in found] == [
+        ("liver", "PDFF", 12.5), ("spleen", "PDFF", 12.5),
+    ]  # fmt: skip
+    scene.RemoveNode(result[1])
+    with pytest.raises(InputError, match="its volume is not in the scene; give it as `volume`"):
+        console.measure(node)
