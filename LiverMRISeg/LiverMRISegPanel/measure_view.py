@@ -80,6 +80,11 @@ class MeasureView:
             maps.append(MapChoice(_("fat fraction"), first, second, _KINDS[kind]))
         return maps
 
+    @property
+    def _rules(self) -> dict[str, Any]:
+        outliers = _OUTLIERS if self.ui.outliersCheck.checked else None
+        return {"erosion_mm": float(self.ui.erosionSpin.value), "outliers": outliers}
+
     def _pair_changed(self, kind: int) -> None:
         for box in (self.ui.fatFirstSelector, self.ui.fatSecondSelector):
             box.setEnabled(kind != _NO_PAIR)
@@ -88,13 +93,9 @@ class MeasureView:
         node, volume = self._table.node, self._volume()
         if node is None or volume is None:
             return
-        outliers = _OUTLIERS if self.ui.outliersCheck.checked else None
-        erosion = float(self.ui.erosionSpin.value)
         self._say(_("Measuring ..."))
         self._queue.ask(
-            lambda folder: measure_request(
-                measure_task(node, volume, self._maps, folder, erosion_mm=erosion, outliers=outliers)
-            ),
+            lambda folder: measure_request(measure_task(node, volume, self._maps, folder, **self._rules)),
             self._measured,
             self._failed,
         )
@@ -113,7 +114,9 @@ class MeasureView:
             return
         self._say(_("Exporting ..."))
         self._queue.ask(
-            lambda folder: export_request(export_task(node, volume, folder, free_folder(Path(chosen)))),
+            lambda folder: export_request(
+                export_task(node, volume, self._maps, folder, free_folder(Path(chosen)), **self._rules)
+            ),
             self._exported,
             self._failed,
         )

@@ -55,8 +55,19 @@ def measure_task(
     return MeasureTask(layers, tuple(files), erosion_mm, outliers, str(volume.GetName()))
 
 
-def export_task(segmentation: Any, volume: Any, folder: Path, target: Path) -> ExportTask:
-    """Write the segments of a segmentation on the grid of its volume, which came from DICOM; without its transform.
+def export_task(
+    segmentation: Any,
+    volume: Any,
+    maps: Sequence[MapChoice],
+    folder: Path,
+    target: Path,
+    *,
+    erosion_mm: float = 0.0,
+    outliers: float | None = None,
+) -> ExportTask:
+    """Write the segments of a segmentation on the grid of its volume, which came from DICOM, and what to measure.
+
+    The volume's transform is not part of the DICOM images; what is measured is measured under it, where the maps are.
 
     Raises:
         InputError: the volume did not come from DICOM, or as `measure_task`.
@@ -65,8 +76,11 @@ def export_task(segmentation: Any, volume: Any, folder: Path, target: Path) -> E
     if not images:
         text = _("{name}: did not come from Slicer's DICOM database; load it from there to export to DICOM")
         raise InputError(text.format(name=volume.GetName()))
-    layers = _layers(segmentation, volume, folder, is_moved=False)
-    return ExportTask(layers, tuple(Path(image) for image in images), target)
+    measured = measure_task(segmentation, volume, maps, folder, erosion_mm=erosion_mm, outliers=outliers)
+    unmoved = folder / "unmoved"
+    unmoved.mkdir()
+    layers = _layers(segmentation, volume, unmoved, is_moved=False)
+    return ExportTask(layers, tuple(Path(image) for image in images), target, measured=measured)
 
 
 def table_of(reply: Mapping[str, Any]) -> list[dict[str, str]]:

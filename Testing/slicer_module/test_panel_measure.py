@@ -120,6 +120,16 @@ def database(host, monkeypatch):
     return made
 
 
+def numbers(report):
+    """The measured values of a DICOM SR, in order."""
+    found, waiting = [], list(report.ContentSequence)
+    while waiting:
+        item = waiting.pop(0)
+        found.extend(item.get("MeasuredValueSequence", ()))
+        waiting[:0] = list(item.get("ContentSequence", ()))
+    return found
+
+
 def loaded_from_dicom(scene, database, volume, folder):
     """As Slicer's DICOM module loads a series: voxels in its own order of axes, and the instances' UIDs."""
     write_dicom_series(folder, volume)
@@ -152,6 +162,7 @@ def test_to_dicom_and_into_the_database(host, panel, scene, database, monkeypatc
     panel.ui.inputSelector.setCurrentNode(node)
     panel.ui.outputSelector.setCurrentNode(organs)
     panel.ui.measureCollapsibleButton.collapsed = False
+    panel.ui.otherMapSelector.setCurrentNode(node)
     monkeypatch.setattr(qt.QFileDialog, "getExistingDirectory", staticmethod(lambda *a: str(tmp_path)))
     host.click(panel.ui.dicomButton)
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
@@ -163,6 +174,14 @@ def test_to_dicom_and_into_the_database(host, panel, scene, database, monkeypatc
     assert database.fileForInstance(str(written.SOPInstanceUID)) == str(file)
     assert np.array_equal(resample(read_labelmap(file), volume.geometry, nearest=True).array, labels)
     assert str(tmp_path) not in panel.ui.logText.toPlainText()
+    report = pydicom.dcmread(tmp_path / "LiverMRISeg" / "segmentation_measurements.dcm")
+    assert report.Modality == "SR"
+    assert report.StudyInstanceUID == written.StudyInstanceUID
+    assert database.fileForInstance(str(report.SOPInstanceUID))
+    values = [float(item.NumericValue) for item in numbers(report)]
+    liver = float((labels == 1).sum()) * volume.geometry.voxel_volume_ml
+    assert values[0] == pytest.approx(liver, rel=1e-4)
+    assert values[1] == pytest.approx(float(volume.array[labels == 1].mean()), rel=1e-3)
     host.click(panel.ui.dicomButton)
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
     assert (tmp_path / "LiverMRISeg_2" / "segmentation.dcm").exists()

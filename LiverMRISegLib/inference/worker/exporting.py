@@ -1,4 +1,4 @@
-"""Writes label maps of DICOM images as DICOM SEG, for the worker."""
+"""Writes label maps of DICOM images as DICOM SEG, and what was measured of them as DICOM SR, for the worker."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.errors import InputError, OutputError
-from LiverMRISegLib.inference.worker.measuring import labels_of
+from LiverMRISegLib.inference.worker.measuring import labels_of, measurements_of
 from LiverMRISegLib.inference.worker.tasks import ExportTask
 from LiverMRISegLib.io import check_segmentation_target, read_labelmap, read_volume, write_segmentation
+from LiverMRISegLib.measurement.dicom_report import write_report
 from LiverMRISegLib.volume import Geometry, Volume, resample
 
 
@@ -26,6 +27,7 @@ def exported(task: ExportTask) -> dict[str, Any]:
         OutputError: they do not allow a DICOM SEG, or it cannot be written there.
         UsageError: highdicom is not installed.
     """
+    reports = measurements_of(task.measured) if task.measured is not None else []
     files = []
     with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
         source = _source(task.images, Path(folder))
@@ -36,6 +38,10 @@ def exported(task: ExportTask) -> dict[str, Any]:
             target = free_path(task.folder, task.name)
             write_segmentation(target, labelmap, labels_of(layer), source.geometry, source=source)
             files.append(str(target))
+    for file, found in zip(tuple(files), reports, strict=False):
+        report = free_path(task.folder, f"{Path(file).stem}_measurements")
+        write_report(report, found, Path(file))
+        files.append(str(report))
     return {"files": files}
 
 

@@ -10,12 +10,17 @@ from LiverMRISegLib.inference.worker.tasks import Layer, MapFile, MeasureTask
 from LiverMRISegLib.io import read_labelmap, read_map
 from LiverMRISegLib.measurement.fat_fraction import fat_fraction_of_phases, fat_fraction_of_water_and_fat
 from LiverMRISegLib.measurement.maps import QuantityMap, quantity_map
-from LiverMRISegLib.measurement.organs import Rules, measure
+from LiverMRISegLib.measurement.organs import Measurements, Rules, measure
 from LiverMRISegLib.measurement.table import HEADER, rows
 
 
 def measured(task: MeasureTask) -> dict[str, Any]:
-    """The table of everything that was asked for.
+    """The table of everything that was asked for; errors as in `measurements_of`."""
+    return {"header": list(HEADER), "rows": [row for found in measurements_of(task) for row in rows(found)]}
+
+
+def measurements_of(task: MeasureTask) -> list[Measurements]:
+    """What is measured of each layer.
 
     Raises:
         InputError: a file cannot be used, or a map is in another place.
@@ -26,8 +31,7 @@ def measured(task: MeasureTask) -> dict[str, Any]:
         raise UsageError(f"two maps have the same name: {', '.join(names)}; give each a name of its own")
     maps = {one.name: _map(one) for one in task.maps}
     rules = Rules(task.erosion_mm, task.outliers)
-    found = [measure(read_labelmap(layer.file), labels_of(layer), maps, rules, task.name) for layer in task.layers]
-    return {"header": list(HEADER), "rows": [row for one in found for row in rows(one)]}
+    return [measure(read_labelmap(layer.file), labels_of(layer), maps, rules, task.name) for layer in task.layers]
 
 
 def labels_of(layer: Layer) -> LabelSet:

@@ -53,12 +53,16 @@ class MeasureTask:
 
 @dataclass(frozen=True)
 class ExportTask:
-    """Write label maps of DICOM images, on the images' grid in any order of axes, into a folder, a DICOM SEG each."""
+    """Write label maps of DICOM images, on the images' grid in any order of axes, into a folder, a DICOM SEG each.
+
+    With `measured`, whose layers are the same, also a DICOM SR of each; there a layer may be moved to where its maps are.
+    """
 
     layers: tuple[Layer, ...]
     images: tuple[Path, ...]
     folder: Path
     name: str = "segmentation"
+    measured: MeasureTask | None = None
 
 
 def measure_request(task: MeasureTask) -> dict[str, Any]:
