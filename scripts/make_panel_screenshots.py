@@ -2,7 +2,7 @@
 
 The views beside the panel are drawn by the host from the same scene; the application's own are not there.
 
-    python scripts/make_panel_screenshots.py [--target FOLDER] [--dark] [--width 480]
+    python scripts/make_panel_screenshots.py [--target FOLDER] [--dark] [--width 480] [--only empty|failed]
 """
 
 from __future__ import annotations
@@ -28,10 +28,13 @@ def main() -> None:
     parser.add_argument("--target", type=Path, default=ROOT / "Resources" / "Screenshots")
     parser.add_argument("--dark", action="store_true", help="with a dark palette")
     parser.add_argument("--width", type=int, default=480, help="of the panel")
+    parser.add_argument("--only", choices=("empty", "failed"), help="only the pictures of this step")
     arguments = parser.parse_args()
     sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "LiverMRISeg")]
     os.environ["LIVERMRISEG_MODELS"] = tempfile.mkdtemp(prefix="livermriseg-models-")
-    Pictures(arguments.target, arguments.width, arguments.dark).make()
+    pictures = Pictures(arguments.target, arguments.width, arguments.dark)
+    (getattr(pictures, arguments.only) if arguments.only else pictures.make)()
+    pictures.close()
 
 
 class Pictures:
@@ -58,6 +61,9 @@ class Pictures:
         self.many(nodes[0])
         self.over_time()
         self.failed()
+
+    def close(self) -> None:
+        """RuntimeError if anything went wrong that the application would only print."""
         problems = self.host.problems
         if problems.slot_errors or problems.unknown_signals or problems.dropped_senders:
             raise RuntimeError(f"{problems.slot_errors} {problems.unknown_signals}")

@@ -9,6 +9,7 @@ import slicer
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegPanel.result_table import ResultTable
+from LiverMRISegPanel.words import breakable
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.replacing import Replaced, replace_segments
 from LiverMRISegScene.results import SceneResult
@@ -55,7 +56,7 @@ class Accepting:
         text = _("Replace the organs in '{name}' with the new ones?")
         if self._inside is not None:
             text = _("Replace what the organs in '{name}' have inside the ROI?")
-        self.ui.acceptLabel.setText(text.format(name=self._older.GetName()))
+        self.ui.acceptLabel.setText(breakable(text.format(name=self._older.GetName())))
         self.ui.acceptFrame.setVisible(True)
         self._is_asking = True
         return True

@@ -14,9 +14,9 @@ from LiverMRISegLib.measurement.maps import IMAGE
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.result_table import ResultTable, save_text
 from LiverMRISegPanel.tables import fit_columns
-from LiverMRISegPanel.words import hidden
+from LiverMRISegPanel.words import breakable, hidden
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.dicom_database import add_to_database, free_folder
+from LiverMRISegScene.dicom_database import add_to_database, can_write, free_folder
 from LiverMRISegScene.jobs import JobQueue
 from LiverMRISegScene.measuring import MapChoice, export_task, measure_task, table_of
 from LiverMRISegScene.segment_editor import source_volume
@@ -109,6 +109,9 @@ class MeasureView:
         node, volume = self._table.node, self._volume()
         if node is None or volume is None:
             return
+        if not can_write():
+            self._failed(_("DICOM SEG and SR need the package highdicom, which Slicer has since version 5.12"))
+            return
         chosen = qt.QFileDialog.getExistingDirectory(self.ui.dicomButton, _("Folder for the DICOM files"))
         if not chosen:
             return
@@ -135,7 +138,7 @@ class MeasureView:
         self._log.add(hidden(why))
 
     def _say(self, text: str) -> None:
-        self.ui.statusLabel.setText(text)
+        self.ui.statusLabel.setText(breakable(text))
         self._changed()
 
     def _volume(self) -> Any:

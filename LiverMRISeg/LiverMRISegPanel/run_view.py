@@ -12,7 +12,7 @@ from LiverMRISegPanel.accepting import Accepting
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import ResultTable
-from LiverMRISegPanel.words import hints, time_left
+from LiverMRISegPanel.words import breakable, hints, time_left
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.jobs import CANCELLED, DONE, FAILED, Job, JobQueue, frame_jobs
 from LiverMRISegScene.over_time import OverTime
@@ -191,10 +191,10 @@ class RunView:
         for job in failed[:1]:
             number = job.frame.number if job.frame is not None else 0
             text += " " + _("{n} failed; frame {number}: {why}").format(n=len(failed), number=number, why=job.message)
-        self.ui.statusLabel.setText(text)
+        self.ui.statusLabel.setText(breakable(text))
 
     def _failed(self, why: str) -> None:
-        self.ui.statusLabel.setText(_("Failed: {why}").format(why=why))
+        self.ui.statusLabel.setText(breakable(_("Failed: {why}").format(why=why)))
         self.ui.logCollapsibleButton.collapsed = False
 
     def _edit(self, _checked: bool = False) -> None:

@@ -33,6 +33,11 @@ def hidden(text: str, paths: Iterable[Path] = (), name: str = "") -> str:
     return _FILE.sub(_("a file"), _PATH.sub(_("a path"), text))
 
 
+def breakable(text: str) -> str:
+    """A text whose long names may be broken over lines: a label is never narrower than its longest word."""
+    return re.sub(r"([_/\\])(?=\w)", "\\1\u200b", text)
+
+
 def hints() -> dict[str, str]:
     """What the user has to choose before a run, by what is missing."""
     return {

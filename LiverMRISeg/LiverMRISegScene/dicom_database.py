@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 _FOLDER = "LiverMRISeg"
+
+
+def can_write() -> bool:
+    """Whether the package that writes DICOM SEG and SR is there: Slicer has it since 5.12.
+
+    It is not installed into an older one, whose pydicom it would replace.
+    """
+    return importlib.util.find_spec("highdicom") is not None
 
 
 def free_folder(parent: Path) -> Path:

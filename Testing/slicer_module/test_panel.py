@@ -271,6 +271,16 @@ def test_an_input_that_cannot_be_used_says_why(host, panel, scene):
     assert "Anna" not in panel.ui.logText.toPlainText()
 
 
+def test_a_long_name_does_not_make_the_panel_wide(host, panel, scene):
+    def needed():
+        return panel.ui.statusLabel.minimumSizeHint().width()
+
+    panel.run._failed("x")
+    short = needed()
+    panel.run._failed("t1_vibe_dixon_tra_bh_p4_post_KM_20min_opp_W_F_reformatted_from_coronal: is damaged")
+    assert needed() < short + 100
+
+
 def test_closing_the_scene_in_the_middle(host, slow_worker, panel, scene, phantom):
     segment(host, panel, phantom, wait=False)
     assert host.wait(lambda: panel.ui.progressBar.value >= 5, SECONDS)

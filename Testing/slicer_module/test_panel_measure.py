@@ -198,6 +198,15 @@ def test_a_volume_that_did_not_come_from_dicom(host, panel, result, database, mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_slicer_that_cannot_write_dicom_says_so(host, panel, result, monkeypatch):
+    from LiverMRISegPanel import measure_view
+
+    monkeypatch.setattr(measure_view, "can_write", lambda: False)
+    panel.ui.measureCollapsibleButton.collapsed = False
+    host.click(panel.ui.dicomButton)
+    assert "need the package highdicom, which Slicer has since version 5.12" in panel.ui.statusLabel.text
+
+
 @real_images("mr_t2_liver_kidneys_spleen/mr_01.nii.gz")
 def test_a_real_segmentation_and_the_image_itself(host, panel, scene):
     """Against the figures of the voxels themselves."""

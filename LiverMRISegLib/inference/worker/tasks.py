@@ -55,7 +55,7 @@ class MeasureTask:
 class ExportTask:
     """Write label maps of DICOM images, on the images' grid in any order of axes, into a folder, a DICOM SEG each.
 
-    With `measured`, whose layers are the same, also a DICOM SR of each; there a layer may be moved to where its maps are.
+    With `measured`, whose layers are the same, also a DICOM SR of each; there a layer may be moved to its maps.
     """
 
     layers: tuple[Layer, ...]
