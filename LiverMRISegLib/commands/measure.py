@@ -16,7 +16,7 @@ from LiverMRISegLib.commands.segment import SOME_FAILED, concerns_one_case, desc
 from LiverMRISegLib.errors import InputError, UsageError
 
 if TYPE_CHECKING:
-    from LiverMRISegLib.anatomy import LabelSet
+    from LiverMRISegLib.anatomy import LabelSet, Organ
     from LiverMRISegLib.commands.inputs import Source
     from LiverMRISegLib.inference.segmenter import Segmenter
     from LiverMRISegLib.measurement.organs import Measurements
@@ -142,7 +142,8 @@ class _Measuring:
         labelmap, labels, volume = self._labelmap(case, progress)
         if volume is not None and IMAGE not in maps:
             maps = {IMAGE: QuantityMap(volume, self.units.get(IMAGE, "")), **maps}
-        labels = _chosen(labels, self.arguments.organs)
+        has_names = "segments" in labelmap.metadata and self.arguments.labels is None
+        labels = _chosen(labels, self.arguments.organs, may_lack=has_names)
         progress("measuring", 1.0)
         if self.arguments.one_study or self.arguments.series == ALL:
             places.append(Place.of(case.name, labelmap, labels))
@@ -192,13 +193,23 @@ def _images_of_model(arguments: argparse.Namespace) -> list[str]:
     return [image.name for image in load_spec(find_model(arguments.model)).preparation.images]
 
 
-def _chosen(labels: LabelSet, organs: Sequence[str] | None) -> LabelSet:
-    from LiverMRISegLib.anatomy import LabelSet
+def _chosen(labels: LabelSet, organs: Sequence[str] | None, may_lack: bool) -> LabelSet:
+    """Only these organs. A file that names its segments may lack one that was not found: it is looked for, in vain."""
+    from LiverMRISegLib.anatomy import LabelSet, organ_named
 
     if organs is None:
         return labels
-    wanted = [labels.named(name) for name in organs]
-    return LabelSet(labels.name, {value: organ for value, organ in labels.items() if organ in wanted})
+    wanted: dict[int, Organ] = {}
+    for name in dict.fromkeys(organs):
+        try:
+            organ = labels.named(name)
+        except UsageError:
+            if not may_lack:
+                raise
+            organ = organ_named(name)
+        value = labels.value_of(organ) if organ in labels.organs else max(labels, default=0) + 1 + len(wanted)
+        wanted[value] = organ
+    return LabelSet(labels.name, wanted)
 
 
 def _with_disagreements(found: Sequence[Measurements], places: Sequence[Place]) -> list[Measurements]:

@@ -64,7 +64,8 @@ def find_cases(
     """The cases of `inputs`, and whether they are a cohort, in which one failure does not stop the others.
 
     An input is a segmentation if it is called NAME_seg.* or NAME.seg.nrrd, is a DICOM SEG, or if `labels` says what its
-    values mean. Of a folder the volumes are taken; of one without any, the segmentations.
+    values mean. Of a folder the volumes are taken; of one without any, the segmentations; with `labels` those called
+    NAME_seg.*, NAME_label.* or NAME_segmentation.*, or if there are none, all files.
 
     Raises:
         InputError: the only input does not exist, or a folder has neither volumes nor segmentations.
@@ -86,8 +87,7 @@ def find_cases(
 
 def case_name(path: Path) -> str:
     """The NAME of NAME_seg.nii.gz, NAME.seg.nrrd, NAME_seg.dcm, NAME_label.nii.gz."""
-    name = name_of(path)
-    name = name[: -len(".dcm")] if name.lower().endswith(".dcm") else name
+    name = _stem(path)
     return next((name[: -len(end)] for end in _SUFFIXES if name.endswith(end) and name != end), name)
 
 
@@ -99,7 +99,8 @@ def _segmentations_in(given: Path, all_files: bool) -> list[Path]:
         return []
     files = [path for path in sorted(given.iterdir()) if path.is_file() and not path.name.startswith(".")]
     if all_files:
-        return [f for f in files if f.name.lower().endswith(LABELMAP_ENDINGS) or _is_segmentation(f)]
+        files = [f for f in files if f.name.lower().endswith(LABELMAP_ENDINGS) or _is_segmentation(f)]
+        return [f for f in files if case_name(f) != _stem(f)] or files  # images may be beside them
     from LiverMRISegLib.io.read import is_dicom_folder, is_volume_file
 
     if is_dicom_folder(given) or any(is_volume_file(file) for file in files):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.ellipsoids import ellipsoid, grid
-from LiverMRISegLib.anatomy import CHAOS, SPLEEN
+from LiverMRISegLib.anatomy import CHAOS, SPLEEN, LabelSet
 from LiverMRISegLib.cli import main
 from LiverMRISegLib.io import read_volume, write_segmentation, write_volume
 from LiverMRISegLib.volume import Volume
@@ -191,6 +191,25 @@ def test_cases_of_one_name_are_refused(tmp_path, capsys):
     segmentation(tmp_path / "a_seg.nii.gz")
     both = (seg, tmp_path / "a_seg.nii.gz")
     refused(capsys, 2, "2 cases are called", *both, "-o", tmp_path / "t.csv")
+
+
+def test_an_organ_that_a_file_does_not_name_was_not_found(tmp_path, capsys):
+    labels = LabelSet("own", {3: SPLEEN})
+    write_segmentation(tmp_path / "a.seg.nrrd", ellipsoid(GRID).astype(np.uint8) * 3, labels, GRID)
+    out = tmp_path / "t.csv"
+    assert measured(tmp_path / "a.seg.nrrd", "--organs", "liver,spleen", "-o", out) == 0
+    assert {row["organ"]: row["remarks"] for row in table(out)} == {"liver": "liver was not found", "spleen": ""}
+    options = ("--organs", "pancreas", "-o", out)
+    refused(capsys, 2, "CHAOS has no 'pancreas'", tmp_path / "a.seg.nrrd", "--labels", "CHAOS", *options)
+
+
+def test_label_maps_beside_their_images(tmp_path):
+    for name in ("a", "b"):
+        image(tmp_path / "in" / f"{name}.nii.gz")
+        segmentation(tmp_path / "in" / f"{name}_label.nii.gz")
+    pattern = f"image={tmp_path / 'in'}/{{case}}.nii.gz"
+    assert measured(tmp_path / "in", "--labels", "CHAOS", "--map", pattern, "-o", tmp_path / "t.csv") == 0
+    assert {name: row["map"] for name, row in spleens(tmp_path / "t.csv").items()} == {"a": "image", "b": "image"}
 
 
 def test_frames_of_a_4d_file_are_cases(tmp_path, tiny_package):
