@@ -102,7 +102,8 @@ def translations(study: Study, name: str, gan: CycleGanConfig, space: str = "int
     source = DomainConfig((study.ct,), percentiles=(0.0, 100.0))  # the CT files are windowed already
     common = {"cache": study.work / "cache", "spacing": (_SPACING,) * 3, "size": _SLICE, "space": space}
     segmenter = ""
-    if gan.local:
+    is_joint = gan.attend == "joint"  # then the translator trains its own segmenter
+    if gan.local and not is_joint:
         segmenter = str(folder / "segmenter")
         loop = replace(study.loop(600, 1e-3), validate_every=200)
         labelled = replace(source, labelled=True)
@@ -112,9 +113,11 @@ def translations(study: Study, name: str, gan: CycleGanConfig, space: str = "int
     train_translator.run(
         TranslatorConfig(
             folder / "run",
-            source,
+            replace(source, labelled=is_joint),
             DomainConfig((study.mr,)),
             segmenter=segmenter,
+            organs=ORGANS if is_joint else (),
+            segmenter_widths=(16, 16, 32, 64, 128, 16),
             batch=2,
             gan=gan,
             loop=loop,
@@ -199,6 +202,7 @@ def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
     """What each first stage trains on; called only when it is wanted."""
     plain = CycleGanConfig(16, 6, 32)
     attention, anatomy = replace(plain, local=1.0), replace(plain, identity=5.0)
+    authors = replace(plain, identity=5.0, local=0.5, attend="joint", fusion="concatenate", segmentation=5.0)
 
     def translated(name: str, gan: CycleGanConfig, space: str = "intensity") -> DataConfig:
         return data_of(study, translations(study, name, gan, space), space=space)
@@ -208,7 +212,11 @@ def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
         "CycleGAN": lambda: translated("CycleGAN", plain),
         "organ attention": lambda: translated("organ attention", attention),
         "organ attention on both": lambda: translated("organ attention on both", replace(attention, attend="both")),
+        "organ attention as its authors run it": lambda: translated("organ attention as its authors run it", authors),
         "anatomy space": lambda: translated("anatomy space", anatomy, "anatomy"),
+        "anatomy space, equation 3 as written": lambda: translated(
+            "anatomy space, equation 3 as written", replace(anatomy, identity_of="translations"), "anatomy"
+        ),
         "domain randomisation": lambda: data_of(study, study.ct, synthetic=2),
     }
 
