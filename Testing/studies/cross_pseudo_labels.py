@@ -1,0 +1,288 @@
+"""Why cross pseudo supervision may lose to its labels alone: cross_pseudo_labels.py [--data DIR] [--rows NAME ...].
+
+2 labelled and 10 unlabelled heart MR of 80, 16 others tested; a small network on a coarse grid, so that a row takes
+minutes of one core. Rows of one seed share labelled cases, batches and first weights; the seeds have different labelled
+cases. A row that is done is kept, so a killed study goes on; several processes may share the rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter
+from LiverMRISegLib.data.batches import Batch, CaseStream, StepBatches
+from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
+from LiverMRISegLib.data.datalist import Datalist, Scan
+from LiverMRISegLib.inference.progress import CancelToken, silent
+from LiverMRISegLib.inference.tiled_network import predict_logits
+from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.tables import markdown_table
+from LiverMRISegLib.measurement.agreement import dice
+from LiverMRISegLib.models.package.specification import InferenceSpec
+from LiverMRISegLib.networks import build_network
+from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy
+from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig, CrossPseudoSupervision
+from LiverMRISegLib.training.methods.method import Setup
+from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.schedules import polynomial, sigmoid_ramp
+from LiverMRISegLib.training.stages.data_config import DataConfig
+from LiverMRISegLib.training.validation import NetworkEngine, Validation
+
+logger = logging.getLogger(__name__)
+SCORES, DIAGNOSIS = "scores.json", "diagnosis.jsonl"
+_STEPS = 800
+_PATCH, _SPACING = (12, 16, 16), 4.0
+_NETWORK = {"features": [8, 16, 32], "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]], "blocks": [1, 1, 1]}
+_SECOND_SEED = 7_919
+_LABELLED = (("la_00", "la_01"), ("la_02", "la_03"), ("la_04", "la_05"), ("la_06", "la_07"))
+_TESTED = tuple(f"la_{n}" for n in range(60, 76))
+_BY_LABELS = "labels alone"
+
+
+@dataclass(frozen=True)
+class Arm:
+    """How the networks' labels for each other count.
+
+    `weight` of them, 0 for none; `ramp`: "sigmoid" over all steps, "none", or "late" (nothing for two fifths of the
+    steps, all after three fifths); `loss`: "entropy", "dice" (Dice and cross entropy at every scale) or "soft" (cross
+    entropy against probabilities); `view` that the labels are made from; `labelled`: whether labelled patches count.
+    """
+
+    weight: float = 1.0
+    ramp: str = "sigmoid"
+    loss: str = "entropy"
+    view: str = "strong"
+    labelled: bool = True
+
+
+ARMS: Mapping[str, Arm] = {
+    _BY_LABELS: Arm(weight=0.0),
+    "cross entropy, ramp": Arm(),
+    "cross entropy, constant": Arm(ramp="none"),
+    "cross entropy, late": Arm(ramp="late"),
+    "cross entropy, weak view": Arm(view="weak"),
+    "cross entropy, weight 0.1, unlabelled": Arm(weight=0.1, labelled=False),
+    "probabilities, ramp": Arm(loss="soft"),
+    "Dice, ramp": Arm(loss="dice"),
+    "Dice, constant": Arm(ramp="none", loss="dice"),
+    "Dice, weak view": Arm(loss="dice", view="weak"),
+    "Dice, weak view, late": Arm(ramp="late", loss="dice", view="weak"),
+}
+
+
+class Studied(CrossPseudoSupervision):
+    """Cross pseudo supervision by an `Arm`; it notes how good the networks' labels are, by labels it does not learn."""
+
+    def __init__(self, first: torch.nn.Module, second: torch.nn.Module, arm: Arm, setup: Setup, notes: Path) -> None:
+        super().__init__(first, second, CrossPseudoConfig("dice"), setup)
+        self.arm, self.notes, self._counts = arm, notes, np.zeros(6)
+        self._both = DeepSupervision(DiceCrossEntropy())
+
+    def share(self, step: int) -> float:
+        """Of the weight at this step."""
+        done = step / self.steps
+        late = min(1.0, max(0.0, 5.0 * (done - 0.4)))
+        return {"sigmoid": sigmoid_ramp(step, self.steps), "none": 1.0, "late": late}[self.arm.ramp]
+
+    def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
+        """As the method's; the unlabelled patches are left out while they count nothing."""
+        labelled, unlabelled, arm = batch["labelled"], batch["unlabelled"], self.arm
+        weight, count = arm.weight * self.share(step), len(labelled["labels"])
+        parts = [labelled] if weight == 0 else [labelled, unlabelled]
+        first, second = self.model(torch.cat([part["strong"] for part in parts]))
+        loss = sum(
+            self.preset.supervised([scale[:count] for scale in one], labelled["labels"]) for one in (first, second)
+        )
+        if weight == 0:
+            if step % 10 == 9:
+                self._note(self._said(unlabelled["strong"]), unlabelled["labels"], step)
+            return {"loss": loss}
+        said = [one[0].detach().softmax(1) for one in (first, second)]
+        if arm.view == "weak":
+            said = self._said(torch.cat([labelled["weak"], unlabelled["weak"]]))
+        self._note([one[count:] for one in said], unlabelled["labels"], step)
+        begin = 0 if arm.labelled else count
+        cross = self._by([s[begin:] for s in first], said[1][begin:]) + self._by(
+            [s[begin:] for s in second], said[0][begin:]
+        )
+        return {"loss": loss + weight * cross}
+
+    def _by(self, outputs: Sequence[torch.Tensor], said: torch.Tensor) -> torch.Tensor:
+        if self.arm.loss == "soft":
+            return -(said * outputs[0].log_softmax(1)).sum(1).mean()
+        found: torch.Tensor = (self._both if self.arm.loss == "dice" else self.preset.cross)(outputs, said.argmax(1))
+        return found
+
+    @torch.no_grad()
+    def _said(self, images: torch.Tensor) -> list[torch.Tensor]:
+        return [outputs[0].softmax(1) for outputs in self.module(images)]
+
+    def _note(self, said: Sequence[torch.Tensor], truth: torch.Tensor, step: int) -> None:
+        """Every hundred steps: Dice of both networks' labels, their size against the truth's, and their agreement."""
+        organ = truth == 1
+        one, two = (probabilities.argmax(1) == 1 for probabilities in said)
+        sums = ((one & organ).sum(), one.sum(), (two & organ).sum(), two.sum(), organ.sum(), (one & two).sum())
+        self._counts += [int(v) for v in sums]
+        if (step + 1) % 100:
+            return
+        hit_one, size_one, hit_two, size_two, size, both = np.maximum(self._counts, 1)
+        self._counts = np.zeros(6)
+        line = {
+            "step": step + 1,
+            "dice": [2 * hit_one / (size_one + size), 2 * hit_two / (size_two + size)],
+            "size": [size_one / size, size_two / size],
+            "agreement": 2 * both / (size_one + size_two),
+        }
+        with self.notes.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+
+@dataclass(frozen=True)
+class Cases:
+    """Of one seed."""
+
+    labelled: Sequence[PreparedCase]
+    unlabelled: Sequence[PreparedCase]
+    tested: Sequence[PreparedCase]
+
+
+def cases(data: Path, work: Path, seed: int) -> Cases:
+    """Prepared; the labels of the unlabelled are read for the notes alone."""
+    labelled = _LABELLED[seed]
+    others = [f"la_{n:02d}" for n in range(20) if f"la_{n:02d}" not in labelled][:10]
+    folder = data.absolute() / "mr_left_atrium"
+    scans = {
+        name: Scan(name, "T1WI", folder / f"{name}.nii.gz", folder / f"{name}_label.nii.gz", split="train")
+        for name in [*labelled, *others, *_TESTED]
+    }
+    listed = Datalist("left atrium", "challenge terms, research use", {1: "left atrium"}, list(scans.values()))
+    config = DataConfig(spacing=(_SPACING,) * 3, orientation="", patch=_PATCH, organs=("left atrium",))
+    cache = PreparedCases(work / "cache", config.preparation, config.organs)
+    pools = ([(listed, scans[name]) for name in names] for names in (labelled, others, _TESTED))
+    return Cases(*(cache.load_all(pool, labelled=True) for pool in pools))
+
+
+def batches(found: Cases, seed: int) -> list[Batch]:
+    """Of all steps, which all rows share: 2 labelled and 2 unlabelled patches, the unlabelled ones cut anywhere."""
+    augmenter = Augmenter(AugmentationConfig(), _PATCH)
+    streams = {
+        "labelled": CaseStream(found.labelled, augmenter, 2),
+        "unlabelled": CaseStream(found.unlabelled, augmenter, 2, foreground=0.0),
+    }
+    drawn = StepBatches(streams, _STEPS, seed)
+    return [drawn[step] for step in range(_STEPS)]
+
+
+def run(arm: Arm, drawn: Sequence[Batch], tested: Sequence[PreparedCase], seed: int, folder: Path) -> None:
+    """Train and test a row."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DIAGNOSIS).unlink(missing_ok=True)
+    fabric = Fabric(accelerator="cpu")
+    setup = Setup(OptimizerConfig(), Validation([], ["left atrium"], InferenceSpec(_PATCH)), fabric, "mean", _STEPS)
+    method = Studied(_network(seed), _network(seed + _SECOND_SEED), arm, setup, folder / DIAGNOSIS)
+    for step in range(_STEPS):
+        for group in method.optimizer.param_groups:
+            group["lr"] = 1e-3 * min(1.0, (step + 1) / 100) * polynomial(step, _STEPS)
+        method.optimizer.zero_grad()
+        method.losses(drawn[step], step)["loss"].backward()
+        torch.nn.utils.clip_grad_norm_(method.module.parameters(), 12.0)
+        method.optimizer.step()
+    scores = [_scored(list(method.branches.values()), case, fabric) for case in tested]
+    atomic_write_text(folder / SCORES, json.dumps(scores, indent=1))
+
+
+def _network(seed: int) -> torch.nn.Module:
+    torch.manual_seed(seed)
+    return build_network("plain-unet", deep_supervision=True, in_channels=1, out_channels=2, **_NETWORK)
+
+
+def _scored(networks: Sequence[torch.nn.Module], case: PreparedCase, fabric: Fabric) -> dict[str, float]:
+    """Dice of the first network, the second, and the mean of both."""
+    spec = InferenceSpec(_PATCH)
+    first, second = (
+        predict_logits(
+            np.asarray(case.image), NetworkEngine(one.eval(), fabric), 2, spec, progress=silent, cancel=CancelToken()
+        )
+        for one in networks
+    )
+    truth = np.asarray(case.labels) == 1
+    found = {"first": first, "second": second, "mean": first + second}
+    return {name: dice(np.argmax(logits, 0) == 1, truth) for name, logits in found.items()}
+
+
+def table(folder: Path, seeds: Sequence[int]) -> str:
+    """Mean Dice of a row's pair and of single networks, the lowest case, and the difference from labels alone.
+
+    The difference is paired over cases and seeds; its error is that of the mean over the test cases of both.
+    """
+    base = _read(folder, _BY_LABELS, seeds)
+    lines = []
+    for name in ARMS:
+        found = _read(folder, name, seeds)
+        both = sorted(found.keys() & base.keys())
+        if not both:
+            continue
+        pair = np.array([found[key]["mean"] for key in both])
+        single = np.array([(found[key]["first"] + found[key]["second"]) / 2 for key in both])
+        against = np.array([base[key]["mean"] for key in both])
+        gain = 100 * (pair - against)
+        error = gain.std(ddof=1) / np.sqrt(len(gain))
+        per_seed = [100 * np.mean([found[k]["mean"] - base[k]["mean"] for k in both if k[0] == seed]) for seed in seeds]
+        lines.append([
+            name, str(len(both)), f"{100 * pair.mean():.1f} ({100 * pair.std():.1f})", f"{100 * pair.min():.1f}",
+            f"{100 * single.mean():.1f}", f"{gain.mean():+.1f} ({error:.1f})",
+            ", ".join(f"{gain:+.1f}" for gain in per_seed if np.isfinite(gain)),
+        ])  # fmt: skip
+    header = ["row", "cases", "Dice (SD)", "lowest", "one network", "gain (SE)", "by seed"]
+    return markdown_table(header, lines)
+
+
+def _read(folder: Path, name: str, seeds: Sequence[int]) -> dict[tuple[int, str], dict[str, float]]:
+    """The scores by seed and case."""
+    found = {}
+    for seed in seeds:
+        path = run_folder(folder, name, seed) / SCORES
+        if path.exists():
+            found |= {(seed, case): score for case, score in zip(_TESTED, json.loads(path.read_text()), strict=True)}
+    return found
+
+
+def run_folder(folder: Path, name: str, seed: int) -> Path:
+    """Where a row keeps its scores."""
+    return folder / f"{name.replace(' ', '_').replace(',', '')}_seed_{seed}"
+
+
+def main() -> None:
+    """Run the rows asked for with every seed, and show the table of all that are done."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--work", type=Path, default=Path("runs/cross_pseudo_labels"))
+    parser.add_argument("--rows", nargs="*", default=list(ARMS), choices=list(ARMS), help="names of the rows (all)")
+    parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1], choices=range(len(_LABELLED)))
+    arguments = parser.parse_args()
+    for seed in arguments.seeds:
+        folders = {name: run_folder(arguments.work, name, seed) for name in arguments.rows}
+        remaining = {name: folder for name, folder in folders.items() if not (folder / SCORES).exists()}
+        if not remaining:
+            continue
+        found = cases(arguments.data, arguments.work, seed)
+        drawn = batches(found, seed)
+        for name, folder in remaining.items():
+            logger.info("row %s, seed %d", name, seed)
+            run(ARMS[name], drawn, found.tested, seed, folder)
+    print(table(arguments.work, arguments.seeds))
+
+
+if __name__ == "__main__":
+    main()
