@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from lightning_fabric import Fabric
 
 from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter
@@ -120,7 +121,9 @@ class Studied(CrossPseudoSupervision):
     def _by(self, outputs: Sequence[torch.Tensor], said: torch.Tensor) -> torch.Tensor:
         if self.arm.loss == "soft":
             return -(said * outputs[0].log_softmax(1)).sum(1).mean()
-        found: torch.Tensor = (self._both if self.arm.loss == "dice" else self.preset.cross)(outputs, said.argmax(1))
+        if self.arm.loss == "entropy":
+            return F.cross_entropy(outputs[0], said.argmax(1))
+        found: torch.Tensor = self._both(outputs, said.argmax(1))
         return found
 
     @torch.no_grad()
