@@ -224,9 +224,9 @@ def _scored(networks: Sequence[torch.nn.Module], case: PreparedCase, fabric: Fab
 
 
 def table(folder: Path, seeds: Sequence[int]) -> str:
-    """Mean Dice of a row's pair and of single networks, the lowest case, and the difference from labels alone.
+    """Dice x 100 of a row's pair and of its single networks, the gains over labels alone, how alike the networks are.
 
-    The difference is paired over cases and seeds; its error is that of the mean over the test cases of both.
+    Gains are paired over cases and seeds; their error (SE) is that of the mean over the test cases of all seeds.
     """
     base = _read(folder, _BY_LABELS, seeds)
     lines = []
@@ -235,19 +235,34 @@ def table(folder: Path, seeds: Sequence[int]) -> str:
         both = sorted(found.keys() & base.keys())
         if not both:
             continue
-        pair = np.array([found[key]["mean"] for key in both])
-        single = np.array([(found[key]["first"] + found[key]["second"]) / 2 for key in both])
-        against = np.array([base[key]["mean"] for key in both])
-        gain = 100 * (pair - against)
-        error = gain.std(ddof=1) / np.sqrt(len(gain))
-        per_seed = [100 * np.mean([found[k]["mean"] - base[k]["mean"] for k in both if k[0] == seed]) for seed in seeds]
+        pair, single = (np.array([_dice(found[key], kind) for key in both]) for kind in ("mean", "single"))
+        gain, of_one = (
+            now - np.array([_dice(base[key], kind) for key in both])
+            for now, kind in ((pair, "mean"), (single, "single"))
+        )
+        by_seed = [gain[[key[0] == seed for key in both]] for seed in seeds]
         lines.append([
-            name, str(len(both)), f"{100 * pair.mean():.1f} ({100 * pair.std():.1f})", f"{100 * pair.min():.1f}",
-            f"{100 * single.mean():.1f}", f"{gain.mean():+.1f} ({error:.1f})",
-            ", ".join(f"{gain:+.1f}" for gain in per_seed if np.isfinite(gain)),
+            name, str(len(both)), f"{pair.mean():.1f} ({pair.std():.1f})", f"{pair.min():.1f}", _with_error(gain),
+            ", ".join(f"{part.mean():+.1f}" for part in by_seed if len(part)), f"{single.mean():.1f}",
+            _with_error(of_one), f"{_agreement(folder, name, seeds):.2f}",
         ])  # fmt: skip
-    header = ["row", "cases", "Dice (SD)", "lowest", "one network", "gain (SE)", "by seed"]
+    header = ["row", "cases", "pair (SD)", "lowest", "gain (SE)", "by seed", "one network", "gain (SE)", "agreement"]
     return markdown_table(header, lines)
+
+
+def _dice(score: Mapping[str, float], kind: str) -> float:
+    return 100 * (score["mean"] if kind == "mean" else (score["first"] + score["second"]) / 2)
+
+
+def _with_error(gain: np.ndarray) -> str:
+    return f"{gain.mean():+.1f} ({gain.std(ddof=1) / np.sqrt(len(gain)):.1f})"
+
+
+def _agreement(folder: Path, name: str, seeds: Sequence[int]) -> float:
+    """Dice between the networks' labels of unlabelled patches, over the last 300 steps."""
+    paths = [run_folder(folder, name, seed) / DIAGNOSIS for seed in seeds]
+    lines = [line for path in paths if path.exists() for line in path.read_text().splitlines()[-3:]]
+    return float(np.mean([json.loads(line)["agreement"] for line in lines]))
 
 
 def _read(folder: Path, name: str, seeds: Sequence[int]) -> dict[tuple[int, str], dict[str, float]]:
