@@ -12,7 +12,7 @@ from helpers.places import ROOT
 NAMES = (
     "CMakeLists.txt", "CITATION.cff", "LICENSE.txt", "LiverMRISeg.json", "README.md", "LiverMRISeg/CMakeLists.txt",
     "LiverMRISeg/Resources/Icons/LiverMRISeg.png", "LiverMRISegLib/version.py",
-    "Resources/Screenshots/panel_result.png",
+    *(f"Resources/Screenshots/panel_{name}.png" for name in ("result", "over_time", "measure")),
 )  # fmt: skip
 CHANGES = "# Changelog\n\n## 0.1.0, 2026-02-01\n\n- The first.\n\n## 0.0.9, 2026-01-01\n\n- Before.\n"
 _AUTHOR = {"GIT_AUTHOR_NAME": "A", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "A", "GIT_COMMITTER_EMAIL": "a@b"}
