@@ -73,16 +73,10 @@ def painted(data: Path, images: int) -> Iterator[tuple[str, Volume, np.ndarray]]
             yield f"{body.name} {number}", Volume(sample.image, _GEOMETRY), sample.labels
 
 
-def main() -> None:
-    """Measure and print: an organ a row, a look a column."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?", default=DEFAULT_MODEL)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--images", type=int, default=8)
-    arguments = parser.parse_args()
-    segmenters = looks(arguments.model)
+def on_painted(segmenters: dict[str, Segmenter], data: Path, images: int) -> None:
+    """Print the Dice of every image, then the table: an organ a row, a look a column."""
     scores: dict[str, dict[str, list[float]]] = {region: defaultdict(list) for region in segmenters}
-    for name, volume, labels in painted(arguments.data, arguments.images):
+    for name, volume, labels in painted(data, images):
         for region, segmenter in segmenters.items():
             result = segmenter.segment(volume)
             known, line = labels != IGNORE, []
@@ -95,19 +89,37 @@ def main() -> None:
             print(f"{name} {region} ({result.provenance['region']}): {', '.join(line)}", flush=True)
     rows = [[o, str(len(scores[BODY][o])), *(f"{statistics.fmean(s[o]):.3f}" for s in scores.values())] for o in ORGANS]
     print(markdown_table(["organ", "images", *segmenters], rows))
-    for path in sorted((arguments.data / "mr_t1_flip_angles").glob("*.nii.gz")):
+
+
+def on_flip_angles(segmenters: dict[str, Segmenter], data: Path) -> None:
+    """Print how high each organ's centre is above the liver's, and its volume."""
+    for path in sorted((data / "mr_t1_flip_angles").glob("*.nii.gz")):
         volume = read_volume(path)
         for region, segmenter in segmenters.items():
             result = segmenter.segment(volume)
             heights = {o: _height(result.labelmap, result.labels.value_of(organ_named(o)), volume) for o in ORGANS}
-            above = ", ".join(f"{o} {heights[o] - heights['liver']:.0f} mm" for o in ORGANS[1:])
-            print(f"{path.name} {region}: above the liver's centre: {above}")
+            lines = [f"{o} {heights[o] - heights['liver']:+.0f} mm, {result.volumes_ml[o]:.0f} mL" for o in ORGANS]
+            flagged = [flag for flag in result.flags if "unusual place" in flag]
+            print(f"{path.name} {region}: {'; '.join(lines)}; {len(flagged)} organs flagged", flush=True)
 
 
 def _height(labelmap: np.ndarray, value: int, volume: Volume) -> float:
     """Of the centre of a label, along the patient's axis, in mm."""
     centre = np.argwhere(labelmap == value).mean(axis=0)[::-1]
     return float(volume.geometry.world_of(centre)[2])
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?", default=DEFAULT_MODEL)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--images", type=int, default=8, help="of each painted body; 0 for the flip angles alone")
+    arguments = parser.parse_args()
+    segmenters = looks(arguments.model)
+    on_flip_angles(segmenters, arguments.data)
+    if arguments.images:
+        on_painted(segmenters, arguments.data, arguments.images)
 
 
 if __name__ == "__main__":
