@@ -60,8 +60,8 @@ def case_name(scan: Scan) -> str:
 class Datalist:
     """Scans, and what the values of their label maps mean; several values may be one organ (liver and its tumours).
 
-    `space`: "anatomy" if the images are gradient magnitudes already, as translations there are. `ignore`: the value of
-    voxels whose label is not known, 0 if there are none.
+    `space`: "anatomy" or "smooth anatomy" if the images are gradient magnitudes already, as translations there are.
+    `ignore`: the value of voxels whose label is not known, 0 if there are none.
     """
 
     name: str

@@ -60,11 +60,10 @@ def prepare(volume: Volume, spec: PreparationSpec, given: str = "intensity") -> 
     image = change.apply(volume.array)
     resized = _resized(image, grid.shape, spec)
     if spec.space != given:
-        if spec.space != "anatomy":
-            raise UsageError(
-                f"{volume.name}: is in anatomy space and cannot be turned back into intensities; set space to anatomy"
-            )
-        resized = to_anatomy_space(to_unit_range(resized))
+        if given != "intensity":
+            wanted = "turned back into intensities" if spec.space == "intensity" else f"turned into {spec.space}"
+            raise UsageError(f"{volume.name}: is in {given} space and cannot be {wanted}; set space to {given}")
+        resized = to_anatomy_space(to_unit_range(resized), spec.space)
     return Prepared(normalise(resized, spec), grid, oriented, change)
 
 

@@ -49,7 +49,7 @@ class SliceSegmenterConfig(Checked):
     """Orientation of the slices; empty keeps that of the files."""
     size: tuple[PatchSide, PatchSide] = (256, 256)
     """Voxels of a slice, [Y, X]."""
-    space: Literal["intensity", "anatomy"] = "intensity"
+    space: Literal["intensity", "anatomy", "smooth anatomy"] = "intensity"
     """Intensities, or gradient magnitudes (paper 004)."""
     widths: tuple[_Width, _Width, _Width, _Width, _Width, _Width] = (16, 16, 32, 64, 128, 16)
     """Channels of the network's levels, and of its last layer."""

@@ -60,7 +60,7 @@ class DomainConfig(Checked):
         if space not in SPACES:
             raise UsageError(f"unknown space '{space}'; known are: {', '.join(SPACES)}")
         unit = image if self.window else to_unit_range(image, *self.percentiles)
-        return to_anatomy_space(unit) if space == "anatomy" else np.asarray(unit, np.float32)
+        return np.asarray(unit, np.float32) if space == "intensity" else to_anatomy_space(unit, space)
 
 
 def load_domain(
@@ -82,7 +82,7 @@ def load_domain(
         organs: whose labels are read, where the domain is labelled.
         spacing: in mm, [Z, Y, X].
         orientation: as a code, or None to keep that of the files.
-        space: "intensity" or "anatomy".
+        space: one of `specification.SPACES`.
         most: how many volumes at most, drawn at random by `seed`; 0 takes all.
         seed: of that draw.
 

@@ -57,7 +57,7 @@ class TranslatorConfig(Checked):
     """Orientation of both domains; empty keeps that of the files."""
     size: tuple[PatchSide, PatchSide] = (256, 256)
     """Voxels of a slice, [Y, X]."""
-    space: Literal["intensity", "anatomy"] = "intensity"
+    space: Literal["intensity", "anatomy", "smooth anatomy"] = "intensity"
     """Intensities, or gradient magnitudes of both domains (paper 004)."""
     segmenter: str = ""
     """Run folder of `train_slice_segmenter.py`; needed where `gan.local` is not 0 (paper 003's organ attention), unless

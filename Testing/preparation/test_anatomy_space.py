@@ -2,8 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
-from LiverMRISegLib.preparation.anatomy_space import sobel_magnitude, to_anatomy_space, to_unit_range
+from helpers.volumes import make_volume
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.models.package.specification import PreparationSpec
+from LiverMRISegLib.preparation.anatomy_space import smoothed, sobel_magnitude, to_anatomy_space, to_unit_range
+from LiverMRISegLib.preparation.own_scheme import prepare
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])
@@ -27,3 +32,34 @@ def test_the_range_is_minus_one_to_one():
     scaled = to_unit_range(np.random.default_rng(0).normal(size=(20, 20, 20)))
     assert (scaled.min(), scaled.max()) == (-1.0, pytest.approx(1.0))
     assert np.all(to_unit_range(np.full((4, 4, 4), 7.0)) == -1.0)
+
+
+def test_smoothing_is_a_gaussian_of_a_voxel():
+    image = np.random.default_rng(0).normal(size=(6, 16, 2)).astype(np.float32)
+    assert np.allclose(smoothed(image, 1.0), gaussian_filter(image, 1.0, truncate=3.0), atol=1e-5)
+    assert np.array_equal(smoothed(image, 0.0), image)
+
+
+def test_outlines_stand_out_of_texture_in_the_smooth_space():
+    """An organ with texture, as the liver has in T2: the share of the highest gradients that are at its outline."""
+    random = np.random.default_rng(0)
+    organ = np.zeros((24, 24, 24), bool)
+    organ[6:18, 6:18, 6:18] = True
+    image = organ * 1.0 + random.normal(0, 0.3, organ.shape)
+    outline = np.zeros_like(organ)
+    outline[5:19, 5:19, 5:19] = True
+    outline[8:16, 8:16, 8:16] = False
+    shares = {}
+    for space in ("anatomy", "smooth anatomy"):
+        seen = to_anatomy_space(image, space)
+        highest = seen > np.quantile(seen, 1 - outline.mean())
+        shares[space] = outline[highest].mean()
+    assert shares["smooth anatomy"] > shares["anatomy"] + 0.1
+
+
+def test_a_space_is_not_turned_into_another():
+    volume = make_volume()
+    with pytest.raises(UsageError, match="is in anatomy space and cannot be turned into smooth anatomy; set space to"):
+        prepare(volume, PreparationSpec((6.0, 6.0, 6.0), space="smooth anatomy"), "anatomy")
+    with pytest.raises(UsageError, match="is in smooth anatomy space and cannot be turned back into intensities"):
+        prepare(volume, PreparationSpec((6.0, 6.0, 6.0)), "smooth anatomy")

@@ -214,6 +214,8 @@ def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
         "organ attention on both": lambda: translated("organ attention on both", replace(attention, attend="both")),
         "organ attention as its authors run it": lambda: translated("organ attention as its authors run it", authors),
         "anatomy space": lambda: translated("anatomy space", anatomy, "anatomy"),
+        "smooth anatomy space": lambda: translated("smooth anatomy space", anatomy, "smooth anatomy"),
+        "Sobel CT straight to Sobel MR": lambda: data_of(study, study.ct, space="anatomy"),
         "anatomy space, equation 3 as written": lambda: translated(
             "anatomy space, equation 3 as written", replace(anatomy, identity_of="translations"), "anatomy"
         ),

@@ -16,7 +16,7 @@ from LiverMRISegLib.io.limits import Axis, Limits, Millimetres, PatchSide, Spaci
 SCHEMA_VERSION = 1
 MOST_MEMBERS = 100
 ANY_MODALITY = "any"
-SPACES = ("intensity", "anatomy")
+SPACES = ("intensity", "anatomy", "smooth anatomy")
 NORMALISATIONS = ("z-score", "z-score-nonzero", "z-score-positive", "percentile-z-score", "ct", "none", "unit-range")
 OWN, NNUNET = "own", "nnunet"
 BODY, ABDOMEN = "body", "abdomen"
@@ -86,7 +86,8 @@ class PreparationSpec:
     `image_order`: interpolation of the image, 1 linear or 3 cubic.
     `antialias`: along axes that become coarser, a voxel is the mean of everything it covers instead of the value at its
     centre, which averages noise. Needs `image_order` 1.
-    `space`: "anatomy" turns the resampled image into gradient magnitudes (paper 004) before the normalisation.
+    `space`: "anatomy" turns the resampled image into gradient magnitudes (paper 004) before the normalisation;
+    "smooth anatomy" smooths it by a voxel before.
     `scheme`: "nnunet" prepares in nnU-Net's order (`preparation.nnunet_scheme`), after putting the array's axes into
     the order `transpose`; `spacing` belongs to the axes in that order.
     `channels`: the images of a case in the network's order, where it takes several, all on one grid (scheme nnunet

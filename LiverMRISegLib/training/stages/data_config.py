@@ -82,8 +82,9 @@ class DataConfig(Checked):
     """Interpolation of the volumes on the way to the prepared grid: 1 linear, 3 cubic (nnU-Net)."""
     antialias: bool = False
     """Whether voxels of the prepared grid hold the mean of what they cover, where that grid is coarser."""
-    space: Literal["intensity", "anatomy"] = "intensity"
-    """What the network sees: "intensity", or "anatomy" for gradient magnitudes (paper 004)."""
+    space: Literal["intensity", "anatomy", "smooth anatomy"] = "intensity"
+    """What the network sees: "intensity", "anatomy" for gradient magnitudes (paper 004), or "smooth anatomy" for those
+    of the smoothed volume."""
     patch: tuple[PatchSide, PatchSide, PatchSide] = (64, 128, 128)
     """Size of the patches, in voxels."""
     labelled_batch: _Batch = 2
