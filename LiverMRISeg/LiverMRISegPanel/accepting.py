@@ -71,7 +71,9 @@ class Accepting:
         except LiverMRISegError as error:
             self.ui.statusLabel.setText(str(error))
             return
-        self._table.use_node(older)
+        newer_result, before = self._table.shown[0], self._before[0]
+        if newer_result is not None:
+            self._table.show(_together(older, before if before is not None else newer_result, newer_result))
         self.ui.outputSelector.setCurrentNode(older)
         self.ui.undoButton.setVisible(True)
         self.ui.statusLabel.setText(_("The new result was accepted."))
@@ -91,7 +93,7 @@ class Accepting:
             done.undo()
             self._table.put_back(self._before)
             if self._table.node is not done.node:
-                self._table.use_node(done.node, [])
+                self._table.show(SceneResult(done.node.GetName(), done.node))
             self.ui.statusLabel.setText(_("The older result is back."))
 
     def _close_question(self) -> None:
@@ -99,3 +101,11 @@ class Accepting:
         self.ui.acceptFrame.setVisible(False)
         if self._older is not None and self._older.GetScene() is not None:
             self._older.SetDisplayVisibility(True)
+
+
+def _together(node: Any, before: SceneResult, newer: SceneResult) -> SceneResult:
+    """The result after the organs of `newer` were put into `node`; what was said of the others before stays said."""
+    organs = tuple(f"{organ} " for organ in newer.volumes_ml)
+    of_others = [flag for flag in before.flags if before.node is node and not flag.startswith(organs)]
+    volumes = {**(before.volumes_ml if before.node is node else {}), **newer.volumes_ml}
+    return SceneResult(newer.name, node, volumes, list(dict.fromkeys([*of_others, *newer.flags])), newer.provenance)

@@ -83,13 +83,6 @@ class ResultTable:
         row = self.ui.resultTable.currentRow()
         return self._rows[row].segment_id if 0 <= row < len(self._rows) else ""
 
-    def use_node(self, node: Any, flags: list[str] | None = None) -> None:
-        """The result is now in another segmentation node: the user has accepted it, or has undone that."""
-        result = self._result
-        if result is not None:
-            kept = result.flags if flags is None else flags
-            self.show(SceneResult(result.name, node, result.volumes_ml, kept, result.provenance))
-
     def refresh(self) -> None:
         """Measure again: the segments were edited, or another frame is shown."""
         if self._over_time is not None and self.node is not None:

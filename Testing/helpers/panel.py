@@ -34,6 +34,25 @@ engine.OpenVinoEngine.predict = predict
 """
 
 
+# Without a network: the liver is what is brighter than 300, the spleen what is between 100 and 200.
+BRIGHT = """
+import numpy as np
+import LiverMRISegLib.inference.segmenter as segmenter
+from LiverMRISegLib.inference import quality
+
+def segment(self, volume, *, organs=None, **_options):
+    labels, labelmap = self._chosen(organs), np.zeros(volume.array.shape, np.uint8)
+    bright = {"liver": volume.array > 300, "spleen": (volume.array > 100) & (volume.array < 200)}
+    for value, organ in labels.items():
+        if organ.name in bright:
+            labelmap[bright[organ.name]] = value
+    volumes = quality.volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
+    return segmenter.Segmentation(labelmap, labels, volume.geometry, volumes, [], {}, volume)
+
+segmenter.Segmenter.segment = segment
+"""
+
+
 FULL_GPU = """
 import LiverMRISegLib.inference.segmenter as segmenter
 from LiverMRISegLib.errors import DeviceMemoryError

@@ -12,6 +12,15 @@ def add_random(scene, name, direction=None, size=(40, 36, 24)):
     return add_volume(scene, make_volume(direction, size=size), name)
 
 
+def add_blocks(scene, name, liver, spleen=np.s_[0:1, 0:1, 0:1]):
+    """A volume for the worker of `helpers.panel.BRIGHT`, with liver and spleen in these boxes [Z, Y, X]."""
+    made = make_volume(size=(40, 36, 24))
+    array = made.array / 5  # up to 80
+    array[spleen] += 110
+    array[liver] += 400
+    return add_volume(scene, Volume(array, made.geometry), name)
+
+
 def add_flat(scene, name):
     made = make_volume(size=(40, 36, 24))
     return add_volume(scene, Volume(np.full_like(made.array, 7), made.geometry), name)

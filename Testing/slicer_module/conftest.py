@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.panel import FULL_GPU, SLOW, stand_in
+from helpers.panel import BRIGHT, FULL_GPU, SLOW, stand_in
 from helpers.places import ROOT
 from LiverMRISegLib.models import catalog
 
@@ -41,6 +41,12 @@ def slow_worker(tmp_path, monkeypatch):
 def full_gpu(tmp_path, monkeypatch):
     """A GPU with no memory left."""
     stand_in(tmp_path / "bin", monkeypatch, FULL_GPU)
+
+
+@pytest.fixture
+def bright_worker(tmp_path, monkeypatch):
+    """Segments at once, by thresholds: what is tested comes after the network."""
+    stand_in(tmp_path / "bin", monkeypatch, BRIGHT)
 
 
 @pytest.fixture

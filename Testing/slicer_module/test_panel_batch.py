@@ -10,7 +10,7 @@ pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
 from helpers.panel import SECONDS, segment, segmentations
-from helpers.scene_tools import add_flat, add_random
+from helpers.scene_tools import add_blocks, add_flat, add_random
 from LiverMRISegScene import batch
 
 
@@ -187,28 +187,22 @@ def test_words_without_names(tmp_path):
     assert hidden("12.1 s, about 3 and/or 4", name="1") == "12.1 s, about 3 and/or 4"
 
 
-def test_volumes_of_a_patient_that_disagree_say_so_in_both_rows(host, panel, scene):
-    """A third of the patient agrees with the first; what is not the patient's is not compared."""
+def test_volumes_of_a_patient_that_disagree_say_so_in_both_rows(host, bright_worker, panel, scene):
+    """The third agrees with the first; what is not the patient's is not compared."""
     import numpy as np
     import slicer
 
-    from LiverMRISegLib.anatomy import Sequence
-    from LiverMRISegLib.phantom.study import make_study
-    from LiverMRISegLib.volume import Volume
-    from LiverMRISegScene.volumes import add_volume
-
-    made = make_study([Sequence.T1WI, Sequence.GED4], seed=1, in_plane_mm=3.0, slice_mm=6.0)
-    first, third = (scan.volume for scan in made.values())
-    half = first.array.copy()
-    half[:, :, : half.shape[2] // 2] = 0  # no right side: the liver is mostly gone
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "patient")
-    nodes = [add_volume(scene, v, "T1WI") for v in (first, Volume(np.ascontiguousarray(half), first.geometry), third)]
+    nodes = [add_blocks(scene, "T1WI", np.s_[2:thick, 4:30, 4:30]) for thick in (20, 8, 20)]
     for node in nodes:
         item = hierarchy.GetItemByDataNode(node) or hierarchy.CreateItem(patient, node)
         hierarchy.SetItemParent(item, patient)
+    add_blocks(scene, "of somebody else", np.s_[2:5, 4:30, 4:30])
     panel.ui.inputSelector.setCurrentNode(nodes[0])
     panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    assert [job.study is None for job in panel.batch.jobs] == [False, False, False, True]
     panel.ui.batchSource.setCurrentIndex(1)
     host.click(panel.ui.batchListButton)
     assert [job.case for job in panel.batch.jobs] == ["T1WI", "T1WI (2)", "T1WI (3)"]
