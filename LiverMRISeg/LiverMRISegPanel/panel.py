@@ -7,8 +7,8 @@ from typing import Any
 
 import slicer
 
-from LiverMRISegPanel.agreement import agreed
 from LiverMRISegPanel.batch_view import BatchView
+from LiverMRISegPanel.consent import agreed
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.maintenance import Maintenance
 from LiverMRISegPanel.measure_view import MeasureView
