@@ -1,18 +1,17 @@
 """Cross pseudo supervision (Chen et al. 2021; papers 000/001, eq. 4 to 7): two networks label for each other.
 
 Both see the same augmented volumes. L = L_s + weight * L_cps, with L_s the supervised loss of both networks and
-L_cps the cross entropy of each against the other's labels, through which no gradient flows.
+L_cps the loss of each against the other's labels, through which no gradient flows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
@@ -29,6 +28,7 @@ from LiverMRISegLib.training.methods.pseudo_term import PseudoTerm, PseudoTermCo
 from LiverMRISegLib.training.schedules import sigmoid_ramp
 
 Preset = Literal["paper", "original", "ssl4mis", "dice"]
+Scales = Sequence[torch.Tensor]
 Ramp = Literal["none", "sigmoid"]
 # Whose patches L_cps counts: the mean over the labelled plus that over the unlabelled (paper 001, eq. 6), the mean over
 # the joined batch (TorchSemiSeg), or the mean over the unlabelled (SSL4MIS).
@@ -39,23 +39,25 @@ Counted = Literal["sum", "joined", "unlabelled"]
 class CpsPreset:
     """How a publication weighs the terms.
 
-    `supervised`: the loss against labels. `weight`: of L_cps, multiplied by a sigmoid ramp over all steps if `ramp`
-    says so. `counted`: which patches L_cps counts.
+    `supervised`: the loss against labels. `cross`: against the other network's labels. `weight`: of L_cps, multiplied
+    by a sigmoid ramp over all steps if `ramp` says so. `counted`: which patches L_cps counts.
     """
 
     supervised: torch.nn.Module
+    cross: torch.nn.Module
     weight: float
     ramp: Ramp
     counted: Counted
 
 
+_ENTROPY, _WITH_DICE = FinestOnly(CrossEntropy()), DeepSupervision(DiceCrossEntropy())
 # The paper gives cross entropy and both kinds of volumes, but no weight: 1.5 is the original's. "dice" is ours: the
-# loss of our supervised training, so that a comparison with it shows what the unlabelled volumes add and nothing else.
+# loss of our supervised training for all labels, those of the other network too.
 PRESETS: Mapping[Preset, CpsPreset] = MappingProxyType({
-    "paper": CpsPreset(DeepSupervision(CrossEntropy()), 1.5, "none", "sum"),
-    "original": CpsPreset(FinestOnly(CrossEntropy()), 1.5, "none", "joined"),
-    "ssl4mis": CpsPreset(FinestOnly(SquaredDiceCrossEntropy()), 0.1, "sigmoid", "unlabelled"),
-    "dice": CpsPreset(DeepSupervision(DiceCrossEntropy()), 1.0, "sigmoid", "joined"),
+    "paper": CpsPreset(DeepSupervision(CrossEntropy()), _ENTROPY, 1.5, "none", "sum"),
+    "original": CpsPreset(_ENTROPY, _ENTROPY, 1.5, "none", "joined"),
+    "ssl4mis": CpsPreset(FinestOnly(SquaredDiceCrossEntropy()), _ENTROPY, 0.1, "sigmoid", "unlabelled"),
+    "dice": CpsPreset(_WITH_DICE, _WITH_DICE, 1.0, "sigmoid", "joined"),
 })  # fmt: skip
 
 
@@ -132,7 +134,7 @@ class CrossPseudoSupervision(SegmentationMethod):
         supervised = sum(
             self.preset.supervised([scale[:count] for scale in outputs], labels) for outputs in (first, second)
         )
-        cross = self._cross(first[0], second[0], count)
+        cross = self._cross(first, second, count)
         weight = self.weight * (sigmoid_ramp(step, self.steps) if self.ramp == "sigmoid" else 1.0)
         loss = supervised + weight * cross
         terms = {"supervised": supervised, "cross": cross}
@@ -142,19 +144,23 @@ class CrossPseudoSupervision(SegmentationMethod):
             loss = loss + terms["pseudo"]
         return {"loss": loss, **terms}
 
-    def _cross(self, first: torch.Tensor, second: torch.Tensor, labelled: int) -> torch.Tensor:
+    def _cross(self, first: Scales, second: Scales, labelled: int) -> torch.Tensor:
         """Eq. 6 over the patches that the preset counts; the first `labelled` ones have labels."""
         parts = {
             "joined": [slice(None)],
             "unlabelled": [slice(labelled, None)],
             "sum": [slice(labelled), slice(labelled, None)],
         }[self.preset.counted]
-        return torch.stack([cross_pseudo_loss(first[part], second[part]) for part in parts]).sum()
+        return torch.stack([
+            cross_pseudo_loss([s[part] for s in first], [s[part] for s in second], self.preset.cross)
+            for part in parts
+        ]).sum()  # fmt: skip
 
 
-def cross_pseudo_loss(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-    """CE(first, argmax second) + CE(second, argmax first), of logits [B, C, ...] (eq. 5); 0 of no patches."""
-    if len(first) == 0:
-        return first.sum() * 0 + second.sum() * 0
-    first, second = first.float(), second.float()
-    return F.cross_entropy(first, second.argmax(1)) + F.cross_entropy(second, first.argmax(1))
+def cross_pseudo_loss(first: Scales, second: Scales, loss: torch.nn.Module) -> torch.Tensor:
+    """loss(first, argmax second) + loss(second, argmax first), of logits of all scales (eq. 5); 0 of no patches."""
+    if len(first[0]) == 0:
+        return first[0].sum() * 0 + second[0].sum() * 0
+    by_second: torch.Tensor = loss(first, second[0].argmax(1))
+    by_first: torch.Tensor = loss(second, first[0].argmax(1))
+    return by_second + by_first
