@@ -29,7 +29,8 @@ class LogView:
         self.add(f"{job.model}: {job.state}, {message}")
         if job.state == DONE and job.result is not None:
             provenance = job.result.provenance
-            self.add(f"engine {provenance.get('engine')}, seconds {provenance.get('seconds')}")
+            parts = [f"{part} {seconds:.1f} s" for part, seconds in provenance.get("seconds", {}).items()]
+            self.add(f"engine {provenance.get('engine')}; {', '.join(parts)}")
             for flag in job.result.flags:
                 self.add(f"flag: {flag}")
 

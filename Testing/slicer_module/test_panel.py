@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,6 +59,7 @@ def test_a_click_segments_and_the_window_lives(host, panel, scene, phantom):
     assert 1000 < float(table["liver"][1].text()) < 2500
     assert not panel.ui.resultCollapsibleButton.collapsed
     assert "liver-any-sequence: done" in panel.ui.logText.toPlainText()
+    assert re.search(r"engine openvino cpu \w+; prepare [\d.]+ s, network [\d.]+ s, ", panel.ui.logText.toPlainText())
     assert phantom.GetName() not in panel.ui.logText.toPlainText()
 
 
