@@ -52,7 +52,7 @@ def test_a_stage_says_its_cost_and_trains_nothing(stage, kind, tmp_path, caplog)
     config = read_config(
         kind, write_config(tmp_path, write_data(tmp_path), loop=loop, run_folder=str(tmp_path / "run"))
     )
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, "LiverMRISegLib.training.preview"):
         assert stage(config).step == 0
     assert "5,000 steps of " in caplog.text
     assert "5 validations of " in caplog.text

@@ -10,6 +10,7 @@ from LiverMRISegLib.anatomy import AMOS, BTCV, LABEL_SETS, LabelSet
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.models.package.specification import ABDOMEN
 
 pytest.importorskip("snakemake", reason="snakemake needs Python 3.11")
 ORGANS = ("liver", "right kidney", "left kidney", "spleen", "pancreas", "aorta", "inferior vena cava", "gallbladder",
@@ -69,7 +70,7 @@ def test_a_recipe_leads_from_nothing_to_a_package_that_segments(folder, recipe):
     assert [organ.name for organ in spec.labels.organs] == list(ORGANS)
     assert spec.name == recipe.replace("_", "-")
     assert spec.provenance[0]["config"]["background_offset"] == 0.4
-    assert spec.inference.region == ("body" if recipe == "liver_any_sequence" else "")
+    assert spec.inference.region == (ABDOMEN if recipe == "liver_any_sequence" else "")
     volume = read_volume(folder / "data/ct_multiorgan/ct_05.nii.gz")
     assert Segmenter.load(folder / "out/model", "cpu").segment(volume).labelmap.shape == volume.array.shape
     again = snakemake("any_sequence", folder, "--dry-run")

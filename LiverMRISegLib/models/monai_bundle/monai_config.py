@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.models.package.specification import OWN, ModelSpec, PreparationSpec
+from LiverMRISegLib.models.package.specification import ABDOMEN, OWN, ModelSpec, PreparationSpec
 
 NETWORK = "models/model.ts"
 _SCHEMA = "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -44,6 +44,7 @@ def left_out(spec: ModelSpec) -> list[str]:
         (spec.preparation.image_order == 3, "Images are interpolated linearly, not by cubic splines."),
         (spec.inference.image_refinement, "Outlines are not refined by edges of the image."),
         (bool(spec.inference.region), "All tiles are computed, not only those inside the body."),
+        (spec.inference.region == ABDOMEN, "In long fields of view the abdomen is not looked at a second time."),
         (bool(rules), "Organs that are too small or in the wrong place are not removed."),
         (True, "There are no flags, and volumes are not reported."),
         (True, "The mask of a single slice has two axes."),
