@@ -78,6 +78,7 @@ class _Answer:
         """It was found."""
 
     def json(self) -> Any:
+        """The content as a document."""
         return json.loads(self.content)
 
 
@@ -104,6 +105,7 @@ def _as_if_online(script: str, entry_file: str, release: str) -> None:
     entry = json.loads(Path(entry_file).read_text(encoding="utf-8"))
 
     def get(url: str, **_: object) -> _Answer:
+        """The file that will be at `url`; an error as of requests if none will."""
         answer = _answer(url, Path.cwd(), Path(release), entry)
         if answer is None:
             raise requests.RequestException(f"nothing will be at {url}")

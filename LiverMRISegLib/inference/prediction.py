@@ -37,10 +37,14 @@ ScoreSource = Callable[[Box | None], Iterable[np.ndarray]]
 
 @dataclass(frozen=True)
 class Prediction:
-    """`channels` uint8 [Z, Y, X] of `prepared.shape`: the class of the highest score; `region`: where tiles were."""
+    """`channels` uint8 [Z, Y, X] of `prepared.shape`: the class of the highest score; `region`: where tiles were.
+
+    `is_second_look`: the abdomen was looked at apart.
+    """
 
     channels: np.ndarray
     region: Box | None
+    is_second_look: bool = False
 
 
 def prepared_by(spec: ModelSpec, volume: Volume, further: Sequence[Volume] = ()) -> AnyPrepared:
@@ -138,7 +142,7 @@ def _second_look(
     channels = joined(first.channels, second, spec.labels, shape, abdomen)
     if channels is not None:
         logger.info("%s: a long field of view; the abdomen was looked at apart", name)
-        return Prediction(channels, abdomen)
+        return Prediction(channels, abdomen, is_second_look=True)
     logger.info("%s: a long field of view, but the abdomen alone gives less liver; the first look stays", name)
     return Prediction(_channels(source(first.region), prepared, inference), first.region)
 

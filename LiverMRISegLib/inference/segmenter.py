@@ -22,7 +22,7 @@ from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.memory_fallback import MemoryFallback
 from LiverMRISegLib.inference.postprocessing import postprocess
-from LiverMRISegLib.inference.prediction import labels_by, prepared_by, restored, score_slabs
+from LiverMRISegLib.inference.prediction import Prediction, labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.region import body_of, region_of
 from LiverMRISegLib.inference.segmentation import Segmentation
@@ -185,7 +185,7 @@ class Segmenter:
         flags += [f"{name} continues outside the box it was segmented in" for name in names if volumes.get(name)]
         clock.lap("postprocess")
         report("done", 1.0)
-        facts = self._provenance(clock, tta, found.region)
+        facts = self._provenance(clock, tta, found)
         return Segmentation(labelmap, labels, volume.geometry, volumes, flags, facts, volume)
 
     def region(self, volume: Volume, prepared: AnyPrepared, cancel: CancelToken | None = None) -> Box | None:
@@ -225,7 +225,7 @@ class Segmenter:
         chosen = [own.named(name) for name in organs]
         return LabelSet(own.name, {value: organ for value, organ in own.items() if organ in chosen})
 
-    def _provenance(self, clock: _Clock, tta: bool, region: Box | None) -> dict[str, Any]:
+    def _provenance(self, clock: _Clock, tta: bool, found: Prediction) -> dict[str, Any]:
         spec = self.package.spec
         return {
             "model": spec.name,
@@ -234,11 +234,18 @@ class Segmenter:
             "engine": self.engine.name,
             "test-time mirroring": tta,
             "outlines drawn to the image": spec.inference.image_refinement,
-            "region": spec.inference.region if region is not None else "the whole image",
+            "region": _region_of(found, spec.inference.region),
             "livermriseg": __version__,
             "seconds": clock.seconds,
             "intended use": spec.intended_use,
         }
+
+
+def _region_of(found: Prediction, asked: str) -> str:
+    """Where the labels were looked for, in the end."""
+    if found.region is None:
+        return "the whole image"
+    return BODY if asked == ABDOMEN and not found.is_second_look else asked
 
 
 def _renumbered(labelmap: np.ndarray, own: LabelSet, wanted: LabelSet) -> np.ndarray:

@@ -201,6 +201,7 @@ def _reserve_folder_and_hold(path: Path) -> tuple[Path, int | None]:
     """As `_reserve_and_hold`, an empty folder beside `path`."""
 
     def reserve() -> Path:
+        """A new folder of a name that nobody has."""
         return Path(tempfile.mkdtemp(prefix=f".{path.name[:40]}.", suffix=".tmp", dir=path.parent))
 
     temporary = reserve()

@@ -156,6 +156,7 @@ def _bounded_loader() -> Any:
 
     class Loader(yaml.SafeLoader):
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            """Merge as YAML says, after counting what that gives."""
             count = 0
             for key, value in node.value:
                 if key.tag == "tag:yaml.org,2002:merge":

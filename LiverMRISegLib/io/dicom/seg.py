@@ -15,6 +15,7 @@ from LiverMRISegLib.extras import require
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.dicom.colors import cielab
 from LiverMRISegLib.io.dicom.elements import read_elements
+from LiverMRISegLib.io.dicom.equipment import EQUIPMENT
 from LiverMRISegLib.io.dicom.seg_frames import put_on_grid, refer_to_frames
 from LiverMRISegLib.version import __version__
 from LiverMRISegLib.volume import Geometry, Volume
@@ -174,10 +175,7 @@ def _segmentation(highdicom: Any, datasets: list[Any], numbered: np.ndarray, des
         series_number=int(datasets[0].get("SeriesNumber") or 0) + 1000,
         sop_instance_uid=highdicom.UID(),
         instance_number=1,
-        manufacturer="LiverMRISeg",
-        manufacturer_model_name="livermriseg",
-        software_versions=__version__,
-        device_serial_number="0",
+        **EQUIPMENT,
         series_description="LiverMRISeg segmentation, for research use only",
     )
 

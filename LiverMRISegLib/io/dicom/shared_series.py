@@ -161,6 +161,7 @@ def _described(
     """The groups in the order of their values, or of their images' numbers where these are text."""
 
     def rank(group: Sequence[int]) -> tuple[tuple[float, ...], tuple[int, int]]:
+        """Numbers first, then where its first image comes in the series."""
         values = [facts[group[0]].get(name, ()) for name in names]
         known = tuple(v for value in values if not isinstance(value, str) for v in value)
         return known, min(numbers[i] for i in group)

@@ -14,6 +14,7 @@ from LiverMRISegLib.errors import InputError, OutputError
 from LiverMRISegLib.extras import require
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.dicom.elements import read_elements
+from LiverMRISegLib.io.dicom.equipment import EQUIPMENT
 from LiverMRISegLib.version import __version__
 
 _IMAGING_PROCEDURE = Code("363679005", "Imaging procedure")
@@ -111,10 +112,7 @@ def _report(source: Any, groups: Sequence[Group], parameters: Sequence[str]) -> 
         series_number=int(source.get("SeriesNumber") or 0) + 1,
         sop_instance_uid=highdicom.UID(),
         instance_number=1,
-        manufacturer="LiverMRISeg",
-        manufacturer_model_name="livermriseg",
-        software_versions=__version__,
-        device_serial_number="0",
+        **EQUIPMENT,
         series_description="LiverMRISeg measurements, for research use only",
     )
 
