@@ -24,6 +24,8 @@ from LiverMRISegLib.synthesis.structure_maps import StructureMap
 Sample = dict[str, torch.Tensor]
 Batch = dict[str, Any]
 _PREFETCH = 8
+# Labels have 8 bits.
+_LABELS = 256
 # The number of the stream "labelled" in the seeds of its samples, and that of the shared places, which is no stream's.
 _LABELLED, _PLACES = 0, 1_000_003
 
@@ -79,7 +81,8 @@ class CaseStream:
     Samples hold "weak" and "strong" (float32 [1, Z, Y, X]: only moved; intensities changed too) and, where the cases
     have labels, "labels" (uint8 [Z, Y, X]). The last round(batch * foreground) samples of a batch are centred on
     a voxel of a class drawn evenly among those of the case (nnU-Net); of a batch of 1, this share of all batches is.
-    With `places` these say where all patches are cut.
+    With `places` these say where all patches are cut. With `partial` samples have "unlabelled", as in
+    `SyntheticStream`: nothing, the labels are taken as complete.
     """
 
     cases: Sequence[PreparedCase]
@@ -87,6 +90,7 @@ class CaseStream:
     batch: int
     foreground: float = 0.33
     places: SharedPlaces | None = None
+    partial: bool = False
 
     @property
     def inputs(self) -> list[str]:
@@ -105,6 +109,8 @@ class CaseStream:
         sample = {"weak": weak[None], "strong": self.augmenter.change_intensities(weak, random)[None]}
         if case.labels is not None:
             sample["labels"] = self.augmenter.cut(case.labels, place, is_labels=True)
+            if self.partial:
+                sample["unlabelled"] = _unlabelled(())
         return sample
 
     def _centre(self, case: PreparedCase, index: int, random: np.random.Generator) -> Sequence[int]:
@@ -146,11 +152,15 @@ class JoinedStream:
 
 @dataclass(frozen=True)
 class SyntheticStream:
-    """Synthetic images, made from label maps (`ImageMaker`); samples as in `CaseStream`."""
+    """Synthetic images, made from label maps (`ImageMaker`); samples as in `CaseStream`.
+
+    With `partial` the samples have "unlabelled" too: bool [256], the values of organs that may be in the background.
+    """
 
     bodies: Sequence[StructureMap]
     maker: ImageMaker
     batch: int
+    partial: bool = False
 
     @property
     def inputs(self) -> list[str]:
@@ -161,10 +171,24 @@ class SyntheticStream:
     def sample(self, index: int, seed: Sequence[int]) -> Sample:
         """As `Stream.sample`."""
         random = np.random.default_rng(seed)
-        body = self.bodies[int(random.integers(len(self.bodies)))]
-        made = self.maker.make(body, int(random.integers(2**62)))
+        made = self.maker.make(self._body(random), int(random.integers(2**62)))
         image = torch.from_numpy(made.image)[None]
-        return {"weak": image, "strong": image, "labels": torch.from_numpy(made.labels)}
+        sample = {"weak": image, "strong": image, "labels": torch.from_numpy(made.labels)}
+        if self.partial:
+            sample["unlabelled"] = _unlabelled(made.unlabelled)
+        return sample
+
+    def _body(self, random: np.random.Generator) -> StructureMap:
+        weights = np.array([body.weight for body in self.bodies])
+        if (weights == weights[0]).all():
+            return self.bodies[int(random.integers(len(self.bodies)))]
+        return self.bodies[int(random.choice(len(self.bodies), p=weights / weights.sum()))]
+
+
+def _unlabelled(values: Sequence[int]) -> torch.Tensor:
+    table = torch.zeros(_LABELS, dtype=torch.bool)
+    table[list(values)] = True
+    return table
 
 
 def _anywhere(size: int, patch: int, random: np.random.Generator) -> int:

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from LiverMRISegLib.anatomy import GALLBLADDER, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN
 from LiverMRISegLib.synthesis.chest import with_chest, with_spine
 from LiverMRISegLib.synthesis.config import AnatomyConfig
-from LiverMRISegLib.synthesis.randomness import Random, box_around, box_mean, is_one_of
+from LiverMRISegLib.synthesis.randomness import Random, box_around, box_mean, highest_near, is_one_of
 from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, STRUCTURES, Tissue
 from LiverMRISegLib.synthesis.surroundings import put, with_background, with_bowel_gas, with_outer_layers
 
@@ -136,8 +136,8 @@ def moved_border(structures: torch.Tensor, value: int, shift: float, unevenness:
 
 def _thick(mask: torch.Tensor) -> torch.Tensor:
     """The part of a bool mask that is in a cube of 5 voxels within it."""
-    cubes = -F.max_pool3d(-mask[None, None].float(), 5, 1, 2)
-    return F.max_pool3d(cubes, 5, 1, 2)[0, 0] > 0.5
+    cubes = 1 - highest_near(1 - mask.to(torch.uint8), 2)
+    return highest_near(cubes, 2).bool()
 
 
 def _level_of_border(smooth: torch.Tensor, organ: torch.Tensor) -> float:

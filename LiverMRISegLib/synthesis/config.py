@@ -78,6 +78,11 @@ class LookConfig(Checked):
     """Gas above a level of content in the stomach."""
     lung_vessels: Probability = 0.0
     """Bright spots and threads in the lungs."""
+    ct_view: Probability = 0.0
+    """Where a map has a CT: that CT through random convolutions, instead of painted structures."""
+    ct_clusters: Probability = 0.0
+    """Where a map has a CT: its grey levels, instead of random lumps, divide bowel, mesentery and other tissue that is
+    painted in parcels."""
 
 
 @dataclass(frozen=True)

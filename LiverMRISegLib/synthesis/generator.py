@@ -41,10 +41,14 @@ _MARGIN_SHARE = 0.5
 
 @dataclass(frozen=True)
 class SyntheticImage:
-    """`image` float32 [Z, Y, X], normalised as `preparation` says; `labels` uint8, IGNORE where truth is unknown."""
+    """`image` float32 [Z, Y, X], normalised as `preparation` says; `labels` uint8, IGNORE where truth is unknown.
+
+    `unlabelled`: values of organs that may be anywhere in the background.
+    """
 
     image: np.ndarray
     labels: np.ndarray
+    unlabelled: tuple[int, ...] = ()
 
 
 class ImageMaker:
@@ -82,7 +86,11 @@ class ImageMaker:
         padded[box] = scanned
         labels = np.zeros(image.shape, np.uint8)
         labels[box] = self._targets[seen.numpy()]
-        return SyntheticImage(padded, labels)
+        return SyntheticImage(padded, labels, self._unlabelled(body))
+
+    def _unlabelled(self, body: StructureMap) -> tuple[int, ...]:
+        values = (int(self._targets[ORGAN_VALUES.value_of(organ)]) for organ in body.unlabelled)
+        return tuple(value for value in values if value)
 
     def _normalised(self, image: np.ndarray, random: Random) -> np.ndarray:
         """As part of a volume that has more air around the body than the patch: inference normalises whole volumes."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 
 from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN
 from LiverMRISegLib.synthesis.contrast_priors import draw_contrast
+from LiverMRISegLib.synthesis.ct_view import ct_view
 from LiverMRISegLib.synthesis.look import PARCELLED, change_contrast, change_look
-from LiverMRISegLib.synthesis.randomness import Random
+from LiverMRISegLib.synthesis.randomness import Random, is_inside
 from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, STRUCTURES, Tissue
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # How often the contrast is drawn around a family of MR sequences rather than from anywhere.
 _FAMILY_PROBABILITY = 0.7
+# How many limits divide the CT's grey levels: there are 8 parcels at most.
+_CT_LIMITS = (3, 7)
 LARGE_ORGANS = tuple(ORGAN_VALUES.value_of(o) for o in (LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN))
 
 
@@ -32,14 +34,20 @@ def paint(
     shape = structures.shape
     index = structures.int()
     parcels = _parcels(structures, random)
+    if texture is not None:
+        parcels = _ct_clusters(parcels, texture, config, random)
     contrasts = change_contrast(_contrasts(random, config), config.look, random)
     means = torch.from_numpy(contrasts).float()
     image = means[parcels, index] if parcels is not None else means[0][index]
+    inside = is_inside(structures)
     if texture is not None:
-        image = image + _ct_texture(structures, texture, config, random) * (0.2 + 1.6 * image)
+        image = image + _ct_texture(structures, texture, config, random) * inside * (0.2 + 1.6 * image)
     spread = torch.from_numpy(random.numbers.uniform(0, 0.08, STRUCTURES)).float()
     grain = random.field(shape, random.uniform(2, 5))[0] + 0.7 * random.field(shape, random.uniform(6, 16))[0]
     image = image + spread[index] * grain
+    apart = random.addition("CT view", config.look.ct_view) if texture is not None else None
+    if texture is not None and apart is not None:
+        image = ct_view(structures, texture, inside, means[0], apart)
     organs = (structures > 0) & (structures < Tissue.SUBCUTANEOUS_FAT)
     if random.chance(config.vessel_probability):
         image = _with_vessels(image, organs, random)
@@ -58,6 +66,23 @@ def _parcels(structures: torch.Tensor, random: Random) -> torch.Tensor:
     table = torch.zeros(STRUCTURES, dtype=torch.int32)
     table[[int(t) for t in split]] = 1
     return patches * table[structures.int()]
+
+
+def _ct_clusters(
+    parcels: torch.Tensor, texture: torch.Tensor, config: RandomizationConfig, random: Random
+) -> torch.Tensor:
+    """The voxels that are in parcels, divided by the CT's grey levels at random limits instead of by random lumps.
+
+    Real bowel, vessels and folds of the mesentery then have outlines of their own (clusters as painting classes).
+    """
+    apart = random.addition("CT clusters", config.look.ct_clusters)
+    inside = parcels > 0
+    some = texture[::2, ::2, ::2][inside[::2, ::2, ::2]]
+    if apart is None or len(some) == 0:
+        return parcels
+    limits = np.sort(apart.numbers.uniform(0.02, 0.98, apart.integer(*_CT_LIMITS)))
+    levels = torch.quantile(some[:: max(1, len(some) // 100_000)], torch.from_numpy(limits).float())
+    return torch.where(inside, 1 + torch.bucketize(texture, levels).int(), parcels)
 
 
 def _contrasts(random: Random, config: RandomizationConfig) -> np.ndarray:
@@ -99,7 +124,7 @@ def _ct_texture(
 ) -> torch.Tensor:
     """What varies inside each structure in the CT (vessels, bowel walls, renal cortex), by a random gain and sign.
 
-    Nothing where structures meet: there the CT shows how much of a voxel each fills, and a random sign would make a
+    Not for where structures meet: there the CT shows how much of a voxel each fills, and a random sign would make a
     seam of it that follows the labels, as no scanner draws it.
     """
     flat = structures.flatten().long()
@@ -108,13 +133,7 @@ def _ct_texture(
     gain = torch.from_numpy(random.numbers.normal(0, config.texture, STRUCTURES)).float()
     gain[int(Tissue.AIR)] = 0
     index = structures.int()
-    return ((texture - mean[index]) / 85.0).clamp_(-1, 1) * gain[index] * _is_inside(structures)
-
-
-def _is_inside(structures: torch.Tensor) -> torch.Tensor:
-    """Where all of a voxel's 26 neighbours are of its own structure."""
-    values = structures[None, None].float()
-    return (F.max_pool3d(values, 3, 1, 1) == -F.max_pool3d(-values, 3, 1, 1))[0, 0]
+    return ((texture - mean[index]) / 85.0).clamp_(-1, 1) * gain[index]
 
 
 def _with_vessels(image: torch.Tensor, organs: torch.Tensor, random: Random) -> torch.Tensor:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.dataclass_reader import Checked
+from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.synthesis.structure_maps import StructureMap, Tissue, make_structure_map
 
 logger = logging.getLogger(__name__)
@@ -32,30 +34,40 @@ class StructureMapSource(Checked):
     """Values of the label map that are tissue, by the tissue's name in lower case (`structure_maps.Tissue`)."""
     is_complete: bool = False
     """Organs and tissues fill the body up to its skin: nothing is put around them."""
+    weight: Annotated[float, Limits(0, 1000)] = 1.0
+    """How many times as often as a map of weight 1 each of these maps is drawn."""
     licence: str = "unknown"
     """Licence of the data, for the model package."""
 
 
 def load_structure_maps(
-    data: Path, sources: Sequence[StructureMapSource], spacing: float, organs: Sequence[str] = ()
+    data: Path,
+    sources: Sequence[StructureMapSource],
+    spacing: float,
+    organs: Sequence[str] = (),
+    *,
+    partial: bool = False,
 ) -> list[StructureMap]:
     """The structure maps of all `sources` below folder `data`, in order of their names.
 
     Sources whose label set lacks one of `organs` are left out, with a warning: they would teach that it does not exist.
+    With `partial` only those that lack all are, and what is learnt from the maps must heed `StructureMap.unlabelled`.
 
     Raises:
         InputError: a pattern finds nothing, or a file cannot be read.
         UsageError: an unknown label set or tissue, or no source has all organs.
     """
-    fitting = [source for source in sources if _has(source, organs)]
+    fitting = [source for source in sources if _has(source, organs, partial)]
     if sources and not fitting:
-        raise UsageError(f"no source of label maps has labels of all of: {', '.join(organs)}")
+        raise UsageError(f"no source of label maps has labels of {'any' if partial else 'all'} of: {', '.join(organs)}")
     return [_load(path, source, spacing) for source in fitting for path in _found(data, source)]
 
 
-def _has(source: StructureMapSource, organs: Sequence[str]) -> bool:
+def _has(source: StructureMapSource, organs: Sequence[str], partial: bool) -> bool:
     known = {organ.name for organ in _label_set(source).organs}
     missing = [name for name in (organ_named(organ).name for organ in organs) if name not in known]
+    if partial and len(missing) < len(organs):
+        return True
     if missing:
         logger.warning("%s: left out, it has no labels of %s", source.labelmaps, ", ".join(missing))
     return not missing
@@ -87,7 +99,7 @@ def _load(path: Path, source: StructureMapSource, spacing: float) -> StructureMa
         is_complete=source.is_complete,
     )
     logger.info("body %s: %s voxels, %s CT", name, body.structures.shape, "with" if image else "without")
-    return body
+    return replace(body, weight=source.weight)
 
 
 def _tissues(names: dict[str, tuple[int, ...]]) -> dict[int, Tissue]:

@@ -14,7 +14,7 @@ from enum import IntEnum
 import numpy as np
 import SimpleITK as sitk
 
-from LiverMRISegLib.anatomy import LIVER, ORGANS, LabelSet
+from LiverMRISegLib.anatomy import LIVER, ORGANS, LabelSet, Organ
 from LiverMRISegLib.volume import Geometry, Volume, reorient, resample
 
 logger = logging.getLogger(__name__)
@@ -61,12 +61,18 @@ WINDOWED_8_BIT_BANDS = CtBands(air=1.0, fat=62.0, soft=205.0)
 
 @dataclass(frozen=True)
 class StructureMap:
-    """`structures` uint8 [Z, Y, X] in LPS order at isotropic `spacing` mm; `texture` uint8 (CT) or None."""
+    """`structures` uint8 [Z, Y, X] in LPS order at isotropic `spacing` mm; `texture` uint8 (CT) or None.
+
+    `unlabelled`: the organs of ours that the label map does not name, so that they are somewhere in its other tissue.
+    `weight`: how many times as often as one of weight 1 it is drawn.
+    """
 
     name: str
     structures: np.ndarray
     texture: np.ndarray | None
     spacing: float
+    unlabelled: tuple[Organ, ...] = ()
+    weight: float = 1.0
 
 
 def make_structure_map(
@@ -103,7 +109,8 @@ def make_structure_map(
         structures = _surroundings_from_ct(organs, ct, WINDOWED_8_BIT_BANDS if eight_bit else HOUNSFIELD_BANDS, spacing)
         texture = ct if eight_bit else (ct - WINDOW[0]) * (255.0 / (WINDOW[1] - WINDOW[0]))
         texture = np.clip(texture, 0, 255).astype(np.uint8)
-    return StructureMap(name, structures, texture, spacing)
+    unlabelled = tuple(organ for organ in ORGANS if organ not in labels.organs)
+    return StructureMap(name, structures, texture, spacing, unlabelled)
 
 
 def _isotropic(geometry: Geometry, spacing: float) -> Geometry:

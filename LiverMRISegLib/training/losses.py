@@ -21,9 +21,13 @@ class DiceCrossEntropy(torch.nn.Module):
         super().__init__()
         self._dice = DiceLoss(include_background=False, softmax=False, smooth_nr=1e-5, smooth_dr=1e-5)
 
-    def forward(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-        """Logits [B, C, Z, Y, X] and integer labels [B, Z, Y, X] to a scalar."""
+    def forward(
+        self, logits: torch.Tensor, labels: torch.Tensor, unlabelled: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Logits [B, C, Z, Y, X] and integer labels [B, Z, Y, X] to a scalar; `unlabelled` as in `marginal`."""
         logits, labels = logits.float(), labels.long()
+        if unlabelled is not None:
+            logits = marginal(logits, unlabelled)
         known = (labels != IGNORE)[:, None]
         # One softmax for both parts, and no one-hot of 64-bit integers: half the time on a CPU.
         log_shares = logits.log_softmax(1)
@@ -34,6 +38,25 @@ class DiceCrossEntropy(torch.nn.Module):
             shares = shares * known
         dice: torch.Tensor = self._dice(shares, (labels[:, None] == classes).float())
         return dice + cross_entropy
+
+
+def marginal(logits: torch.Tensor, unlabelled: torch.Tensor) -> torch.Tensor:
+    """Logits [B, C, Z, Y, X] in which background stands for itself and for the classes that an image has no labels of.
+
+    Its share becomes the sum of all theirs (marginal loss, Shi et al., Medical Image Analysis 2021), theirs 0.
+
+    Args:
+        logits: float32.
+        unlabelled: bool [B, at least C], true for these classes; never for background.
+    """
+    hidden = unlabelled[:, : logits.shape[1]].reshape(len(logits), -1, *[1] * (logits.dim() - 2))
+    if not hidden.any():
+        return logits
+    joined = hidden.clone()
+    joined[:, 0] = True
+    lowest = torch.finfo(logits.dtype).min
+    background = logits.masked_fill(~joined, lowest).logsumexp(1, keepdim=True)
+    return torch.cat([background, logits[:, 1:].masked_fill(hidden[:, 1:], lowest)], 1)
 
 
 def deep_supervision_weights(scales: int) -> list[float]:
@@ -51,12 +74,13 @@ class DeepSupervision(torch.nn.Module):
         super().__init__()
         self.loss = loss
 
-    def forward(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-        """Logits of every scale, full resolution first, and the full-resolution labels [B, Z, Y, X]."""
+    def forward(self, outputs: Sequence[torch.Tensor], labels: torch.Tensor, *more: torch.Tensor) -> torch.Tensor:
+        """Logits of every scale, full resolution first, the full-resolution labels [B, Z, Y, X], and what else the
+        loss takes."""
         total = outputs[0].new_zeros((), dtype=torch.float32)
         for weight, logits in zip(deep_supervision_weights(len(outputs)), outputs, strict=True):
             if weight > 0:
-                total = total + weight * self.loss(logits, _nearest(labels, logits.shape[2:]))
+                total = total + weight * self.loss(logits, _nearest(labels, logits.shape[2:]), *more)
         return total
 
 

@@ -15,6 +15,8 @@ from LiverMRISegLib.training.methods.method import SegmentationMethod, Setup
 class Supervised(SegmentationMethod):
     """For batches whose stream "labelled" holds "strong" [B, 1, Z, Y, X] and "labels" [B, Z, Y, X].
 
+    "unlabelled" (bool [B, 256]), where it comes too, names the classes that an image has no labels of.
+
     Branches: "average" (of the last weights: `OptimizerConfig.averaging`) and "last".
     """
 
@@ -35,5 +37,7 @@ class Supervised(SegmentationMethod):
 
     def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
         """The loss of the labelled patches."""
-        outputs = self.model(self.to_device(batch["labelled"]["strong"]))
-        return {"loss": self._loss(outputs, self.to_device(batch["labelled"]["labels"]))}
+        labelled = batch["labelled"]
+        outputs = self.model(self.to_device(labelled["strong"]))
+        more = [self.to_device(labelled["unlabelled"])] if "unlabelled" in labelled else []
+        return {"loss": self._loss(outputs, self.to_device(labelled["labels"]), *more)}

@@ -39,7 +39,10 @@ class SyntheticConfig(Checked):
     folder: Path = Path()
     """The folder that the patterns of `sources` are looked for in."""
     sources: tuple[StructureMapSource, ...] = ()
-    """The label maps. Those without labels of one of the organs are left out, with a warning."""
+    """The label maps. Those without labels of one of the organs are left out, with a warning; see `partial`."""
+    partial: bool = False
+    """Whether label maps without some of the organs are used too: what they call background may be one of these, and
+    the loss does not count which (marginal loss, Shi et al. 2021). For training without unlabelled volumes only."""
     randomization: RandomizationConfig = field(default_factory=RandomizationConfig)
     """How far the generator strays from the label maps."""
     validation_bodies: tuple[str, ...] = ()

@@ -51,6 +51,10 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool, same_p
 
 def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: bool, same_place: bool) -> RunResult:
     data = config.data
+    if unlabelled and data.synthetic.batch and data.synthetic.partial:
+        raise UsageError(
+            "synthetic.partial is for training without unlabelled volumes (finetune.py); set it to false here"
+        )
     pools = choose_pools(
         data.datalists,
         data.labelled,
@@ -127,7 +131,8 @@ def _streams(
     if data.labelled_batch:
         cases = cache.load_all(pools.labelled, labelled=True)
         places = SharedPlaces(cases, data.labelled_batch, data.patch, data.foreground) if same_place else None
-        teachers.append(CaseStream(cases, augmenter, data.labelled_batch, data.foreground, places))
+        is_partial = data.synthetic.batch > 0 and data.synthetic.partial
+        teachers.append(CaseStream(cases, augmenter, data.labelled_batch, data.foreground, places, is_partial))
     synthetic = synthetic_source(data) if data.synthetic.batch else None
     if synthetic is not None:
         teachers.append(synthetic.stream)

@@ -40,7 +40,7 @@ def synthetic_source(data: DataConfig) -> SyntheticSource:
     samples = [maker.make(body, _VALIDATION_SEED + number) for number, body in enumerate(seen)]
     logger.info("label maps for synthetic images: %d to train on, %d to validate on", len(training), len(held_out))
     return SyntheticSource(
-        SyntheticStream(training, maker, settings.batch),
+        SyntheticStream(training, maker, settings.batch, settings.partial),
         [LabelledImage(sample.image, sample.labels) for sample in samples],
     )
 
@@ -52,9 +52,12 @@ def image_maker(data: DataConfig) -> tuple[ImageMaker, list[StructureMap], list[
             "synthetic images need an isotropic data.spacing and data.orientation LPS, "
             f"not {data.spacing} and '{data.orientation}'"
         )
-    bodies = load_structure_maps(data.synthetic.folder, data.synthetic.sources, data.spacing[0], data.organs)
-    training, held_out = _split(bodies, data.synthetic.validation_bodies)
-    randomization = replace(data.synthetic.randomization, patch=data.patch, spacing=data.spacing[0])
+    settings = data.synthetic
+    bodies = load_structure_maps(
+        settings.folder, settings.sources, data.spacing[0], data.organs, partial=settings.partial
+    )
+    training, held_out = _split(bodies, settings.validation_bodies)
+    randomization = replace(settings.randomization, patch=data.patch, spacing=data.spacing[0])
     return ImageMaker(data.organs, randomization, data.preparation, training), training, held_out
 
 
