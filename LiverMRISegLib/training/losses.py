@@ -9,54 +9,31 @@ import torch.nn.functional as F
 from monai.losses import DiceLoss
 
 from LiverMRISegLib.anatomy import IGNORE
+from LiverMRISegLib.training.dice_cross_entropy import DiceCrossEntropyFunction
 
 
 class DiceCrossEntropy(torch.nn.Module):
     """Soft Dice (foreground classes, per sample, smooth 1e-5) plus cross entropy; voxels labelled IGNORE do not count.
 
-    As nnU-Net's loss up to the constant 1 (methods: Isensee et al. 2021), with MONAI's DiceLoss inside.
+    As nnU-Net's loss up to the constant 1 (methods: Isensee et al. 2021), computed by `dice_cross_entropy`.
     """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._dice = DiceLoss(include_background=False, softmax=False, smooth_nr=1e-5, smooth_dr=1e-5)
 
     def forward(
         self, logits: torch.Tensor, labels: torch.Tensor, unlabelled: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Logits [B, C, Z, Y, X] and integer labels [B, Z, Y, X] to a scalar; `unlabelled` as in `marginal`."""
-        logits, labels = logits.float(), labels.long()
-        if unlabelled is not None:
-            logits = marginal(logits, unlabelled)
-        known = (labels != IGNORE)[:, None]
-        # One softmax for both parts, and no one-hot of 64-bit integers: half the time on a CPU.
-        log_shares = logits.log_softmax(1)
-        cross_entropy = _mean_of_known(F.nll_loss(log_shares, labels, ignore_index=IGNORE, reduction="sum"), labels)
-        classes = torch.arange(logits.shape[1], device=labels.device).reshape(1, -1, *[1] * (labels.dim() - 1))
-        shares = log_shares.exp()
-        if not known.all():
-            shares = shares * known
-        dice: torch.Tensor = self._dice(shares, (labels[:, None] == classes).float())
-        return dice + cross_entropy
+        """The loss.
 
+        Args:
+            logits: [B, C, Z, Y, X].
+            labels: integers [B, Z, Y, X].
+            unlabelled: bool [B, at least C], true for the classes that a sample has no labels of, so that its
+                background may be any of them; never for background.
 
-def marginal(logits: torch.Tensor, unlabelled: torch.Tensor) -> torch.Tensor:
-    """Logits [B, C, Z, Y, X] in which background stands for itself and for the classes that an image has no labels of.
-
-    Its share becomes the sum of all theirs (marginal loss, Shi et al., Medical Image Analysis 2021), theirs 0.
-
-    Args:
-        logits: float32.
-        unlabelled: bool [B, at least C], true for these classes; never for background.
-    """
-    hidden = unlabelled[:, : logits.shape[1]].reshape(len(logits), -1, *[1] * (logits.dim() - 2))
-    if not hidden.any():
-        return logits
-    joined = hidden.clone()
-    joined[:, 0] = True
-    lowest = torch.finfo(logits.dtype).min
-    background = logits.masked_fill(~joined, lowest).logsumexp(1, keepdim=True)
-    return torch.cat([background, logits[:, 1:].masked_fill(hidden[:, 1:], lowest)], 1)
+        Returns:
+            a scalar.
+        """
+        loss: torch.Tensor = DiceCrossEntropyFunction.apply(logits, labels, unlabelled)  # type: ignore[no-untyped-call]
+        return loss
 
 
 def deep_supervision_weights(scales: int) -> list[float]:

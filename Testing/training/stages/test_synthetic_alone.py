@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,9 @@ from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import BODY
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, load_structure_maps
 from LiverMRISegLib.training import checkpoints
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
+from LiverMRISegLib.training.stages.synthetic_source import synthetic_source
 from LiverMRISegLib.volume import Geometry, Volume
 
 SCRIPT = ROOT / "scripts/train/finetune.py"
@@ -103,6 +107,39 @@ def test_bodies_without_labels_of_a_trained_organ_are_left_out(config, tmp_path,
     assert len(load_structure_maps(tmp_path, [chaos, amos], 8.0, ("liver",))) == 4
     with pytest.raises(UsageError, match="no source of label maps has labels of all of: pancreas"):
         load_structure_maps(tmp_path, [chaos], 8.0, ("pancreas",))
+
+
+def partial_config(config: Path, extra: str = "") -> Path:
+    path = config.with_name("partial.yaml")
+    text = config.read_text().replace("[liver, spleen]", "[liver, spleen, pancreas]")
+    text = text.replace("licence: of the label maps}]", "licence: of the label maps, weight: 2}]\n    partial: true")
+    path.write_text(text + extra)
+    return path
+
+
+def test_label_maps_without_some_of_the_organs_teach_the_others(config, tmp_path):
+    made = read_config(FinetuneConfig, partial_config(config))
+    source = synthetic_source(made.data)
+    sample = source.stream.sample(0, (0, 0, 0))
+    assert sample["unlabelled"].nonzero().flatten().tolist() == [3]
+    assert {body.weight for body in source.stream.bodies} == {2.0}
+    train(partial_config(config), tmp_path / "run")
+    assert list(ModelPackage.load(tmp_path / "run/model").spec.labels) == [1, 2, 3]
+
+
+def test_label_maps_without_some_of_the_organs_are_not_for_unlabelled_volumes(config, tmp_path, monkeypatch, caplog):
+    script = ROOT / "scripts/train/mean_teacher.py"
+    arguments = [sys.executable, str(script), "--config", str(partial_config(config))]
+    assert status_of_script_here([*arguments, "--run-folder", str(tmp_path / "run")], monkeypatch) == 2
+    assert "synthetic.partial is for training without unlabelled volumes (finetune.py)" in caplog.text
+
+
+def test_bodies_are_drawn_by_their_weights(config):
+    stream = synthetic_source(read_config(FinetuneConfig, partial_config(config)).data).stream
+    heavy, light = replace(stream.bodies[0], weight=9.0), replace(stream.bodies[1], weight=1.0)
+    weighted = replace(stream, bodies=[heavy, light])
+    drawn = [weighted._body(np.random.default_rng(n)).name for n in range(200)]
+    assert 160 <= drawn.count(heavy.name) < 200
 
 
 def test_a_killed_run_ends_at_the_same_weights(config, tmp_path):
