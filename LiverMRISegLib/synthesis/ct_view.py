@@ -68,11 +68,10 @@ def _convolution(image: torch.Tensor, weight: torch.Tensor, offset: torch.Tensor
     reach = weight.shape[-1] // 2
     padded = F.pad(image, (reach,) * 6)
     result = offset.reshape(-1, 1, 1, 1).expand(-1, *image.shape[1:]).clone()
-    sizes = image.shape[1:]
-    for place in product(*(range(n) for n in weight.shape)):
-        row, channel, *start = place
-        part = padded[(channel, *(slice(s, s + n) for s, n in zip(start, sizes, strict=True)))]
-        result[row].add_(part, alpha=float(weight[place]))
+    depth, height, width = image.shape[1:]
+    for row, channel, z, y, x in product(*(range(n) for n in weight.shape)):
+        part = padded[channel, z : z + depth, y : y + height, x : x + width]
+        result[row].add_(part, alpha=float(weight[row, channel, z, y, x]))
     return result
 
 

@@ -41,7 +41,7 @@ def paint(
     image = means[parcels, index] if parcels is not None else means[0][index]
     inside = is_inside(structures)
     if texture is not None:
-        image = image + _ct_texture(structures, texture, config, random) * inside * (0.2 + 1.6 * image)
+        image = image + _ct_texture(structures, texture, inside, config, random) * (0.2 + 1.6 * image)
     spread = torch.from_numpy(random.numbers.uniform(0, 0.08, STRUCTURES)).float()
     grain = random.field(shape, random.uniform(2, 5))[0] + 0.7 * random.field(shape, random.uniform(6, 16))[0]
     image = image + spread[index] * grain
@@ -120,11 +120,12 @@ def _any_contrast(common: np.ndarray, random: Random) -> np.ndarray:
 
 
 def _ct_texture(
-    structures: torch.Tensor, texture: torch.Tensor, config: RandomizationConfig, random: Random
+    structures: torch.Tensor, texture: torch.Tensor, inside: torch.Tensor, config: RandomizationConfig, random: Random
 ) -> torch.Tensor:
     """What varies inside each structure in the CT (vessels, bowel walls, renal cortex), by a random gain and sign.
 
-    Not for where structures meet: there the CT shows how much of a voxel each fills, and a random sign would make a
+    Nothing where structures meet (not `inside`): there the CT shows how much of a voxel each fills, and a random sign
+    would make a
     seam of it that follows the labels, as no scanner draws it.
     """
     flat = structures.flatten().long()
@@ -133,7 +134,7 @@ def _ct_texture(
     gain = torch.from_numpy(random.numbers.normal(0, config.texture, STRUCTURES)).float()
     gain[int(Tissue.AIR)] = 0
     index = structures.int()
-    return ((texture - mean[index]) / 85.0).clamp_(-1, 1) * gain[index]
+    return ((texture - mean[index]) / 85.0).clamp_(-1, 1) * gain[index] * inside
 
 
 def _with_vessels(image: torch.Tensor, organs: torch.Tensor, random: Random) -> torch.Tensor:

@@ -1,21 +1,35 @@
-"""Where structure maps come from: folders of label maps, with or without their CT images."""
+"""Where structure maps come from: folders of label maps, with or without their CT images.
+
+Naming the tissue around the organs takes seconds a body, so maps are kept on disk, keyed by the content of their files.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import logging
+import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
+
 from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.atomic import atomic_write_bytes
 from LiverMRISegLib.io.dataclass_reader import Checked
+from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Limits
-from LiverMRISegLib.synthesis.structure_maps import StructureMap, Tissue, make_structure_map
+from LiverMRISegLib.synthesis.structure_maps import StructureMap, Tissue, make_structure_map, unlabelled_by
 
 logger = logging.getLogger(__name__)
+# Of what is made of the files; another makes them again.
+_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -47,20 +61,23 @@ def load_structure_maps(
     organs: Sequence[str] = (),
     *,
     partial: bool = False,
+    cache: Path | None = None,
 ) -> list[StructureMap]:
     """The structure maps of all `sources` below folder `data`, in order of their names.
 
     Sources whose label set lacks one of `organs` are left out, with a warning: they would teach that it does not exist.
     With `partial` only those that lack all are, and what is learnt from the maps must heed `StructureMap.unlabelled`.
+    Maps are kept in folder `cache`, and taken from there the next time.
 
     Raises:
         InputError: a pattern finds nothing, or a file cannot be read.
+        OutputError: the cache cannot be written.
         UsageError: an unknown label set or tissue, or no source has all organs.
     """
     fitting = [source for source in sources if _has(source, organs, partial)]
     if sources and not fitting:
         raise UsageError(f"no source of label maps has labels of {'any' if partial else 'all'} of: {', '.join(organs)}")
-    return [_load(path, source, spacing) for source in fitting for path in _found(data, source)]
+    return [_load(path, source, spacing, cache) for source in fitting for path in _found(data, source)]
 
 
 def _has(source: StructureMapSource, organs: Sequence[str], partial: bool) -> bool:
@@ -86,20 +103,55 @@ def _found(data: Path, source: StructureMapSource) -> list[Path]:
     return paths
 
 
-def _load(path: Path, source: StructureMapSource, spacing: float) -> StructureMap:
+def _load(path: Path, source: StructureMapSource, spacing: float, cache: Path | None) -> StructureMap:
     name = path.name.removesuffix(source.label_ending)
-    image = read_volume(path.with_name(name + source.image_ending)) if source.image_ending else None
-    body = make_structure_map(
-        name,
-        read_labelmap(path),
-        _label_set(source),
-        image,
-        spacing=spacing,
-        tissues=_tissues(source.tissues),
-        is_complete=source.is_complete,
-    )
+    image = path.with_name(name + source.image_ending) if source.image_ending else None
+    kept = cache / f"body_{_key(path, image, source, spacing)}.npz" if cache else None
+    body = _kept(kept, name, _label_set(source), spacing) if kept and kept.exists() else None
+    if body is None:
+        body = make_structure_map(
+            name,
+            read_labelmap(path),
+            _label_set(source),
+            read_volume(image) if image else None,
+            spacing=spacing,
+            tissues=_tissues(source.tissues),
+            is_complete=source.is_complete,
+        )
+        if kept:
+            _keep(body, kept)
     logger.info("body %s: %s voxels, %s CT", name, body.structures.shape, "with" if image else "without")
     return replace(body, weight=source.weight)
+
+
+def _key(path: Path, image: Path | None, source: StructureMapSource, spacing: float) -> str:
+    values = {value: organ.name for value, organ in _label_set(source).items()}
+    facts = [_VERSION, values, source.tissues, source.is_complete, spacing, [hash_of(p) for p in (path, image) if p]]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _kept(path: Path, name: str, labels: LabelSet, spacing: float) -> StructureMap | None:
+    """The map that was kept, or None where the file is damaged: it is then made again."""
+    try:
+        with np.load(path) as arrays:
+            texture = arrays.get("texture")
+            return StructureMap(name, arrays["structures"], texture, spacing, unlabelled_by(labels))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        logger.warning("%s: is damaged (%s); the structure map is made again", path, error)
+        return None
+
+
+def _keep(body: StructureMap, path: Path) -> None:
+    content = io.BytesIO()
+    if body.texture is None:
+        np.savez_compressed(content, structures=body.structures)
+    else:
+        np.savez_compressed(content, structures=body.structures, texture=body.texture)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{path.parent}: cannot be created ({error.strerror})") from error
+    atomic_write_bytes(path, content.getvalue())
 
 
 def _tissues(names: dict[str, tuple[int, ...]]) -> dict[int, Tissue]:

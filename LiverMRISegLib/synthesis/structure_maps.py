@@ -109,8 +109,12 @@ def make_structure_map(
         structures = _surroundings_from_ct(organs, ct, WINDOWED_8_BIT_BANDS if eight_bit else HOUNSFIELD_BANDS, spacing)
         texture = ct if eight_bit else (ct - WINDOW[0]) * (255.0 / (WINDOW[1] - WINDOW[0]))
         texture = np.clip(texture, 0, 255).astype(np.uint8)
-    unlabelled = tuple(organ for organ in ORGANS if organ not in labels.organs)
-    return StructureMap(name, structures, texture, spacing, unlabelled)
+    return StructureMap(name, structures, texture, spacing, unlabelled_by(labels))
+
+
+def unlabelled_by(labels: LabelSet) -> tuple[Organ, ...]:
+    """The organs of ours that a label set lacks."""
+    return tuple(organ for organ in ORGANS if organ not in labels.organs)
 
 
 def _isotropic(geometry: Geometry, spacing: float) -> Geometry:

@@ -32,7 +32,7 @@ class DiceCrossEntropy(torch.nn.Module):
         Returns:
             a scalar.
         """
-        loss: torch.Tensor = DiceCrossEntropyFunction.apply(logits, labels, unlabelled)  # type: ignore[no-untyped-call]
+        loss: torch.Tensor = DiceCrossEntropyFunction.apply(logits, labels, unlabelled)
         return loss
 
 

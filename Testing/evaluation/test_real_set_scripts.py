@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import runpy
 import sys
 
 import numpy as np
@@ -10,14 +12,14 @@ import pytest
 from helpers.places import ROOT
 from helpers.tiny_data import run_script
 from helpers.volumes import make_volume
-from LiverMRISegLib.anatomy import CHAOS, LIVER, TOTAL_MR
+from LiverMRISegLib.anatomy import CHAOS, LIVER, RIGHT_KIDNEY, TOTAL_MR
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.volume import Volume
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Two T2 volumes with all four organs, and a T1 volume with a liver."""
+    """Two T2 volumes with all four organs, a T1 volume with a liver, one with a labelled slice, two of one body."""
     for folder, image, label, values in (
         ("mr_t2_liver_kidneys_spleen", "mr_01.nii.gz", "mr_01_label.nii.gz", list(CHAOS)),
         ("mr_t2_liver_kidneys_spleen", "mr_02.nii.gz", "mr_02_label.nii.gz", list(CHAOS)),
@@ -30,6 +32,13 @@ def data(tmp_path):
         (tmp_path / folder).mkdir(exist_ok=True)
         write_volume(volume, tmp_path / folder / image)
         write_volume(Volume(labels, volume.geometry), tmp_path / folder / label)
+    labels = np.zeros(volume.geometry.shape, np.uint8)
+    labels[5, 8:20, 8:16] = CHAOS.value_of(RIGHT_KIDNEY)
+    for folder in ("mr_coronal_gre", "mr_t1_flip_angles"):
+        (tmp_path / folder).mkdir()
+        write_volume(volume, tmp_path / folder / "one_e1.nii.gz")
+    write_volume(Volume(labels, volume.geometry), tmp_path / "mr_coronal_gre/one_e1_label.nii.gz")
+    write_volume(volume, tmp_path / "mr_t1_flip_angles/two.nii.gz")
     return tmp_path
 
 
@@ -41,14 +50,26 @@ def test_the_default_models_figures(data, tiny_package, tmp_path):
     done = called("evaluate_any_sequence.py", "--model", tiny_package, "--data", data, "--output", tmp_path / "eval")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    assert [entry["cases"] for entry in metrics] == [2, 1]
+    assert [entry["cases"] for entry in metrics] == [2, 1, 1]
     assert {organ.name for organ in CHAOS.organs} <= metrics[0].keys()
     tables = (tmp_path / "eval" / "tables.md").read_text()
     assert "| mr_02 |" in tables
     assert "| called the other side, most | - | " in tables
+    agreed = next(line for line in tables.splitlines() if line.startswith("Five contrasts of one body"))
+    assert re.findall(r"\d\.\d+", agreed)
+    assert set(re.findall(r"\d\.\d+", agreed)) == {"1.000"}
     assert (tmp_path / "eval" / "sheet.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((tmp_path / "eval" / "scores.csv").open()))
-    assert len(rows) == 2 * 4 + 1
+    assert len(rows) == 2 * 4 + 1 + 1
+
+
+def test_slices_without_labels_are_not_scored():
+    reference = make_volume(size=(6, 5, 4))
+    labels, found = (np.zeros(reference.geometry.shape, np.uint8) for _ in range(2))
+    labels[2, 1:3], found[:, 1:3] = 2, 2
+    only_labelled = runpy.run_path(str(ROOT / "scripts/train/evaluate_any_sequence.py"))["only_labelled"]
+    prediction, _ = only_labelled(Volume(found, reference.geometry), Volume(labels, reference.geometry))
+    assert np.array_equal(prediction.array, labels)
 
 
 def test_robustness_of_every_corruption(data, tiny_package, tmp_path):

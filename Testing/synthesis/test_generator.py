@@ -13,7 +13,7 @@ from LiverMRISegLib.synthesis import anatomy, artefacts, scanner
 from LiverMRISegLib.synthesis.config import AnatomyConfig, LookConfig, RandomizationConfig, ScannerConfig
 from LiverMRISegLib.synthesis.generator import ImageMaker, sample_space
 from LiverMRISegLib.synthesis.painting import _ct_texture
-from LiverMRISegLib.synthesis.randomness import Random
+from LiverMRISegLib.synthesis.randomness import Random, is_inside
 from LiverMRISegLib.synthesis.scanner import jumped
 from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, StructureMap, Tissue, make_structure_map
 from LiverMRISegLib.volume import Geometry, Volume
@@ -83,7 +83,7 @@ def test_the_texture_of_a_ct_draws_no_seam_where_structures_meet():
     structures = torch.zeros((8, 8, 8), dtype=torch.uint8)
     structures[:, :, :4], structures[:, :, 4:] = 1, 4
     texture = torch.from_numpy(np.random.default_rng(0).uniform(0, 255, (8, 8, 8))).float()
-    drawn = _ct_texture(structures, texture, CONFIG, Random(0))
+    drawn = _ct_texture(structures, texture, is_inside(structures), CONFIG, Random(0))
     assert (drawn[:, :, 3:5] == 0).all()
     assert (drawn[:, :, :3] != 0).any()
     assert (drawn[:, :, 5:] != 0).any()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.places import ROOT
+from LiverMRISegLib.anatomy import ORGANS
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig
 from LiverMRISegLib.models.catalog import find_model, load_model
@@ -147,12 +148,14 @@ SHIPPED = {
 
 
 RECIPE_NAMES = ("liver_any_sequence", "liver_any_sequence_l")
+# It goes on from the first, and has made no shipped model yet.
+NEXT_RECIPE = "liver_any_sequence_2"
 STAGES = [CONFIGS / f"{name}.yaml" for name, kind in SHIPPED.items() if issubclass(kind, StageConfig)]
 
 
 def test_every_shipped_config_is_known():
     assert sorted(path.stem for path in CONFIGS.glob("*.yaml")) == sorted(SHIPPED)
-    assert sorted(path.stem for path in RECIPES.glob("*.yaml")) == sorted(RECIPE_NAMES)
+    assert sorted(path.stem for path in RECIPES.glob("*.yaml")) == sorted([*RECIPE_NAMES, NEXT_RECIPE])
 
 
 @pytest.mark.parametrize("name", sorted(SHIPPED))
@@ -160,7 +163,7 @@ def test_shipped_configs_read(name):
     assert read_config(SHIPPED[name], CONFIGS / f"{name}.yaml")
 
 
-@pytest.mark.parametrize("path", [*STAGES, *(RECIPES / f"{name}.yaml" for name in RECIPE_NAMES)], ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*STAGES, *sorted(RECIPES.glob("*.yaml"))], ids=lambda p: p.stem)
 def test_patches_of_shipped_configs_fit_their_networks(path):
     """Every stride divides the patch, and the coarsest level is 3 voxels deep at least."""
     config = read_config(SHIPPED.get(path.stem, FinetuneConfig), path)
@@ -206,6 +209,18 @@ def test_a_recipe_makes_a_model_of_the_shipped_kind(name):
     assert_equal_where_both(to_plain(config.data.synthetic.randomization), last["config"]["randomization"])
     assert_equal_where_both(to_plain(config.optimizer), last["config"]["optimizer"])
     assert not config.start
+
+
+def test_the_next_recipe_goes_on_from_the_first():
+    first, following = (
+        read_config(FinetuneConfig, RECIPES / f"{name}.yaml") for name in (RECIPE_NAMES[0], NEXT_RECIPE)
+    )
+    assert Path(following.start) == first.run_folder / "model"
+    assert following.keep_heads
+    assert following.data.organs[: len(first.data.organs)] == first.data.organs
+    assert set(following.data.organs) == {organ.name for organ in ORGANS}
+    assert (following.data.preparation, following.data.patch) == (first.data.preparation, first.data.patch)
+    assert following.network_spec().kwargs["strides"] == first.network_spec().kwargs["strides"]
 
 
 def test_the_two_sides_of_paper_004_share_a_grid():

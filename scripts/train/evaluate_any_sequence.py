@@ -1,29 +1,35 @@
 """The default model on the real MR volumes of ../shared/data: every case, the means, a sheet of pictures.
 
 evaluate_any_sequence.py [--model NAME|PATH] [--data ../shared/data] --output FOLDER
-writes scores.csv, tables.md (for the model card), metrics.json (for the package) and sheet.png.
+writes scores.csv, tables.md (for the model card), metrics.json (for the package) and sheet.png, and tells how far the
+labels of five contrasts of one body agree.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import logging
+import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, as_markdown, score_case, summarise
+from LiverMRISegLib.evaluation.robustness import dice
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.volume import Volume
-from real_sets import DATA_SETS, DataSet, cases_of
+from real_sets import DATA_SETS, FLIP_ANGLES, DataSet, cases_of
 
 logger = logging.getLogger(__name__)
 
@@ -36,12 +42,35 @@ def evaluate(segmenter: Segmenter, data: Path, kind: DataSet, pictures: list[byt
         result = segmenter.segment(volume)
         prediction = Volume(result.labelmap, result.geometry, image.name)
         name = image.name.removesuffix(".nii.gz")
-        case = score_case(name, prediction, read_labelmap(label), result.labels, kind.labels)
+        reference = read_labelmap(label)
+        if kind.labelled_slices:
+            prediction, reference = only_labelled(prediction, reference)
+        case = score_case(name, prediction, reference, result.labels, kind.labels)
         shown = tuple(s for s in case.scores if s.reference_ml > 0)
         found.append(replace(case, scores=shown))
         pictures.append(three_planes_png(volume, result.labelmap, result.labels))
         logger.info("%s: %s", image.name, ", ".join(f"{s.organ} {s.dsc:.3f}" for s in shown))
     return found
+
+
+def only_labelled(prediction: Volume, reference: Volume) -> tuple[Volume, Volume]:
+    """Both without labels outside the slices (of the first axis) in which the reference has some."""
+    seen = np.asarray(reference.array.any(axis=(1, 2)))
+    return Volume(prediction.array * seen[:, None, None], prediction.geometry, prediction.name), reference
+
+
+def agreement(segmenter: Segmenter, data: Path, pictures: list[bytes]) -> dict[str, float]:
+    """Mean Dice per organ between the labels of all pairs of the flip angles; an organ found in neither is left out."""
+    volumes = [read_volume(path) for path in sorted(data.glob(FLIP_ANGLES))]
+    results = [segmenter.segment(volume) for volume in volumes]
+    pictures.extend(three_planes_png(v, r.labelmap, r.labels) for v, r in zip(volumes, results, strict=True))
+    found: dict[str, list[float]] = {}
+    for first, second in itertools.combinations(results, 2):
+        for value, organ in first.labels.items():
+            masks = first.labelmap == value, second.labelmap == value
+            if masks[0].any() or masks[1].any():
+                found.setdefault(organ.name, []).append(dice(*masks))
+    return {organ: statistics.fmean(scores) for organ, scores in found.items()}
 
 
 def summary(kind: DataSet, cases: Sequence[CaseScores]) -> dict[str, Any]:
@@ -63,11 +92,13 @@ def main() -> int:
         arguments.output.mkdir(parents=True, exist_ok=True)
         segmenter = Segmenter.load(arguments.model)
         results = [(kind, evaluate(segmenter, arguments.data, kind, pictures)) for kind in DATA_SETS]
+        agreed = agreement(segmenter, arguments.data, pictures)
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status
     atomic_write_text(arguments.output / "scores.csv", as_csv([case for _, cases in results for case in cases]))
     tables = [f"{kind.name}, Dice\n\n{as_markdown(cases)}" for kind, cases in results]
+    tables.append(f"Five contrasts of one body, mean Dice between pairs: {told(agreed)}\n")
     atomic_write_text(arguments.output / "tables.md", "\n".join(tables))
     metrics = [summary(kind, cases) for kind, cases in results]
     atomic_write_text(arguments.output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
@@ -79,7 +110,13 @@ def main() -> int:
                 kind.name, s.cases, s.organ, s.dsc_mean, s.dsc_sd, s.dsc_lowest, s.nsd_mean,
                 s.hd95_median,
             )  # fmt: skip
+    logger.info("five contrasts of one body, Dice between pairs: %s", told(agreed))
     return 0
+
+
+def told(scores: Mapping[str, float]) -> str:
+    """ "liver 0.950, spleen 0.900"."""
+    return ", ".join(f"{organ} {score:.3f}" for organ, score in scores.items())
 
 
 if __name__ == "__main__":

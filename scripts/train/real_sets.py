@@ -11,13 +11,17 @@ from LiverMRISegLib.errors import InputError
 
 @dataclass(frozen=True)
 class DataSet:
-    """Real volumes with references: `images` is a pattern below the data folder, `label_ending` replaces `ending`."""
+    """Real volumes with references: `images` is a pattern below the data folder, `label_ending` replaces `ending`.
+
+    `labelled_slices`: only some slices have labels, and these alone are scored.
+    """
 
     name: str
     images: str
     ending: str
     label_ending: str
     labels: LabelSet
+    labelled_slices: bool = False
 
 
 T2_SPIR = DataSet(
@@ -30,7 +34,17 @@ T1_SLAB = DataSet(
     "seg_mr.nii.gz",
     TOTAL_MR,
 )
-DATA_SETS = (T2_SPIR, T1_SLAB)
+CORONAL_GRE = DataSet(
+    "coronal gradient echo, kidneys in the labelled slices",
+    "mr_coronal_gre/*_e1.nii.gz",
+    ".nii.gz",
+    "_label.nii.gz",
+    CHAOS,
+    labelled_slices=True,
+)
+DATA_SETS = (T2_SPIR, T1_SLAB, CORONAL_GRE)
+# Five contrasts of one body without labels: what a model makes of one should be what it makes of the others.
+FLIP_ANGLES = "mr_t1_flip_angles/*.nii.gz"
 
 
 def cases_of(data: Path, kind: DataSet) -> list[tuple[Path, Path]]:

@@ -24,6 +24,7 @@ from LiverMRISegLib.training.stages.data_config import DataConfig
 BEST, LAST = "best", "last"
 OF_PACKAGE = MayChange.IN_ONE_TRAINING
 _Stride = Annotated[int, Limits(1, 16)]
+_Offset = Annotated[float, Limits(-100, 100)]
 _Kernel = Annotated[int, Limits(1, 15)]
 
 
@@ -69,9 +70,12 @@ class StageConfig(Checked):
     empty. A model for sequences without labels is also trained on those with labels, but not for them."""
     offered: Annotated[tuple[str, ...], OF_PACKAGE] = ()
     """The organs that the package offers, all if empty; those that are trained but not offered become background."""
-    background_offset: Annotated[float, Limits(-100, 100), OF_PACKAGE] = 0.0
+    background_offset: Annotated[_Offset, OF_PACKAGE] = 0.0
     """Taken off the background's logit in the package: above 0 the organs get larger. The labels that maximise the
     expected Dice take a voxel as organ from half the reachable Dice on, not from 0.5 on (Lipton et al. 2014)."""
+    organ_offsets: Annotated[dict[str, _Offset], OF_PACKAGE] = field(default_factory=dict)
+    """Added to the logits of single organs in the package, by name: those that are found too small need more than the
+    background's offset, those that are found too large less."""
     start_share: Annotated[float, Limits(least=0, below=1), OF_PACKAGE] = 0.0
     """Share of the initial weights in those of the package, below 1. The mean of both often keeps the strengths of both
     (Wortsman et al. 2022, "Robust fine-tuning"). It needs a `start`."""
@@ -94,6 +98,9 @@ class StageConfig(Checked):
             if structure_named(organ).name not in trained:
                 raise UsageError(f"offered: '{organ}' is not one of data.organs")
         known = [sequence.value for sequence in Sequence]
+        for organ in self.organ_offsets:
+            if organ not in trained:
+                raise UsageError(f"organ_offsets: '{organ}' is not one of data.organs")
         for name in self.sequences:
             if name not in known:
                 raise UsageError(f"sequences: unknown sequence '{name}'; known: {', '.join(known)}")

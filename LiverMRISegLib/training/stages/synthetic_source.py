@@ -54,7 +54,7 @@ def image_maker(data: DataConfig) -> tuple[ImageMaker, list[StructureMap], list[
         )
     settings = data.synthetic
     bodies = load_structure_maps(
-        settings.folder, settings.sources, data.spacing[0], data.organs, partial=settings.partial
+        settings.folder, settings.sources, data.spacing[0], data.organs, partial=settings.partial, cache=data.cache
     )
     training, held_out = _split(bodies, settings.validation_bodies)
     randomization = replace(settings.randomization, patch=data.patch, spacing=data.spacing[0])

@@ -22,6 +22,7 @@ from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import BODY
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, load_structure_maps
+from LiverMRISegLib.synthesis.structure_maps import StructureMap
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
@@ -140,6 +141,28 @@ def test_bodies_are_drawn_by_their_weights(config):
     weighted = replace(stream, bodies=[heavy, light])
     drawn = [weighted._body(np.random.default_rng(n)).name for n in range(200)]
     assert 160 <= drawn.count(heavy.name) < 200
+
+
+def test_structure_maps_are_kept_by_their_content(tmp_path, caplog):
+    write_label_map(tmp_path / "body_label.nii.gz", 0)
+    source, cache = StructureMapSource("*_label.nii.gz", "CHAOS", weight=2.0), tmp_path / "cache"
+
+    def load(**changes) -> StructureMap:
+        return load_structure_maps(tmp_path, [replace(source, **changes)], 8.0, cache=cache)[0]
+
+    first = load()
+    (kept,) = cache.iterdir()
+    again = load(weight=3.0)
+    assert np.array_equal(first.structures, again.structures)
+    assert (again.unlabelled, again.weight) == (first.unlabelled, 3.0)
+    assert list(cache.iterdir()) == [kept]
+    kept.write_bytes(kept.read_bytes()[:100])
+    assert np.array_equal(load().structures, first.structures)
+    assert "is damaged" in caplog.text
+    write_label_map(tmp_path / "body_label.nii.gz", 1)
+    assert not np.array_equal(load().structures, first.structures)
+    load(is_complete=True)
+    assert len(list(cache.iterdir())) == 3
 
 
 def test_a_killed_run_ends_at_the_same_weights(config, tmp_path):
