@@ -16,6 +16,7 @@ from LiverMRISegLib.models.package.specification import (
     InferenceSpec,
     NetworkSpec,
     PreparationSpec,
+    TrustSpec,
 )
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -37,6 +38,13 @@ def tiny_package(tmp_path_factory) -> Path:
     """A package with random weights: its masks mean nothing, everything else is real."""
     spec = tiny_spec()
     return save_package(spec, random_weights(spec), tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def trusted_package(tmp_path_factory) -> Path:
+    """As `tiny_package`, with weights for the trust score; every outline that is not perfect is flagged."""
+    spec = replace(tiny_spec(), trust=TrustSpec(-0.5, {"expected dice": 1.0}, 0.99, "nothing"))
+    return save_package(spec, random_weights(spec), tmp_path_factory.mktemp("models") / "trusted")
 
 
 @pytest.fixture(scope="session")

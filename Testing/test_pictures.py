@@ -80,3 +80,19 @@ def test_a_report_of_several_cases_escapes_what_it_is_told(tmp_path):
     assert "network 1.5" in text
     assert "For research use only" in text
     assert not re.search(r'(src|href)="(?!data:)', text)
+    assert "Look at this organ first" not in text
+
+
+def test_a_report_says_which_organ_is_to_be_looked_at_first(tmp_path):
+    volume, labels = marked()
+    labels[2:6, 3:9, 3:9] = CHAOS.value_of(SPLEEN)
+    trust = {"liver": 0.91, "spleen": 0.62}
+    result = Segmentation(labels, CHAOS, volume.geometry, {}, [], {}, volume, trust)
+    write_report(tmp_path / "r.html", [ReportCase.of("case", volume, result)])
+    text = (tmp_path / "r.html").read_text()
+    assert "Look at this organ first: <strong>spleen (trust 0.62)</strong>" in text
+    assert "<th>Trust: expected Dice</th>" in text
+    spleen = re.search(r"Spleen</td>(.*?)</tr>", text, re.DOTALL)
+    assert re.findall(r'number">([^<]*)<', spleen[1]) == ["2.9", "16", "22", "0 (0)", "0", "0.62"]
+    for row in re.findall(r"<tr>\n<td>.*?</tr>", text, re.DOTALL):
+        assert row.count('class="number"') == 6

@@ -108,4 +108,6 @@ def _together(node: Any, before: SceneResult, newer: SceneResult) -> SceneResult
     organs = tuple(f"{organ} " for organ in newer.volumes_ml)
     of_others = [flag for flag in before.flags if before.node is node and not flag.startswith(organs)]
     volumes = {**(before.volumes_ml if before.node is node else {}), **newer.volumes_ml}
-    return SceneResult(newer.name, node, volumes, list(dict.fromkeys([*of_others, *newer.flags])), newer.provenance)
+    kept = {o: score for o, score in before.trust.items() if before.node is node and o not in newer.volumes_ml}
+    flags = list(dict.fromkeys([*of_others, *newer.flags]))
+    return SceneResult(newer.name, node, volumes, flags, newer.provenance, trust={**kept, **newer.trust})

@@ -19,7 +19,7 @@ from LiverMRISegScene.over_time import SequenceResult
 from LiverMRISegScene.results import SceneResult
 from LiverMRISegScene.segment_volumes import SegmentVolume, segment_volumes
 
-_ORGAN, _ML, _LOOK = range(3)
+_ORGAN, _ML, _TRUST, _LOOK = range(4)
 _LEAST_EDIT_ML = 0.05
 _WIDEST = 160
 
@@ -35,8 +35,8 @@ class ResultTable:
         self._rows: list[SegmentVolume] = []
         self._watch = SegmentationWatch(self.refresh)
         table = ui.resultTable
-        table.setColumnCount(3)
-        table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("Check")])
+        table.setColumnCount(4)
+        table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("Trust"), _("Check")])
         table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
@@ -103,8 +103,8 @@ class ResultTable:
         """The table as text, with a line for every organ."""
         if self._result is None:
             return ""
-        rows = ((row.key, f"{row.ml:.1f}", self._check_of(row)) for row in self._rows)
-        return csv_table(("organ", "volume mL", "check"), rows, separator)
+        rows = ((row.key, f"{row.ml:.1f}", self._trust_of(row), self._check_of(row)) for row in self._rows)
+        return csv_table(("organ", "volume mL", "trust", "check"), rows, separator)
 
     def _show(self, result: SceneResult | None, over_time: SequenceResult | None) -> None:
         self._result, self._over_time = result, over_time
@@ -116,9 +116,10 @@ class ResultTable:
         for button in (self.ui.editButton, self.ui.againButton):
             button.setEnabled(self.node is not None)
         self.ui.chartButton.setVisible(over_time is not None)
-        flags = result.flags if result is not None else ()
-        self.ui.flagsLabel.setText("<br>".join(f"\u26a0 {flag}" for flag in flags))
-        self.ui.flagsLabel.setVisible(bool(flags))
+        said = [*_first_to_check(result), *(f"\u26a0 {flag}" for flag in (result.flags if result is not None else ()))]
+        self.ui.flagsLabel.setText("<br>".join(said))
+        self.ui.flagsLabel.setVisible(bool(said))
+        self.ui.resultTable.setColumnHidden(_TRUST, result is None or not result.trust)
         self._measure()
         self._made = {row.key: row.ml for row in self._rows}
         self._fill()
@@ -143,11 +144,12 @@ class ResultTable:
         for number, row in enumerate(self._rows):
             table.setItem(number, _ORGAN, self._name_item(row))
             table.setItem(number, _ML, _right(f"{row.ml:.1f}"))
+            table.setItem(number, _TRUST, _right(self._trust_of(row)))
             table.setItem(number, _LOOK, qt.QTableWidgetItem(self._check_of(row)))
             table.item(number, _LOOK).setToolTip(self._check_of(row))
             if row.key == selected:
                 table.selectRow(number)
-        fit_columns(table, (_ORGAN, _ML), _WIDEST)
+        fit_columns(table, (_ORGAN, _ML, _TRUST), _WIDEST)
 
     def _name_item(self, row: SegmentVolume) -> Any:
         item = qt.QTableWidgetItem(row.key)
@@ -158,11 +160,18 @@ class ResultTable:
             item.setIcon(qt.QIcon(pixmap))
         return item
 
+    def _trust_of(self, row: SegmentVolume) -> str:
+        """The trust of an outline as the model drew it; an edited one is the user's own."""
+        score = self._result.trust.get(row.key) if self._result is not None else None
+        return "" if score is None or self._is_edited(row) else f"{score:.2f}"
+
+    def _is_edited(self, row: SegmentVolume) -> bool:
+        return abs(row.ml - self._made.get(row.key, 0.0)) > _LEAST_EDIT_ML
+
     def _check_of(self, row: SegmentVolume) -> str:
         flags = self._result.flags if self._result is not None else ()
         own = [flag.removeprefix(f"{row.key} ") for flag in flags if flag.startswith(f"{row.key} ")]
-        is_edited = abs(row.ml - self._made.get(row.key, 0.0)) > _LEAST_EDIT_ML
-        return "; ".join([_("edited")] * is_edited + own)
+        return "; ".join([_("edited")] * self._is_edited(row) + own)
 
     def _show_chart(self, _checked: bool = False) -> None:
         if self._over_time is not None and self._over_time.chart.GetScene() is not None:
@@ -183,6 +192,14 @@ def save_text(path: str, text: str) -> None:
         atomic_write_text(Path(path), text)
     except OutputError as error:
         slicer.util.errorDisplay(str(error))
+
+
+def _first_to_check(result: SceneResult | None) -> list[str]:
+    """The organ that the model trusts least, in words."""
+    if result is None or not result.trust:
+        return []
+    organ, score = min(result.trust.items(), key=lambda item: item[1])
+    return [_("Look at this organ first: {organ} (trust {score})").format(organ=organ, score=f"{score:.2f}")]
 
 
 def _right(text: str) -> Any:

@@ -21,7 +21,7 @@ from LiverMRISegScene.volume_kind import VolumeKind, kind_of
 
 RESULTS_FOLDER = "LiverMRISeg"
 TABLE_FILE = "volumes.csv"
-_ML = " mL"
+_ML, _TRUST = " mL", " trust"
 
 
 def scene_jobs(nodes: Sequence[Any], model: str, *, is_study: bool = False) -> list[Job]:
@@ -136,12 +136,14 @@ def _delimiter(table: str) -> str:
 
 
 def as_csv(jobs: Sequence[Job], earlier: Rows = MappingProxyType({})) -> str:
-    """One row a job: name, model, state, volume of every organ in mL, flags.
+    """One row a job: name, model, state, volume of every organ in mL, trust in every organ, flags.
 
     `earlier` are the rows of an earlier run's table, which are taken over for the jobs that it did.
     """
     rows = [_row(job, earlier.get(job.name)) for job in jobs]
-    figures = dict.fromkeys(key for row in rows for key, value in row.items() if key.endswith(_ML) and value)
+    figures = dict.fromkeys(
+        key for ending in (_ML, _TRUST) for row in rows for key, value in row.items() if key.endswith(ending) and value
+    )
     names = ["volume", "model", "state", *figures, "flags", "message"]
     return csv_table(names, ([row.get(name, "") for name in names] for row in rows))
 
@@ -152,6 +154,7 @@ def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
     row = {"volume": job.name, "model": job.model, "state": job.state, "message": job.message}
     if job.result:
         row.update({f"{organ}{_ML}": f"{volume:.1f}" for organ, volume in job.result.volumes_ml.items()})
+        row.update({f"{organ}{_TRUST}": f"{score:.2f}" for organ, score in job.result.trust.items()})
         row["flags"] = "; ".join([*job.result.flags, *job.disagreements])
     return row
 

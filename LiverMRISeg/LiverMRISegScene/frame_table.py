@@ -15,7 +15,7 @@ _ML = " mL"
 
 
 def add_table(scene: Any, sequence: Any, results: Mapping[Frame, SceneResult]) -> Any:
-    """A vtkMRMLTableNode: frame, index value, volume of every organ in mL, and what to check or why it failed.
+    """A vtkMRMLTableNode: frame, index value, volume (mL) and trust of every organ, what to check or why it failed.
 
     A frame that failed has no numbers.
     """
@@ -28,6 +28,9 @@ def add_table(scene: Any, sequence: Any, results: Mapping[Frame, SceneResult]) -
     _add_column(node, index_title(sequence), values)
     for organ in organs:
         _add_column(node, organ + _ML, [result.volumes_ml.get(organ, math.nan) for _frame, result in ordered])
+    for organ in dict.fromkeys(organ for result in results.values() for organ in result.trust):
+        title = _("{organ} trust").format(organ=organ)
+        _add_column(node, title, [result.trust.get(organ, math.nan) for _frame, result in ordered])
     _add_column(node, _("check"), [result.error or "; ".join(result.flags) for _frame, result in ordered])
     return node
 

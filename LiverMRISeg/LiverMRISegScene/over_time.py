@@ -43,8 +43,8 @@ class SequenceResult:
         """The result of the frame that is shown; of none, where it has no result."""
         found = next((result for frame, result in self.frames.items() if frame.number == self.number), None)
         flags = (found.flags or [found.error]) if found is not None else [_("this frame was not segmented")]
-        volumes = found.volumes_ml if found is not None else {}
-        return SceneResult(self.name, self.shown, volumes, [flag for flag in flags if flag])
+        volumes, trust = (found.volumes_ml, found.trust) if found is not None else ({}, {})
+        return SceneResult(self.name, self.shown, volumes, [flag for flag in flags if flag], trust=trust)
 
     def as_scene_result(self) -> SceneResult:
         """For a list with results of volumes; the flags name frames that failed."""

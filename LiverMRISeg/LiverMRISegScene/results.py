@@ -20,7 +20,10 @@ _LABELS, _SOURCE = "labels.nrrd", "volume.nrrd"
 
 @dataclass(frozen=True)
 class SceneResult:
-    """The result for one volume: the segmentation node, or the `error` in one line."""
+    """The result for one volume: the segmentation node, or the `error` in one line.
+
+    `trust`: the Dice to be expected of each organ, if the model gives it.
+    """
 
     name: str
     node: Any = None
@@ -28,6 +31,7 @@ class SceneResult:
     flags: Sequence[str] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
+    trust: Mapping[str, float] = field(default_factory=dict)
 
 
 def prepared(volume_node: Any, folder: Path, under: Any = None) -> tuple[Path, Path]:
@@ -76,4 +80,5 @@ def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any
 
 def result_of(name: str, node: Any, reply: Mapping[str, Any]) -> SceneResult:
     """What the worker answered, with the node that was made of it."""
-    return SceneResult(name, node, reply["volumes_ml"], reply["flags"], reply["provenance"])
+    facts = reply["volumes_ml"], reply["flags"], reply["provenance"]
+    return SceneResult(name, node, *facts, trust=reply.get("trust", {}))

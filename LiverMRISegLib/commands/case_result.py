@@ -21,6 +21,7 @@ class CaseResult:
     volumes_ml: dict[str, float] = field(default_factory=dict)
     flags: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    trust: dict[str, float] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The entry of this case in the document that --json prints."""
@@ -33,6 +34,7 @@ class CaseResult:
             "status": self.status,
             "error": self.error or None,
             "volumes_ml": {organ: round(volume, 3) for organ, volume in self.volumes_ml.items()},
+            "trust": {organ: round(score, 3) for organ, score in self.trust.items()},
             "flags": self.flags,
             "seconds": round(self.seconds, 3),
             "provenance": self.provenance,

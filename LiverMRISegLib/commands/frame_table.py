@@ -42,6 +42,7 @@ def _table(results: Sequence[CaseResult]) -> tuple[list[str], list[list[str]]]:
     except InputError:
         frames = []
     organs = list(dict.fromkeys(organ for result in results for organ in result.volumes_ml))
+    scored = list(dict.fromkeys(organ for result in results for organ in result.trust))
     is_told = any(frame.words for frame in frames)
     header = [
         "frame",
@@ -49,6 +50,7 @@ def _table(results: Sequence[CaseResult]) -> tuple[list[str], list[list[str]]]:
         "seconds",
         "status",
         *(f"{o} mL" for o in organs),
+        *(f"{o} trust" for o in scored),
         "flags",
         "error",
     ]
@@ -58,6 +60,8 @@ def _table(results: Sequence[CaseResult]) -> tuple[list[str], list[list[str]]]:
         frame = frames[number - 1] if number <= len(frames) else Frame()
         time = "" if frame.seconds is None else f"{frame.seconds:g}"
         volumes = [f"{result.volumes_ml[organ]:.3f}" if organ in result.volumes_ml else "" for organ in organs]
+        trust = [f"{result.trust[organ]:.3f}" if organ in result.trust else "" for organ in scored]
         told = [frame.words] if is_told else []
-        rows.append([str(number), *told, time, result.status, *volumes, "; ".join(result.flags), result.error])
+        said = ["; ".join(result.flags), result.error]
+        rows.append([str(number), *told, time, result.status, *volumes, *trust, *said])
     return header, rows

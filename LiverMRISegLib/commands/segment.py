@@ -190,7 +190,8 @@ class _Cohort:
             taker.add(case, volume, segmentation)
         provenance = dict(segmentation.provenance)
         provenance["seconds"] = {**provenance["seconds"], **{part: round(s, 3) for part, s in seconds.items()}}
-        return CaseResult(case, DONE, 0.0, "", dict(segmentation.volumes_ml), list(segmentation.flags), provenance)
+        volumes, trust = dict(segmentation.volumes_ml), dict(segmentation.trust)
+        return CaseResult(case, DONE, 0.0, "", volumes, list(segmentation.flags), provenance, trust)
 
     def _model(self, progress: ProgressBar) -> Segmenter:
         if self._segmenter is None:
@@ -231,18 +232,35 @@ def _tell_one(result: CaseResult) -> None:
     if result.status == SKIPPED:
         say(f"{result.case.output} exists and was skipped")
         return
-    say(table(("organ", "mL"), [(organ, f"{volume:.1f}") for organ, volume in result.volumes_ml.items()]))
+    has_trust = bool(result.trust)
+    rows = [
+        (organ, f"{volume:.1f}", *([_trust(result, organ)] if has_trust else []))
+        for organ, volume in result.volumes_ml.items()
+    ]
+    say(table(("organ", "mL", *(["trust"] if has_trust else [])), rows))
+    say(f"look at this organ first: {_lowest_trust(result)}" if has_trust else f"trust: {result.provenance['trust']}")
     for flag in result.flags:
         say(f"note: {flag}")
     say(f"{result.case.output} written in {result.seconds:.1f} s")
 
 
+def _trust(result: CaseResult, organ: str) -> str:
+    return f"{result.trust[organ]:.2f}" if organ in result.trust else "-"
+
+
+def _lowest_trust(result: CaseResult) -> str:
+    """The organ to look at first, and its trust."""
+    organ = min(result.trust, key=result.trust.__getitem__, default="")
+    return f"{organ} {_trust(result, organ)}" if organ else "-"
+
+
 def _cohort_table(results: Sequence[CaseResult]) -> str:
     organs = list(dict.fromkeys(organ for result in results for organ in result.volumes_ml))
-    header = ("case", "status", *(f"{organ} mL" for organ in organs), "seconds", "flags")
+    header = ("case", "status", *(f"{organ} mL" for organ in organs), "lowest trust", "seconds", "flags")
     rows = []
     for result in results:
         volumes = (f"{result.volumes_ml[organ]:.1f}" if organ in result.volumes_ml else "-" for organ in organs)
-        rows.append((result.case.name, result.status, *volumes, f"{result.seconds:.1f}", "; ".join(result.flags)))
+        facts = (_lowest_trust(result), f"{result.seconds:.1f}", "; ".join(result.flags))
+        rows.append((result.case.name, result.status, *volumes, *facts))
     counts = Counter(result.status for result in results)
     return table(header, rows) + "\n" + ", ".join(f"{n} {status}" for status, n in counts.items())

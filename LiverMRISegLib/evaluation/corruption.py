@@ -55,6 +55,19 @@ def corruptions(image: Volume) -> list[Corruption]:
     ]
 
 
+def corrupted(image: Volume, reference: Volume, count: int, random: np.random.Generator) -> tuple[Pair, str]:
+    """The pair after `count` corruptions of different kinds one after another, and what they were, in words."""
+    taken: list[Corruption] = []
+    for _ in range(count):
+        left = [c for c in corruptions(image) if c.kind not in (CLEAN.kind, *(t.kind for t in taken))]
+        kinds = sorted({c.kind for c in left})
+        kind = kinds[random.integers(len(kinds))]
+        strengths = [c for c in left if c.kind == kind]
+        taken.append(strengths[random.integers(len(strengths))])
+        image, reference = taken[-1].apply(image, reference)
+    return (image, reference), ", ".join(f"{c.kind} {c.strength}" for c in taken) or CLEAN.kind
+
+
 def strongest(found: Sequence[Corruption]) -> list[Corruption]:
     """Of each kind the last, which is the strongest, in the same order."""
     return list({corruption.kind: corruption for corruption in found}.values())

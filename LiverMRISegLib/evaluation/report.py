@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LiverMRISegLib.inference.trust import first_to_check
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.measurement.maps import IMAGE
 from LiverMRISegLib.measurement.organs import Measurements, OrganMeasurement
@@ -17,6 +18,7 @@ from LiverMRISegLib.volume import Volume
 if TYPE_CHECKING:
     from LiverMRISegLib.inference.segmenter import Segmentation
 
+_TRUST = "Trust: expected Dice"
 _COLUMNS = ("Volume, mL", "Craniocaudal, mm", "Longest, mm", "Intensity, mean (SD)", "Median")
 _TEMPLATE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -45,7 +47,8 @@ person who can judge it.</p>
 <td><span class="dot" style="background:{{ organ.color }}"></span>{{ organ.title }}</td>
 {% for cell in organ.cells %}<td class="number">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
-<div>{% for flag in case.flags %}<p class="flag">{{ flag }}</p>{% else %}<p>No flags.</p>{% endfor %}</div></div>
+<div>{% for organ in case.first %}<p>Look at this organ first: <strong>{{ organ }}</strong></p>{% endfor %}
+{% for flag in case.flags %}<p class="flag">{{ flag }}</p>{% else %}<p>No flags.</p>{% endfor %}</div></div>
 <details><summary>Provenance</summary><table>
 {% for key, value in case.provenance %}<tr><td>{{ key }}</td><td>{{ value }}</td></tr>{% endfor %}
 </table></details></section>
@@ -63,12 +66,14 @@ class ReportCase:
     measurements: Measurements
     flags: Sequence[str]
     provenance: Mapping[str, Any]
+    trust: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, name: str, volume: Volume, segmentation: Segmentation) -> ReportCase:
         """Draw the picture of a case, and measure its organs."""
         picture = three_planes_png(volume, segmentation.labelmap, segmentation.labels)
-        return cls(name, picture, segmentation.measure(), segmentation.flags, segmentation.provenance)
+        found = segmentation
+        return cls(name, picture, found.measure(), found.flags, found.provenance, found.trust)
 
 
 def write_report(path: Path, cases: Sequence[ReportCase]) -> None:
@@ -84,22 +89,28 @@ def _shown(case: ReportCase) -> dict[str, Any]:
         {
             "title": found.organ.title,
             "color": "rgb({}, {}, {})".format(*found.organ.color),
-            "cells": _cells(found),
+            "cells": [*_cells(found), *([_trust(case, found.organ.name)] if case.trust else [])],
         }
         for found in case.measurements.organs
     ]
+    columns = [*_COLUMNS, *([_TRUST] if case.trust else [])]
     for figure in case.measurements.derived:
         if figure.value is not None:
-            cells = [f"{figure.value:.1f}", *[""] * (len(_COLUMNS) - 1)]
+            cells = [f"{figure.value:.1f}", *[""] * (len(columns) - 1)]
             organs.append({"title": figure.name.capitalize(), "color": "transparent", "cells": cells})
     return {
         "name": case.name,
         "picture": base64.b64encode(case.picture).decode("ascii"),
-        "columns": _COLUMNS,
+        "columns": columns,
         "organs": organs,
+        "first": [f"{organ} (trust {score:.2f})" for organ, score in first_to_check(case.trust)[:1]],
         "flags": list(case.flags),
         "provenance": [(key, _words(value)) for key, value in case.provenance.items()],
     }
+
+
+def _trust(case: ReportCase, organ: str) -> str:
+    return f"{case.trust[organ]:.2f}" if organ in case.trust else ""
 
 
 def _cells(organ: OrganMeasurement) -> list[str]:

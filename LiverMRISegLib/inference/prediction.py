@@ -24,6 +24,7 @@ from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.image_refinement import refine_outlines, softmax
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.region import is_cut
+from LiverMRISegLib.inference.score_watch import ScoreWatch
 from LiverMRISegLib.inference.tiled_network import predict_slabs
 from LiverMRISegLib.models.package.specification import ABDOMEN, InferenceSpec, ModelSpec
 from LiverMRISegLib.preparation.label_grid import labels_of_slabs, nearest_labels_on_grid
@@ -69,10 +70,12 @@ def score_slabs(
     region: Box | None = None,
     progress: Progress = silent,
     cancel: CancelToken | None = None,
+    watch: ScoreWatch | None = None,
 ) -> Iterator[np.ndarray]:
     """The scores of a model for a prepared volume, slab by slab; see `as_probabilities` for what they are.
 
-    With `image_refinement` there is a single slab: outlines are refined on the whole image at once.
+    With `image_refinement` there is a single slab: outlines are refined on the whole image at once. `watch` sees the
+    network's own scores, before that.
 
     Raises:
         CancelledError: `cancel` was used.
@@ -88,6 +91,7 @@ def score_slabs(
         region=region,
         progress=progress,
         cancel=cancel or CancelToken(),
+        watch=watch,
     )
     if not spec.inference.image_refinement:
         yield from slabs

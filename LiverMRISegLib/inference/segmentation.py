@@ -23,7 +23,9 @@ class Segmentation:
     """The result for one volume, on its own grid.
 
     `labelmap` uint8 [Z, Y, X] contains the values of `labels`; `volumes_ml` and `flags` are those of `quality`;
-    `provenance` names model and engine, and gives the seconds of each part.
+    `provenance` names model and engine, and gives the seconds of each part. `trust` is the Dice to be
+    expected of every organ that was found, from its `trust_signs` (`inference.trust`); it is empty for a model without
+    weights for it, and for a box that a user chose.
     """
 
     labelmap: np.ndarray
@@ -33,6 +35,8 @@ class Segmentation:
     flags: Sequence[str]
     provenance: Mapping[str, Any]
     source: Volume | None = field(default=None, repr=False)
+    trust: Mapping[str, float] = field(default_factory=dict)
+    trust_signs: Mapping[str, Mapping[str, float]] = field(default_factory=dict, repr=False)
 
     @property
     def labelmap_volume(self) -> Volume:

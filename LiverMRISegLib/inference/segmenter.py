@@ -25,7 +25,9 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import Prediction, labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.region import body_of, region_of
+from LiverMRISegLib.inference.score_watch import ScoreWatch
 from LiverMRISegLib.inference.segmentation import Segmentation
+from LiverMRISegLib.inference.trust import signs_of, trust_flags, trust_of, trust_source
 from LiverMRISegLib.measurement.label_shapes import volumes_ml
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import ModelPackage
@@ -156,6 +158,7 @@ class Segmenter:
         report("preparing", 0.0)
         prepared = prepared_by(spec, volume, further)
         clock.lap("prepare")
+        watch = ScoreWatch(int(spec.network.kwargs["out_channels"]))
         tiles = partial(
             score_slabs,
             prepared,
@@ -164,6 +167,7 @@ class Segmenter:
             mirror=tta,
             progress=lambda text, done: report(text, _NETWORK_FROM + (_NETWORK_TO - _NETWORK_FROM) * done),
             cancel=token,
+            watch=watch,
         )
         allowed = inside.mask_of(volume.geometry, volume.name) if inside is not None else None
         region = self.region(volume, prepared, token) if allowed is None else self._around(allowed, prepared)
@@ -178,15 +182,19 @@ class Segmenter:
         token.check()
         cut = cut_to(labelmap, allowed) if allowed is not None else {}
         postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
+        # The weights were fitted on whole organs: a box that cuts them has no score.
+        signs = signs_of(watch, labelmap, prepared, spec) if allowed is None else {}
+        signs = {organ.name: signs[organ.name] for organ in labels.organs if organ.name in signs}
+        trust = trust_of(signs, spec.trust)
         labelmap = _renumbered(labelmap, spec.labels, labels)
         volumes = volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
-        flags = [*self._fallback.taken, *quality.flags(volume, labelmap, labels, spec)]
+        flags = [*self._fallback.taken, *quality.flags(volume, labelmap, labels, spec), *trust_flags(trust, spec.trust)]
         names = [spec.labels[value].name for value in cut]
         flags += [f"{name} continues outside the box it was segmented in" for name in names if volumes.get(name)]
         clock.lap("postprocess")
         report("done", 1.0)
-        facts = self._provenance(clock, tta, found)
-        return Segmentation(labelmap, labels, volume.geometry, volumes, flags, facts, volume)
+        facts = {**self._provenance(clock, tta, found), "trust": trust_source(spec, is_in_box=allowed is not None)}
+        return Segmentation(labelmap, labels, volume.geometry, volumes, flags, facts, volume, trust, signs)
 
     def region(self, volume: Volume, prepared: AnyPrepared, cancel: CancelToken | None = None) -> Box | None:
         """Where in the prepared image to look: the body, or around the organs that the model named for it finds.

@@ -11,6 +11,7 @@ from LiverMRISegLib.inference import tiling
 from LiverMRISegLib.inference.assembly import Canvas
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.progress import CancelToken, Progress
+from LiverMRISegLib.inference.score_watch import ScoreWatch
 from LiverMRISegLib.inference.tiling import importance, pad_to
 from LiverMRISegLib.models.package.specification import NNUNET, InferenceSpec
 from LiverMRISegLib.preparation.normalisation import brighter_than_air
@@ -52,13 +53,14 @@ def predict_slabs(
     region: Box | None = None,
     progress: Progress,
     cancel: CancelToken,
+    watch: ScoreWatch | None = None,
 ) -> Iterator[np.ndarray]:
     """Logits float32 [C, planes, Y, X] of a normalised image as for `predict_logits`, first plane first.
 
     A slab comes as soon as no further tile reaches it. Tiles of nothing but air are not computed; they are
     background. For a model of nnU-Net (`spec.scheme`) all are computed, the image is surrounded by zeros, and the
     weights fall further, as in nnU-Net. Beyond the tiles of a `region`, a box at least as large as the patch where the
-    image is, all is background.
+    image is, all is background. `watch` sees every tile and every slab.
 
     Raises:
         CancelledError: between two tiles, if `cancel` asks for it.
@@ -71,15 +73,26 @@ def predict_slabs(
     boxes = tiling.tiles((z, y, x), spec.patch, spec.overlap, _padded_region(region, inner, spec.patch))
     boxes = boxes if is_nnunet else busy_tiles(padded, boxes)
     flips = _flips(spec.mirror_axes if mirror else ())
+    if watch is not None:
+        watch.begin(image.shape[-3:], inner)
     for start in range(0, len(boxes), engine.batch):
         cancel.check()
         progress(f"network, tile {start + 1} of {len(boxes)}", start / len(boxes))
         group = boxes[start : start + engine.batch]
         for box, logits in zip(group, _batch_logits(engine, [padded[(..., *b)] for b in group], flips), strict=True):
-            yield from canvas.finished(box[0].start)
+            yield from _seen(canvas.finished(box[0].start), watch)
             canvas.add(box, logits, weight)
+            if watch is not None:
+                watch.tile(box, logits, weight)
     cancel.check()
-    yield from canvas.finished(z)
+    yield from _seen(canvas.finished(z), watch)
+
+
+def _seen(slabs: Iterator[np.ndarray], watch: ScoreWatch | None) -> Iterator[np.ndarray]:
+    for slab in slabs:
+        if watch is not None:
+            watch.slab(slab)
+        yield slab
 
 
 def _padded_region(region: Box | None, inner: Box, patch: Sequence[int]) -> Box | None:

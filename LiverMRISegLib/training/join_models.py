@@ -83,7 +83,8 @@ def _specification(config: JoinModelsConfig, packages: Sequence[ModelPackage], m
         sequences=tuple(_each_once([name for spec in specs for name in spec.sequences])),
         trained_on=tuple(_each_once([name for spec in specs for name in spec.trained_on])),
         provenance=tuple(stages),
-        metrics=(),  # those of single folds say nothing of all together
+        metrics=(),  # those of single folds say nothing of all together, and so does their trust
+        trust=None,
         weights_license="; ".join(_each_once([spec.weights_license for spec in specs])),
     )
 

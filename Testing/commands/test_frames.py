@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import nibabel
 import numpy as np
@@ -54,6 +55,28 @@ def test_all_frames_and_a_table_over_time(dynamic, tiny_package, tmp_path, capsy
     for row in rows:
         mask = np.asanyarray(nibabel.load(tmp_path / f"out/dyn_frame_0{row['frame']}_seg.nii.gz").dataobj)
         assert float(row["liver mL"]) == pytest.approx((mask == 1).sum() * 20 / 1000, abs=1e-3)
+
+
+def test_trust_in_tables_json_and_report(dynamic, trusted_package, tmp_path, capsys):
+    assert segment(trusted_package, dynamic, "-o", tmp_path / "m.nii.gz", "--frame", "2") == 0
+    said = capsys.readouterr().out
+    first = re.search(r"look at this organ first: (.+) ([\d.]+)\n", said)
+    assert re.search(rf"{first[1]} +[\d.]+ +{first[2]}\n", said)
+    report = tmp_path / "r.html"
+    arguments = (dynamic, "-o", tmp_path / "out", "--frame", "all", "--json", "--report", report)
+    assert segment(trusted_package, *arguments) == 0
+    cases = json.loads(capsys.readouterr().out)
+    found = {organ for case in cases for organ in case["trust"]}
+    assert found
+    assert all(0 <= score <= 1 for case in cases for score in case["trust"].values())
+    low = min(cases[1]["trust"], key=cases[1]["trust"].get)
+    assert (low, f"{cases[1]['trust'][low]:.2f}") == (first[1], first[2])
+    assert f"{low} has trust {first[2]}: check the outline" in cases[1]["flags"]
+    assert f"Look at this organ first: <strong>{low} (trust {first[2]})" in report.read_text()
+    with (tmp_path / "out/dyn_frames.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row, case in zip(rows, cases, strict=True):
+        assert {o: float(row[f"{o} trust"]) for o in found if row[f"{o} trust"]} == pytest.approx(case["trust"])
 
 
 def phases(folder):

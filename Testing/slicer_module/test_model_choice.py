@@ -179,6 +179,17 @@ def test_the_table_of_volumes(scene):
     assert lines[2] == '"b, c",liver-any-sequence,failed,,,has no voxels'
 
 
+def test_the_table_of_volumes_has_the_trust_in_each_organ(scene):
+    rows = scene_jobs([named(scene, n) for n in ("a", "b")], "liver-any-sequence")
+    volumes = {"liver": 1500.0, "spleen": 200.0}
+    rows[0].state, rows[0].result = "done", SceneResult("a", None, volumes, trust={"liver": 0.914, "spleen": 0.62})
+    rows[1].state, rows[1].result = "done", SceneResult("b", None, volumes)
+    lines = as_csv(rows).splitlines()
+    assert lines[0] == "volume,model,state,liver mL,spleen mL,liver trust,spleen trust,flags,message"
+    assert lines[1] == "a,liver-any-sequence,done,1500.0,200.0,0.91,0.62,,"
+    assert lines[2] == "b,liver-any-sequence,done,1500.0,200.0,,,,"
+
+
 def test_the_table_keeps_what_an_earlier_run_found(scene, tmp_path):
     names = ("a", "b", "c")
     rows = scene_jobs([named(scene, n) for n in names], "liver-any-sequence")

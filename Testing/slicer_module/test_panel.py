@@ -92,7 +92,7 @@ def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, mon
     host.click(panel.ui.show3DButton)
     assert not node.GetSegmentation().ContainsRepresentation("Closed surface")
     host.click(panel.ui.copyButton)
-    assert qt.QApplication.clipboard().text().startswith("organ\tvolume mL\tcheck\nliver\t1")
+    assert qt.QApplication.clipboard().text().startswith("organ\tvolume mL\ttrust\tcheck\nliver\t1")
     target = tmp_path / "volumes.csv"
     monkeypatch.setattr(qt.QFileDialog, "getSaveFileName", staticmethod(lambda *a: str(target)))
     host.click(panel.ui.exportButton)
@@ -109,8 +109,24 @@ def test_a_long_flag_does_not_make_its_row_high(panel):
     long = "liver " + "consists of many separate parts " * 20
     assert height(long) == height("liver is cut")
     panel.table.show(SceneResult("x", None, {"liver": 1500.0}, [long]))
-    assert panel.ui.resultTable.item(0, 2).toolTip() == long.removeprefix("liver ")
+    assert panel.ui.resultTable.item(0, 3).toolTip() == long.removeprefix("liver ")
     assert long in panel.ui.flagsLabel.text
+
+
+def test_the_organ_that_the_model_trusts_least_is_to_be_looked_at_first(panel):
+    from LiverMRISegScene.results import SceneResult
+
+    volumes, flag = {"liver": 1500.0, "spleen": 200.0}, "spleen has trust 0.62: check the outline"
+    panel.table.show(SceneResult("x", None, volumes, [flag], trust={"liver": 0.914, "spleen": 0.62}))
+    assert not panel.ui.resultTable.isColumnHidden(2)
+    cells = {name: [cell.text() for cell in row] for name, row in rows(panel.ui.resultTable).items()}
+    assert cells["liver"][2:] == ["0.91", ""]
+    assert cells["spleen"][2:] == ["0.62", "has trust 0.62: check the outline"]
+    assert panel.ui.flagsLabel.text.startswith("Look at this organ first: spleen (trust 0.62)<br>")
+    assert "spleen\t200.0\t0.62\thas trust" in panel.table.as_text("\t")
+    panel.table.show(SceneResult("x", None, volumes))
+    assert panel.ui.resultTable.isColumnHidden(2)
+    assert not panel.ui.flagsLabel.visible
 
 
 def test_a_second_run_keeps_the_old_result_until_accepted(host, panel, scene, phantom):

@@ -6,7 +6,8 @@
     -> {"id": 2, "do": "segment", "input": "t2.nii.gz", "output": "t2.seg.nrrd", "organs": null, "tta": false}
     -> {"do": "cancel"}        -> {"do": "quit"}
     <- {"id": 2, "event": "progress", "text": "...", "fraction": 0.4}
-    <- {"id": 2, "event": "done", "labels": {"liver": 1, ...}, "volumes_ml": {...}, "flags": [...], "provenance": {...}}
+    <- {"id": 2, "event": "done", "labels": {"liver": 1, ...}, "volumes_ml": {...}, "trust": {...}, "flags": [...],
+        "provenance": {...}}
     <- {"id": 2, "event": "error", "kind": "InputError", "message": "..."}
 
 What else it can be asked for is in `tasks`.
@@ -147,7 +148,7 @@ def segment_request(
     case: str | None = None,
     frame_of_reference: str | None = None,
 ) -> Request:
-    """Segment a file into a file; the reply has "labels", "volumes_ml", "flags" and "provenance".
+    """Segment a file into a file; the reply has "labels", "volumes_ml", "trust", "flags" and "provenance".
 
     Args:
         source: the volume; for a model of several images a case any of them, with the others beside it (`io.channels`).

@@ -194,6 +194,7 @@ class Server:
         return {
             "labels": {organ.name: value for value, organ in result.labels.items()},
             "volumes_ml": dict(result.volumes_ml),
+            "trust": dict(result.trust),
             "flags": list(result.flags),
             "provenance": dict(result.provenance),
         }

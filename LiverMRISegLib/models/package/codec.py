@@ -21,11 +21,13 @@ _OUTER = ("schema_version", "files")
 def to_json(spec: ModelSpec, files: Mapping[str, str]) -> str:
     """The text of model.json; `files` maps the name of every other file of the package to its sha256."""
     document = {"schema_version": SCHEMA_VERSION, **to_plain(spec), "labels": _labels_to_plain(spec.labels)}
-    # So that older versions, which know neither, can read a package that needs neither.
+    # So that older versions, which know none of these, can read a package that needs none.
     if not spec.preparation.channels:
         del document["preparation"]["channels"]
     if not spec.trained_on:
         del document["trained_on"]
+    if spec.trust is None:
+        del document["trust"]
     return json.dumps({**document, "files": dict(files)}, indent=2, ensure_ascii=False) + "\n"
 
 

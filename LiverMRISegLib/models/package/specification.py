@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from LiverMRISegLib.anatomy import LIVER, LabelSet
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.io.limits import Axis, Limits, Millimetres, PatchSide, Spacing
+from LiverMRISegLib.io.limits import Axis, Limits, Millimetres, PatchSide, Share, Spacing
 
 SCHEMA_VERSION = 1
 MOST_MEMBERS = 100
@@ -21,12 +21,18 @@ NORMALISATIONS = ("z-score", "z-score-nonzero", "z-score-positive", "percentile-
 OWN, NNUNET = "own", "nnunet"
 BODY, ABDOMEN = "body", "abdomen"
 SCHEMES = (OWN, NNUNET)
+# What `inference.trust` looks at.
+TRUST_SIGNS = (
+    "expected dice", "probability", "tile agreement", "outline agreement", "size", "others",
+    "confusion", "surface", "cut", "place",
+)  # fmt: skip
 MOST_IMAGES = 64
 # Neighbouring tiles that overlap more take hundreds of times the time of tiles that do not.
 Overlap = Annotated[float, Limits(0, 0.95)]
 Intensity = Annotated[float, Limits(-1e9, 1e9)]
 Millilitres = Annotated[float, Limits(0, 1e6)]
 MirrorAxes = tuple[Axis, ...]
+TrustWeight = Annotated[float, Limits(-1e4, 1e4)]
 _CT_KEYS = {"low", "high", "mean", "std"}
 
 
@@ -195,13 +201,33 @@ class OrganRule:
 
 
 @dataclass(frozen=True)
+class TrustSpec:
+    """How the trust in an organ's outline follows from its signs (`inference.trust`).
+
+    The score is the logistic function of `intercept` plus each sign times its weight: the Dice to be expected. A sign
+    that has no weight here does not count. Scores below `flag_below` are flagged. `fitted_on` says in words on which
+    images the weights were fitted. `scripts/train/fit_trust.py` fits them and writes this part.
+    """
+
+    intercept: TrustWeight
+    weights: Mapping[str, TrustWeight]
+    flag_below: Share
+    fitted_on: str = ""
+
+    def __post_init__(self) -> None:
+        for name in self.weights:
+            if name not in TRUST_SIGNS:
+                raise ModelError(f"unknown sign '{name}' in trust.weights; known: {', '.join(TRUST_SIGNS)}")
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """All of model.json except the schema version and the hashes of the files.
 
     `labels` maps the network's output channels to organs (0 is background; a channel without an organ becomes
     background). `provenance` lists the stages (config, data, licences), `metrics` the measured results, each with its
     data set and number of cases. `sequences` are those that the model is for, by which it is offered; `trained_on`
-    those that it learnt from, where they differ.
+    those that it learnt from, where they differ. `trust` is missing where nobody has fitted it.
     """
 
     name: str
@@ -219,6 +245,7 @@ class ModelSpec:
     intended_use: str = "For research use only; not a medical device."
     weights_license: str = "unknown"
     trained_on: tuple[str, ...] = ()
+    trust: TrustSpec | None = None
 
     def __post_init__(self) -> None:
         taken, given = self.network.kwargs.get("in_channels"), len(self.preparation.channels)

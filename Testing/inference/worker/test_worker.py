@@ -60,6 +60,7 @@ def test_same_result_as_in_process_and_the_model_stays_loaded(client, segment, s
     assert np.array_equal(read_labelmap(tmp_path / "a.nii.gz").array, here.labelmap)
     assert reply["volumes_ml"] == pytest.approx(here.volumes_ml)
     assert reply["flags"] == here.flags
+    assert reply["trust"] == here.trust == {}
     assert seen == sorted(seen)
     assert set(np.unique(read_labelmap(tmp_path / "b.nrrd").array)) <= {0, 1}
 

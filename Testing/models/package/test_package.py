@@ -12,6 +12,7 @@ from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import ModelError, OutputError
 from LiverMRISegLib.models.catalog import find_model, list_models
 from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec, save_package
+from LiverMRISegLib.models.package.specification import TrustSpec
 
 SPEC = tiny_spec()
 WEIGHTS = random_weights(SPEC)
@@ -63,6 +64,19 @@ def test_packages_from_before_nnunet_are_still_read(tmp_path):
     edited(path, lambda d: [d["preparation"].pop("scheme"), d["preparation"].pop("transpose"),
                             d["inference"].pop("scheme")])  # fmt: skip
     assert ModelPackage.load(path).spec == SPEC
+
+
+def test_weights_of_trust_go_round_and_are_missing_where_there_are_none(tmp_path):
+    trust = TrustSpec(-1.5, {"expected dice": 0.8, "surface": -0.1}, 0.7, "painted images")
+    path = save_package(replace(SPEC, trust=trust), WEIGHTS, tmp_path / "trusted")
+    assert ModelPackage.load(path).spec.trust == trust
+    plain = save_package(SPEC, WEIGHTS, tmp_path / "plain")
+    assert ModelPackage.load(plain).spec.trust is None
+    assert "trust" not in json.loads((plain / "model.json").read_text())  # older versions read it
+
+
+def trusted(**changes):
+    return lambda d: d.update(trust={"intercept": 0, "weights": {}, "flag_below": 0.5, **changes})
 
 
 def test_structures_that_are_not_ours_go_round(tmp_path):
@@ -154,6 +168,10 @@ def abdomen_alone(document):
         (lambda d: d["network"].update(kwargs=[]), "kwargs must be a mapping"),
         (lambda d: d["network"].update(members=10**6), "members must be between"),
         (lambda d: d["postprocessing"]["liver"].update(near_mm=1e12), "near_mm must be between"),
+        (trusted(weights={"mood": 1.0}), "unknown sign 'mood' in trust.weights; known: expected dice, "),
+        (trusted(weights={"size": 1e9}), "trust.weights.size must be between"),
+        (trusted(flag_below=2), "trust.flag_below must be between 0 and 1"),
+        (lambda d: d.update(trust={}), "'trust.intercept' is missing"),
         (lambda d: d["files"].update({"more.safetensors": "0"}), "'more.safetensors' is missing"),
     ],
 )

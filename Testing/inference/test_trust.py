@@ -1,0 +1,131 @@
+"""The trust in an outline: from the signs of one pass, by the weights of the model's package."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.packages import random_weights, tiny_spec
+from helpers.volumes import make_volume
+from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, LabelSet
+from LiverMRISegLib.inference.chosen_box import ChosenBox
+from LiverMRISegLib.inference.prediction import labels_by, prepared_by, restored, score_slabs
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.inference.trust import first_to_check, trust_flags, trust_of
+from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
+from LiverMRISegLib.models.package.specification import TRUST_SIGNS, InferenceSpec, PreparationSpec, TrustSpec
+from LiverMRISegLib.volume import Geometry, Volume
+
+WEIGHTS = TrustSpec(-0.5, {"expected dice": 1.0}, 0.8, "nothing")
+
+
+class Brightness:
+    """Class 1 where an image is 1, class 2 where it is 2; as sure as `sureness` (a logit) says."""
+
+    name, device, batch = "brightness", "cpu", 1
+
+    def __init__(self, sureness):
+        self.sureness = sureness
+
+    def predict(self, batch):
+        found = np.rint(batch[0, 0]).astype(int).clip(0, 2)
+        return np.eye(3, dtype=np.float32)[found].transpose(3, 0, 1, 2)[None] * self.sureness
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory):
+    spec = replace(
+        tiny_spec(),
+        labels=LabelSet("two", {1: LIVER, 2: LEFT_KIDNEY}),
+        network=replace(tiny_spec().network, kwargs={**tiny_spec().network.kwargs, "out_channels": 3}),
+        preparation=PreparationSpec((10.0, 10.0, 10.0), normalisation="none"),
+        inference=InferenceSpec((16, 16, 16)),
+        postprocessing={},
+        trust=WEIGHTS,
+    )
+    return ModelPackage.load(save_package(spec, random_weights(spec), tmp_path_factory.mktemp("models") / "trusted"))
+
+
+@pytest.fixture(scope="module")
+def volume():
+    """A liver, and a left kidney where kidneys are."""
+    image = np.zeros((30, 24, 34), np.float32)
+    image[12:24, 6:18, 4:16] = 1
+    image[8:14, 12:17, 20:25] = 2
+    return Volume(image, Geometry((34, 24, 30), (10.0,) * 3), "body")
+
+
+def test_what_the_network_is_less_sure_of_is_trusted_less(package, volume):
+    sure, unsure = (Segmenter(package, Brightness(sureness)).segment(volume) for sureness in (9.0, 1.0))
+    assert np.array_equal(sure.labelmap, unsure.labelmap)
+    for organ in ("liver", "left kidney"):
+        assert set(sure.trust_signs[organ]) == set(TRUST_SIGNS)
+        assert sure.trust[organ] == pytest.approx(1 / (1 + math.exp(0.5 - math.log(0.995 / 0.005))), abs=1e-3)
+        assert unsure.trust[organ] < 0.6
+    assert sure.flags == []
+    lowest = min(unsure.trust, key=unsure.trust.get)
+    assert next(flag for flag in unsure.flags if "trust" in flag) == (
+        f"{lowest} has trust {unsure.trust[lowest]:.2f}: check the outline"
+    )
+    assert sure.provenance["trust"] == "weights fitted on nothing"
+
+
+def test_the_signs_of_a_known_result(package, volume):
+    signs = Segmenter(package, Brightness(9.0)).segment(volume).trust_signs
+    liver, kidney = signs["liver"], signs["left kidney"]
+    assert liver["size"] == pytest.approx(math.log10(12**3))
+    assert liver["surface"] == pytest.approx(6)
+    assert (liver["place"], kidney["place"], liver["cut"], kidney["cut"]) == (0, 0, 0, 0)
+    assert kidney["others"] == liver["expected dice"]
+    moved = np.roll(volume.array, 30 - 14, axis=0)  # to the uppermost planes
+    moved[:, :, :20] = volume.array[:, :, :20]
+    kidney = Segmenter(package, Brightness(9.0)).segment(replace(volume, array=moved)).trust_signs["left kidney"]
+    assert kidney["cut"] == 1
+    # The centre is at index 26.5 of Z, the liver's at 17.5; the usual range ends 10 mm below the liver's centre.
+    assert kidney["place"] == pytest.approx((90 + 10) / 50)
+
+
+def test_watching_changes_no_label(package):
+    volume = make_volume(size=(30, 26, 20), spacing=(8.0, 8.0, 8.0))
+    segmenter = Segmenter.load(package.path, device="cpu")
+    spec, prepared = package.spec, prepared_by(package.spec, volume)
+    found = labels_by(lambda where: score_slabs(prepared, spec, segmenter.engine, region=where), prepared, spec)
+    assert np.array_equal(segmenter.segment(volume).labelmap, restored(found.channels, prepared, spec.labels))
+
+
+def test_organs_that_were_not_asked_for_have_no_trust(package, volume):
+    result = Segmenter(package, Brightness(9.0)).segment(volume, organs=["left kidney"])
+    assert list(result.trust) == list(result.trust_signs) == ["left kidney"]
+
+
+def test_an_organ_that_was_not_found_has_no_trust(package, volume):
+    liver_alone = replace(volume, array=np.where(volume.array == 1, 1, 0).astype(np.float32))
+    result = Segmenter(package, Brightness(9.0)).segment(liver_alone)
+    assert list(result.trust) == ["liver"]
+    assert "left kidney was not found" in result.flags
+
+
+def test_a_box_and_a_model_without_weights_give_no_trust_and_say_so(package, volume):
+    segmenter = Segmenter(package, Brightness(1.0))
+    box = ChosenBox((100.0, 120.0, 180.0), ((80.0, 0, 0), (0, 80.0, 0), (0, 0, 80.0)))
+    inside = segmenter.segment(volume, inside=box)
+    assert (inside.trust, inside.provenance["trust"]) == ({}, "none: the organs were segmented in a box")
+    plain = replace(package, spec=replace(package.spec, trust=None))
+    result = Segmenter(plain, Brightness(1.0)).segment(volume)
+    assert (result.trust, result.provenance["trust"]) == ({}, "none: model tiny has no weights for it")
+    assert set(result.trust_signs) == {"liver", "left kidney"}  # what weights can be fitted to
+    assert not any("trust" in flag for flag in [*inside.flags, *result.flags])
+
+
+def test_the_least_trusted_comes_first():
+    signs = {"liver": {"expected dice": 2.0}, "spleen": {"expected dice": 0.5}, "pancreas": {"expected dice": -1.0}}
+    trust = trust_of(signs, WEIGHTS)
+    assert trust == pytest.approx(
+        {"liver": 1 / (1 + math.exp(-1.5)), "spleen": 0.5, "pancreas": 1 / (1 + math.exp(1.5))}
+    )
+    assert [organ for organ, _ in first_to_check(trust)] == ["pancreas", "spleen", "liver"]
+    assert trust_flags(trust, WEIGHTS) == [
+        "pancreas has trust 0.18: check the outline",
+        "spleen has trust 0.50: check the outline",
+    ]

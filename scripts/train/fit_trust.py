@@ -1,0 +1,125 @@
+"""Fit the trust score of a model to painted images of bodies that it did not learn from, and write it into its package.
+
+fit_trust.py [--model NAME|PATH] [--recipe YAML] [--bodies YAML ...] [--images N] [--write] --output FOLDER
+writes samples.csv (an organ of an image a line; the same command goes on where it was stopped) and trust.json (the part
+`trust` of model.json). --write puts it into model.json too; the weights of the model are not touched.
+
+The bodies are those of the recipe's `synthetic.validation_bodies` and of --bodies. Half of the images are made worse by
+one to three of the corruptions of `evaluate_robustness.py`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.evaluation.corruption import Pair, corrupted
+from LiverMRISegLib.evaluation.trust_fit import Sample, as_csv, figures, fit, from_csv, samples_of
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.dataclass_reader import to_plain
+from LiverMRISegLib.models.catalog import load_model
+from LiverMRISegLib.models.package.model_package import rewrite
+from LiverMRISegLib.models.package.specification import TRUST_SIGNS
+from LiverMRISegLib.resources import DEFAULT_MODEL
+from LiverMRISegLib.synthesis.structure_map_sources import load_structure_maps
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
+from LiverMRISegLib.training.stages.synthetic_source import image_maker
+from LiverMRISegLib.volume import Geometry, Volume
+
+logger = logging.getLogger(__name__)
+HERE = Path(__file__).parent
+SIGNS = TRUST_SIGNS
+# Voxels beyond the patch: several tiles overlap, as in real volumes.
+_BEYOND = (0, 8, 16)
+_FIRST_SEED = 7_000_000
+_MOST_CORRUPTIONS = 3
+_SET = "painted"
+
+
+def painted(data: DataConfig, more: Sequence[Path], first: int, last: int) -> Iterator[tuple[Pair, str, str]]:
+    """Image and labels of the images `first` to `last`, the body's name, and what was done to the image."""
+    z, y, x = (size + more for size, more in zip(data.patch, _BEYOND, strict=True))
+    maker, _training, bodies = image_maker(replace(data, patch=(z, y, x)))
+    for file in more:
+        other = read_config(SyntheticConfig, file)
+        # Without a list of organs: those that a body has no labels of are not judged there.
+        bodies = [*bodies, *load_structure_maps(other.folder, other.sources, data.spacing[0])]
+    geometry = Geometry((x, y, z), (data.spacing[0],) * 3)
+    for number in range(first, last):
+        body, random = bodies[number % len(bodies)], np.random.default_rng(number)
+        sample = maker.make(body, _FIRST_SEED + number)
+        name = f"{body.name} {number}"
+        pair = Volume(sample.image, geometry, name), Volume(sample.labels, geometry, name)
+        count = int(random.integers(1, _MOST_CORRUPTIONS + 1)) if number % 2 else 0
+        changed, change = corrupted(*pair, count, random)
+        yield changed, change, name
+
+
+def measured(segmenter: Segmenter, data: DataConfig, more: Sequence[Path], images: int, table: Path) -> list[Sample]:
+    """The samples of all images; `table` is written anew after each, and those it has are not made again."""
+    samples = from_csv(table.read_text(encoding="utf-8"), str(table)) if table.exists() else []
+    done = 1 + max((int(s.case.rsplit(" ", 1)[1]) for s in samples), default=-1)
+    referred = LabelSet(_SET, {value: organ_named(organ) for value, organ in enumerate(data.organs, start=1)})
+    if done >= images:
+        return samples
+    for (image, truth), change, name in painted(data, more, done, images):
+        result = segmenter.segment(image)
+        samples += samples_of((_SET, name, change), result, truth.array, referred)
+        atomic_write_text(table, as_csv(samples))
+        logger.info("%s (%s): measured", name, change)
+    return samples
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measure, fit, write, tell."""
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    data = read_config(FinetuneConfig, arguments.recipe).data
+    package = load_model(arguments.model)
+    segmenter = Segmenter.load(arguments.model)
+    samples = measured(segmenter, data, arguments.bodies, arguments.images, arguments.output / "samples.csv")
+    where = f"{len({s.case for s in samples})} painted images of bodies that the model did not learn from"
+    spec = fit(samples, arguments.signs, where)
+    atomic_write_text(arguments.output / "trust.json", json.dumps(to_plain(spec), indent=2) + "\n")
+    found = figures(samples, spec)
+    logger.info(
+        "%d outlines, %d below Dice 0.8: rank correlation %.3f, %.0f %% of these flagged, %.0f %% of the others",
+        found.outlines, found.poor, found.rank_correlation, 100 * found.flagged, 100 * found.false_alarms,
+    )  # fmt: skip
+    if arguments.write:
+        rewrite(package, replace(package.spec, trust=spec))
+        logger.info("%s: its model.json has the weights", package.path)
+
+
+def main() -> int:
+    """Read the command line and run; the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--recipe", type=Path, default=HERE / "recipes" / "liver_any_sequence.yaml")
+    parser.add_argument("--bodies", type=Path, nargs="*", default=[HERE / "configs" / "parts" / "whole_bodies.yaml"])
+    parser.add_argument("--images", type=int, default=150)
+    parser.add_argument("--signs", nargs="+", choices=TRUST_SIGNS, default=list(SIGNS), help="that get weights")
+    parser.add_argument("--write", action="store_true", help="write the weights into the model's package, a folder")
+    parser.add_argument("--output", type=Path, required=True)
+    try:
+        run(parser.parse_args())
+    except LiverMRISegError as error:
+        logger.error("%s", error)
+        return error.exit_status
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
