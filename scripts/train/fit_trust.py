@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, organ_named
-from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.corruption import Pair, corrupted
 from LiverMRISegLib.evaluation.trust_fit import Sample, as_csv, figures, fit, from_csv, samples_of
 from LiverMRISegLib.inference.segmenter import Segmenter
@@ -31,11 +31,12 @@ from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import rewrite
 from LiverMRISegLib.models.package.specification import TRUST_SIGNS
 from LiverMRISegLib.resources import DEFAULT_MODEL
+from LiverMRISegLib.synthesis.generator import ImageMaker
 from LiverMRISegLib.synthesis.structure_map_sources import load_structure_maps
+from LiverMRISegLib.synthesis.structure_maps import StructureMap
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
-from LiverMRISegLib.training.stages.synthetic_source import image_maker
 from LiverMRISegLib.volume import Geometry, Volume
 
 logger = logging.getLogger(__name__)
@@ -48,14 +49,30 @@ _MOST_CORRUPTIONS = 3
 _SET = "painted"
 
 
+def held_out_bodies(data: DataConfig, more: Sequence[Path]) -> list[StructureMap]:
+    """The recipe's validation bodies and those of the files `more`; the bodies that were trained on are not read."""
+    own = data.synthetic
+    sources = [
+        replace(source, labelmaps=str(Path(source.labelmaps).parent / f"{name}{source.label_ending}"))
+        for source in own.sources
+        for name in own.validation_bodies
+    ]
+    there = [source for source in sources if (own.folder / source.labelmaps).exists()]
+    bodies = load_structure_maps(own.folder, there, data.spacing[0])
+    for file in more:
+        other = read_config(SyntheticConfig, file)
+        bodies += load_structure_maps(other.folder, other.sources, data.spacing[0])
+    if not bodies:
+        raise UsageError("the recipe has no validation_bodies that are there; name others with --bodies")
+    return bodies
+
+
 def painted(data: DataConfig, more: Sequence[Path], first: int, last: int) -> Iterator[tuple[Pair, str, str]]:
     """Image and labels of the images `first` to `last`, the body's name, and what was done to the image."""
     z, y, x = (size + more for size, more in zip(data.patch, _BEYOND, strict=True))
-    maker, _training, bodies = image_maker(replace(data, patch=(z, y, x)))
-    for file in more:
-        other = read_config(SyntheticConfig, file)
-        # Without a list of organs: those that a body has no labels of are not judged there.
-        bodies = [*bodies, *load_structure_maps(other.folder, other.sources, data.spacing[0])]
+    bodies = held_out_bodies(data, more)
+    settings = replace(data.synthetic.randomization, patch=(z, y, x), spacing=data.spacing[0])
+    maker = ImageMaker(data.organs, settings, data.preparation, bodies)
     geometry = Geometry((x, y, z), (data.spacing[0],) * 3)
     for number in range(first, last):
         body, random = bodies[number % len(bodies)], np.random.default_rng(number)
