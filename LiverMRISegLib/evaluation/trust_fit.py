@@ -124,7 +124,7 @@ def fit(samples: Sequence[Sample], signs: Sequence[str], fitted_on: str) -> Trus
     own = weights[1:] / spread
     fitted = {name: round(float(w), 4) for name, w in zip(signs, own, strict=True) if abs(w) > 1e-4}
     spec = TrustSpec(round(float(weights[0] - (own * mean).sum()), 4), fitted, 0.0, fitted_on)
-    scores = np.array([trust_of({"": s.signs}, spec)[""] for s in seen])
+    scores = _scores(seen, spec)
     return TrustSpec(
         spec.intercept, fitted, round(float(np.quantile(scores[truth >= POOR], FALSE_ALARMS)), 3), fitted_on
     )
@@ -136,7 +136,9 @@ class Figures:
 
     `rank_correlation` is Spearman's; `sensitivity` the share of poor outlines among those that score lower than all but
     a tenth of the good ones; `flagged` and `false_alarms` the shares of poor and of good ones that are flagged;
-    `error` the mean absolute difference of score and Dice. NaN where there are none.
+    `error` the mean absolute difference of score and Dice. Over the images with several outlines: by how much the Dice
+    of the least trusted one is above the lowest (`first_loss`), and that of one taken by chance (`chance_loss`).
+    NaN where there are none.
     """
 
     outlines: int
@@ -146,27 +148,68 @@ class Figures:
     flagged: float
     false_alarms: float
     error: float
+    first_loss: float
+    chance_loss: float
 
 
 def figures(samples: Sequence[Sample], spec: TrustSpec) -> Figures:
     """Of the samples with signs."""
+    seen = [s for s in samples if s.signs]
+    return _figures(seen, _scores(seen, spec), spec.flag_below)
+
+
+def cross_validated(samples: Sequence[Sample], signs: Sequence[str], folds: int = 4) -> Figures:
+    """Of the samples with signs, each by weights that were fitted to the images of the other folds.
+
+    Raises:
+        InputError: as `fit`.
+    """
+    seen = [s for s in samples if s.signs]
+    places = {case: number % folds for number, case in enumerate(dict.fromkeys(s.case for s in seen))}
+    scores, limits = np.zeros(len(seen)), np.zeros(len(seen))
+    for fold in range(folds):
+        spec = fit([s for s in seen if places[s.case] != fold], signs, "")
+        own = [number for number, s in enumerate(seen) if places[s.case] == fold]
+        scores[own], limits[own] = _scores([seen[number] for number in own], spec), spec.flag_below
+    return _figures(seen, scores, limits)
+
+
+def _figures(seen: Sequence[Sample], scores: np.ndarray, flag_below: np.ndarray | float) -> Figures:
     from scipy.stats import spearmanr
 
-    seen = [s for s in samples if s.signs]
     truth = np.array([s.dice for s in seen])
-    scores = np.array([trust_of({"": s.signs}, spec)[""] for s in seen])
-    poor, low = truth < POOR, scores < spec.flag_below
+    poor, low = truth < POOR, scores < flag_below
     limit = np.quantile(scores[~poor], FALSE_ALARMS) if (~poor).any() else math.nan
+    losses = _losses(seen, scores)
     return Figures(
         len(seen),
         int(poor.sum()),
         float(spearmanr(scores, truth).statistic) if len(seen) > 2 else math.nan,
-        _share(scores[poor] < limit),
-        _share(low[poor]),
-        _share(low[~poor]),
-        float(np.abs(scores - truth).mean()) if len(seen) else math.nan,
+        _mean(scores[poor] < limit),
+        _mean(low[poor]),
+        _mean(low[~poor]),
+        _mean(np.abs(scores - truth)),
+        _mean(losses[:, 0]),
+        _mean(losses[:, 1]),
     )
 
 
-def _share(hits: np.ndarray) -> float:
-    return float(hits.mean()) if hits.size else math.nan
+def _losses(seen: Sequence[Sample], scores: np.ndarray) -> np.ndarray:
+    """[images, 2]: of the least trusted outline, and of one taken by chance."""
+    images: dict[str, list[int]] = {}
+    for number, sample in enumerate(seen):
+        images.setdefault(sample.case, []).append(number)
+    found = []
+    for own in images.values():
+        dices = np.array([seen[number].dice for number in own])
+        if len(own) > 1:
+            found.append((dices[int(np.argmin(scores[own]))] - dices.min(), dices.mean() - dices.min()))
+    return np.array(found).reshape(-1, 2)
+
+
+def _scores(seen: Sequence[Sample], spec: TrustSpec) -> np.ndarray:
+    return np.array([trust_of({"": s.signs}, spec)[""] for s in seen])
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if values.size else math.nan

@@ -7,10 +7,10 @@ from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER, SPLEEN, LabelSet
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.evaluation.corruption import corrupted
-from LiverMRISegLib.evaluation.trust_fit import Sample, as_csv, figures, fit, from_csv, samples_of
+from LiverMRISegLib.evaluation.trust_fit import Sample, as_csv, cross_validated, figures, fit, from_csv, samples_of
 from LiverMRISegLib.inference.segmentation import Segmentation
 from LiverMRISegLib.inference.trust import trust_of
-from LiverMRISegLib.models.package.specification import TRUST_SIGNS
+from LiverMRISegLib.models.package.specification import TRUST_SIGNS, TrustSpec
 from LiverMRISegLib.volume import Geometry, Volume
 
 
@@ -37,6 +37,20 @@ def test_the_weights_that_made_the_dice_are_found():
     assert found.flagged > 0.9
     assert found.false_alarms == pytest.approx(0.1, abs=0.07)
     assert found.error < 0.03
+    others = cross_validated(drawn(200), ["expected dice", "surface"])
+    assert (others.outlines, others.poor) == (200, figures(drawn(200), spec).poor)
+    assert others.rank_correlation > 0.98
+
+
+def test_which_organ_is_named_first():
+    """The least trusted organ of an image against its lowest Dice, and against one taken by chance."""
+    spec = TrustSpec(0.0, {"size": 1.0}, 0.5, "")
+    told = {"a": ((0.9, 3.0), (0.5, 2.0), (0.7, 1.0)), "b": ((0.6, 0.0), (0.8, 1.0)), "c": ((0.9, 1.0),)}
+    samples = [Sample("", case, "", "", dice, {"size": size}) for case, own in told.items() for dice, size in own]
+    found = figures(samples, spec)
+    assert found.first_loss == pytest.approx((0.2 + 0.0) / 2)
+    assert found.chance_loss == pytest.approx((0.2 + 0.1) / 2)
+    assert figures(samples[-1:], spec).first_loss != figures(samples[-1:], spec).first_loss  # there is none
 
 
 def test_no_weight_has_the_wrong_sign():

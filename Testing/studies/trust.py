@@ -4,8 +4,7 @@ trust.py [--model NAME|PATH] [--data ../shared/data] [--changes N] [--trust trus
 writes samples.csv (an organ of a volume a line; the same command goes on where it was stopped) and prints the table.
 --trust: other weights than those of the model's package, as `scripts/train/fit_trust.py` writes them.
 
-T2 volumes and the T1 slab are read as `scripts/train/real_sets.py` says. Of the coronal gradient-echo sets only kidneys
-are labelled, in some slices; only these slices count.
+The sets are those of `scripts/train/real_sets.py`. Where only some slices are labelled, only these count.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import IGNORE, LEFT_KIDNEY, RIGHT_KIDNEY, LabelSet
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.evaluation.corruption import Pair, corrupted
 from LiverMRISegLib.evaluation.trust_fit import Sample, as_csv, figures, from_csv, samples_of
@@ -36,14 +35,6 @@ from LiverMRISegLib.volume import reorient
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "train"))
 from real_sets import DATA_SETS, DataSet, cases_of
-
-GRE = DataSet(
-    "coronal GRE",
-    "mr_coronal_gre/*_e1.nii.gz",
-    "_e1.nii.gz",
-    "_e1_label.nii.gz",
-    LabelSet("kidneys", {2: RIGHT_KIDNEY, 3: LEFT_KIDNEY}),
-)
 
 
 @dataclass(frozen=True)
@@ -63,7 +54,7 @@ class Task:
     def pair(self) -> tuple[Pair, str]:
         """Image and reference, and what was done to them; with the same random numbers in every run."""
         image, reference = reorient(read_volume(self.image), "LPS"), reorient(read_labelmap(self.label), "LPS")
-        if self.kind is GRE:  # slices that nobody labelled stay unknown, wherever a corruption turns them to
+        if self.kind.labelled_slices:  # slices that nobody labelled stay unknown, wherever a corruption turns them to
             array = reference.array.astype(np.uint8)
             array[:, ~(array > 0).any(axis=(0, 2))] = IGNORE
             reference = replace(reference, array=array)
@@ -75,7 +66,7 @@ class Task:
 def tasks(data: Path, changes: int) -> Iterator[Task]:
     """Every volume, then each changed once, then again."""
     for number in range(changes + 1):
-        for kind in (*DATA_SETS, GRE):
+        for kind in DATA_SETS:
             for image, label in cases_of(data, kind):
                 yield Task(kind, image, label, number)
 
@@ -101,12 +92,12 @@ def table(samples: list[Sample], spec: TrustSpec) -> str:
             shares = (found.sensitivity, found.flagged, found.false_alarms)
             rows.append([
                 name, change, str(found.outlines), str(found.poor), f"{found.rank_correlation:.2f}",
-                *(f"{100 * share:.0f} %" for share in shares), f"{found.error:.3f}",
-                str(sum(not s.signs for s in own)),
+                *(f"{100 * share:.0f} %" for share in shares), f"{found.error:.3f}", f"{found.first_loss:.3f}",
+                f"{found.chance_loss:.3f}", str(sum(not s.signs for s in own)),
             ])  # fmt: skip
     header = [
         "set", "images", "outlines", "below 0.8", "rank correlation", "found at 10 % false alarms", "flagged",
-        "false alarms", "mean error", "not found",
+        "false alarms", "mean error", "first above the lowest", "by chance", "not found",
     ]  # fmt: skip
     return markdown_table(header, rows)
 
