@@ -1,7 +1,7 @@
 """Weights of the trust score fitted to outlines whose Dice is known, and how well a score predicts it.
 
 The expected Dice is a logistic function of the signs (`inference.trust`), fitted by cross entropy with the true Dice
-(fractional logit, Papke and Wooldridge 1996). Each weight has the sign that its meaning asks for.
+(fractional logit, Papke and Wooldridge 1996). No weight is negative: all signs speak for an outline.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ from LiverMRISegLib.models.package.specification import TRUST_SIGNS, TrustSpec
 # An outline below this is one to find.
 POOR = 0.8
 FALSE_ALARMS = 0.1
-# These speak against an outline; all others for it.
-_AGAINST = ("confusion", "surface", "cut", "place")
 _RIDGE = 0.01
 # A smaller remainder of an organ at the edge of the volume has no Dice worth the name.
 _LEAST_ML = 2.0
@@ -119,7 +117,7 @@ def fit(samples: Sequence[Sample], signs: Sequence[str], fitted_on: str) -> Trus
         gradient = scaled.T @ (1 / (1 + np.exp(-total)) - truth) / len(seen)
         return float(entropy.mean() + (ridge * weights).sum() / 2), gradient + ridge
 
-    bounds = [(None, None), *((None, 0.0) if name in _AGAINST else (0.0, None) for name in signs)]
+    bounds = [(None, None), *[(0.0, None)] * len(signs)]
     weights = minimize(loss, np.zeros(len(signs) + 1), jac=True, method="L-BFGS-B", bounds=bounds).x
     own = weights[1:] / spread
     fitted = {name: round(float(w), 4) for name, w in zip(signs, own, strict=True) if abs(w) > 1e-4}

@@ -69,18 +69,9 @@ def unusual_places(
     return found
 
 
-def excess_mm(organ: Organ, offset: np.ndarray) -> float:
-    """How far a centre at `offset` from the liver's (mm to the left, back and head) is outside the organ's range."""
-    return max(0.0, *_excess(offset, USUAL_MM[organ])) if organ in USUAL_MM else 0.0
-
-
-def _excess(offset: np.ndarray, usual: tuple[tuple[float, float], ...]) -> list[float]:
-    return [max(low - far, far - high) for far, (low, high) in zip(offset, usual, strict=True)]
-
-
 def _beyond(offset: np.ndarray, usual: tuple[tuple[float, float], ...]) -> str:
     """The direction in which an organ is furthest beyond its range; empty if it is within the tolerance."""
-    excess = _excess(offset, usual)
+    excess = [max(low - far, far - high) for far, (low, high) in zip(offset, usual, strict=True)]
     axis = int(np.argmax(excess))
     if excess[axis] <= _TOLERANCE_MM:
         return ""

@@ -60,7 +60,7 @@ def predict_slabs(
     A slab comes as soon as no further tile reaches it. Tiles of nothing but air are not computed; they are
     background. For a model of nnU-Net (`spec.scheme`) all are computed, the image is surrounded by zeros, and the
     weights fall further, as in nnU-Net. Beyond the tiles of a `region`, a box at least as large as the patch where the
-    image is, all is background. `watch` sees every tile and every slab.
+    image is, all is background. `watch` sees every slab.
 
     Raises:
         CancelledError: between two tiles, if `cancel` asks for it.
@@ -74,7 +74,7 @@ def predict_slabs(
     boxes = boxes if is_nnunet else busy_tiles(padded, boxes)
     flips = _flips(spec.mirror_axes if mirror else ())
     if watch is not None:
-        watch.begin(image.shape[-3:], inner)
+        watch.begin(image.shape[-3:])
     for start in range(0, len(boxes), engine.batch):
         cancel.check()
         progress(f"network, tile {start + 1} of {len(boxes)}", start / len(boxes))
@@ -82,8 +82,6 @@ def predict_slabs(
         for box, logits in zip(group, _batch_logits(engine, [padded[(..., *b)] for b in group], flips), strict=True):
             yield from _seen(canvas.finished(box[0].start), watch)
             canvas.add(box, logits, weight)
-            if watch is not None:
-                watch.tile(box, logits, weight)
     cancel.check()
     yield from _seen(canvas.finished(z), watch)
 

@@ -72,18 +72,18 @@ def test_what_the_network_is_less_sure_of_is_trusted_less(package, volume):
 
 
 def test_the_signs_of_a_known_result(package, volume):
-    signs = Segmenter(package, Brightness(9.0)).segment(volume).trust_signs
-    liver, kidney = signs["liver"], signs["left kidney"]
-    assert liver["size"] == pytest.approx(math.log10(12**3))
-    assert liver["surface"] == pytest.approx(6)
-    assert (liver["place"], kidney["place"], liver["cut"], kidney["cut"]) == (0, 0, 0, 0)
-    assert kidney["others"] == liver["expected dice"]
-    moved = np.roll(volume.array, 30 - 14, axis=0)  # to the uppermost planes
-    moved[:, :, :20] = volume.array[:, :, :20]
-    kidney = Segmenter(package, Brightness(9.0)).segment(replace(volume, array=moved)).trust_signs["left kidney"]
-    assert kidney["cut"] == 1
-    # The centre is at index 26.5 of Z, the liver's at 17.5; the usual range ends 10 mm below the liver's centre.
-    assert kidney["place"] == pytest.approx((90 + 10) / 50)
+    """In the liver p is e / (e + 2) at every voxel, and 1 / (e + 2) at every other of the body's box."""
+    signs = Segmenter(package, Brightness(1.0)).segment(volume).trust_signs["liver"]
+    inside, outside = math.e / (math.e + 2), 1 / (math.e + 2)
+    voxels = 12**3
+    assert signs["size"] == pytest.approx(math.log10(voxels))
+    assert signs["probability"] == pytest.approx(math.log(inside / (1 - inside)), abs=0.01)
+    elsewhere = signs["expected dice"]
+    expected = 1 / (1 + math.exp(-elsewhere))
+    others = 2 * inside * voxels / expected - voxels * (1 + inside)  # what is left of the sum of p
+    computed = round(others / outside)
+    assert 0 < computed < volume.array.size  # the voxels of the tiles that were computed, without the liver
+    assert others == pytest.approx(computed * outside, rel=0.02)
 
 
 def test_watching_changes_no_label(package):

@@ -41,8 +41,6 @@ from LiverMRISegLib.volume import Geometry, Volume
 
 logger = logging.getLogger(__name__)
 HERE = Path(__file__).parent
-# More of them did not predict the Dice of other painted images better (docs/studies/trust.md).
-SIGNS = ("expected dice", "probability", "tile agreement", "size")
 # Voxels beyond the patch: several tiles overlap, as in real volumes.
 _BEYOND = (0, 8, 16)
 _FIRST_SEED = 7_000_000
@@ -130,7 +128,7 @@ def main() -> int:
     parser.add_argument("--recipe", type=Path, default=HERE / "recipes" / "liver_any_sequence.yaml")
     parser.add_argument("--bodies", type=Path, nargs="*", default=[HERE / "configs" / "parts" / "whole_bodies.yaml"])
     parser.add_argument("--images", type=int, default=150)
-    parser.add_argument("--signs", nargs="+", choices=TRUST_SIGNS, default=list(SIGNS), help="that get weights")
+    parser.add_argument("--signs", nargs="+", choices=TRUST_SIGNS, default=list(TRUST_SIGNS), help="that get weights")
     parser.add_argument("--write", action="store_true", help="write the weights into the model's package, a folder")
     parser.add_argument("--output", type=Path, required=True)
     try:

@@ -22,10 +22,7 @@ OWN, NNUNET = "own", "nnunet"
 BODY, ABDOMEN = "body", "abdomen"
 SCHEMES = (OWN, NNUNET)
 # What `inference.trust` looks at.
-TRUST_SIGNS = (
-    "expected dice", "probability", "tile agreement", "outline agreement", "size", "others",
-    "confusion", "surface", "cut", "place",
-)  # fmt: skip
+TRUST_SIGNS = ("expected dice", "probability", "size")
 MOST_IMAGES = 64
 # Neighbouring tiles that overlap more take hundreds of times the time of tiles that do not.
 Overlap = Annotated[float, Limits(0, 0.95)]

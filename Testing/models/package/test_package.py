@@ -67,7 +67,7 @@ def test_packages_from_before_nnunet_are_still_read(tmp_path):
 
 
 def test_weights_of_trust_go_round_and_are_missing_where_there_are_none(tmp_path):
-    trust = TrustSpec(-1.5, {"expected dice": 0.8, "surface": -0.1}, 0.7, "painted images")
+    trust = TrustSpec(-1.5, {"expected dice": 0.8, "size": -0.1}, 0.7, "painted images")
     path = save_package(replace(SPEC, trust=trust), WEIGHTS, tmp_path / "trusted")
     assert ModelPackage.load(path).spec.trust == trust
     plain = save_package(SPEC, WEIGHTS, tmp_path / "plain")
