@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -40,6 +41,7 @@ from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase
 from LiverMRISegLib.resources import DEFAULT_MODEL
+from LiverMRISegLib.training.preview_volumes import previewed_of, say_cost, timed
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -74,6 +76,9 @@ class FirstLabelsConfig(Checked):
     """Folder of features, shared by runs."""
     output: Path = Path("runs/first_labels")
     """Folder for the label maps, datalist.json, cases.csv, cases.png and features.npz."""
+    preview: bool = False
+    """Whether only to label the template and a few volumes, in `output`/preview, and to say by them what all will cost
+    (hours, disk, memory); an error if memory or disk will not do."""
 
 
 def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Path:
@@ -96,16 +101,36 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     check_case_names([scan for _, scan in scans])
     template = _template(scans, config)
     scans.sort(key=lambda each: each is not template)
+    count, seconds = len(scans), list[float]()
     settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate} {config.certainty}", *config.organs]
+    if config.preview:
+        scans = previewed_of(scans)
+        config = _anew(config)
+        settings.append(f"preview {time.time_ns()}")
     images = [f"{case_name(scan)} {hash_of(scan.image)}" for _, scan in scans]
     truth = _truth(template, config.organs)
     content = hashlib.sha256(truth.tobytes()).hexdigest()
     with claimed_output(config.output, [encoder.fingerprint, content, *settings, *images]):
-        return _write_labels(config, encoder, scans, template, truth)
+        made = _write_labels(config, encoder, scans, template, truth, seconds)
+        if config.preview:
+            say_cost(count, seconds, config.output)
+        return made
+
+
+def _anew(config: FirstLabelsConfig) -> FirstLabelsConfig:
+    """In a folder of the preview's own, with a new cache of features, so that these are timed too."""
+    output = config.output / "preview"
+    shutil.rmtree(output / "cache", ignore_errors=True)
+    return replace(config, output=output, cache=output / "cache")
 
 
 def _write_labels(
-    config: FirstLabelsConfig, encoder: FeatureEncoder, scans: Sequence[Listed], template: Listed, truth: np.ndarray
+    config: FirstLabelsConfig,
+    encoder: FeatureEncoder,
+    scans: Sequence[Listed],
+    template: Listed,
+    truth: np.ndarray,
+    seconds: list[float],
 ) -> Path:
     made = config.output / "datalist.json"
     if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png", made.name)):
@@ -116,7 +141,7 @@ def _write_labels(
     organs = LabelSet.of("one label", [organ_named(organ) for organ in config.organs])
     cases: list[RankedCase] = []
     figures, whole = {}, {}
-    for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
+    for listed in timed(tqdm(scans, "volumes", disable=None, dynamic_ncols=True), seconds):
         scan, features = listed[1], store.features_of(listed[1])
         labels, score = likeness.label(features)
         labels = truth if listed is template else labels

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -41,6 +42,7 @@ from LiverMRISegLib.pseudo_labels.outputs import (
     write_case_lists,
 )
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase, case_scores, consistency
+from LiverMRISegLib.training.preview_volumes import previewed_of, say_cost, timed
 from LiverMRISegLib.volume import Box, Volume
 
 logger = logging.getLogger(__name__)
@@ -67,6 +69,9 @@ class PseudoLabelConfig(Checked):
     """Folder for the label maps, datalist.json, cases.csv and cases.png."""
     device: str = "auto"
     """Device that computes: auto, cuda, mps or cpu."""
+    preview: bool = False
+    """Whether only to label a few volumes, in `output`/preview, and to say by them what all will cost (hours, disk,
+    memory); an error if memory or disk will not do."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -88,20 +93,26 @@ def run(config: PseudoLabelConfig) -> list[RankedCase]:
     folds = [Segmenter(package, load_engine(package, config.device)) for package in packages]
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
     check_case_names([scan for _, scan in scans])
+    count, seconds = len(scans), list[float]()
     settings = [f"gammas {config.gammas}, certainty {config.certainty}"]
+    if config.preview:
+        scans, config = previewed_of(scans), replace(config, output=config.output / "preview")
+        settings.append(f"preview {time.time_ns()}")  # what was made before is made again, and timed
     # Labels depend on what model.json says as well, not on the weights alone.
     models = [hashlib.sha256(to_json(package.spec, package.hashes).encode()).hexdigest() for package in packages]
     with claimed_output(config.output, [*models, *settings], [scan.image for _, scan in scans]):
         labels = packages[0].spec.labels
         figures: dict[str, dict[str, float]] = {}
         consistencies: dict[str, dict[str, dict[int, float]]] = defaultdict(dict)
-        for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
+        for _, scan in timed(tqdm(scans, "volumes", disable=None, dynamic_ncols=True), seconds):
             found = _labelled_case(scan, folds, config)
             figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
             consistencies[scan.sequence][case_name(scan)] = found
         scores = {name: score for cases in consistencies.values() for name, score in case_scores(cases).items()}
         ranked = rank_by_sequence(scans, scores, config.keep, highest=True)
         write_case_lists(scans, ranked, figures, labels, config.output, IGNORE if config.certainty else 0)
+        if config.preview:
+            say_cost(count, seconds, config.output)
         return ranked
 
 

@@ -73,6 +73,12 @@ class LoopConfig(Checked):
     preview: Annotated[bool, MayChange.ALWAYS] = False
     """Whether only to say what the training will cost (steps, inferences, disk, memory, hours), by a few steps on a few
     cases that are timed and thrown away; an error if memory or disk will not do."""
+    preview_cases: Annotated[int, Limits(0, 10_000_000), MayChange.ALWAYS] = 0
+    """How many volumes the preview counts on disk, where the datalists have only some of them yet; 0 for those that
+    they have. The workflows give it."""
+    preview_labels: Annotated[int, Limits(0, 10_000_000), MayChange.ALWAYS] = 0
+    """How many volumes the network labels after the training, whose inferences the preview counts. The workflows give
+    it."""
 
 
 class Method(Protocol):

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import shutil
 import statistics
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,29 +15,34 @@ from lightning_fabric import Fabric
 
 from LiverMRISegLib.data.batches import StepBatches, Stream
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.inference.engines.devices import list_devices
 from LiverMRISegLib.inference.tiling import tiles
 from LiverMRISegLib.training.loop import LoopConfig, Method
+from LiverMRISegLib.training.room import check_room, peak_memory_gb, total_memory_gb
 from LiverMRISegLib.training.validation import NetworkEngine, Validation
 
 logger = logging.getLogger(__name__)
 _STEPS = 4  # the first one is not counted: caches and kernels are made then
 _KEPT_CHECKPOINTS = 3  # the last two and the best; a fourth while it is written
-_ALMOST_ALL = 0.9
 
 
 @dataclass(frozen=True)
 class Inferences:
-    """Tiles of one validation while it trains, how many of these there are, and tiles of the whole one at the end."""
+    """Tiles of one validation while it trains, how many of these there are, tiles of the whole one at the end, and of
+    the volumes that the network labels after the training."""
 
     tiles: int
     times: int
     at_the_end: int
+    labels: int = 0
 
     @property
     def total(self) -> int:
-        """Over the whole training."""
-        return self.tiles * self.times + self.at_the_end
+        """Over the whole training, and the labels."""
+        return self.tiles * self.times + self.at_the_end + self.labels
+
+    def __str__(self) -> str:
+        labels = f", {self.labels} for the labels" if self.labels else ""
+        return f"{self.times} validations of {self.tiles} tiles and {self.at_the_end} at the end{labels}"
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,13 @@ class Cost:
 
     @property
     def hours(self) -> float:
-        """Of training and validation."""
+        """Of training, validation and labels."""
         return (self.steps * self.step_seconds + self.inferences.total * self.tile_seconds) / 3600
 
     def __str__(self) -> str:
         return (
-            f"{self.steps:,} steps of {self.step_seconds:.2f} s; {self.inferences.times} validations of "
-            f"{self.inferences.tiles} tiles and {self.inferences.at_the_end} at the end, {self.tile_seconds:.2f} s "
-            f"each; {self.hours:.1f} hours; disk {self.disk_gb:.1f} GB; memory {self.memory_gb:.1f} GB"
+            f"{self.steps:,} steps of {self.step_seconds:.2f} s; {self.inferences}, {self.tile_seconds:.2f} s each; "
+            f"{self.hours:.1f} hours; disk {self.disk_gb:.1f} GB; memory {self.memory_gb:.1f} GB"
         )
 
 
@@ -77,6 +78,7 @@ def preview(
     prepared_gb: float = 0.0,
     validation: Validation | None = None,
     images: int = 0,
+    shapes: Sequence[tuple[int, ...]] = (),
 ) -> Cost:
     """Time a few steps, which change `method` and nothing else, and say what all of them will cost.
 
@@ -89,24 +91,20 @@ def preview(
         prepared_gb: of all cases, prepared.
         validation: of a few images, for the shape of the rest; None if there is no whole volume to segment.
         images: how many the whole training validates on.
+        shapes: of some prepared volumes, for the size of those that are labelled (`config.preview_labels`).
 
     Raises:
         UsageError: the memory of the device, or the free space of the disk, is too small.
     """
     seconds, memory = _timed_steps(method, streams, config, fabric)
     inferences, tile_seconds = Inferences(0, 0, 0), 0.0
-    if validation is not None and validation.images:
-        inferences = _inferences(validation, images, config)
+    if validation is not None and (validation.images or config.preview_labels):
+        inferences = _inferences(validation, images, config, shapes)
         tile_seconds = _timed_tile(method, validation, fabric)
     checkpoint = _size_gb(method.state_dict()) * (_KEPT_CHECKPOINTS + 1)
     cost = Cost(config.steps, seconds, inferences, tile_seconds, prepared_gb + checkpoint, memory)
     logger.info("%s", cost)
-    total = _total_gb(fabric)
-    if total and memory > _ALMOST_ALL * total:
-        raise UsageError(f"the training takes {memory:.1f} GB of memory, of {total:.1f} GB; {_REMEDY}")
-    free = shutil.disk_usage(_existing(folder)).free / 1e9
-    if cost.disk_gb > free:
-        raise UsageError(f"{folder}: the training takes {cost.disk_gb:.1f} GB of disk, {free:.1f} GB are free")
+    check_room("the training", memory, _total_gb(fabric), cost.disk_gb, folder, _REMEDY)
     return cost
 
 
@@ -140,30 +138,36 @@ def _timed_steps(
 def _peak_gb(fabric: Fabric) -> float:
     if fabric.device.type == "cuda":
         return torch.cuda.max_memory_allocated(fabric.device) / 1e9
-    if sys.platform == "win32":  # tells only what is used now
-        return 0.0
-    import resource
-
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
+    return peak_memory_gb()
 
 
 def _total_gb(fabric: Fabric) -> float:
     if fabric.device.type == "cuda":
         return torch.cuda.get_device_properties(fabric.device).total_memory / 1e9
-    return list_devices(())[-1].total_gb or 0.0
+    return total_memory_gb()
 
 
-def _inferences(validation: Validation, images: int, config: LoopConfig) -> Inferences:
+def _inferences(
+    validation: Validation, images: int, config: LoopConfig, shapes: Sequence[tuple[int, ...]] = ()
+) -> Inferences:
     """Tiles, where the images that are not at hand are like those that are."""
-    patch, overlap = validation.inference.patch, validation.inference.overlap
-    padded = ([max(n, p) for n, p in zip(case.image.shape, patch, strict=True)] for case in validation.images)
-    whole = statistics.mean(len(tiles(shape, patch, overlap)) for shape in padded)
+    held_out = [case.image.shape for case in validation.images]
+    labels = round(config.preview_labels * _tiles_of_one(shapes or held_out, validation))
+    if not held_out:
+        return Inferences(0, 0, 0, labels)
+    whole = _tiles_of_one(held_out, validation)
     scored = min(images, validation.cases) if validation.cases else images
     each = validation.patches if validation.patches and validation.images[0].foreground else whole
     is_bounded = scored < images or each < whole
     times = -(-config.steps // config.validate_every)
-    return Inferences(round(scored * each), times, round(images * whole) if is_bounded else 0)
+    return Inferences(round(scored * each), times, round(images * whole) if is_bounded else 0, labels)
+
+
+def _tiles_of_one(shapes: Sequence[tuple[int, ...]], validation: Validation) -> float:
+    """The mean over these shapes."""
+    patch, overlap = validation.inference.patch, validation.inference.overlap
+    padded = ([max(n, p) for n, p in zip(shape, patch, strict=True)] for shape in shapes)
+    return statistics.mean(len(tiles(shape, patch, overlap)) for shape in padded)
 
 
 def _timed_tile(method: Method, validation: Validation, fabric: Fabric) -> float:
@@ -183,8 +187,3 @@ def _size_gb(state: object) -> float:
         return state.numel() * state.element_size() / 1e9
     parts = state.values() if isinstance(state, Mapping) else state if isinstance(state, (list, tuple)) else ()
     return sum(_size_gb(part) for part in parts)
-
-
-def _existing(folder: Path) -> Path:
-    """The folder, or the nearest above it that is there."""
-    return next(path for path in itertools.chain([folder], folder.absolute().parents) if path.exists())

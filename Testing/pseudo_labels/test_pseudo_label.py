@@ -1,6 +1,8 @@
 """Pseudo labels by real packages (random weights): ranked per sequence, kept or not, resumed, on the volume's grid."""
 
 import csv
+import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -66,6 +68,17 @@ def test_a_stopped_run_goes_on_with_what_is_there(folds, datalist, tmp_path):
     assert [c.name for c in run(config)] == [c.name for c in first]
     changed = {p.name for p, time in made.items() if p.stat().st_mtime_ns != time}
     assert changed == {"p2_T2WI.nii.gz"}
+
+
+def test_a_preview_says_what_all_volumes_cost_and_leaves_finished_labels_alone(folds, datalist, tmp_path, caplog):
+    config = PseudoLabelConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
+    run(config)
+    made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.*")}
+    with caplog.at_level(logging.INFO, "LiverMRISegLib.training.preview_volumes"):
+        assert len(run(replace(config, preview=True))) == 3
+    assert re.search(r"4 volumes of \d+\.\d\d s; 0\.0 hours; disk ", caplog.text)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.*")} == made
+    assert len(read_datalist(tmp_path / "out/preview/datalist.json").scans) == 3
 
 
 def test_an_image_that_was_changed_is_labelled_anew(folds, datalist, tmp_path):

@@ -43,6 +43,15 @@ def test_inferences_are_counted(cases, patches, images, expected):
     assert preview._inferences(validation, images, LoopConfig(steps=50_000, validate_every=250)) == expected
 
 
+def test_labels_after_the_training_are_counted():
+    config = LoopConfig(steps=1000, preview_labels=50)
+    nothing = Validation([], ["liver"], InferenceSpec((8, 8, 8)))
+    found = preview._inferences(nothing, 0, config, [(16, 16, 16), (8, 8, 8)])
+    assert found == Inferences(0, 0, 0, 50 * (27 + 1) // 2)
+    assert str(found) == "0 validations of 0 tiles and 0 at the end, 700 for the labels"
+    assert found.total == 700
+
+
 @pytest.mark.parametrize(
     ("stage", "kind"),
     [(finetune.run, FinetuneConfig), (cross_pseudo_supervision.run_cross_pseudo_supervision, CrossPseudoStageConfig)],

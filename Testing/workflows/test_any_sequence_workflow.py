@@ -66,6 +66,7 @@ def test_a_recipe_leads_from_nothing_to_a_package_that_segments(folder, recipe):
     (folder / "settings.yaml").write_text(SETTINGS.format(folder=folder, recipe=recipe))
     done = snakemake("any_sequence", folder)
     assert done.returncode == 0, done.stderr
+    assert "2 steps of " in (folder / "out/preview.txt").read_text()
     spec = ModelPackage.load(folder / "out/model").spec
     assert [organ.name for organ in spec.labels.organs] == list(ORGANS)
     assert spec.name == recipe.replace("_", "-")

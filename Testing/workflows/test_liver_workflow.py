@@ -1,6 +1,7 @@
 """liver.smk: the whole graph, and a real run on tiny volumes that ends with two packages and their tables."""
 
 import csv
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from helpers.places import ROOT
 from helpers.tiny_data import snakemake, write_data
 from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 
 pytest.importorskip("snakemake", reason="snakemake needs Python 3.11")
 TINY = """[--data.organs, liver, --data.spacing, "8", "4", "4", --data.patch, "8", "16", "16", --data.workers, "0",
@@ -46,7 +49,7 @@ def test_configs_of_ones_own_and_paper_001s_pool(tmp_path):
     assert f"'--config' '{tmp_path / 'plan.yaml'}'" in words
     assert f"'--config' '{tmp_path / 'other.yaml'}'" in words
     assert "'--data.unlabelled.sequences' 'T1WI' 'T2WI' 'DWI' 'GED4'" in words
-    done = run(tmp_path, str(paper), "--dry-run", "--printshellcmds")
+    done = run(tmp_path, str(paper), "--dry-run", "--printshellcmds", "--config", "preview=false")
     words = done.stdout + done.stderr
     assert words.count("'--data.unlabelled.sequences' 'GED4' ") == 2
     assert "inversion" not in words
@@ -60,11 +63,35 @@ def test_the_cost_is_said_before_anything_is_trained(tmp_path):
     for title in ("fine-tuning:", "liver-contrast:", "liver-non-contrast:"):
         assert f"{title}\n" in words
     assert not list((tmp_path / "out").rglob("model.json"))
+    assert words.count("6 steps of ") == (tmp_path / "out/preview.txt").read_text().count("6 steps of ")
+
+
+def test_a_training_that_does_not_fit_stops_the_workflow_before_it_starts(tmp_path):
+    more = '"--data.spacing","2","2","2","--loop.preview-cases","10000000"'
+    done = run(tmp_path, "--config", f"finetune_flags=[{more}]")
+    assert done.returncode != 0
+    assert re.search(r"the training takes \d+.\d GB of disk, \d+.\d GB are free", done.stdout)
+    assert not (tmp_path / "out/preview.txt").exists()
+    assert not (tmp_path / "out/finetune").exists()
+
+
+def test_plans_from_the_data(tmp_path):
+    """Both trainings get spacing, patch and strides by ATLAS's volumes, in files that their configs are the base of."""
+    own = ["--config", "plan=true", "preview=false", 'plan_flags=["--memory-gb","1"]']
+    done = run(tmp_path, *own, "--", str(tmp_path / "out/plans/finetune.yaml"))
+    assert done.returncode == 0, done.stderr[-3000:]
+    plan = read_config(FinetuneConfig, tmp_path / "out/plans/finetune.yaml")
+    assert plan.data.spacing == (8.0, 4.0, 4.0)
+    assert (plan.network, plan.data.image_order, plan.name) == ("stunet-s", 3, "liver-atlas")
+    done = run(tmp_path, *own, "--dry-run", "--printshellcmds")
+    words = done.stdout + done.stderr
+    for settings in ("finetune", "cross_pseudo_supervision"):
+        assert f"'--config' '{tmp_path / 'out/plans'}/{settings}.yaml'" in words
 
 
 @pytest.mark.parametrize("method", ["cross_pseudo_supervision", "bidirectional_copy_paste"])
 def test_two_packages_come_out(tmp_path, method):
-    done = run(tmp_path, "--config", f"method={method}")
+    done = run(tmp_path, "--config", f"method={method}", "preview=false")
     assert done.returncode == 0, done.stderr
     trained = {"liver-contrast": {"GED4"}, "liver-non-contrast": {"GED4", "T1WI", "T2WI"}}
     meant = {"liver-contrast": {"GED1", "GED2", "GED3", "GED4"}, "liver-non-contrast": {"T1WI", "T2WI", "DWI"}}
@@ -77,5 +104,8 @@ def test_two_packages_come_out(tmp_path, method):
     }
     assert all(row["cases"] == "1" and row["DSC"] for row in rows)
     assert not (tmp_path / "out/liver-non-contrast/evaluation").exists()
-    again = run(tmp_path, "--config", f"method={method}")
+    assert (tmp_path / "out/preview.txt").read_text() == "no preview (preview: false)\n"
+    again = run(tmp_path, "--config", f"method={method}", "preview=true")
+    assert "semi_supervised" not in again.stdout + again.stderr  # the preview alone is done, now that it is asked for
+    again = run(tmp_path, "--config", f"method={method}", "preview=true")
     assert "Nothing to be done" in again.stdout + again.stderr

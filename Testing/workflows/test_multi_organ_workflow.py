@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import signal
 import subprocess
 import time
@@ -134,6 +135,7 @@ def test_the_cost_of_all_trainings(data):
     for title in ("2 translators, each:", "4 folds, each:", "1 small network, each:"):
         assert f"{title}\n" in words
     assert words.count("4 steps of ") == 3
+    assert re.search(r"4 folds, each:\n.*[1-9]\d* for the labels", words)
     assert "segmenter of slices" not in words
     assert not list((data / "out").rglob("checkpoints/*"))
 
@@ -146,7 +148,7 @@ def test_stability_needs_rounds_to_compare(data):
 
 
 def test_a_run_killed_in_the_middle_goes_on(data):
-    settings = write_settings(data, "rounds: 0\n", sequences="[T2WI]")
+    settings = write_settings(data, "rounds: 0\npreview: false\n", sequences="[T2WI]")
     process = subprocess.Popen(
         command(data, *settings),
         env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
@@ -193,7 +195,7 @@ def check_the_figures(data: Path, model: str) -> None:
 def test_anatomy_space_matching_and_stability(data):
     more = (
         "translator: translator_anatomy_space\nselection: stability\nmatch: {better: [C+V, T1WI], worse: [T2WI]}\n"
-        "segmenter: multi_organ_anatomy_space\n"
+        "segmenter: multi_organ_anatomy_space\npreview: false\n"
     )
     run(data, *write_settings(data, more, flags="--data.space, anatomy, "), "--config", "test=")
     check_the_small_network(data, {"C+V", "T1WI", "T2WI"})

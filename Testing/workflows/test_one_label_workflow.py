@@ -1,5 +1,6 @@
 """one_label.smk: the whole graph, and a real run on tiny volumes that ends with a package and its judgement."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -47,5 +48,9 @@ def test_a_package_comes_out_and_is_judged(folder):
     assert (folder / "out/evaluation/summary.csv").exists()
     assert (folder / "out/development.png").stat().st_size > 10_000
     assert (folder / "out/round_2/labels/cases.csv").exists()
+    cost = (folder / "out/preview.txt").read_text()
+    assert all(title in cost for title in ("first labels:\n", "2 rounds, each:\n"))
+    assert "5 volumes of " in cost
+    assert re.search(r"6 steps of .* 0 validations of 0 tiles and 0 at the end, [1-9]\d* for the labels", cost)
     again = snakemake("one_label", folder)
     assert "Nothing to be done" in again.stdout + again.stderr

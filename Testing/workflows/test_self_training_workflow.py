@@ -59,3 +59,7 @@ def test_two_rounds_end_with_a_package_that_is_judged(folder):
     assert adapted.spec.name == "liver-any-sequence-adapted"
     assert adapted.fingerprint != ModelPackage.load(first / "model").fingerprint
     assert (folder / "out/evaluation/summary.csv").exists()
+    cost = (folder / "out/preview.txt").read_text()
+    assert all(title in cost for title in ("labels of the cohort, 2 times:\n", "2 trainings, each:\n"))
+    assert "5 volumes of " in cost
+    assert "4 steps of " in cost

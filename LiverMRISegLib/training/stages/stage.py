@@ -101,7 +101,8 @@ def _previewed(
     method: SegmentationMethod,
 ) -> RunResult:
     """What the training costs, from a few of its cases."""
-    count, at_hand = (len(p.labelled) + len(p.unlabelled) + len(p.validation) for p in (pools, few))
+    listed, at_hand = (len(p.labelled) + len(p.unlabelled) + len(p.validation) for p in (pools, few))
+    count = config.loop.preview_cases or listed
     cache = PreparedCases(config.data.cache, config.data.preparation, config.data.organs)
     cases = cache.load_all([*few.labelled, *few.validation], labelled=True)
     cases += cache.load_all(few.unlabelled, labelled=config.data.pseudo_labels)
@@ -115,6 +116,7 @@ def _previewed(
         prepared_gb=size / 1e9 * count / max(1, at_hand),
         validation=validation,
         images=len(pools.validation) + len(validation.images) - len(few.validation),
+        shapes=[case.image.shape for case in cases],
     )
     return RunResult(config.run_folder, 0, float("nan"))
 

@@ -17,7 +17,22 @@ rule all:
         *([OUTPUT / "evaluation" / "metrics.json"] if config["test"] else []),
 
 
+# It comes first: steps, inferences, disk, memory and hours of the training; an error if memory or disk will not do.
+rule preview:
+    output:
+        PREVIEW,
+    params:
+        command=previewed((
+            "training:",
+            call("finetune", config["recipe"], "--run-folder", OUTPUT / "preview", "--loop.preview", folder="recipes"),
+        )),
+    shell:
+        "({params.command}) 2>&1 | tee {output}"
+
+
 rule train:
+    input:
+        ancient(PREVIEW),
     output:
         MODEL,
     params:

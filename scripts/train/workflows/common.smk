@@ -1,8 +1,21 @@
-# What the workflows share: how a stage's script is called.
+# What the workflows share: how a stage's script is called, what comes before the first stage, and plans from the data.
 import sys
 from pathlib import Path
 
 SCRIPTS = Path(workflow.basedir).parent
+# Every first stage takes it as ancient(PREVIEW): it waits for the preview, and is not done again when that is.
+PREVIEW = Path(config["output"]) / "preview.txt"
+
+
+def is_asked(key):
+    """Whether a key is true, as a file of settings or --config says it."""
+    word = str(config.get(key, False)).lower()
+    if word not in ("true", "false"):
+        raise WorkflowError(f"{key}: must be true or false, not {config[key]}")
+    return word == "true"
+
+
+HAS_PREVIEW, HAS_PLAN = is_asked("preview"), is_asked("plan")
 
 
 def quoted(*words):
@@ -11,8 +24,15 @@ def quoted(*words):
 
 
 def previewed(*named):
-    """The commands that say what trainings will cost, each with how many of its kind there are; nothing is trained."""
-    return " && ".join(f"{quoted('echo', title)} && {command} --loop.preview" for title, command in named)
+    """The commands that say what stages will cost, each with a title; none of the stages is run."""
+    if not HAS_PREVIEW:
+        return quoted("echo", "no preview (preview: false)")
+    return " && ".join(f"{quoted('echo', title)} && {command}" for title, command in named)
+
+
+def config_file(settings, folder="configs"):
+    """The path of a file of settings: a name in `folder`, or a path that ends with .yaml."""
+    return Path(settings) if str(settings).endswith(".yaml") else SCRIPTS / folder / f"{settings}.yaml"
 
 
 def call(script, settings, *more, folder="configs", flags=None):
@@ -20,6 +40,37 @@ def call(script, settings, *more, folder="configs", flags=None):
 
     `settings` is the name of a file in `folder`, or the path of one that ends with .yaml, as plan_training.py writes.
     """
-    file = Path(settings) if str(settings).endswith(".yaml") else SCRIPTS / folder / f"{settings}.yaml"
     common = config["flags"] if flags is None else flags
-    return quoted(sys.executable, SCRIPTS / f"{script}.py", "--config", file, *more, *common)
+    return quoted(sys.executable, SCRIPTS / f"{script}.py", "--config", config_file(settings, folder), *more, *common)
+
+
+def scans_in(datalist, *sequences):
+    """How many scans of split "train" a datalist has, of these sequences or of all."""
+    from LiverMRISegLib.data.datalist import read_datalist
+
+    return len(read_datalist(Path(datalist)).pool(split="train", sequences=sequences or None))
+
+
+def planned(settings):
+    """These settings, or with `plan` the file that rule plan makes from them and from the data."""
+    if not HAS_PLAN:
+        return settings
+    return Path(config["output"]) / "plans" / f"{config_file(settings).stem}.yaml"
+
+
+def plan_of(settings):
+    """What a stage with these settings needs first: its plan, or nothing."""
+    return [planned(settings)] if HAS_PLAN else []
+
+
+def plan_command(settings, datalists, output, *more):
+    """The command that plans a training with these settings from the labelled volumes of the datalists."""
+    return call(
+        "plan_training", "plan_training",
+        "--base", config_file(settings),
+        "--datalists", *datalists,
+        "--output", output,
+        *more,
+        *config["plan_flags"],
+        flags=[],
+    )

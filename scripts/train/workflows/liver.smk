@@ -9,6 +9,7 @@ include: "common.smk"
 
 OUTPUT = Path(config["output"])
 METHOD = config["method"]
+FINETUNE, METHOD_CONFIG = SETTINGS = config["finetune"], config["method_config"] or config["method"]
 JUDGED = [name for name, group in config["groups"].items() if config["test"] and group.get("judged")]
 
 
@@ -33,51 +34,73 @@ rule all:
         expand(OUTPUT / "{group}" / "evaluation" / "groups.csv", group=JUDGED),
 
 
-# snakemake -s ... --cores 1 preview: steps, inferences, disk, memory and hours of every training.
+# Before all, if `plan` is set: spacing, patch and strides by ATLAS's labelled volumes, for both trainings.
+rule plan:
+    input:
+        config["atlas"],
+    output:
+        OUTPUT / "plans" / "{settings}.yaml",
+    params:
+        command=lambda wildcards, input, output: plan_command(
+            next(s for s in SETTINGS if config_file(s).stem == wildcards.settings), input, output[0],
+            "--network", "stunet",
+        ),
+    shell:
+        "{params.command}"
+
+
+# It comes first: steps, inferences, disk, memory and hours of every training; an error if memory or disk will not do.
 rule preview:
     input:
+        *(plan for settings in SETTINGS for plan in plan_of(settings)),
         atlas=config["atlas"],
         liqa=config["liqa"],
+    output:
+        PREVIEW,
     params:
         command=lambda wildcards, input: previewed(
             (
                 "fine-tuning:",
                 call(
-                    "finetune", config["finetune"],
+                    "finetune", planned(FINETUNE),
                     "--run-folder", OUTPUT / "preview",
                     "--data.datalists", input.atlas,
                     "--data.cache", OUTPUT / "cache",
                     *config["finetune_flags"],
+                    "--loop.preview",
                 ),
             ),
             *(
                 (
                     f"{name}:",
                     call(
-                        METHOD, config["method_config"] or METHOD,
+                        METHOD, planned(METHOD_CONFIG),
                         "--run-folder", OUTPUT / "preview",
                         "--data.datalists", input.liqa,
                         "--data.cache", OUTPUT / "cache",
                         "--start", "", "--no-keep-heads",  # which is not there yet; the cost is the same
                         *group_flags(name),
                         *config["method_flags"],
+                        "--loop.preview",
                     ),
                 )
                 for name in config["groups"]
             ),
         ),
     shell:
-        "{params.command}"
+        "({params.command}) 2>&1 | tee {output}"
 
 
 rule finetune:
     input:
+        plan_of(FINETUNE),
+        ancient(PREVIEW),
         atlas=config["atlas"],
     output:
         OUTPUT / "finetune" / "model" / "model.json",
     params:
         command=lambda wildcards, input: call(
-            "finetune", config["finetune"],
+            "finetune", planned(FINETUNE),
             "--run-folder", OUTPUT / "finetune",
             "--data.datalists", input.atlas,
             "--data.cache", OUTPUT / "cache",
@@ -90,6 +113,7 @@ rule finetune:
 
 rule semi_supervised:
     input:
+        plan_of(METHOD_CONFIG),
         liqa=config["liqa"],
         start=OUTPUT / "finetune" / "model" / "model.json",
     output:
@@ -98,7 +122,7 @@ rule semi_supervised:
         group="|".join(config["groups"]),
     params:
         command=lambda wildcards, input: call(
-            METHOD, config["method_config"] or METHOD,
+            METHOD, planned(METHOD_CONFIG),
             "--run-folder", OUTPUT / wildcards.group,
             "--data.datalists", input.liqa,
             "--data.cache", OUTPUT / "cache",

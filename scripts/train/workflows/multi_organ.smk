@@ -70,12 +70,32 @@ rule all:
         expand(OUTPUT / "{final}" / "evaluation" / "summary.csv", final=FINAL if config["test"] else []),
 
 
-# snakemake -s ... --cores 1 preview: steps, inferences, disk, memory and hours of every training. Labelled CT stands in for
-# its translations and for pseudo labels.
+# Before all, if `plan` is set: spacing, patch and network of the folds by the labelled CT.
+rule plan:
+    input:
+        config["ct"],
+    output:
+        OUTPUT / "plans" / "{settings}.yaml",
+    params:
+        command=lambda wildcards, input, output: plan_command(
+            config["segmenter"], input, output[0],
+            "--labelled.sequences", "CT",
+            "--organs", *config["organs"],
+            "--network", "residual-encoder-unet",
+        ),
+    shell:
+        "{params.command}"
+
+
+# It comes first: steps, inferences, disk, memory and hours of every training; an error if memory or disk will not do.
+# Labelled CT stands in for its translations and for pseudo labels.
 rule preview:
     input:
+        plan_of(config["segmenter"]),
         ct=config["ct"],
         mr=config["mr"],
+    output:
+        PREVIEW,
     params:
         command=lambda wildcards, input: previewed(
             *([(
@@ -88,6 +108,7 @@ rule preview:
                     "--organs", *config["organs"],
                     *config["slice_flags"],
                     *config["segmenter_flags"],
+                    "--loop.preview",
                 ),
             )] if HAS_ATTENTION else []),
             (
@@ -102,6 +123,7 @@ rule preview:
                     *(["--organs", *config["organs"]] if IS_JOINT else []),
                     *config["slice_flags"],
                     *config["translator_flags"],
+                    "--loop.preview",
                 ),
             ),
             *(
@@ -109,30 +131,36 @@ rule preview:
                     f"{count} {title}, each:",
                     call(
                         "finetune", settings,
-                        "--run-folder", OUTPUT / "preview" / settings,
+                        "--run-folder", OUTPUT / "preview" / config_file(settings).stem,
                         "--data.datalists", input.ct,
                         "--data.labelled.sequences", "CT",
                         "--data.organs", *config["organs"],
                         "--data.cache", OUTPUT / "cache",
-                        *fold,
                         *flags,
+                        "--loop.preview",
+                        "--loop.preview-cases", scans_in(input.ct, "CT") * len(SEQUENCES),
+                        *more,
                     ),
                 )
-                for count, title, settings, fold, flags in (
+                for count, title, settings, flags, more in (
                     (
-                        len(FOLDS) * (ROUNDS + 1), "folds", config["segmenter"],
-                        ["--data.fold.number", 0, "--data.fold.count", len(FOLDS)], config["fold_flags"],
+                        len(FOLDS) * (ROUNDS + 1), "folds", planned(config["segmenter"]), config["fold_flags"],
+                        [
+                            "--loop.preview-labels", scans_in(input.mr, *SEQUENCES, *config["also_labelled"]),
+                            "--data.fold.number", 0, "--data.fold.count", len(FOLDS),
+                        ],
                     ),
-                    *([(1, "small network", config["small"], [], config["small_flags"])] if "small" in FINAL else []),
+                    *([(1, "small network", config["small"], config["small_flags"], [])] if "small" in FINAL else []),
                 )
             ),
         ),
     shell:
-        "{params.command}"
+        "({params.command}) 2>&1 | tee {output}"
 
 
 rule train_slice_segmenter:
     input:
+        ancient(PREVIEW),
         ct=config["ct"],
     output:
         touch(OUTPUT / "slice_segmenter" / "done"),
@@ -152,6 +180,7 @@ rule train_slice_segmenter:
 
 rule train_translator:
     input:
+        ancient(PREVIEW),
         ct=config["ct"],
         mr=config["mr"],
         attention=[OUTPUT / "slice_segmenter" / "done"] if HAS_ATTENTION else [],
@@ -194,12 +223,13 @@ rule translate:
 
 rule train_segmenter:
     input:
+        plan_of(config["segmenter"]),
         lists=fold_lists,
     output:
         OUTPUT / "round_{round}" / "fold_{fold}" / "model" / "model.json",
     params:
         command=lambda wildcards, input, output: call(
-            "finetune", config["segmenter"],
+            "finetune", planned(config["segmenter"]),
             "--run-folder", Path(output[0]).parents[1],
             "--data.datalists", *input.lists,
             "--data.organs", *config["organs"],

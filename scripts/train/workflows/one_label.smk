@@ -10,28 +10,93 @@ include: "common.smk"
 OUTPUT = Path(config["output"])
 
 
+SETTINGS = "one_label"
+
+
+def first_labels_command(datalist, output, *more):
+    return call(
+        "first_labels", "first_labels",
+        "--datalists", datalist,
+        "--template", config["template"],
+        "--organs", *config["organs"],
+        "--encoder", config["encoder"],
+        "--cache", OUTPUT / "cache",
+        "--output", output,
+        *config["first_labels_flags"],
+        *more,
+    )
+
+
+def rounds_command(datalist, run_folder, *more):
+    return call(
+        "one_label", planned(SETTINGS),
+        "--run-folder", run_folder,
+        "--data.datalists", datalist,
+        "--data.organs", *config["organs"],
+        "--data.cache", OUTPUT / "cache",
+        "--specialist", config["specialist"],
+        "--refinement.mode", config["refinement"],
+        "--rounds", config["rounds"],
+        *config["rounds_flags"],
+        *more,
+    )
+
+
 rule all:
     input:
         OUTPUT / "model" / "model.json",
         *([OUTPUT / "evaluation" / "summary.csv"] if config["test"] else []),
 
 
-rule first_labels:
+# Before all, if `plan` is set: spacing, patch and strides by the template.
+rule plan:
     input:
         config["datalist"],
     output:
+        OUTPUT / "plans" / "{settings}.yaml",
+    params:
+        command=lambda wildcards, input, output: plan_command(
+            SETTINGS, input, output[0],
+            "--labelled.patients", config["template"],
+            "--organs", *config["organs"],
+            "--network", "stunet",
+        ),
+    shell:
+        "{params.command}"
+
+
+# It comes first: volumes and inferences, steps, disk, memory and hours; an error if memory or disk will not do.
+rule preview:
+    input:
+        config["datalist"],
+        plan_of(SETTINGS),
+    output:
+        PREVIEW,
+    params:
+        command=lambda wildcards, input: previewed(
+            ("first labels:", first_labels_command(input[0], OUTPUT, "--preview")),
+            (
+                f"{config['rounds']} rounds, each:",
+                rounds_command(
+                    OUTPUT / "preview" / "datalist.json",  # of the few that were just labelled
+                    OUTPUT,
+                    "--loop.preview",
+                    "--loop.preview-cases", scans_in(input[0]),
+                ),
+            ),
+        ),
+    shell:
+        "({params.command}) 2>&1 | tee {output}"
+
+
+rule first_labels:
+    input:
+        config["datalist"],
+        ancient(PREVIEW),
+    output:
         OUTPUT / "round_0" / "labels" / "datalist.json",
     params:
-        command=lambda wildcards, input, output: call(
-            "first_labels", "first_labels",
-            "--datalists", input[0],
-            "--template", config["template"],
-            "--organs", *config["organs"],
-            "--encoder", config["encoder"],
-            "--cache", OUTPUT / "cache",
-            "--output", Path(output[0]).parent,
-            *config["first_labels_flags"],
-        ),
+        command=lambda wildcards, input, output: first_labels_command(input[0], Path(output[0]).parent),
     shell:
         "{params.command}"
 
@@ -39,20 +104,11 @@ rule first_labels:
 rule rounds:
     input:
         OUTPUT / "round_0" / "labels" / "datalist.json",
+        plan_of(SETTINGS),
     output:
         OUTPUT / "model" / "model.json",
     params:
-        command=lambda wildcards, input: call(
-            "one_label", "one_label",
-            "--run-folder", OUTPUT,
-            "--data.datalists", input[0],
-            "--data.organs", *config["organs"],
-            "--data.cache", OUTPUT / "cache",
-            "--specialist", config["specialist"],
-            "--refinement.mode", config["refinement"],
-            "--rounds", config["rounds"],
-            *config["rounds_flags"],
-        ),
+        command=lambda wildcards, input: rounds_command(input[0], OUTPUT),
     shell:
         "{params.command}"
 

@@ -9,7 +9,8 @@ configfile: Path(workflow.basedir) / "self_training.yaml"
 include: "common.smk"
 
 OUTPUT = Path(config["output"])
-LAST = OUTPUT / f"round_{int(config['rounds'])}" / "model" / "model.json"
+ROUNDS = int(config["rounds"])
+LAST = OUTPUT / f"round_{ROUNDS}" / "model" / "model.json"
 
 
 def teacher(number):
@@ -22,28 +23,64 @@ def teacher_file(wildcards):
     return [] if number == 1 else [teacher(number) / "model.json"]
 
 
+def label_command(number, datalist, output, *more):
+    """How the cohort is labelled in round `number`."""
+    return call(
+        "pseudo_label", "pseudo_label",
+        "--models", teacher(number),
+        "--datalists", datalist,
+        "--gammas", *config["gammas"],
+        "--certainty", config["certainty"],
+        "--keep", config["keep"],
+        "--output", output,
+        *config["label_flags"],
+        *more,
+    )
+
+
 rule all:
     input:
         LAST,
         *([OUTPUT / "evaluation" / "summary.csv"] if config["test"] else []),
 
 
+# It comes first: volumes and inferences, steps, disk, memory and hours of a round; an error if memory or disk will not do.
+rule preview:
+    input:
+        config["datalist"],
+    output:
+        PREVIEW,
+    params:
+        command=lambda wildcards, input: previewed(
+            (f"labels of the cohort, {ROUNDS} times:", label_command(1, input[0], OUTPUT, "--preview")),
+            (
+                f"{ROUNDS} trainings, each:",
+                call(
+                    "finetune", "self_training",
+                    "--run-folder", OUTPUT / "preview" / "training",
+                    "--data.datalists", OUTPUT / "preview" / "datalist.json",  # of the few that were just labelled
+                    "--data.cache", OUTPUT / "cache",
+                    "--start", config["model"],
+                    *config["train_flags"],
+                    "--loop.preview",
+                    "--loop.preview-cases", scans_in(input[0]),
+                ),
+            ),
+        ),
+    shell:
+        "({params.command}) 2>&1 | tee {output}"
+
+
 rule pseudo_label:
     input:
         config["datalist"],
         teacher_file,
+        ancient(PREVIEW),
     output:
         OUTPUT / "round_{round}" / "labels" / "datalist.json",
     params:
-        command=lambda wildcards, input, output: call(
-            "pseudo_label", "pseudo_label",
-            "--models", teacher(int(wildcards.round)),
-            "--datalists", input[0],
-            "--gammas", *config["gammas"],
-            "--certainty", config["certainty"],
-            "--keep", config["keep"],
-            "--output", Path(output[0]).parent,
-            *config["label_flags"],
+        command=lambda wildcards, input, output: label_command(
+            int(wildcards.round), input[0], Path(output[0]).parent
         ),
     shell:
         "{params.command}"
