@@ -50,8 +50,8 @@ def _add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         foreign.add_argument("source", type=Path, metavar="SOURCE")
         foreign.add_argument("name", metavar="NAME", help="name of the new model")
         foreign.set_defaults(run=run_import_foreign)
-    nnunet = kinds.add_parser("nnunet", help="convert a trained nnU-Net v2 model")
-    nnunet.add_argument("source", type=Path, metavar="FOLDER", help="TRAINER__PLANS__CONFIGURATION, with plans.json")
+    nnunet = kinds.add_parser("nnunet", help="convert a trained nnU-Net model")
+    nnunet.add_argument("source", type=Path, metavar="FOLDER", help="TRAINER__PLANS__CONFIGURATION")
     nnunet.add_argument("name", metavar="NAME", help="name of the new model")
     folds = "folds to use, e.g. 0,1,2 or all (default: all numbered folds)"
     nnunet.add_argument("--folds", type=comma_separated, metavar="A,B", help=folds)

@@ -1,7 +1,8 @@
 """nnU-Net's way from a volume to the network's input and back; in its order, which differs from ours.
 
 The axes are put in the plan's order, the image is cut to the box of what is not 0, normalised, and only then resampled
-(methods.md 10.2). Where a grid is anisotropic, nothing is interpolated between slices: the nearest one is taken.
+(methods.md 10.2); nnU-Net v1 resampled before it normalised. Where a grid is anisotropic, nothing is interpolated
+between slices: the nearest one is taken.
 Several images of a case are cut to one box, around what is not 0 in any of them; the mask inside is common too.
 """
 
@@ -20,6 +21,7 @@ from LiverMRISegLib.preparation.plausible_grid import check_plausible_grid
 from LiverMRISegLib.volume import AxisChange, Box, Volume
 
 _ANISOTROPIC = 3.0
+_INSIDE = 0.5  # of a voxel that v1 counts as inside the mask
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,13 @@ def prepare_as_nnunet(volume: Volume, spec: PreparationSpec, further: Sequence[V
     if any(how.normalisation == "z-score-nonzero" for how in spec.images):
         inside = filled(inside)
     axis = lowest_resolution_axis(spacing, spec.spacing)
-    resized = [
-        resize_as_nnunet(normalised(image[box], how, inside), shape, axis, spec.image_order)
-        for image, how in zip(ordered, spec.images, strict=True)
-    ]
+    cut = [image[box] for image in ordered]
+    if spec.resample_first:
+        cut = [resize_as_nnunet(image.astype(np.float32), shape, axis, spec.image_order) for image in cut]
+        inside = resize_as_nnunet(inside.astype(np.float32), shape, axis, 1) >= _INSIDE
+    resized = [normalised(image, how, inside) for image, how in zip(cut, spec.images, strict=True)]
+    if not spec.resample_first:
+        resized = [resize_as_nnunet(image, shape, axis, spec.image_order) for image in resized]
     # The way back asks the same of the two spacings in the other order.
     axis_back = lowest_resolution_axis(spec.spacing, spacing)
     image = resized[0] if len(resized) == 1 else np.stack(resized)
@@ -108,6 +113,7 @@ def normalised(image: np.ndarray, how: PreparationSpec | ChannelSpec, inside: np
     if known.size:
         mean, deviation = float(known.mean(dtype=np.float64)), float(known.std(dtype=np.float64))
         result[inside] = (known - mean) / max(deviation, LEAST_SPREAD)
+    result[~inside] = 0  # it is, unless the image was resampled before
     return result
 
 

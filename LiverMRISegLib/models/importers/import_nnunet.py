@@ -1,9 +1,13 @@
-"""A trained nnU-Net v2 model as a package: the networks of its folds, with nnU-Net's preparation and tiling."""
+"""A trained nnU-Net model as a package: the networks of its folds, with nnU-Net's preparation and tiling.
+
+Of nnU-Net v1 only what STU-Net's trainers made.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +15,9 @@ import numpy as np
 
 from LiverMRISegLib.errors import LiverMRISegError, ModelError
 from LiverMRISegLib.io.dataclass_reader import shown
+from LiverMRISegLib.models.importers import nnunet_v1
 from LiverMRISegLib.models.importers.foreign import read_foreign, tensors_of
+from LiverMRISegLib.models.importers.import_stunet import read_checkpoint
 from LiverMRISegLib.models.importers.nnunet_architecture import (
     is_stunet,
     network_of_configuration,
@@ -40,10 +46,11 @@ def import_nnunet(
 ) -> Path:
     """Convert a trained-model folder (TRAINER__PLANS__CONFIGURATION) into the package `folder / name`.
 
-    STU-Net's own trainers for nnU-Net v2 write such folders too.
+    STU-Net's own trainers for nnU-Net v2 write such folders too; those for v1 write TRAINER__PLANS.
 
     Args:
-        source: it contains plans.json, dataset.json and fold_0, fold_1, ... or fold_all, each with a checkpoint.
+        source: it contains plans.json (of v1: plans.pkl), dataset.json and fold_0, fold_1, ... or fold_all (of v1:
+            all), each with a checkpoint.
         name: of the package.
         folder: the package's parent.
         folds: "0", "1", ... or "all"; by default every numbered fold, else fold_all.
@@ -54,23 +61,57 @@ def import_nnunet(
         OutputError: the package already exists or cannot be written.
     """
     source = Path(source)
+    if (source / nnunet_v1.PLANS).exists() and not (source / _PLANS).exists():
+        return _import_first_version(source, name, folder, folds, checkpoint)
     plans, dataset = read_json(source / _PLANS), read_json(source / _DATASET)
     members = _members(source, folds, checkpoint)
     documents = [_document(member / checkpoint) for member in members]
-    spec = _spec(source, name, plans, dataset, documents[0], [member.name for member in members])
+    spec = _spec(source, name, plans, dataset, documents[0], members)
     states = [_state(document, member / checkpoint) for document, member in zip(documents, members, strict=True)]
+    return _save(spec, states, folder / name, source)
+
+
+def _save(spec: ModelSpec, states: Sequence[Mapping[str, np.ndarray]], target: Path, source: Path) -> Path:
     if len(states) == 1:
-        return save_package(spec, states[0], folder / name, source=source)
+        return save_package(spec, states[0], target, source=source)
     weights = {member_prefix(m) + key: tensor for m, state in enumerate(states) for key, tensor in state.items()}
-    return save_package(spec, weights, folder / name, source=source)
+    return save_package(spec, weights, target, source=source)
 
 
-def _members(source: Path, folds: Sequence[str], checkpoint: str) -> list[Path]:
-    """The folders of the folds. Folds that were asked for are not searched: reading their checkpoint will tell."""
+def _import_first_version(source: Path, name: str, folder: Path, folds: Sequence[str], checkpoint: str) -> Path:
+    """`import_nnunet` of a folder of nnU-Net v1."""
+    file = nnunet_v1.CHECKPOINT if checkpoint == CHECKPOINT else checkpoint
+    members = _members(source, folds, file, whole="all")
+    if not (source / _DATASET).exists():
+        raise ModelError(
+            f"{source / _DATASET}: no such file; nnU-Net v1 leaves the names of the labels with the data: copy "
+            "dataset.json of the task there"
+        )
+    with _naming(source / _DATASET):
+        dataset = nnunet_v1.second_dataset(read_json(source / _DATASET))
+    pickled = members[0] / f"{file}.pkl"
+    with _naming(pickled):
+        first = nnunet_v1.read_first_version(pickled)
+    if not is_stunet(first.trainer):
+        raise ModelError(
+            f"{pickled}: its trainer is {first.trainer}; of nnU-Net v1 only models of STU-Net's trainers can be "
+            "imported: train the others again in nnU-Net v2"
+        )
+    origin = _Origin(pickled, first.trainer, "3d", (0, 1, 2))
+    spec = _spec_of(source, name, first.plans, dataset, first.configuration, origin, members)
+    spec = replace(spec, preparation=replace(spec.preparation, resample_first=True))
+    return _save(spec, [read_checkpoint(member / file) for member in members], folder / name, source)
+
+
+def _members(source: Path, folds: Sequence[str], checkpoint: str, whole: str = _ALL) -> list[Path]:
+    """The folders of the folds. Folds that were asked for are not searched: reading their checkpoint will tell.
+
+    `whole`: the folder of the network that all data trained; it is taken where there are no numbered folds.
+    """
     if folds:
-        return [source / f"fold_{fold}" for fold in folds]
-    found = sorted(path for path in source.glob("fold_*") if (path / checkpoint).is_file())
-    numbered = [path for path in found if path.name != _ALL]
+        return [source / (whole if fold == "all" else f"fold_{fold}") for fold in folds]
+    found = sorted(path for path in {*source.glob("fold_*"), source / whole} if (path / checkpoint).is_file())
+    numbered = [path for path in found if path.name != whole]
     if not found:
         raise ModelError(
             f"{source}: no fold contains {checkpoint}; choose another file with --checkpoint, or copy the model again"
@@ -99,39 +140,73 @@ def _unwrapped(key: str) -> str:
     return key
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """The file of the plans, who trained, the configuration's name, and the axes that may be mirrored."""
+
+    plans: Path
+    trainer: str
+    configuration: str
+    mirrored: tuple[int, ...]
+
+
 def _spec(
     source: Path,
     name: str,
     plans: Mapping[str, Any],
     dataset: Mapping[str, Any],
     first: Mapping[str, Any],
-    folds: list[str],
+    members: Sequence[Path],
 ) -> ModelSpec:
     trainer, chosen = _trainer_and_configuration(source, first)
-    with _naming(source / _DATASET):
-        channels, labels = channels_of_dataset(dataset), labels_of_dataset(dataset, name)
     with _naming(source / _PLANS):
         configuration = configuration_named(plans, chosen)
         check_supported(plans, configuration, chosen)
+        mirrored = tuple(int(axis) for axis in first.get("inference_allowed_mirroring_axes") or ())
+    origin = _Origin(source / _PLANS, trainer, chosen, mirrored)
+    return _spec_of(source, name, plans, dataset, configuration, origin, members)
+
+
+def _spec_of(
+    source: Path,
+    name: str,
+    plans: Mapping[str, Any],
+    dataset: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    origin: _Origin,
+    members: Sequence[Path],
+) -> ModelSpec:
+    trainer = origin.trainer
+    with _naming(source / _DATASET):
+        channels, labels = channels_of_dataset(dataset), labels_of_dataset(dataset, name)
+    with _naming(origin.plans):
         made = stunet_of_configuration(configuration, trainer) if is_stunet(trainer) else None
         network, kwargs = made or network_of_configuration(configuration)
         preparation = preparation_of(plans, configuration, channels)
         z, y, x = (int(size) for size in configuration["patch_size"])
-        mirrored = tuple(int(axis) for axis in first.get("inference_allowed_mirroring_axes") or ())
-        inference = InferenceSpec((z, y, x), mirror_axes=mirrored, scheme=NNUNET)
+        inference = InferenceSpec((z, y, x), mirror_axes=origin.mirrored, scheme=NNUNET)
     ends = {"in_channels": len(channels), "out_channels": len(labels) + 1}
-    origin = {"dataset": str(plans.get("dataset_name", "")), "plans": str(plans.get("plans_name", ""))}
+    folds = [member.name for member in members]
+    named = {"dataset": str(plans.get("dataset_name", "")), "plans": str(plans.get("plans_name", ""))}
     return ModelSpec(
         name=name,
         version="1.0",
-        task=f"the labels of nnU-Net's data set {origin['dataset']}",
+        task=f"the labels of nnU-Net's data set {named['dataset']}",
         modality=modality_of(channels),
         sequences=(),
         labels=labels,
         network=NetworkSpec(network, {**ends, **kwargs}, len(folds)),
         preparation=preparation,
         inference=inference,
-        provenance=({"stage": "import_nnunet", "trainer": trainer, "configuration": chosen, "folds": folds, **origin},),
+        provenance=(
+            {
+                "stage": "import_nnunet",
+                "trainer": trainer,
+                "configuration": origin.configuration,
+                "folds": folds,
+                **named,
+            },
+        ),
     )
 
 
@@ -158,5 +233,5 @@ def _naming(path: Path) -> Iterator[None]:
         raise ModelError(f"{path}: {error}") from error
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
         raise ModelError(
-            f"{path}: was not written by nnU-Net v2, or was changed ({shown(error)}); copy the model again"
+            f"{path}: was not written by nnU-Net, or was changed ({shown(error)}); copy the model again"
         ) from error

@@ -36,7 +36,7 @@ def import_stunet(source: Path, name: str, folder: Path) -> Path:
     if classes != _RELEASED_CLASSES:
         raise ModelError(
             f"{source}: has {classes} classes, the released checkpoints have {_RELEASED_CLASSES}; "
-            "of what STU-Net's trainers fine-tuned in nnU-Net v2 import the whole folder with 'models import nnunet'"
+            "of what STU-Net's trainers fine-tuned import the whole folder with 'models import nnunet'"
         )
     kwargs = {"in_channels": int(state[_FIRST].shape[1]), "out_channels": classes, "strides": RELEASED_STRIDES}
     spec = ModelSpec(

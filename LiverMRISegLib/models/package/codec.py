@@ -24,6 +24,8 @@ def to_json(spec: ModelSpec, files: Mapping[str, str]) -> str:
     # So that older versions, which know none of these, can read a package that needs none.
     if not spec.preparation.channels:
         del document["preparation"]["channels"]
+    if not spec.preparation.resample_first:
+        del document["preparation"]["resample_first"]
     if not spec.trained_on:
         del document["trained_on"]
     if spec.trust is None:

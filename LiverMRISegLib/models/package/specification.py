@@ -93,6 +93,7 @@ class PreparationSpec:
     "smooth anatomy" smooths it by a voxel before.
     `scheme`: "nnunet" prepares in nnU-Net's order (`preparation.nnunet_scheme`), after putting the array's axes into
     the order `transpose`; `spacing` belongs to the axes in that order.
+    `resample_first`: in the scheme nnunet, the image is resampled before it is normalised, as in nnU-Net v1.
     `channels`: the images of a case in the network's order, where it takes several, all on one grid (scheme nnunet
     only); `normalisation` and `intensity` are then those of the first.
     """
@@ -107,6 +108,7 @@ class PreparationSpec:
     transpose: tuple[int, ...] = (0, 1, 2)
     channels: tuple[ChannelSpec, ...] = ()
     antialias: bool = False
+    resample_first: bool = False
 
     @property
     def images(self) -> tuple[ChannelSpec, ...]:
@@ -132,6 +134,8 @@ class PreparationSpec:
             raise ModelError(f"preparation.spacing must be three positive numbers, not {self.spacing}")
         if self.image_order not in (1, 3):
             raise ModelError(f"preparation.image_order must be 1 or 3, not {self.image_order}")
+        if self.resample_first and self.scheme == OWN:
+            raise ModelError("preparation.resample_first belongs to the scheme nnunet; omit it or set the scheme")
         if self.antialias and (self.image_order != 1 or self.scheme != OWN):
             raise ModelError(
                 "preparation.antialias needs image_order 1 and cannot be used with the scheme nnunet; omit it"
