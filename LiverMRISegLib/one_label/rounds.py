@@ -27,19 +27,23 @@ from LiverMRISegLib.training.configuration import MayChange
 from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
+from LiverMRISegLib.training.methods.dual_task import DualTaskConfig
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacherConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.packaging import copy_package
 from LiverMRISegLib.training.run_folder import check_inputs, claimed_run
 from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig, run_cross_pseudo_supervision
+from LiverMRISegLib.training.stages.dual_task import DualTaskStageConfig, run_dual_task
 from LiverMRISegLib.training.stages.mean_teacher import MeanTeacherStageConfig, run_mean_teacher
 
 logger = logging.getLogger(__name__)
 ROUNDS = "rounds.json"
 _FIRST = "first_labels.txt"
 
-Specialist = Literal["mean teacher", "uncertainty-aware mean teacher", "cross pseudo supervision"]
+Specialist = Literal[
+    "mean teacher", "uncertainty-aware mean teacher", "dual-task consistency", "cross pseudo supervision"
+]
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,7 @@ class OneLabelConfig(StageConfig):
     """The rounds end early when one changed less than this share of the labels' foreground."""
     refinement: RefineConfig = field(default_factory=RefineConfig)
     """How uncertain labels are mended between two rounds."""
-    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("sgd", 1e-4, 0.9))
+    optimizer: OptimizerConfig = field(default_factory=lambda: OptimizerConfig("sgd", 1e-4, 0.9, nesterov=False))
     """The optimizer."""
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=15_000, learning_rate=1e-2, gradient_clip=12.0))
     """How long, how fast, how often, in each round."""
@@ -83,11 +87,14 @@ def run(config: OneLabelConfig) -> list[Round]:
     train.
 
     Raises:
-        InputError, UsageError: no first labels, or others than the finished rounds had, or data that cannot be used.
+        InputError, UsageError: no first labels, or others than the finished rounds had, or data that cannot be used;
+            with `loop.preview`: memory or disk will not do.
         OutputError, TrainingError: as in `run_stage`.
     """
     folder, first = config.run_folder, _first_labels(config)
     _check_organs(config)
+    if config.loop.preview:
+        return _previewed(config)
     fabric = make_fabric(config.loop)
     is_begun, is_done = _folder_of(folder, 1).exists(), _next_round(config) is None
     with claimed_run(config, folder, fabric, is_begun=is_begun, is_done=is_done):
@@ -100,6 +107,18 @@ def run(config: OneLabelConfig) -> list[Round]:
             f"--run-folder, or remove {ROUNDS} and the folders round_1, round_2, ... there",
         )
         return _run_rounds(config, first, fabric)
+
+
+def _previewed(config: OneLabelConfig) -> list[Round]:
+    """What a round costs: its training, and the labels of all volumes after it."""
+    labels = config.data.datalists[0]
+    count = config.loop.preview_cases or len(read_datalist(labels).scans)
+    _train(
+        replace(config, loop=replace(config.loop, preview_labels=count)),
+        labels,
+        config.run_folder / "preview" / "training",
+    )
+    return []
 
 
 def _run_rounds(config: OneLabelConfig, first: Path, fabric: Fabric) -> list[Round]:
@@ -190,6 +209,14 @@ def _mean_teacher(shared: dict[str, Any], passes: int = 0) -> None:
     run_mean_teacher(MeanTeacherStageConfig(**shared, teacher=teacher))
 
 
+def _dual_task(shared: dict[str, Any]) -> None:
+    """With the weights of SemiSAM-O1's code, which has the masks' Dice loss, but not the distances' error."""
+    shared["branch"] = shared["branch"] or "network"
+    ramp = 2 * shared["loop"].steps
+    settings = DualTaskConfig(supervised=0.5, distance=0.0, mask=1.0, weight=0.1, ramp_steps=ramp)
+    run_dual_task(DualTaskStageConfig(**shared, dual_task=settings))
+
+
 def _cross_pseudo(shared: dict[str, Any]) -> None:
     shared["branch"] = shared["branch"] or "first"
     run_cross_pseudo_supervision(CrossPseudoStageConfig(**shared, cps=CrossPseudoConfig("dice")))
@@ -198,6 +225,7 @@ def _cross_pseudo(shared: dict[str, Any]) -> None:
 SPECIALISTS: Mapping[Specialist, Callable[[dict[str, Any]], None]] = MappingProxyType({
     "mean teacher": _mean_teacher,
     "uncertainty-aware mean teacher": lambda shared: _mean_teacher(shared, passes=8),
+    "dual-task consistency": _dual_task,
     "cross pseudo supervision": _cross_pseudo,
 })  # fmt: skip
 

@@ -26,6 +26,7 @@ from LiverMRISegLib.training.plan_training import PlanTrainingConfig
 from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig
 from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig
+from LiverMRISegLib.training.stages.dual_task import DualTaskStageConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.intermediate_domains import IntermediateDomainsStageConfig
 from LiverMRISegLib.training.stages.mean_teacher import MeanTeacherStageConfig
@@ -130,6 +131,7 @@ SHIPPED = {
     "intermediate_domains": IntermediateDomainsStageConfig,
     "join_models": JoinModelsConfig,
     "match_domains": MatchDomainsConfig,
+    "dual_task": DualTaskStageConfig,
     "mean_teacher": MeanTeacherStageConfig,
     "multi_organ": FinetuneConfig,
     "multi_organ_anatomy_space": FinetuneConfig,

@@ -14,10 +14,12 @@ from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig, run_cross_pseudo_supervision
 from LiverMRISegLib.training.stages.data_config import SyntheticConfig
+from LiverMRISegLib.training.stages.dual_task import DualTaskStageConfig, run_dual_task
 from LiverMRISegLib.training.stages.mean_teacher import MeanTeacherStageConfig, run_mean_teacher
 
 METHODS = {
     "cps": (CrossPseudoStageConfig, run_cross_pseudo_supervision),
+    "dual-task consistency": (DualTaskStageConfig, run_dual_task),
     "mean teacher": (MeanTeacherStageConfig, run_mean_teacher),
 }
 
