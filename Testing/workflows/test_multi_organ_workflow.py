@@ -135,7 +135,7 @@ def test_the_cost_of_all_trainings(data):
     for title in ("2 translators, each:", "4 folds, each:", "1 small network, each:"):
         assert f"{title}\n" in words
     assert words.count("4 steps of ") == 3
-    assert re.search(r"4 folds, each:\n.*[1-9]\d* for the labels", words)
+    assert re.search(r"4 folds, each:\n.*\n.* [1-9]\d* for the labels", words)
     assert "segmenter of slices" not in words
     assert not list((data / "out").rglob("checkpoints/*"))
 

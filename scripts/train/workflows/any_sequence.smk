@@ -22,9 +22,13 @@ rule preview:
     output:
         PREVIEW,
     params:
-        command=previewed((
+        command=lambda wildcards, output: previewed((
             "training:",
-            call("finetune", config["recipe"], "--run-folder", OUTPUT / "preview", "--loop.preview", folder="recipes"),
+            call(
+                "finetune", config["recipe"],
+                "--run-folder", Path(output[0]).parent / "preview", "--loop.preview",
+                folder="recipes",
+            ),
         )),
     shell:
         "({params.command}) 2>&1 | tee {output}"
