@@ -19,7 +19,7 @@ CONFIGURATION = [
     ({"resampling_fn_data": "resample_torch_fornnunet"}, "resampled by resample_torch_fornnunet"),
     ({"resampling_fn_probabilities_kwargs": {**made.OPTIONS, "order": 3}}, "probabilities are resampled with"),
     ({"resampling_fn_data_kwargs": {**made.OPTIONS, "order": 3, "force_separate_z": True}}, "data are resampled with"),
-    ({"spacing": [1.0, 2.0]}, r"plans\.json: was not written by nnU-Net v2"),
+    ({"spacing": [1.0, 2.0]}, r"plans\.json: was not written by nnU-Net, or was changed"),
 ]
 
 
