@@ -57,10 +57,10 @@ def matched(listed: Path, work: Path, metric: str) -> dict[str, np.ndarray]:
     }
 
 
-def centred(listed: Path, work: Path) -> dict[str, np.ndarray]:
-    """The same source's labels where only the middles of the volumes are brought together, after `matched`."""
+def centred(listed: Path, matches: Path) -> dict[str, np.ndarray]:
+    """The same source's labels where only the middles of the volumes are brought together."""
     scans = {case_name(scan): scan for scan in read_datalist(listed).scans}
-    table = (work / METRICS[0].replace(" ", "_") / "matches.csv").read_text().splitlines()
+    table = (matches / "matches.csv").read_text().splitlines()
     source = table[1].split(",")[1]  # without labels of their own all are matched with the one of mean volume
     found = {}
     for case in (name for name, scan in scans.items() if scan.sequence != _T2):
@@ -99,11 +99,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--work", type=Path, default=Path("runs/real_matching"))
+    parser.add_argument("--metrics", nargs="+", choices=METRICS, default=METRICS)
     arguments = parser.parse_args()
     work = arguments.work.absolute()
     listed = make_list(arguments.data.absolute(), work)
-    found = {metric: matched(listed, work, metric) for metric in METRICS}
-    found = {"middles brought together": centred(listed, work), **found}
+    found = {metric: matched(listed, work, metric) for metric in arguments.metrics}
+    found = {"middles brought together": centred(listed, work / arguments.metrics[0].replace(" ", "_")), **found}
     rows = []
     for name, labels in found.items():
         scores = (100 * np.array(values) for values in (kidneys(labels, listed), agreement(labels, listed)))
