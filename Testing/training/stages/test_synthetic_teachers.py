@@ -32,7 +32,7 @@ def synthetic(folder, batch):
     image.SetSpacing((8.0, 8.0, 8.0))
     sitk.WriteImage(image, str(folder / "body_label.nii.gz"))
     source = StructureMapSource("body_label.nii.gz", "CHAOS", licence="of the bodies")
-    return SyntheticConfig(batch, folder, (source,), RandomizationConfig(slice_thickness=(8.0, 12.0)))
+    return SyntheticConfig(batch, folder, (source,), randomization=RandomizationConfig(slice_thickness=(8.0, 12.0)))
 
 
 def config_of(kind, folder):
