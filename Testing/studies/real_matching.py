@@ -108,7 +108,7 @@ def main() -> None:
     rows = []
     for name, labels in found.items():
         scores = (100 * np.array(values) for values in (kidneys(labels, listed), agreement(labels, listed)))
-        rows.append([name, *(f"{s.mean():.1f} ({s.std():.1f}), {s.min():.1f} | {len(s)}" for s in scores)])
+        rows.append([name, *(f"{s.mean():.1f} ({s.std():.1f}), {s.min():.1f}" for s in scores)])
     print(markdown_table(["registration", "kidneys, gradient echo: Dice (SD), lowest", "liver, flip angles"], rows))
 
 
