@@ -223,6 +223,8 @@ def run_remove(arguments: argparse.Namespace) -> int:
 
 
 def _description(package: ModelPackage) -> str:
+    from LiverMRISegLib.inference.trust import trust_source
+
     spec = package.spec
     lines = [
         f"{spec.name} {spec.version}: {spec.task}",
@@ -233,6 +235,7 @@ def _description(package: ModelPackage) -> str:
         f"network     {spec.network.name}, {package.size_mb:.1f} MB",
         f"grid        {' x '.join(f'{s:g}' for s in reversed(spec.preparation.spacing))} mm, "
         f"patch {' x '.join(map(str, reversed(spec.inference.patch)))}",
+        f"trust       {trust_source(spec, is_in_box=False)}",
         f"licence     {spec.weights_license}",
         f"use         {spec.intended_use}",
     ]

@@ -27,8 +27,9 @@ from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.specification import ABDOMEN, BODY
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.synthesis.generator import ImageMaker
-from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, load_structure_maps
+from LiverMRISegLib.synthesis.structure_map_sources import load_structure_maps
 from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.stages.data_config import SyntheticConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -36,14 +37,7 @@ RECIPE = Path("scripts/train/recipes/liver_any_sequence.yaml")
 SPACING = 3.0
 # Half a metre high: from the neck to the pelvis.
 PATCH = (168, 112, 168)
-TISSUES = {
-    "lung": (11, 12), "skeleton": (13,), "heart": (18,), "wall_muscle": (19,), "subcutaneous_fat": (24, 25),
-    "inner_soft": (15, 16, 17, 20, 21, 23), "uncertain": (8, 9, 10, 14, 26),
-}  # fmt: skip
-BODIES = [
-    StructureMapSource(f"labelmaps_whole_body/{name}_label.nii.gz", "whole body", tissues=TISSUES, is_complete=True)
-    for name in ("icrp110_AF", "icrp110_AM")
-]
+BODIES = Path("scripts/train/configs/parts/whole_bodies.yaml")
 ORGANS = ("liver", "right kidney", "left kidney", "spleen", "pancreas", "gallbladder", "stomach")
 # The whole height is to be seen.
 UNCUT = {"crop_probability": 0.0, "in_plane_crop_probability": 0.0}
@@ -67,7 +61,8 @@ def painted(data: Path, images: int) -> Iterator[tuple[str, Volume, np.ndarray]]
     settings = replace(recipe.synthetic.randomization, patch=PATCH, spacing=SPACING, **UNCUT)
     settings = replace(settings, scanner=replace(settings.scanner, slab=0.0, wrap=0.0, oblique=0.0))
     maker = ImageMaker(ORGANS, settings, recipe.preparation)
-    for place, body in enumerate(load_structure_maps(data, BODIES, SPACING)):
+    bodies = read_config(SyntheticConfig, BODIES).sources
+    for place, body in enumerate(load_structure_maps(data, bodies, SPACING)):
         for number in range(images):
             sample = maker.make(body, _FIRST_SEED + 100 * place + number)
             yield f"{body.name} {number}", Volume(sample.image, _GEOMETRY), sample.labels
