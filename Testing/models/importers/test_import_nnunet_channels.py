@@ -121,7 +121,9 @@ def test_the_command_tells_what_to_give(tmp_path, monkeypatch, capsys):
     assert cli.main(["models", "import", "nnunet", str(source), "two"]) == 0
     assert capsys.readouterr().out.splitlines()[1:] == ["images      CASE_0000 T1, CASE_0001 T2"]
     assert cli.main(["models", "show", "two"]) == 0
-    assert "\nimages      CASE_0000 T1, CASE_0001 T2\n" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "\nimages      CASE_0000 T1, CASE_0001 T2\n" in shown
+    assert "\ntrust       none: model two has no weights for it\n" in shown
 
 
 @pytest.mark.parametrize(("names", "modality"), [
