@@ -55,7 +55,11 @@ def _add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     nnunet.add_argument("name", metavar="NAME", help="name of the new model")
     folds = "folds to use, e.g. 0,1,2 or all (default: all numbered folds)"
     nnunet.add_argument("--folds", type=comma_separated, metavar="A,B", help=folds)
-    nnunet.add_argument("--checkpoint", metavar="FILE", help="file in each fold (default: checkpoint_final.pth)")
+    nnunet.add_argument(
+        "--checkpoint",
+        metavar="FILE",
+        help="file in each fold (default: checkpoint_final.pth, of v1 model_final_checkpoint.model)",
+    )
     nnunet.set_defaults(run=run_import_nnunet)
     package = kinds.add_parser("package", help="check and copy a model package (folder or .zip)")
     package.add_argument("source", type=Path, metavar="SOURCE")

@@ -18,6 +18,7 @@ ORGANS = ("liver", "right kidney", "left kidney", "spleen", "pancreas", "aorta",
 SETTINGS = """output: {folder}/out
 recipe: {recipe}
 test: ""
+preview: {preview}
 flags: [--data.synthetic.folder, {folder}/data, --data.synthetic.batch, "1", --data.synthetic.validation-images, "1",
   --data.patch, "32", "32", "32", --data.spacing, "12", "12", "12", --data.workers, "0",
   --loop.steps, "2", --loop.precision, 32-true, --loop.accelerator, cpu]
@@ -63,10 +64,11 @@ def test_the_graph_of_the_whole(tmp_path, settings):
 
 @pytest.mark.parametrize("recipe", ["liver_any_sequence", "liver_any_sequence_l"])
 def test_a_recipe_leads_from_nothing_to_a_package_that_segments(folder, recipe):
-    (folder / "settings.yaml").write_text(SETTINGS.format(folder=folder, recipe=recipe))
+    is_previewed = recipe == "liver_any_sequence"
+    (folder / "settings.yaml").write_text(SETTINGS.format(folder=folder, recipe=recipe, preview=is_previewed))
     done = snakemake("any_sequence", folder)
     assert done.returncode == 0, done.stderr
-    assert "2 steps of " in (folder / "out/preview.txt").read_text()
+    assert ("2 steps of " in (folder / "out/preview.txt").read_text()) == is_previewed
     spec = ModelPackage.load(folder / "out/model").spec
     assert [organ.name for organ in spec.labels.organs] == list(ORGANS)
     assert spec.name == recipe.replace("_", "-")
