@@ -77,15 +77,14 @@ def mixed_weights(
     }
 
 
-def with_offsets(weights: Mapping[str, np.ndarray], offsets: Mapping[int, float]) -> dict[str, np.ndarray]:
-    """The weights with `offsets`, by label value, added to the biases of the head of the finest level."""
-    if not any(offsets.values()):
+def with_background_offset(weights: Mapping[str, np.ndarray], offset: float) -> dict[str, np.ndarray]:
+    """The weights with `offset` taken off the bias of the background in the head of the finest level."""
+    if not offset:
         return dict(weights)
     heads = [name for name in weights if name.startswith(HEADS) and name.endswith(".bias")]
     finest = max(heads, key=lambda name: int(name.split(".")[-2]))
     bias = weights[finest].copy()
-    for value, offset in offsets.items():
-        bias[value] += offset
+    bias[0] -= offset
     return {**weights, finest: bias}
 
 

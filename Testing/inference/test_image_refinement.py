@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.ndimage import binary_dilation
 
 from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import as_rows, oblique_directions
@@ -54,6 +55,22 @@ def test_outlines_move_to_the_edges(seed):
     piece = (slice(13, 17), slice(31, 33), slice(13, 17))
     assert (before[piece] == 1).all()
     assert not (after[piece] == 1).any()  # the tissue is half as bright as the organ
+
+
+@pytest.mark.parametrize("offset", [-0.7, 0.7])
+def test_an_outline_is_moved_and_no_other_place_becomes_the_organ(offset):
+    image, truth = scene(0)
+    logits = unsure(truth)
+    logits[1, 2:5, 2:5, 2:5] = logits[0, 2:5, 2:5, 2:5] - 0.1  # nearly an organ, far from it
+    before = refine_outlines(logits, image)
+    after = refine_outlines(logits, image, {1: offset})
+    was, now = before.argmax(0) == 1, after.argmax(0) == 1
+    assert (now.sum() > was.sum()) == (offset > 0)
+    inner, outer = (was, now) if offset > 0 else (now, was)
+    assert (outer & inner).sum() == inner.sum()
+    assert not (outer & ~binary_dilation(inner, np.ones((3, 3, 3)), iterations=2)).any()
+    assert np.allclose(after.sum(0), 1, atol=1e-5)
+    assert np.array_equal(refine_outlines(logits, image, {1: 0.0}), before)
 
 
 def test_they_are_probabilities_and_the_logits_stay():

@@ -27,6 +27,7 @@ MOST_IMAGES = 64
 # Neighbouring tiles that overlap more take hundreds of times the time of tiles that do not.
 Overlap = Annotated[float, Limits(0, 0.95)]
 Intensity = Annotated[float, Limits(-1e9, 1e9)]
+OutlineOffset = Annotated[float, Limits(-2, 2)]
 Millilitres = Annotated[float, Limits(0, 1e6)]
 MirrorAxes = tuple[Axis, ...]
 TrustWeight = Annotated[float, Limits(-1e4, 1e4)]
@@ -157,6 +158,7 @@ class InferenceSpec:
     needs orientation LPS and a liver.
     `image_refinement`: outlines are moved to edges of the image before probabilities become labels
     (`inference.image_refinement`).
+    `outline_offsets`: of organs, by name, whose refined outlines are then moved; above 0 the organ gets larger.
     """
 
     patch: tuple[PatchSide, PatchSide, PatchSide]
@@ -168,6 +170,7 @@ class InferenceSpec:
     region: str = ""
     region_margin: Millimetres = 30.0
     image_refinement: bool = False
+    outline_offsets: Mapping[str, OutlineOffset] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_scheme("inference", self.scheme)
@@ -184,6 +187,8 @@ class InferenceSpec:
         axes = self.mirror_axes
         if any(axis not in (0, 1, 2) for axis in axes) or len(set(axes)) != len(axes):
             raise ModelError(f"inference.mirror_axes must be among 0, 1, 2, each once, not {axes}")
+        if self.outline_offsets and not self.image_refinement:
+            raise ModelError("inference.outline_offsets needs inference.image_refinement")
 
 
 @dataclass(frozen=True)
@@ -256,6 +261,10 @@ class ModelSpec:
             LIVER not in self.labels.organs or self.preparation.orientation != "LPS"
         ):
             raise ModelError("inference.region abdomen needs a liver among the labels and preparation.orientation LPS")
+        names = [organ.name for organ in self.labels.organs]
+        for organ in self.inference.outline_offsets:
+            if organ not in names:
+                raise ModelError(f"inference.outline_offsets: '{organ}' is not one of the labels: {', '.join(names)}")
 
     def rule_for(self, organ_name: str) -> OrganRule:
         """The organ's rule, or a rule that does nothing."""

@@ -12,7 +12,7 @@ from LiverMRISegLib.anatomy import Sequence, structure_named
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
-from LiverMRISegLib.models.package.specification import NetworkSpec
+from LiverMRISegLib.models.package.specification import NetworkSpec, OutlineOffset
 from LiverMRISegLib.networks.registry import build_network
 from LiverMRISegLib.networks.sizes import GENERIC, NNUNETS, STUNET_SIZES
 from LiverMRISegLib.training.configuration import MayChange
@@ -24,7 +24,6 @@ from LiverMRISegLib.training.stages.data_config import DataConfig
 BEST, LAST = "best", "last"
 OF_PACKAGE = MayChange.IN_ONE_TRAINING
 _Stride = Annotated[int, Limits(1, 16)]
-_Offset = Annotated[float, Limits(-100, 100)]
 _Kernel = Annotated[int, Limits(1, 15)]
 
 
@@ -70,12 +69,9 @@ class StageConfig(Checked):
     empty. A model for sequences without labels is also trained on those with labels, but not for them."""
     offered: Annotated[tuple[str, ...], OF_PACKAGE] = ()
     """The organs that the package offers, all if empty; those that are trained but not offered become background."""
-    background_offset: Annotated[_Offset, OF_PACKAGE] = 0.0
+    background_offset: Annotated[float, Limits(-100, 100), OF_PACKAGE] = 0.0
     """Taken off the background's logit in the package: above 0 the organs get larger. The labels that maximise the
     expected Dice take a voxel as organ from half the reachable Dice on, not from 0.5 on (Lipton et al. 2014)."""
-    organ_offsets: Annotated[dict[str, _Offset], OF_PACKAGE] = field(default_factory=dict)
-    """Added to the logits of single organs in the package, by name: those that are found too small need more than the
-    background's offset, those that are found too large less."""
     start_share: Annotated[float, Limits(least=0, below=1), OF_PACKAGE] = 0.0
     """Share of the initial weights in those of the package, below 1. The mean of both often keeps the strengths of both
     (Wortsman et al. 2022, "Robust fine-tuning"). It needs a `start`."""
@@ -83,6 +79,8 @@ class StageConfig(Checked):
     """What the package brings back to a volume's grid: "logits" or "labels" (faster)."""
     image_refinement: Annotated[bool, OF_PACKAGE] = False
     """Whether the package follows the image's edges when it brings labels back to a finer grid."""
+    outline_offsets: Annotated[dict[str, OutlineOffset], OF_PACKAGE] = field(default_factory=dict)
+    """Organs, by name, whose outlines are moved after they were drawn to the image; above 0 the organ gets larger."""
     region: Annotated[str, OF_PACKAGE] = ""
     """Where the package looks: empty for everywhere, "body" for the body alone (faster), "abdomen" for the body
     and, in a long field of view, the abdomen apart."""
@@ -98,9 +96,6 @@ class StageConfig(Checked):
             if structure_named(organ).name not in trained:
                 raise UsageError(f"offered: '{organ}' is not one of data.organs")
         known = [sequence.value for sequence in Sequence]
-        for organ in self.organ_offsets:
-            if organ not in trained:
-                raise UsageError(f"organ_offsets: '{organ}' is not one of data.organs")
         for name in self.sequences:
             if name not in known:
                 raise UsageError(f"sequences: unknown sequence '{name}'; known: {', '.join(known)}")

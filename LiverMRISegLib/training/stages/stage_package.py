@@ -22,7 +22,7 @@ from LiverMRISegLib.training.packaging import (
     branch_weights,
     mixed_weights,
     organ_rules,
-    with_offsets,
+    with_background_offset,
     write_package,
 )
 from LiverMRISegLib.training.stages.config import BEST, StageConfig
@@ -61,10 +61,7 @@ def _members(config: StageConfig, state: Mapping[str, Any]) -> list[dict[str, np
         first = config.new_network(config.loop.seed, deep_supervision=True).state_dict()
         initial = {name: tensor.numpy() for name, tensor in first.items()}
         members = [mixed_weights(weights, initial, config.start_share) for weights in members]
-    offsets = {0: -config.background_offset}
-    for value, organ in enumerate(config.data.organs, start=1):
-        offsets[value] = config.organ_offsets.get(structure_named(organ).name, 0.0)
-    return [with_offsets(weights, offsets) for weights in members]
+    return [with_background_offset(weights, config.background_offset) for weights in members]
 
 
 def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], members: int) -> ModelSpec:
@@ -91,6 +88,7 @@ def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], 
             mirror_axes=config.data.augmentation.mirror_axes,
             resample=config.resample,
             image_refinement=config.image_refinement,
+            outline_offsets=config.outline_offsets,
             region=config.region,
             region_margin=config.region_margin,
         ),

@@ -148,6 +148,15 @@ def abdomen_alone(document):
         (lambda d: d["inference"].update(overlap=0.9999999), "overlap must be between 0 and 0.95"),
         (lambda d: d["inference"].update(mirror_axes=[2] * 30), "each once"),
         (lambda d: d["inference"].update(region_margin=1e300), "region_margin must be between"),
+        (lambda d: d["inference"].update(outline_offsets={"liver": 0.1}), "needs inference.image_refinement"),
+        (
+            lambda d: d["inference"].update(image_refinement=True, outline_offsets={"liver": 9}),
+            "must be between -2 and 2",
+        ),
+        (
+            lambda d: d["inference"].update(image_refinement=True, outline_offsets={"knee": 0.1}),
+            "'knee' is not one of the",
+        ),
         (lambda d: d["labels"][0].update(value=300), "between 1 and 255, not 300"),
         (lambda d: d["labels"][0].update(value=True), "between 1 and 255, not True"),
         (lambda d: d["labels"][0].update(value="1"), "between 1 and 255, not '1'"),

@@ -12,7 +12,7 @@ from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training import checkpoints
-from LiverMRISegLib.training.packaging import with_offsets
+from LiverMRISegLib.training.packaging import with_background_offset
 from LiverMRISegLib.training.stages.data_config import DataConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.stage_package import write_stage_package
@@ -54,24 +54,14 @@ def test_half_of_the_initial_weights(config, tmp_path):
         replace(started, start_share=1.5)
 
 
-def test_an_organ_has_an_offset_of_its_own(config):
-    weights = config.new_network(3, deep_supervision=True).state_dict()
-    first, second = config.data.organs[0], "no organ of this training"
-    package = written(replace(config, background_offset=0.5, organ_offsets={first: 0.25}), weights)
-    change = package.weights["seg_outputs.4.bias"] - weights["seg_outputs.4.bias"].numpy()
-    assert np.allclose(change, [-0.5, 0.25, *[0.0] * (len(change) - 2)], atol=2e-3)
-    with pytest.raises(UsageError, match=r"organ_offsets: 'no organ of this training' is not one of data\.organs"):
-        replace(config, organ_offsets={second: 0.25})
-
-
 def test_the_offset_is_that_of_the_finest_head():
     kwargs = {"in_channels": 1, "out_channels": 4, "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 2]], "blocks": [1, 1, 1]}
     network = build_network("plain-unet", deep_supervision=True, features=[4, 8, 8], **kwargs)
     weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    changed = with_offsets(weights, {0: -0.5, 2: 0.25})
+    changed = with_background_offset(weights, 0.5)
     differing = [name for name in weights if not np.array_equal(weights[name], changed[name])]
     assert differing == ["decoder.seg_layers.1.bias"]
-    assert np.allclose(changed[differing[0]], weights[differing[0]] - [0.5, 0, -0.25, 0])
+    assert np.allclose(changed[differing[0]], weights[differing[0]] - [0.5, 0, 0, 0])
 
 
 def test_figures_that_cannot_be_read_are_named(config, tmp_path):
