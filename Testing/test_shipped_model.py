@@ -15,7 +15,7 @@ from LiverMRISegLib.models.catalog import list_models, load_model
 from LiverMRISegLib.phantom.study import LABELS, make_study
 from LiverMRISegLib.resources import DEFAULT_MODEL
 
-MOST_MB = {DEFAULT_MODEL: 12, "liver-any-sequence-l": 30}
+MOST_MB = {DEFAULT_MODEL: 12}
 REAL = DATA / "mr_t2_liver_kidneys_spleen"
 
 

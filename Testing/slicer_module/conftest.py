@@ -1,11 +1,15 @@
 """The panel in the host that stands for the application."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from helpers.packages import random_weights, tiny_spec
 from helpers.panel import BRIGHT, FULL_GPU, SLOW, stand_in
 from helpers.places import ROOT
 from LiverMRISegLib.models import catalog
+from LiverMRISegLib.models.package.model_package import save_package
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +57,14 @@ def bright_worker(tmp_path, monkeypatch):
 def stuck_worker(tmp_path, monkeypatch):
     """No tile ever ends, and no cancel is heard."""
     stand_in(tmp_path / "bin", monkeypatch, SLOW.replace("0.5", "600"))
+
+
+@pytest.fixture
+def second_model(tmp_path):
+    """The name of a model of the user's own; asked for before `panel`, which lists it."""
+    spec = replace(tiny_spec("my-liver"), sequences=(), modality="any")
+    save_package(spec, random_weights(spec), tmp_path / "models" / spec.name)
+    return spec.name
 
 
 @pytest.fixture

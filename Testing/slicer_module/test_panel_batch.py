@@ -139,19 +139,19 @@ def test_the_folder_is_browsed_for_and_an_empty_one_is_refused(host, panel, tmp_
     assert panel.ui.batchFolder.currentPath == str(tmp_path)
 
 
-def test_a_batch_is_listed_again_for_another_model(host, panel, scene):
+def test_a_batch_is_listed_again_for_another_model(host, second_model, panel, scene):
     panel.ui.inputSelector.setCurrentNode(add_random(scene, "T1WI"))
     panel.ui.batchCollapsibleButton.collapsed = False
     host.click(panel.ui.batchListButton)
     names = [panel.ui.modelSelector.itemText(n) for n in range(panel.ui.modelSelector.count)]
-    panel.ui.modelSelector.setCurrentIndex(names.index("liver-any-sequence-l"))
+    panel.ui.modelSelector.setCurrentIndex(names.index(second_model))
     host.click(panel.ui.batchRunButton)
     assert not panel.queue.is_busy
     assert "click List volumes again" in panel.ui.statusLabel.text
     host.click(panel.ui.batchListButton)
     host.click(panel.ui.batchRunButton)
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
-    assert panel.batch.jobs[0].result.provenance["model"] == "liver-any-sequence-l"
+    assert panel.batch.jobs[0].result.provenance["model"] == second_model
 
 
 def test_no_name_of_a_folder_or_a_file_reaches_the_log(host, panel, tmp_path):

@@ -43,11 +43,11 @@ def test_the_only_volume_is_chosen_and_another_choice_stays(panel, scene):
     assert panel.ui.inputSelector.currentNode() is other
 
 
-def test_choices_are_saved_with_the_scene(host, panel, scene, tmp_path):
+def test_choices_are_saved_with_the_scene(host, second_model, panel, scene, tmp_path):
     first, second = add_random(scene, "T1WI"), add_random(scene, "T2WI")
     segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "organs")
     names = [panel.ui.modelSelector.itemText(n) for n in range(panel.ui.modelSelector.count)]
-    panel.ui.modelSelector.setCurrentIndex(names.index("liver-any-sequence-l"))
+    panel.ui.modelSelector.setCurrentIndex(names.index(second_model))
     panel.picker._chosen(0)
     panel.ui.inputSelector.setCurrentNode(first)
     panel.ui.inputSelector.setCurrentNode(second)
@@ -60,5 +60,5 @@ def test_choices_are_saved_with_the_scene(host, panel, scene, tmp_path):
     scene.Import()
     assert panel.ui.inputSelector.currentNode().GetName() == "T2WI"
     assert panel.ui.outputSelector.currentNode().GetName() == "organs"
-    assert panel.picker.offer.entry.name == "liver-any-sequence-l"
+    assert panel.picker.offer.entry.name == second_model
     assert scene.GetNumberOfNodesByClass("vtkMRMLScriptedModuleNode") == 1

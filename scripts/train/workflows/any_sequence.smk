@@ -1,7 +1,6 @@
 # Label maps -> a model like the default one, by its recipe -> its figures on real MR volumes.
 #
 #   snakemake -s scripts/train/workflows/any_sequence.smk --cores 1
-#   ... --configfile scripts/train/workflows/any_sequence_l.yaml        the larger model
 #
 # A run that was stopped resumes where it was; after a kill, unlock first (snakemake --unlock) and add --rerun-incomplete.
 configfile: Path(workflow.basedir) / "any_sequence.yaml"
