@@ -63,7 +63,8 @@ def test_the_default_models_figures(data, tiny_package, tmp_path):
     assert len(rows) == 2 * 4 + 1 + 1
 
 
-def test_slices_without_labels_are_not_scored():
+def test_slices_without_labels_are_not_scored(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "scripts/train")
     reference = make_volume(size=(6, 5, 4))
     labels, found = (np.zeros(reference.geometry.shape, np.uint8) for _ in range(2))
     labels[2, 1:3], found[:, 1:3] = 2, 2

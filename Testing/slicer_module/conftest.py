@@ -8,6 +8,7 @@ import pytest
 from helpers.packages import random_weights, tiny_spec
 from helpers.panel import BRIGHT, FULL_GPU, SLOW, stand_in
 from helpers.places import ROOT
+from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.models import catalog
 from LiverMRISegLib.models.package.model_package import save_package
 
@@ -61,8 +62,8 @@ def stuck_worker(tmp_path, monkeypatch):
 
 @pytest.fixture
 def second_model(tmp_path):
-    """The name of a model of the user's own; asked for before `panel`, which lists it."""
-    spec = replace(tiny_spec("my-liver"), sequences=(), modality="any")
+    """A model of the user's own for all sequences, by name; asked for before `panel`, which lists it."""
+    spec = replace(tiny_spec("my-liver"), sequences=tuple(sequence.value for sequence in Sequence))
     save_package(spec, random_weights(spec), tmp_path / "models" / spec.name)
     return spec.name
 

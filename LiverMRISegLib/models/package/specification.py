@@ -158,7 +158,8 @@ class InferenceSpec:
     needs orientation LPS and a liver.
     `image_refinement`: outlines are moved to edges of the image before probabilities become labels
     (`inference.image_refinement`).
-    `outline_offsets`: of organs, by name, whose refined outlines are then moved; above 0 the organ gets larger.
+    `outline_offsets`: of organs, by name, whose refined outlines are then moved; above 0 the organ gets larger. They
+    count only with `image_refinement`.
     """
 
     patch: tuple[PatchSide, PatchSide, PatchSide]
@@ -187,8 +188,6 @@ class InferenceSpec:
         axes = self.mirror_axes
         if any(axis not in (0, 1, 2) for axis in axes) or len(set(axes)) != len(axes):
             raise ModelError(f"inference.mirror_axes must be among 0, 1, 2, each once, not {axes}")
-        if self.outline_offsets and not self.image_refinement:
-            raise ModelError("inference.outline_offsets needs inference.image_refinement")
 
 
 @dataclass(frozen=True)

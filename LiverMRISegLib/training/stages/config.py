@@ -80,7 +80,8 @@ class StageConfig(Checked):
     image_refinement: Annotated[bool, OF_PACKAGE] = False
     """Whether the package follows the image's edges when it brings labels back to a finer grid."""
     outline_offsets: Annotated[dict[str, OutlineOffset], OF_PACKAGE] = field(default_factory=dict)
-    """Organs, by name, whose outlines are moved after they were drawn to the image; above 0 the organ gets larger."""
+    """Organs, by name, whose outlines are moved after they were drawn to the image; above 0 the organ gets larger.
+    Those that the package does not offer are left out."""
     region: Annotated[str, OF_PACKAGE] = ""
     """Where the package looks: empty for everywhere, "body" for the body alone (faster), "abdomen" for the body
     and, in a long field of view, the abdomen apart."""

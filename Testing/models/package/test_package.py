@@ -148,7 +148,6 @@ def abdomen_alone(document):
         (lambda d: d["inference"].update(overlap=0.9999999), "overlap must be between 0 and 0.95"),
         (lambda d: d["inference"].update(mirror_axes=[2] * 30), "each once"),
         (lambda d: d["inference"].update(region_margin=1e300), "region_margin must be between"),
-        (lambda d: d["inference"].update(outline_offsets={"liver": 0.1}), "needs inference.image_refinement"),
         (
             lambda d: d["inference"].update(image_refinement=True, outline_offsets={"liver": 9}),
             "must be between -2 and 2",
