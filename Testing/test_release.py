@@ -10,7 +10,7 @@ import pytest
 import release
 from helpers.extension import CHANGES, commit, git, make_extension
 from helpers.places import ROOT
-from LiverMRISegLib.io import atomic
+from LiverMRISegLib.io import atomic_folder
 
 CHECK = """
 import os, subprocess, sys
@@ -161,7 +161,7 @@ def test_a_kill_leaves_the_published_history_as_it_was(source, tmp_path, monkeyp
     assert run(source, "0.1.0", "-o", output) == 0
     raise_version(source, "0.2.0")
     with monkeypatch.context() as patch:
-        patch.setattr(atomic, "_put_in_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(atomic_folder, "_put_in_place", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             run(source, "0.2.0", "-o", output)
     assert git(output, "tag") == "v0.1.0"

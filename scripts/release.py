@@ -24,7 +24,7 @@ from pathlib import Path
 from extension_rules import RULES, SIZE_LIMIT_MIB, Extension, size_mib
 from extensions_index import run_index_script
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
-from LiverMRISegLib.io.atomic import atomic_folder
+from LiverMRISegLib.io.atomic_folder import atomic_folder
 
 logger = logging.getLogger("release")
 

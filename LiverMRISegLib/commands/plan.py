@@ -11,9 +11,9 @@ from pathlib import Path
 from LiverMRISegLib.commands.frames import with_frames
 from LiverMRISegLib.commands.inputs import find_sources
 from LiverMRISegLib.errors import OutputError, UsageError
-from LiverMRISegLib.io.atomic import remove_stale_files
 from LiverMRISegLib.io.file_names import SEGMENTATION_FORMATS as FORMATS
 from LiverMRISegLib.io.file_names import resolved
+from LiverMRISegLib.io.leftovers import remove_stale_files
 
 
 @dataclass(frozen=True)

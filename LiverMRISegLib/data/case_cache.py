@@ -21,7 +21,7 @@ from LiverMRISegLib.anatomy import IGNORE, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
-from LiverMRISegLib.io.atomic import atomic_folder
+from LiverMRISegLib.io.atomic_folder import atomic_folder
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.preparation.label_grid import labels_on_grid

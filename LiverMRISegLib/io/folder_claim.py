@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from LiverMRISegLib.errors import OutputError, UsageError
-from LiverMRISegLib.io.atomic import remove_leftovers
+from LiverMRISegLib.io.leftovers import remove_leftovers
 
 logger = logging.getLogger(__name__)
 LOCK = ".in_use.lock"

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from LiverMRISegLib.errors import LiverMRISegError, ModelError, OutputError, UsageError
-from LiverMRISegLib.io.atomic import atomic_folder, recover_folder, recover_folders, remove_folder, remove_stale_files
+from LiverMRISegLib.io.atomic_folder import atomic_folder, recover_folder, recover_folders, remove_folder
+from LiverMRISegLib.io.leftovers import remove_stale_files
 from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec
 from LiverMRISegLib.models.package.specification import NNUNET, ModelSpec
 from LiverMRISegLib.models.package.storage import SPECIFICATION

@@ -11,7 +11,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import ORGAN_NAMES
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.io.atomic import atomic_folder
+from LiverMRISegLib.io.atomic_folder import atomic_folder
 from LiverMRISegLib.models.package.model_package import member_prefix, save_package
 from LiverMRISegLib.models.package.specification import ModelSpec, OrganRule
 from LiverMRISegLib.training.initial_weights import HEADS

@@ -13,8 +13,9 @@ from lightning_fabric import Fabric
 
 from LiverMRISegLib.data.batches import StepBatches, Stream, feed
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.io.atomic import atomic_write_text, remove_leftovers
+from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.folder_claim import claimed_folder
+from LiverMRISegLib.io.leftovers import remove_leftovers
 from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import MayChange, check_same_run, write_config
 from LiverMRISegLib.training.loop import LoopConfig, Method, RunResult

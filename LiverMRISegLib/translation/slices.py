@@ -16,7 +16,7 @@ from LiverMRISegLib.data.batches import Sample
 from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases, allow_open_files
 from LiverMRISegLib.data.case_selection import PoolConfig, choose_scans
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.io.atomic import atomic_folder
+from LiverMRISegLib.io.atomic_folder import atomic_folder
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.package.specification import SPACES, PreparationSpec

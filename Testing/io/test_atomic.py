@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,13 +13,7 @@ from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume
-from LiverMRISegLib.io.atomic import (
-    atomic_path,
-    atomic_write_bytes,
-    atomic_write_folder,
-    atomic_write_text,
-    remove_stale_files,
-)
+from LiverMRISegLib.io.atomic import atomic_path, atomic_write_bytes, atomic_write_text
 
 KINDS = ("nii.gz", "nii", "nrrd", "mha", "seg.nrrd")
 
@@ -150,51 +143,3 @@ def test_large_labels_are_not_wrapped(tmp_path, value, kind):
     back = read_labelmap(tmp_path / "m.nii.gz").array
     assert back.dtype == kind
     assert np.array_equal(back, labels)
-
-
-def test_a_folder_is_written_into_an_empty_one_but_not_the_working_one(tmp_path, monkeypatch):
-    files = {"a.txt": b"1", "deep/b.txt": b"2"}
-    for name in ("new", "empty"):
-        (tmp_path / "empty").mkdir(exist_ok=True)
-        atomic_write_folder(tmp_path / name, files)
-        assert (tmp_path / name / "deep" / "b.txt").read_bytes() == b"2"
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises(OutputError, match="the folder you are in"):
-        atomic_write_folder(Path(), files)
-    with pytest.raises(OutputError, match="exists already"):
-        atomic_write_folder(tmp_path / "new", files)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "here", "new"]
-
-
-WRITER = """
-import sys, time
-from pathlib import Path
-from LiverMRISegLib.io.atomic import atomic_folder, atomic_path
-
-with atomic_path(Path(sys.argv[1])) as temporary, atomic_folder(Path(sys.argv[1] + " folder")) as folder:
-    temporary.write_bytes(b"half")
-    (folder / "weights").write_bytes(b"half")
-    print(temporary, flush=True)
-    print(folder, flush=True)
-    time.sleep(600)
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks that end with their process")
-def test_temporary_files_are_removed_when_their_writer_is_gone_and_only_then(tmp_path):
-    own = tmp_path / ".notes.tmp"  # a user's, though it looks alike
-    own.touch()
-    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "a.nii.gz")], stdout=subprocess.PIPE)
-    try:
-        temporary, folder = (Path(writer.stdout.readline().decode().strip()) for _ in range(2))
-        remove_stale_files(tmp_path)
-        assert temporary.read_bytes() == (folder / "weights").read_bytes() == b"half"
-    finally:
-        writer.kill()
-        writer.wait()
-    assert temporary.exists()
-    assert folder.exists()
-    remove_stale_files(tmp_path)
-    assert list(tmp_path.iterdir()) == [own]
-    remove_stale_files(tmp_path / "absent")

@@ -4,18 +4,20 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from helpers.places import ROOT
 from LiverMRISegLib.errors import OutputError
-from LiverMRISegLib.io.atomic import atomic_folder, recover_folder, remove_leftovers
+from LiverMRISegLib.io.atomic_folder import atomic_folder, atomic_write_folder, recover_folder
+from LiverMRISegLib.io.leftovers import remove_leftovers
 
 # Replaces a folder; the process is killed at one of the renames that this takes, before it or after it.
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from LiverMRISegLib.io.atomic import atomic_folder
+from LiverMRISegLib.io.atomic_folder import atomic_folder
 path, number, when = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 rename, calls = os.rename, 0
 
@@ -89,7 +91,7 @@ def test_the_next_writer_recovers_too(tmp_path):
 
 def test_writers_at_once_leave_one_whole_folder(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from LiverMRISegLib.io.atomic import atomic_folder\n"
+        "import sys; from pathlib import Path; from LiverMRISegLib.io.atomic_folder import atomic_folder\n"
         "for _ in range(40):\n"
         "    with atomic_folder(Path(sys.argv[1]), 'replace') as folder:\n"
         "        for name in 'ab': (folder / name).write_text(sys.argv[2])"
@@ -119,14 +121,19 @@ def test_what_another_process_made_is_kept_or_refused(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["case", "new"]
 
 
-def test_only_what_is_ours_is_removed(tmp_path):
-    for name in (".hidden", ".notes.tmp", ".a.b.tmp.txt", "x.12345678.tmp"):
-        (tmp_path / name).write_text("of the user")
-    (tmp_path / ".step_00000003.k2_9abcd.tmp.pt").write_text("half a checkpoint")
-    (tmp_path / ".model.k2_9abcd.tmp").mkdir()
-    remove_leftovers(tmp_path)
-    assert sorted(p.name for p in tmp_path.iterdir()) == [".a.b.tmp.txt", ".hidden", ".notes.tmp", "x.12345678.tmp"]
-    remove_leftovers(tmp_path / "absent")
+def test_a_folder_is_written_into_an_empty_one_but_not_the_working_one(tmp_path, monkeypatch):
+    files = {"a.txt": b"1", "deep/b.txt": b"2"}
+    for name in ("new", "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        atomic_write_folder(tmp_path / name, files)
+        assert (tmp_path / name / "deep" / "b.txt").read_bytes() == b"2"
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(OutputError, match="the folder you are in"):
+        atomic_write_folder(Path(), files)
+    with pytest.raises(OutputError, match="exists already"):
+        atomic_write_folder(tmp_path / "new", files)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "here", "new"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such permissions")

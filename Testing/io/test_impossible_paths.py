@@ -10,7 +10,7 @@ from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError, OutputError
 from LiverMRISegLib.io import check_segmentation_target, read_labelmap, read_volume, write_segmentation, write_volume
-from LiverMRISegLib.io.atomic import atomic_write_folder
+from LiverMRISegLib.io.atomic_folder import atomic_write_folder
 
 NAMES = {
     "long": ("n" * 300, "too long"),

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from LiverMRISegLib.io.atomic import atomic_write_folder
+from LiverMRISegLib.io.atomic_folder import atomic_write_folder
 from LiverMRISegLib.models.monai_bundle.monai_config import (
     NETWORK,
     TRANSFORMS,

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.io.atomic import atomic_path, atomic_write_folder, atomic_write_text
+from LiverMRISegLib.io.atomic import atomic_path, atomic_write_text
+from LiverMRISegLib.io.atomic_folder import atomic_write_folder
 from LiverMRISegLib.io.dataclass_reader import shown, to_plain
 from LiverMRISegLib.models.package import codec, storage
 from LiverMRISegLib.models.package.network_arguments import checked_shapes

@@ -17,7 +17,7 @@ from typing import IO
 import numpy as np
 
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.io.atomic import recover_folder
+from LiverMRISegLib.io.atomic_folder import recover_folder
 from LiverMRISegLib.models.package.tensors import NUMBER_TYPES, TensorPlace, read_header
 
 SPECIFICATION = "model.json"
