@@ -39,3 +39,6 @@ class CancelledError(LiverMRISegError):
     """The caller asked to stop; nothing was written."""
 
     exit_status = 130
+
+    def __init__(self, message: str = "cancelled; nothing was written") -> None:
+        super().__init__(message)

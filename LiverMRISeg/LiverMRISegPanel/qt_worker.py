@@ -8,7 +8,8 @@ import qt
 
 from LiverMRISegLib.inference.processes import end_tree, library_path
 from LiverMRISegLib.inference.worker.client import WORKER_ARGUMENTS
-from LiverMRISegLib.inference.worker.protocol import CANCEL_SECONDS, Conversation, OnEvent, Request
+from LiverMRISegLib.inference.worker.conversation import Conversation
+from LiverMRISegLib.inference.worker.protocol import CANCEL_SECONDS, OnEvent, Request
 from LiverMRISegScene.interpreter import worker_python
 
 

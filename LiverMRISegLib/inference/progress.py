@@ -28,4 +28,4 @@ class CancelToken:
     def check(self) -> None:
         """Raise CancelledError if `cancel` was called."""
         if self._event.is_set():
-            raise CancelledError("cancelled; nothing was written")
+            raise CancelledError()

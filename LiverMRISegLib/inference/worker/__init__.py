@@ -1,1 +1,1 @@
-"""The worker process: what is said to it and by it (protocol), the worker itself (server), its parent (client)."""
+"""The worker process (server), what it is asked and answers (protocol, tasks), its parent (conversation, client)."""

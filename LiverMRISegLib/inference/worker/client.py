@@ -16,9 +16,9 @@ from typing import IO, Any
 from LiverMRISegLib.errors import CancelledError
 from LiverMRISegLib.inference.processes import NO_WINDOW, end_tree, library_path
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
+from LiverMRISegLib.inference.worker.conversation import Conversation
 from LiverMRISegLib.inference.worker.protocol import (
     CANCEL_SECONDS,
-    Conversation,
     Event,
     FailedEvent,
     OnEvent,

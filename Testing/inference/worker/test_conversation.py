@@ -5,14 +5,8 @@ import json
 import pytest
 
 from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
-from LiverMRISegLib.inference.worker.protocol import (
-    Conversation,
-    DoneEvent,
-    FailedEvent,
-    ProgressEvent,
-    load_request,
-    why_it_ended,
-)
+from LiverMRISegLib.inference.worker.conversation import Conversation, why_it_ended
+from LiverMRISegLib.inference.worker.protocol import DoneEvent, FailedEvent, ProgressEvent, load_request
 
 
 def said(*messages):
