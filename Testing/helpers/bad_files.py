@@ -12,6 +12,7 @@ from LiverMRISegLib.io import read_volume
 
 
 def refused(path, words):
+    """The file is refused in one line that names it and has these words (a pattern); the line."""
     with pytest.raises(InputError, match=words) as error:
         read_volume(path)
     message = str(error.value)

@@ -9,13 +9,23 @@ import nibabel
 import numpy as np
 import SimpleITK as sitk
 
-from LiverMRISegLib.volume import Geometry, geometry_from_sitk
+from LiverMRISegLib.io import read_volume
+from LiverMRISegLib.volume import Geometry, Volume, geometry_from_sitk
 
 
 def by_itk(path: Path) -> tuple[np.ndarray, Geometry]:
     """Voxels and grid as SimpleITK reads them."""
     image = sitk.ReadImage(str(path))
     return sitk.GetArrayFromImage(image), geometry_from_sitk(image)
+
+
+def same_as_itk(path: Path) -> Volume:
+    """The volume as our reader reads it, checked against SimpleITK's."""
+    found = read_volume(path, may_be_mask=True)
+    voxels, geometry = by_itk(path)
+    assert np.array_equal(found.array, voxels)
+    assert found.geometry.is_close(geometry, 1e-6)
+    return found
 
 
 def by_nibabel(path: Path) -> tuple[np.ndarray, np.ndarray]:

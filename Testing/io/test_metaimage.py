@@ -5,9 +5,9 @@ import zlib
 import numpy as np
 import pytest
 
-from helpers.volume_files import by_itk, ramp, written_by_itk
+from helpers.bad_files import refused
+from helpers.volume_files import by_itk, ramp, same_as_itk, written_by_itk
 from helpers.volumes import all_directions, as_rows, make_volume, oblique_directions
-from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.volume import Geometry
@@ -26,21 +26,6 @@ def write(path, content, kind="MET_SHORT", more="", place=PLACE, size="6 5 4", n
 
 def text(array):
     return " ".join(map(str, array.ravel())).encode()
-
-
-def same_as_itk(path):
-    found = read_volume(path, may_be_mask=True)
-    voxels, geometry = by_itk(path)
-    assert np.array_equal(found.array, voxels)
-    assert found.geometry.is_close(geometry, 1e-6)
-    return found
-
-
-def refused(path, words):
-    with pytest.raises(InputError, match=words) as error:
-        read_volume(path, may_be_mask=True)
-    assert path.name in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("packed", [True, False])

@@ -8,6 +8,7 @@ import nibabel
 import numpy as np
 import pytest
 
+from helpers.bad_files import refused
 from helpers.volume_files import affine_of, by_itk, by_nibabel, overwritten, ramp, written_by_itk
 from helpers.volumes import all_directions, as_rows, make_volume, oblique_directions
 from LiverMRISegLib.anatomy import CHAOS
@@ -24,13 +25,6 @@ SHIFTED = np.diag([-2.0, -2.0, 3.0, 1.0])
 
 def plain(tmp_path, name="plain.nii"):
     return written_by_itk(tmp_path / name, ramp(), GRID, packed=False)
-
-
-def refused(path, words):
-    with pytest.raises(InputError, match=words) as error:
-        read_volume(path, may_be_mask=True)
-    assert path.name in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("ending", ["nii", "nii.gz", "hdr"])

@@ -7,7 +7,8 @@ import gzip
 import numpy as np
 import pytest
 
-from helpers.volume_files import by_itk, ramp, written_by_itk
+from helpers.bad_files import refused
+from helpers.volume_files import by_itk, ramp, same_as_itk, written_by_itk
 from helpers.volumes import all_directions, as_rows, make_volume, oblique_directions
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_volume, write_volume
@@ -41,21 +42,6 @@ def write(path, content, kind="short", encoding="raw", place=LPS + PLACE, sizes=
     head = f"NRRD0004\ntype: {kind}\ndimension: {dimension}\n{place}sizes: {sizes}\n{end}{more}encoding: {encoding}\n"
     path.write_bytes(head.encode() + b"\n" + content)
     return path
-
-
-def same_as_itk(path):
-    found = read_volume(path, may_be_mask=True)
-    voxels, geometry = by_itk(path)
-    assert np.array_equal(found.array, voxels)
-    assert found.geometry.is_close(geometry, 1e-6)
-    return found
-
-
-def refused(path, words):
-    with pytest.raises(InputError, match=words) as error:
-        read_volume(path, may_be_mask=True)
-    assert path.name in str(error.value)
-    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -180,64 +166,6 @@ def test_frames_written_by_itk(tmp_path):
 def test_colours_and_vectors(tmp_path, kind, words):
     place = f"{LPS}space directions: none (0,1.5,0) (-2,0,0) (0,0,3)\nkinds: {kind} domain domain domain\n"
     refused(write(tmp_path / "v.nrrd", bytes(2 * 240), place=place, sizes="2 6 5 4"), words)
-
-
-def detached(tmp_path, data_file, encoding="raw", more="", **_):
-    head = f"NRRD0004\ntype: short\ndimension: 3\n{LPS}{PLACE}sizes: 6 5 4\nendian: little\nencoding: {encoding}\n"
-    path = tmp_path / "v.nhdr"
-    path.write_text(f"{head}{more}data file: {data_file}\n")
-    return path
-
-
-@pytest.mark.parametrize("spelling", ["data file", "datafile"])
-def test_a_file_of_its_own(tmp_path, spelling):
-    (tmp_path / "with blank.raw").write_bytes(ARRAY.tobytes())
-    path = detached(tmp_path, "with blank.raw")
-    path.write_text(path.read_text().replace("data file", spelling))
-    same_as_itk(path)
-
-
-@pytest.mark.parametrize("skips", ["byte skip: 3\n", "line skip: 1\nbyte skip: 2\n", "byte skip: -1\n"])
-def test_skips(tmp_path, skips):
-    lead = b"a line\nxx" if "line" in skips else b"abc"
-    (tmp_path / "v.raw").write_bytes(lead + ARRAY.tobytes())
-    same_as_itk(detached(tmp_path, "v.raw", more=skips))
-
-
-def test_skips_of_a_packed_file(tmp_path):
-    (tmp_path / "v.raw.gz").write_bytes(b"a line\n" + gzip.compress(b"xx" + ARRAY.tobytes()))
-    same_as_itk(detached(tmp_path, "v.raw.gz", "gzip", "line skip: 1\nbyte skip: 2\n"))
-
-
-@pytest.mark.parametrize("encoding", ["raw", "gzip"])
-@pytest.mark.parametrize("form", ["LIST\n{0}\n{1}\n{2}\n{3}", "LIST 2\n{0}\n{1}\n{2}\n{3}", "s%02d.raw 1 4 1"])
-def test_a_file_for_each_slice(tmp_path, encoding, form):
-    names = [f"s{number:02d}.raw" for number in range(1, 5)]
-    for name, plane in zip(names, ARRAY, strict=True):
-        (tmp_path / name).write_bytes(ENCODINGS[encoding](plane))
-    path = detached(tmp_path, form.format(*names), encoding)
-    found = same_as_itk(path)
-    assert np.array_equal(found.array, ARRAY)
-    (tmp_path / names[2]).write_bytes((tmp_path / names[2]).read_bytes()[:-4])
-    refused(path, "truncated|damaged|announces")
-    (tmp_path / names[2]).unlink()
-    refused(path, "s03.raw, is missing")
-
-
-@pytest.mark.parametrize("name", ["../v.raw", "/etc/hostname", "sub/v.raw", "..", "a\\v.raw"])
-def test_only_files_of_the_same_folder_are_read(tmp_path, name):
-    (tmp_path / "sub").mkdir()
-    for place in (tmp_path / "v.raw", tmp_path / "sub/v.raw"):
-        place.write_bytes(ARRAY.tobytes())
-    path = detached(tmp_path, name)
-    path = path.rename(tmp_path / "sub/v.nhdr") if name.startswith("..") else path
-    refused(path, "only a file in the same folder is read")
-
-
-@pytest.mark.parametrize("pattern", ["%s%s%n.raw 1 4 1", "s%02d%02d.raw 1 4 1", "s%d.raw", "s%d.raw 1 99999999 1",
-                                     "s%d.raw 1 4 0", "s%999d.raw 1 4 1"])  # fmt: skip
-def test_patterns_that_are_none(tmp_path, pattern):
-    refused(detached(tmp_path, pattern), "pattern|numbers|missing")
 
 
 @pytest.mark.parametrize(

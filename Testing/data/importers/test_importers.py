@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from helpers.dicom_series import write_dicom_series
 from helpers.places import ROOT
 from helpers.volumes import make_volume, oblique_directions
-from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, read_datalist, write_datalist
+from LiverMRISegLib.data.datalist import case_name, read_datalist, write_datalist
 from LiverMRISegLib.data.importers import (
     OwnDataOptions,
     import_amos,
@@ -23,7 +23,7 @@ from LiverMRISegLib.data.importers import (
     import_liqa,
     import_lld_mmri,
 )
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names
 from LiverMRISegLib.volume import Volume
@@ -237,48 +237,6 @@ def test_chaos_labels_lie_on_their_series(tmp_path, number):
     (patient / "T2SPIR" / "Ground" / "IMG-00005.png").unlink()
     with pytest.raises(InputError, match="contains 5 PNGs for 6 DICOM files"):
         import_chaos(tmp_path / "Train_Sets", tmp_path / "labels")
-
-
-def test_a_datalist_is_read_as_it_was_written_wherever_it_lies(atlas, tmp_path):
-    found = import_atlas(atlas, atlas)
-    (atlas / "lists").mkdir()
-    write_datalist(found, atlas / "lists" / "atlas.json")
-    assert read_datalist(atlas / "lists" / "atlas.json") == found
-    assert str(atlas) not in (atlas / "lists" / "atlas.json").read_text()
-
-
-def test_what_is_wrong_with_a_datalist_is_named(atlas):
-    path = atlas / "atlas.json"
-    write_datalist(import_atlas(atlas, atlas), path)
-    document = json.loads(path.read_text())
-    for change, message in (
-        ({"scan": []}, "unknown key 'scan'"),
-        (
-            {"scans": [{"patient": "x", "sequence": "T1WI", "image": "im", "label": "y"}]},
-            r"unknown key 'scans\[0\].label'; did you mean 'scans\[0\].labels'",
-        ),
-        ({"scans": [{"patient": "x", "sequence": "T1WI", "image": "im"}]}, "im is not there"),
-        ({"scans": [{"patient": "x"}]}, r"the key 'scans\[0\].sequence' is missing"),
-        ({"values": {"one": "liver"}}, "the keys of values must be whole numbers, not 'one'"),
-    ):
-        path.write_text(json.dumps({**document, **change}))
-        with pytest.raises(InputError, match=message):
-            read_datalist(path)
-    path.write_text("[")
-    with pytest.raises(InputError, match="is not a datalist"):
-        read_datalist(path)
-    path.write_text(json.dumps({**document, "values": {"0": "liver"}}))
-    with pytest.raises(UsageError, match="a label needs a value from 1 to 254"):
-        read_datalist(path)
-
-
-def test_scans_and_lists_are_checked(tmp_path):
-    with pytest.raises(UsageError, match="unknown sequence 'T3'"):
-        Scan("a", "T3", tmp_path)
-    with pytest.raises(UsageError, match="split must be one of"):
-        Scan("a", "T1WI", tmp_path, split="dev")
-    with pytest.raises(UsageError, match="listed twice"):
-        Datalist("x", "", {1: "liver"}, [Scan("a", "T1WI", tmp_path), Scan("b", "T1WI", tmp_path)])
 
 
 def test_the_script(atlas):
