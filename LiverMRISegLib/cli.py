@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Any, NoReturn
 
-from LiverMRISegLib.commands import demo, evaluate, measure, models, segment
+from LiverMRISegLib.commands import adapt, demo, evaluate, measure, models, segment
 from LiverMRISegLib.commands.streams import flush_results, give_up_stdout, prepare_streams
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.inference.progress import CancelToken
@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"livermriseg {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    for module in (segment, demo, models, evaluate, measure):
+    for module in (segment, demo, models, evaluate, measure, adapt):
         module.add_parser(commands)
     return parser
 

@@ -66,6 +66,12 @@ class Geometry:
         point = np.array(self.origin) + np.array(self.direction) @ (np.array(self.spacing) * np.array(index))
         return (float(point[0]), float(point[1]), float(point[2]))
 
+    def index_of(self, point: Vector) -> Vector:
+        """Voxel index (x, y, z), between voxels too, of a world position (mm, LPS); the inverse of `world_of`."""
+        steps = np.array(self.direction) * np.array(self.spacing)
+        index = np.linalg.solve(steps, np.array(point) - np.array(self.origin))
+        return (float(index[0]), float(index[1]), float(index[2]))
+
     def cropped(self, lower: Seq[int], size: Seq[int]) -> Geometry:
         """The grid of the box that begins at index `lower` (x, y, z) and has `size` voxels."""
         return replace(self, size=(int(size[0]), int(size[1]), int(size[2])), origin=self.world_of(lower))

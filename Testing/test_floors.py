@@ -26,7 +26,7 @@ FLOORS = (
     ("evaluation",),
     ("training",),
     ("pseudo_labels",),
-    ("translation", "one_label"),
+    ("translation", "one_label", "adaptation"),
     ("commands",),
     ("cli",),
     ("__main__", "__init__"),

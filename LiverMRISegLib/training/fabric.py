@@ -52,7 +52,7 @@ def make_fabric(config: LoopConfig) -> Fabric:
         atexit.register(_leave_group)
     if fabric.device.type == "cpu":
         keep_freed_memory()
-    if fabric.device.type == "cpu" and config.precision.startswith("bf16") and not _has_bfloat16():
+    if fabric.device.type == "cpu" and config.precision.startswith("bf16") and not has_bfloat16():
         logger.warning(
             "this CPU has no instructions for bfloat16 and computes it several times slower than float32: "
             "set loop.precision 32-true, which may change when a run is resumed"
@@ -60,8 +60,10 @@ def make_fabric(config: LoopConfig) -> Fabric:
     return fabric
 
 
-def _has_bfloat16() -> bool:
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+def has_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16."""
+    asked = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return asked is not None and bool(asked())
 
 
 def _leave_group() -> None:

@@ -105,11 +105,14 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class RunResult:
-    """Where a run ended: its folder, the step reached and the best validation score."""
+    """Where a run ended: its folder, the step reached and the best validation score; of a preview the `hours` to be
+    expected.
+    """
 
     folder: Path
     step: int
     best_score: float
+    hours: float = 0.0
 
 
 def train(

@@ -17,7 +17,7 @@ from LiverMRISegLib.training.loop import LoopConfig
     [("bf16-mixed", False, True), ("bf16-mixed", True, False), ("32-true", False, False)],
 )
 def test_slow_bfloat16_is_warned_of(precision, has_bfloat16, warns, caplog, monkeypatch):
-    monkeypatch.setattr(fabric, "_has_bfloat16", lambda: has_bfloat16)
+    monkeypatch.setattr(fabric, "has_bfloat16", lambda: has_bfloat16)
     make_fabric(LoopConfig(accelerator="cpu", precision=precision))
     assert ("set loop.precision 32-true" in caplog.text) == warns
 
@@ -25,7 +25,7 @@ def test_slow_bfloat16_is_warned_of(precision, has_bfloat16, warns, caplog, monk
 @pytest.mark.skipif((sys.platform, platform.machine()) != ("linux", "x86_64"), reason="another list of instructions")
 def test_the_cpu_is_asked():
     known = set(Path("/proc/cpuinfo").read_text().split())
-    assert fabric._has_bfloat16() == ({"avx512bw", "avx512vl", "avx512dq"} <= known)
+    assert fabric.has_bfloat16() == ({"avx512bw", "avx512vl", "avx512dq"} <= known)
 
 
 @pytest.mark.parametrize("key", ["log_every", "validate_every", "checkpoint_every", "devices"])

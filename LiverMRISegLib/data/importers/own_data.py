@@ -28,6 +28,10 @@ class OwnDataOptions:
     """What the values of the label maps mean, where the layout does not say it."""
     table: Path | None = None
     """CSV with a column `case` and any of patient, sequence, vendor, centre, split."""
+    usual_values: Mapping[int, str] | None = None
+    """What the values of label maps mean that nothing else explains; a folder's masks may then be of both kinds."""
+    takes_results: bool = False
+    """Whether masks called NAME_seg, as `segment` writes them, are taken too: somebody has corrected them."""
 
     def __post_init__(self) -> None:
         if self.sequence and self.sequence not in SEQUENCES:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,10 @@ import numpy as np
 from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed, read_label_names
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
 from LiverMRISegLib.io.read import is_volume_file
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import Volume, resample
 
 _LABEL_FOLDERS = ("labels", "masks", "segmentations")
 _IMAGE_FOLDER = "images"
@@ -24,14 +25,18 @@ _MARKS = re.compile(r"[._-](label|labels|mask|segmentation)$", re.IGNORECASE)
 _RESULT = re.compile(r"_seg$", re.IGNORECASE)
 _NOT_HERE = "is a link to a file that is not here; fetch it first (git annex get, datalad get)"
 _MADE_BY_A_MODEL = "its name says that a model made it; if it is corrected and right, name it NAME_label"
+OTHER_MASK = "its image has another mask"
+_MOST_VALUES = 254
+LeftOut = tuple[Path, str]
 
 
 def import_folder(source: Path, output: Path, options: OwnDataOptions) -> Imported:
     """Every volume at any depth. The names of file and folders say its sequence (T2WI/case_01.nii.gz).
 
-    The label map of NAME is NAME_label (or _labels, _mask, _segmentation) beside it, or a file of the same name in a
-    folder labels/ beside images/. What its values mean is in labels.json ({"1": "liver"}) in `source`, or given by the
-    options; in Slicer's .seg.nrrd it is the segments' names, and these are renumbered alike for all cases in `output`.
+    The label map of NAME is NAME_label (or _labels, _mask, _segmentation; NAME_seg if the options take results) beside
+    it, or a file of the same name in a folder labels/ beside images/. What its values mean is in labels.json
+    ({"1": "liver"}) in `source`, or given by the options; in Slicer's .seg.nrrd it is the segments' names, and these
+    are renumbered alike for all cases in `output`, on the grids of the images.
     Every volume counts as a patient of its own, called by its path, unless the table says otherwise.
 
     Raises:
@@ -40,32 +45,39 @@ def import_folder(source: Path, output: Path, options: OwnDataOptions) -> Import
     """
     named = sorted(p for p in folder(source, "your volumes").rglob("*") if _is_volume(p))
     found = [p for p in named if p.is_file()]
-    files = [p for p in found if not _RESULT.search(_plain_name(p))]
-    labels = {_key(p, source): p for p in files if _is_label(p, source)}
-    images = [p for p in files if not _is_label(p, source)]
-    if not images:
-        raise InputError(f"{source}: contains no volume ({', '.join(VOLUME_ENDINGS)})")
-    cases = [_case(image, source, labels.get(_key(image, source))) for image in images]
-    used = [case.labels for case in cases if case.labels]
-    left_out = [(path, "no image has its name") for path in labels.values() if path not in used]
-    left_out += [(path, _MADE_BY_A_MODEL) for path in found if path not in files]
+    cases, left_out = _cases(found, source, options)
     left_out += [(path, _NOT_HERE) for path in named if path.is_symlink() and not path.exists()]
-    if not used:
+    if not any(case.labels for case in cases):
         return listed(source.name, {}, cases, options, left_out)
     values = dict(options.values or {}) or (
         read_label_names(path) if (path := source / "labels.json").is_file() else {}
     )
     if not values:
-        values, renumbered = _renumbered(cases, source, output)
-        cases = [
-            Case(c.name, c.image, renumbered.get(c.name), c.told, c.patient, c.vendor, c.centre, c.split) for c in cases
-        ]
+        values, cases, unread = _renumbered(cases, source, output, options.usual_values or {})
+        left_out += unread
     return listed(source.name, values, cases, options, left_out)
 
 
 def _is_volume(path: Path) -> bool:
     """Also results (NAME_seg.*), which a search for volumes to segment leaves out."""
     return is_volume_file(path) or (path.name.lower().endswith(VOLUME_ENDINGS) and not path.name.startswith("."))
+
+
+def _cases(found: Sequence[Path], source: Path, options: OwnDataOptions) -> tuple[list[Case], list[LeftOut]]:
+    """Images with their label maps, and the files that are neither."""
+    results = [p for p in found if _RESULT.search(_plain_name(p))]
+    files = [p for p in found if p not in results]
+    labels = {_key(p, source): p for p in files if _is_label(p, source)}
+    left_out = [(path, _MADE_BY_A_MODEL) for path in results if not options.takes_results]
+    for path in results if options.takes_results else []:
+        if labels.setdefault(_key(path, source), path) != path:
+            left_out.append((path, OTHER_MASK))
+    images = [p for p in files if not _is_label(p, source)]
+    if not images:
+        raise InputError(f"{source}: contains no volume ({', '.join(VOLUME_ENDINGS)})")
+    cases = [_case(image, source, labels.get(_key(image, source))) for image in images]
+    used = {case.labels for case in cases}
+    return cases, [(path, "no image has its name") for path in labels.values() if path not in used] + left_out
 
 
 def _plain_name(path: Path) -> str:
@@ -83,7 +95,7 @@ def _is_label(path: Path, source: Path) -> bool:
 def _key(path: Path, source: Path) -> tuple[str, ...]:
     """The same for an image and its label map."""
     parts = [p for p in path.relative_to(source).parts[:-1] if p.lower() not in (*_LABEL_FOLDERS, _IMAGE_FOLDER)]
-    return (*parts, _MARKS.sub("", _plain_name(path)))
+    return (*parts, _RESULT.sub("", _MARKS.sub("", _plain_name(path))))
 
 
 def _case(image: Path, source: Path, labels: Path | None) -> Case:
@@ -91,24 +103,50 @@ def _case(image: Path, source: Path, labels: Path | None) -> Case:
     return Case("_".join(_key(image, source)), image, labels, (*reversed(inside.parts[:-1]), str(inside)))
 
 
-def _renumbered(cases: Sequence[Case], source: Path, output: Path) -> tuple[dict[int, str], dict[str, Path]]:
-    """The segments' names numbered 1, 2, ... over all cases, and the label maps with these values."""
+def _renumbered(
+    cases: Sequence[Case], source: Path, output: Path, usual: Mapping[int, str]
+) -> tuple[dict[int, str], list[Case], list[LeftOut]]:
+    """What values mean in all cases, the cases with label maps of these values, and those that cannot be read.
+
+    The names of segments that `usual` lacks are numbered behind it.
+    """
     named: dict[str, Mapping[int, str]] = {}
+    unread: dict[str, LeftOut] = {}
     for case in cases:
-        if case.labels is None:
+        if case.labels is None or (usual and not _has_names(case.labels)):
             continue
-        if not case.labels.name.lower().endswith(_SEGMENTATION):
+        if not _has_names(case.labels):
             raise InputError(
                 f'{case.labels}: nothing says what its values mean; put labels.json ({{"1": "liver"}}) into {source}, '
                 "or give --labels"
             )
-        named[case.name] = read_labelmap(case.labels).metadata["segments"]
-    names = sorted({name.lower() for segments in named.values() for name in segments.values()})
-    if len(names) > 254:
-        raise InputError(f"{source}: the segmentations have {len(names)} different names; a label map has 254 at most")
-    numbers = {name: value for value, name in enumerate(names, start=1)}
-    paths = {case.name: _write(case, named[case.name], numbers, output) for case in cases if case.labels is not None}
-    return {value: name for name, value in numbers.items()}, paths
+        try:
+            named[case.name] = read_labelmap(case.labels).metadata["segments"]
+        except InputError as error:
+            unread[case.name] = (case.labels, str(error))
+    numbers = _numbers({name.lower() for segments in named.values() for name in segments.values()}, usual, source)
+    kept = [case for case in cases if case.name not in unread]
+    renumbered = [
+        replace(case, labels=_write(case, named[case.name], numbers, output)) if case.name in named else case
+        for case in kept
+    ]
+    values = {value: name for name, value in numbers.items()}
+    return {**values, **usual}, renumbered, list(unread.values())
+
+
+def _has_names(labels: Path) -> bool:
+    return labels.name.lower().endswith(_SEGMENTATION)
+
+
+def _numbers(names: Collection[str], usual: Mapping[int, str], source: Path) -> dict[str, int]:
+    numbers = {name.lower(): value for value, name in usual.items()}
+    new = sorted(set(names) - set(numbers))
+    highest = max(usual, default=0)
+    if highest + len(new) > _MOST_VALUES:
+        raise InputError(
+            f"{source}: the segmentations have {len(new)} different names; a label map has {_MOST_VALUES} at most"
+        )
+    return numbers | {name: value for value, name in enumerate(new, start=highest + 1)}
 
 
 def _write(case: Case, segments: Mapping[int, str], numbers: Mapping[str, int], output: Path) -> Path:
@@ -116,7 +154,20 @@ def _write(case: Case, segments: Mapping[int, str], numbers: Mapping[str, int], 
     array = np.zeros(labelmap.array.shape, np.uint8)
     for value, name in segments.items():
         array[labelmap.array == value] = numbers[name.lower()]
+    made = Volume(array, labelmap.geometry, case.name)
     target = output / f"{case.name}.nii.gz"
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(Volume(array, labelmap.geometry, case.name), target)
+    write_volume(_on_grid_of(case.image, made) if labelmap.metadata.get("cropped") else made, target)
     return target
+
+
+def _on_grid_of(image: Path, labels: Volume) -> Volume:
+    """The label map on the whole grid of its image, if it is on a part of it: Slicer writes the box around segments."""
+    try:
+        grid = read_volume(image).geometry
+    except InputError:  # `check_scans` says so
+        return labels
+    start = [round(v) for v in grid.index_of(labels.geometry.origin)]
+    if not grid.cropped(start, labels.geometry.size).is_close(labels.geometry, 0.1):
+        return labels
+    return resample(labels, grid, nearest=True)

@@ -19,7 +19,7 @@ from LiverMRISegLib.training.loop import RunResult
 from LiverMRISegLib.training.methods.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.preview import preview
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
-from LiverMRISegLib.training.stages.config import StageConfig
+from LiverMRISegLib.training.stages.config import BEST, StageConfig
 from LiverMRISegLib.training.stages.stage_package import write_stage_package
 from LiverMRISegLib.training.stages.synthetic_source import synthetic_source
 from LiverMRISegLib.training.validation import LabelledImage, Validation
@@ -77,7 +77,7 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: b
     method = make(Setup(config.optimizer, validation, fabric, config.branch, config.loop.steps))
     if config.loop.preview:
         return _previewed(config, pools, chosen, streams, validation, method)
-    if not images:
+    if not images and config.checkpoint == BEST:
         logger.warning("there is nothing to validate on: the last weights are exported, not the best")
     if config.start and config.keep_heads:
         warn_of_other_images(config.start, data.preparation)
@@ -107,7 +107,7 @@ def _previewed(
     cases = cache.load_all([*few.labelled, *few.validation], labelled=True)
     cases += cache.load_all(few.unlabelled, labelled=config.data.pseudo_labels)
     size = sum(case.image.nbytes + (case.labels.nbytes if case.labels is not None else 0) for case in cases)
-    preview(
+    cost = preview(
         method,
         streams,
         config.loop,
@@ -118,7 +118,7 @@ def _previewed(
         images=len(pools.validation) + len(validation.images) - len(few.validation),
         shapes=[case.image.shape for case in cases],
     )
-    return RunResult(config.run_folder, 0, float("nan"))
+    return RunResult(config.run_folder, 0, float("nan"), cost.hours)
 
 
 def _streams(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.corrected_masks import write_segments
 from helpers.places import ROOT
 from helpers.tiny_data import write_config
 from helpers.volumes import make_volume
@@ -241,6 +242,22 @@ def test_a_folder_with_labels_in_its_three_ways(tmp_path):
     arrays = [read_labelmap(scan.labels).array for scan in found.scans]
     assert np.array_equal(*arrays)
     assert set(np.unique(arrays[0])) == {0, 1, 2}
+
+
+def test_a_segmentation_of_slicer_is_on_a_part_of_the_grid_and_one_that_cannot_be_read_is_left_out(tmp_path):
+    source = tmp_path / "slicer"
+    whole, odd = image(source / "p1.nrrd"), image(source / "p2.nrrd")
+    write_segments(source / "p1.seg.nrrd", whole, (2, 6, 3, 9, 1, 11))
+    (source / "p2.seg.nrrd").write_bytes(odd.read_bytes()[:100])
+    found = import_folder(source, tmp_path / "made", T2)
+    (scan,) = found.datalist.scans
+    array = read_labelmap(scan.labels).array
+    assert array.shape == (8, 10, 12)
+    assert [array[z, y, x] for z, y, x in ((2, 3, 1), (5, 8, 4), (2, 3, 6), (5, 8, 10))] == [1, 1, 2, 2]
+    assert (array > 0).sum() == 4 * 6 * 9
+    assert [path.name for path, _ in found.left_out] == ["p2.seg.nrrd"]
+    checked, refused = check_scans(found.datalist)
+    assert (len(checked), refused) == (1, [])
 
 
 def test_what_files_really_hold_is_checked(nnunet, tmp_path):

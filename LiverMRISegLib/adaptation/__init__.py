@@ -1,0 +1,1 @@
+"""A model that goes on learning from masks that people have corrected."""

@@ -1,0 +1,132 @@
+"""The corrected masks that a model is adapted to: which can be used, which organs they have, which are held out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.data.datalist import Datalist, Scan
+from LiverMRISegLib.data.importers import OwnDataOptions, import_folder
+from LiverMRISegLib.data.importers.plain_folder import OTHER_MASK
+from LiverMRISegLib.data.importers.summary import Checked, check_scans
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io.hashing import hash_of
+
+# From so many patients on, every fourth is held out: fewer leave too little to learn from.
+LEAST_PATIENTS = 4
+_EVERY = 4
+Named = tuple[Path, str]
+
+
+@dataclass(frozen=True)
+class Correction:
+    """A volume and its mask; `values` maps the values in the mask to those of the model's organs."""
+
+    scan: Scan
+    values: Mapping[int, int]
+
+    @property
+    def organs(self) -> frozenset[int]:
+        """Values of the model's organs that the mask has."""
+        return frozenset(self.values.values())
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """What is learnt from and what is held out.
+
+    `ignored` are files that were never meant to be learnt from, `bad` those that cannot be used, each with the reason.
+    """
+
+    training: Sequence[Correction]
+    held_out: Sequence[Correction]
+    ignored: Sequence[Named] = ()
+    bad: Sequence[Named] = ()
+
+    @property
+    def all(self) -> list[Correction]:
+        """Both."""
+        return [*self.training, *self.held_out]
+
+    def patients(self) -> int:
+        """How many."""
+        return len({case.scan.patient for case in self.all})
+
+
+def read_corrections(source: Path, labels: LabelSet, options: OwnDataOptions, made: Path) -> Corrections:
+    """The volumes with masks in the folder `source`, as `import_folder` finds them.
+
+    Args:
+        source: the folder.
+        labels: the model's organs.
+        options: what the user says about the data.
+        made: a folder for masks that must be renumbered.
+
+    Raises:
+        InputError: nothing can be used, or a mask has an organ that the model lacks.
+        OutputError: `made` cannot be written.
+    """
+    imported = import_folder(source, made, options)
+    masked = [scan for scan in imported.datalist.scans if scan.labels is not None]
+    ignored = [(scan.image, "has no mask") for scan in imported.datalist.scans if scan.labels is None]
+    ignored += [named for named in imported.left_out if named[1] == OTHER_MASK]
+    bad = [named for named in imported.left_out if named[1] != OTHER_MASK]
+    checked, refused = check_scans(replace(imported.datalist, scans=masked))
+    empty = [each for each in checked if not each.voxels]
+    bad += [*refused, *((each.scan.image, f"its mask {each.scan.labels} is empty") for each in empty)]
+    usable = [_correction(each, imported.datalist, labels) for each in checked if each.voxels]
+    if not usable:
+        path, reason = bad[0] if bad else (source, "contains no mask; save it as NAME_label or NAME.seg.nrrd")
+        raise InputError(f"{in_one_line(path, reason)}; no case of {source} can be used")
+    return _divided(usable, ignored, bad)
+
+
+def read_unlabelled(source: Path, options: OwnDataOptions, corrections: Corrections) -> tuple[list[Scan], list[Named]]:
+    """The volumes in the folder `source` that are not those of `corrections`, and files that cannot be used.
+
+    Masks in the folder are not read.
+
+    Raises:
+        InputError: it has no volume that can be used.
+    """
+    imported = import_folder(source, source, replace(options, values={1: "not read"}, table=None))
+    bare = [replace(scan, labels=None) for scan in imported.datalist.scans]
+    checked, bad = check_scans(replace(imported.datalist, scans=bare))
+    known = {hash_of(case.scan.image) for case in corrections.all}
+    found = [each.scan for each in checked if hash_of(each.scan.image) not in known]
+    if not found:
+        path, reason = bad[0] if bad else (source, "all its volumes are among the corrected ones")
+        raise InputError(f"{in_one_line(path, reason)}; no volume of {source} can be used; omit --unlabelled")
+    return found, bad
+
+
+def in_one_line(path: Path, reason: str) -> str:
+    """What is wrong with a file; the reason may name it already."""
+    text = reason if str(path) in reason else f"{path}: {reason}"
+    return " ".join(text.split())
+
+
+def _correction(checked: Checked, datalist: Datalist, labels: LabelSet) -> Correction:
+    values = {}
+    for value in checked.voxels:
+        try:
+            values[value] = labels.value_of(labels.named(datalist.values[value]))
+        except UsageError as error:
+            raise InputError(
+                f"{checked.scan.labels}: has an organ that the model lacks ({error}); remove it from the masks, or "
+                "train a model of your own (docs/how_to/own_data.md)"
+            ) from error
+    return Correction(checked.scan, values)
+
+
+def _divided(cases: Sequence[Correction], ignored: Sequence[Named], bad: Sequence[Named]) -> Corrections:
+    """Held out are the patients that the user's table has in another split than "train", else every fourth."""
+    patients = sorted({case.scan.patient for case in cases})
+    chosen = {case.scan.patient for case in cases if case.scan.split != "train"}
+    held_out = chosen or set(patients[::_EVERY] if len(patients) >= LEAST_PATIENTS else ())
+    training = [case for case in cases if case.scan.patient not in held_out]
+    if not training:
+        raise UsageError("the table leaves no case of split 'train' to learn from")
+    return Corrections(training, [case for case in cases if case.scan.patient in held_out], ignored, bad)

@@ -1,0 +1,142 @@
+"""Which corrected masks are taken, which organs they have, what is held out; and how they are filled up."""
+
+import numpy as np
+import pytest
+
+from helpers.corrected_masks import write_bare, write_cases, write_segments
+from helpers.tiny_data import SHAPE, write_scan
+from helpers.volumes import make_volume
+from LiverMRISegLib.adaptation.check import agreement, check_held_out, means
+from LiverMRISegLib.adaptation.corrections import read_corrections, read_unlabelled
+from LiverMRISegLib.adaptation.masks import filled_mask, given_mask
+from LiverMRISegLib.anatomy import CHAOS
+from LiverMRISegLib.data.importers import OwnDataOptions
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io import read_volume, write_volume
+from LiverMRISegLib.volume import Geometry, Volume
+
+OPTIONS = OwnDataOptions(usual_values={v: o.name for v, o in CHAOS.items()}, takes_results=True)
+GRID = Geometry((SHAPE[2], SHAPE[1], SHAPE[0]), (4.0, 4.0, 8.0))
+
+
+def read(folder, tmp_path, options=OPTIONS):
+    return read_corrections(folder, CHAOS, options, tmp_path / "made")
+
+
+def names(cases):
+    return [case.scan.patient for case in cases]
+
+
+def write_mask(path, array):
+    write_volume(Volume(array.astype(np.uint8), GRID), path)
+    return path
+
+
+def test_masks_of_every_kind_are_taken_and_some_are_held_out(tmp_path):
+    cases = write_cases(tmp_path / "cases", 5)
+    image, mask = write_scan(cases, "q", "T2WI", 9)
+    mask.unlink()
+    write_segments(cases / "q_T2WI.seg.nrrd", image, (2, 8, 3, 13, 2, 11))
+    write_mask(cases / "p0_T2WI_seg.nii.gz", np.ones(SHAPE))
+    found = read(cases, tmp_path)
+    assert names(found.held_out) == ["p0_T2WI", "p4_T2WI"]
+    assert names(found.training) == ["p1_T2WI", "p2_T2WI", "p3_T2WI", "q_T2WI"]
+    assert {case.organs for case in found.all} == {frozenset({1, 4})}
+    assert [(path.name, reason) for path, reason in found.ignored] == [
+        ("p0_T2WI_seg.nii.gz", "its image has another mask")
+    ]
+    given = given_mask(found.training[-1])
+    assert given.shape == SHAPE
+    assert np.all(given[2:8, 3:13, 2:6] == 1)
+    assert np.all(given[2:8, 3:13, 7:11] == 4)
+    assert (given > 0).sum() == 6 * 10 * 8
+
+
+def test_what_cannot_be_used_is_named_and_the_rest_goes_on(tmp_path):
+    cases = write_cases(tmp_path / "cases", 3)
+    write_bare(cases / "bare", 1)
+    for name in ("empty", "grid", "values", "flat", "odd"):
+        write_scan(cases, name, "T2WI", 7)[1].unlink()
+    write_mask(cases / "empty_T2WI_seg.nii.gz", np.zeros(SHAPE))
+    write_volume(
+        Volume(np.ones((4, 5, 6), np.uint8), make_volume(size=(6, 5, 4)).geometry), cases / "grid_T2WI_seg.nrrd"
+    )
+    write_mask(cases / "values_T2WI_seg.nii.gz", np.full(SHAPE, 9))
+    write_volume(Volume(np.full(SHAPE, np.nan, np.float32), GRID), cases / "flat_T2WI.nii.gz")
+    write_mask(cases / "flat_T2WI_seg.nii.gz", np.ones(SHAPE))
+    (cases / "odd_T2WI.seg.nrrd").write_bytes(b"NRRD0005\n")
+    found = read(cases, tmp_path)
+    assert not found.held_out
+    assert names(found.training) == ["p0_T2WI", "p1_T2WI", "p2_T2WI"]
+    assert [(path.name, reason) for path, reason in found.ignored] == [("u0_T2WI.nii.gz", "has no mask")]
+    reasons = {path.name: reason for path, reason in found.bad}
+    assert "is empty" in reasons["empty_T2WI.nii.gz"]
+    assert "is on another grid" in reasons["grid_T2WI.nii.gz"]
+    assert "contains the value 9, which has no meaning" in reasons["values_T2WI.nii.gz"]
+    assert "flat_T2WI.nii.gz" in reasons
+    assert "odd_T2WI.seg.nrrd" in reasons
+    assert len(reasons) == 5
+
+
+def test_a_table_says_who_is_held_out(tmp_path):
+    cases = write_cases(tmp_path / "cases", 2)
+    table = tmp_path / "cases.csv"
+    table.write_text("case,split\np1_T2WI,test\n")
+    options = OwnDataOptions(table=table, usual_values=OPTIONS.usual_values, takes_results=True)
+    assert names(read(cases, tmp_path, options).held_out) == ["p1_T2WI"]
+    table.write_text("case,split\np0_T2WI,test\np1_T2WI,validation\n")
+    with pytest.raises(UsageError, match="no case of split 'train'"):
+        read(cases, tmp_path, options)
+
+
+def test_a_folder_of_no_use_is_refused_in_one_line(tmp_path):
+    bare = write_bare(tmp_path / "bare", 1)
+    with pytest.raises(InputError, match=r"bare: contains no mask; save it as NAME_label"):
+        read(bare, tmp_path)
+    write_mask(bare / "u0_T2WI_seg.nii.gz", np.zeros(SHAPE))
+    with pytest.raises(InputError, match=r"u0_T2WI\.nii\.gz: its mask .* is empty; no case of"):
+        read(bare, tmp_path)
+    (bare / "labels.json").write_text('{"1": "pancreas"}')
+    write_mask(bare / "u0_T2WI_seg.nii.gz", np.ones(SHAPE))
+    with pytest.raises(InputError, match=r"u0_T2WI_seg\.nii\.gz: has an organ that the model lacks .*'pancreas'"):
+        read(bare, tmp_path)
+
+
+def test_unlabelled_volumes_are_others_than_the_corrected(tmp_path):
+    cases, bare = write_cases(tmp_path / "cases", 1), write_bare(tmp_path / "bare", 2)
+    found = read(cases, tmp_path)
+    (bare / "again_T2WI.nii.gz").write_bytes((cases / "p0_T2WI.nii.gz").read_bytes())
+    write_mask(bare / "u1_T2WI_seg.nii.gz", np.ones(SHAPE))
+    scans, bad = read_unlabelled(bare, OPTIONS, found)
+    assert [(scan.image.name, scan.labels) for scan in scans] == [("u0_T2WI.nii.gz", None), ("u1_T2WI.nii.gz", None)]
+    assert not bad
+    with pytest.raises(InputError, match="all its volumes are among the corrected ones"):
+        read_unlabelled(cases, OPTIONS, found)
+
+
+def test_a_mask_is_filled_with_the_other_organs_of_the_model(tmp_path):
+    cases = write_cases(tmp_path / "cases", 1)
+    liver = np.zeros(SHAPE)
+    liver[2:6] = 1
+    write_mask(cases / "p0_T2WI_label.nii.gz", liver)
+    (case,) = read(cases, tmp_path).training
+    own = np.zeros(SHAPE)
+    own[4:8] = 4  # the corrected liver wins
+    own[9] = 1  # a liver where the corrected mask has none
+    filled = filled_mask(case, write_mask(tmp_path / "own.nii.gz", own))
+    assert [int(plane.max()) for plane in filled] == [0, 0, 1, 1, 1, 1, 4, 4, 0, 0]
+
+
+def test_the_check_counts_corrected_organs_alone(tmp_path):
+    cases = write_cases(tmp_path / "cases", 4)
+    (case,) = read(cases, tmp_path).held_out
+    truth, image = given_mask(case), case.scan.image
+    before = {image: write_mask(tmp_path / "before.nii.gz", np.where(truth == 1, 1, 2))}
+    after = {image: write_mask(tmp_path / "after.nii.gz", truth)}
+    checks = check_held_out([case], before, after, CHAOS)
+    assert [(check.organ, check.cases, check.before, check.after) for check in checks] == [
+        ("liver", 1, 1.0, 1.0), ("spleen", 1, 0.0, 1.0),
+    ]  # fmt: skip
+    assert means(checks) == (0.5, 1.0)
+    assert agreement([case.scan], before, after, CHAOS) == {"liver": 1.0, "right kidney": 0.0, "spleen": 0.0}
+    assert read_volume(image).array.shape == SHAPE
