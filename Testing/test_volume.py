@@ -68,6 +68,12 @@ def test_cropping_keeps_places():
     assert np.allclose(grid.cropped((2, 3, 4), (5, 5, 5)).world_of((1, 0, 2)), grid.world_of((3, 3, 6)))
 
 
+@pytest.mark.parametrize("direction", [all_directions()[7], *oblique_directions()])
+def test_a_place_leads_back_to_its_voxel(direction):
+    geometry = make_volume(direction).geometry
+    assert np.allclose(geometry.index_of(geometry.world_of((3, 4.5, 1))), (3, 4.5, 1))
+
+
 def test_resampling_a_linear_function_is_exact_in_any_direction():
     source = make_volume(oblique_directions()[0], size=(20, 20, 20), spacing=(2.0, 2.0, 2.0))
     places = np.array([source.geometry.world_of((x, y, z)) for z in range(20) for y in range(20) for x in range(20)])

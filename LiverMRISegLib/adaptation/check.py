@@ -43,6 +43,16 @@ def check_held_out(held_out: Sequence[Correction], before: Masks, after: Masks, 
     return rows
 
 
+def unchanged(cases: Sequence[Correction], own: Masks) -> list[Correction]:
+    """The cases whose masks are the model's own, voxel by voxel."""
+    found = []
+    for case in cases:
+        given, made = given_mask(case), read_labelmap(own[case.scan.image]).array
+        if np.array_equal(given, np.where(np.isin(made, sorted(case.organs)), made, 0)):
+            found.append(case)
+    return found
+
+
 def means(checks: Sequence[OrganCheck]) -> tuple[float, float]:
     """Over the organs, before and after, rounded as people see them."""
     before, after = (statistics.mean(getattr(check, which) for check in checks) for which in ("before", "after"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -83,11 +84,13 @@ def run(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.io.folder_claim import claimed_folder
     from LiverMRISegLib.models.catalog import check_new_name, load_model
 
+    if not arguments.verbose:  # its import sets another level
+        logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     check_new_name(arguments.output)
     start = load_model(arguments.model)
     check_can_be_adapted(start)
     folder = arguments.run_folder or Path("runs") / f"adapt_{arguments.output}"
-    with claimed_folder(folder), _resumable(folder):
+    with _resumable(folder), claimed_folder(folder):
         return _Adaptation(arguments, start, folder).run()
 
 
@@ -98,6 +101,9 @@ def _resumable(folder: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         note(f"the same command resumes the work in {folder}")
         raise
+    finally:
+        with contextlib.suppress(OSError):  # what was refused at once leaves nothing behind
+            folder.rmdir()
 
 
 class _Adaptation:
@@ -111,7 +117,7 @@ class _Adaptation:
 
     def run(self) -> int:
         """All of it; the exit status."""
-        from LiverMRISegLib.adaptation.check import agreement, check_held_out
+        from LiverMRISegLib.adaptation.check import agreement, check_held_out, unchanged
         from LiverMRISegLib.adaptation.corrections import in_one_line, read_corrections, read_unlabelled
         from LiverMRISegLib.pseudo_labels.outputs import some_of
 
@@ -130,6 +136,8 @@ class _Adaptation:
         compared = some_of(unlabelled, _COMPARED) or held_out
         every = [*(case.scan for case in corrections.all), *(unlabelled and compared)]
         before = self._masks(self.start, every, "masks_of_the_start")
+        for case in unchanged(corrections.all, before):
+            note(f"{case.scan.labels}: is the mask that {self.start.spec.name} makes itself; was it corrected?")
         trained = self._trained(corrections, before, unlabelled)
         new = self._packaged(trained, corrections, ())
         after = self._masks(new, [*held_out, *(unlabelled and compared)], "masks_of_the_new_model")

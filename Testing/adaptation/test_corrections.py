@@ -6,7 +6,7 @@ import pytest
 from helpers.corrected_masks import write_bare, write_cases, write_segments
 from helpers.tiny_data import SHAPE, write_scan
 from helpers.volumes import make_volume
-from LiverMRISegLib.adaptation.check import agreement, check_held_out, means
+from LiverMRISegLib.adaptation.check import agreement, check_held_out, means, unchanged
 from LiverMRISegLib.adaptation.corrections import read_corrections, read_unlabelled
 from LiverMRISegLib.adaptation.masks import filled_mask, given_mask
 from LiverMRISegLib.anatomy import CHAOS
@@ -138,5 +138,7 @@ def test_the_check_counts_corrected_organs_alone(tmp_path):
         ("liver", 1, 1.0, 1.0), ("spleen", 1, 0.0, 1.0),
     ]  # fmt: skip
     assert means(checks) == (0.5, 1.0)
+    assert unchanged([case], before) == []
+    assert unchanged([case], {image: write_mask(tmp_path / "own.nii.gz", truth + 2 * (truth == 0))}) == [case]
     assert agreement([case.scan], before, after, CHAOS) == {"liver": 1.0, "right kidney": 0.0, "spleen": 0.0}
     assert read_volume(image).array.shape == SHAPE

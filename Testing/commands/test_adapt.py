@@ -13,7 +13,8 @@ from helpers.corrected_masks import write_bare, write_cases, write_start
 from helpers.places import ROOT
 from helpers.tiny_data import SHAPE, write_scan
 from helpers.warm_python import warm_python
-from LiverMRISegLib.adaptation import check
+from LiverMRISegLib import extras
+from LiverMRISegLib.adaptation import check, training
 from LiverMRISegLib.adaptation.check import OrganCheck
 from LiverMRISegLib.cli import main
 from LiverMRISegLib.inference.segmenter import Segmenter
@@ -50,6 +51,10 @@ def process(arguments):
     command = [warm_python(), str(ROOT / "LiverMRISegLib/__main__.py"), *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def stopped(*_):
+    raise KeyboardInterrupt
 
 
 def test_killed_resumed_installed_and_used(place, models, tmp_path):
@@ -115,9 +120,23 @@ def test_an_existing_name_is_refused_before_any_work(place, models, tmp_path, ca
     assert not run.exists()
 
 
+def test_a_missing_library_and_bad_cases_leave_nothing_behind(place, models, tmp_path, capsys, monkeypatch):
+    arguments = words(place, "-o", "mine", "--run-folder", tmp_path / "run", cases="bare")
+    assert main(arguments) == 3
+    assert "contains no mask; save it as NAME_label" in capsys.readouterr().err
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == "monai" else name)
+    assert main(arguments) == 2
+    assert "adapting a model needs monai: pip install 'livermriseg[train]'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_worse_model_is_not_installed_unless_asked(place, models, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(check, "check_held_out", lambda *_: [OrganCheck("liver", 1, 0.9, 0.8)])
     arguments = words(place, "-o", "mine", "--steps", "1", "--run-folder", tmp_path / "run")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", stopped)
+        assert main(arguments) == 130
+    assert f"the same command resumes the work in {tmp_path / 'run'}" in capsys.readouterr().err
     assert main(arguments) == 4
     assert "is worse than start on the held-out volumes (mean Dice 0.800, before 0.900) and is not installed" in (
         capsys.readouterr().err
