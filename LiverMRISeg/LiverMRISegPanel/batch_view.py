@@ -14,7 +14,7 @@ from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import save_text
-from LiverMRISegPanel.tables import fit_columns
+from LiverMRISegPanel.tables import fit_columns, show_only
 from LiverMRISegPanel.words import hidden, state_text, time_left
 from LiverMRISegScene import batch
 from LiverMRISegScene.bases import tr as _
@@ -39,10 +39,8 @@ class BatchView:
             ui.batchSource.addItem(text)
         ui.batchTable.setColumnCount(3)
         ui.batchTable.setHorizontalHeaderLabels([_("Volume"), _("Model"), _("State")])
-        ui.batchTable.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        show_only(ui.batchTable)
         ui.batchTable.horizontalHeader().setStretchLastSection(True)
-        ui.batchTable.verticalHeader().setVisible(False)
-        ui.batchTable.setWordWrap(False)
         ui.batchSource.connect("currentIndexChanged(int)", self._source_changed)
         ui.batchListButton.connect("clicked(bool)", self._list)
         ui.batchRunButton.connect("clicked(bool)", self._run)

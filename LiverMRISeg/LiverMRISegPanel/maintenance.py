@@ -11,7 +11,7 @@ import slicer
 
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.models.catalog import import_package, list_models, load_model, remove_model, size_mb
-from LiverMRISegPanel.tables import fit_columns
+from LiverMRISegPanel.tables import fit_columns, show_only
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.installation import (
     as_text,
@@ -32,10 +32,9 @@ class Maintenance:
         table = ui.modelTable
         table.setColumnCount(3)
         table.setHorizontalHeaderLabels([_("Model"), _("MB"), _("Location")])
-        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        show_only(table)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.horizontalHeader().setStretchLastSection(True)
-        table.verticalHeader().setVisible(False)
         ui.importModelButton.connect("clicked(bool)", self._import)
         ui.verifyModelButton.connect("clicked(bool)", self._verify)
         ui.removeModelButton.connect("clicked(bool)", self._remove)

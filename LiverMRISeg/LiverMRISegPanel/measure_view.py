@@ -13,7 +13,7 @@ from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.measurement.maps import IMAGE
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.result_table import ResultTable, save_text
-from LiverMRISegPanel.tables import fit_columns
+from LiverMRISegPanel.tables import fit_columns, show_only
 from LiverMRISegPanel.words import breakable, hidden
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.dicom_database import add_to_database, can_write, free_folder
@@ -43,9 +43,7 @@ class MeasureView:
         self._reply: Mapping[str, Any] = {"header": [], "rows": []}
         for text in (_("no pair of images"), _("water and fat images"), _("in- and out-of-phase images")):
             ui.fatPairSelector.addItem(text)
-        ui.measureTable.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
-        ui.measureTable.verticalHeader().setVisible(False)
-        ui.measureTable.setWordWrap(False)
+        show_only(ui.measureTable)
         ui.fatPairSelector.connect("currentIndexChanged(int)", self._pair_changed)
         ui.measureButton.connect("clicked(bool)", self._measure)
         ui.measureExportButton.connect("clicked(bool)", self._save)

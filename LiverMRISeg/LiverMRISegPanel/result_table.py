@@ -12,7 +12,7 @@ from LiverMRISegLib.errors import LiverMRISegError, OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegPanel.segmentation_watch import SegmentationWatch
-from LiverMRISegPanel.tables import fit_columns
+from LiverMRISegPanel.tables import fit_columns, show_only
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.frame_table import show_chart, update_row
 from LiverMRISegScene.over_time import SequenceResult
@@ -37,12 +37,10 @@ class ResultTable:
         table = ui.resultTable
         table.setColumnCount(4)
         table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("Trust"), _("Check")])
-        table.setEditTriggers(qt.QAbstractItemView.NoEditTriggers)
+        show_only(table)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
-        table.verticalHeader().setVisible(False)
         table.horizontalHeader().setStretchLastSection(True)
-        table.setWordWrap(False)  # a long flag must not make its row high; all of it is below the table
         ui.copyButton.connect("clicked(bool)", self._copy)
         ui.exportButton.connect("clicked(bool)", self._export)
         ui.chartButton.connect("clicked(bool)", self._show_chart)

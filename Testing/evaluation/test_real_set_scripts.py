@@ -68,8 +68,8 @@ def test_slices_without_labels_are_not_scored(monkeypatch):
     reference = make_volume(size=(6, 5, 4))
     labels, found = (np.zeros(reference.geometry.shape, np.uint8) for _ in range(2))
     labels[2, 1:3], found[:, 1:3] = 2, 2
-    only_labelled = runpy.run_path(str(ROOT / "scripts/train/evaluate_any_sequence.py"))["only_labelled"]
-    prediction, _ = only_labelled(Volume(found, reference.geometry), Volume(labels, reference.geometry))
+    only_labelled = runpy.run_path(str(ROOT / "scripts/train/real_sets.py"))["only_labelled"]
+    prediction = only_labelled(Volume(found, reference.geometry), Volume(labels, reference.geometry))
     assert np.array_equal(prediction.array, labels)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
-from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.anatomy import IGNORE
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
+from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -34,3 +36,14 @@ def write_domain(folder: Path, name: str, sequence: str, contrast: tuple[float, 
         scans.append(Scan(f"{name}{number}", sequence, paths[0], paths[1]))
     write_datalist(Datalist(name, "none", {1: "liver"}, scans), folder / "datalist.json")
     return folder / "datalist.json"
+
+
+def with_open_voxels(datalist: Path, folder: Path) -> Path:
+    """The datalist, whose first scan has some voxels that nobody labelled."""
+    listed = read_datalist(datalist)
+    first = read_labelmap(listed.scans[0].labels)
+    first.array[2, 4:8, 4:8] = IGNORE
+    write_volume(first, folder / "open.nii.gz")
+    scans = [replace(listed.scans[0], labels=folder / "open.nii.gz"), *listed.scans[1:]]
+    write_datalist(replace(listed, scans=scans, ignore=IGNORE), folder / "ct.json")
+    return folder / "ct.json"

@@ -15,18 +15,16 @@ from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.evaluation.metrics import evaluate_case
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from LiverMRISegLib.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "train"))
-from real_sets import DATA_SETS, cases_of
+from real_sets import T2_SPIR, cases_of, scores_of
 
 ADDED = (0.0, 0.2, 0.4, 0.6)
 # The highest resolution of STU-Net, the one that is used after training.
@@ -45,12 +43,9 @@ def with_background(package: ModelPackage, added: float, folder: Path) -> Segmen
 def measured(segmenter: Segmenter, data: Path) -> dict[str, list[tuple[float, float]]]:
     """Dice and volume against the reference's, of every organ and case."""
     found: dict[str, list[tuple[float, float]]] = {}
-    for image, label in cases_of(data, DATA_SETS[0]):
-        result = segmenter.segment(read_volume(image))
-        prediction = Volume(result.labelmap, result.geometry, image.name)
-        for score in evaluate_case(prediction, read_labelmap(label), result.labels, DATA_SETS[0].labels):
-            if score.reference_ml > 0:
-                found.setdefault(score.organ, []).append((score.dsc, score.predicted_ml / score.reference_ml))
+    for image, label in cases_of(data, T2_SPIR):
+        for score in scores_of(segmenter.segment(read_volume(image)), image, label, T2_SPIR).scores:
+            found.setdefault(score.organ, []).append((score.dsc, score.predicted_ml / score.reference_ml))
     return found
 
 

@@ -12,16 +12,14 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from LiverMRISegLib.evaluation.metrics import evaluate_case
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from LiverMRISegLib.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "train"))
-from real_sets import DATA_SETS, DataSet, cases_of
+from real_sets import DATA_SETS, DataSet, cases_of, scores_of
 
 
 def measured(segmenter: Segmenter, data: Path, kind: DataSet) -> tuple[dict[str, list[float]], float]:
@@ -33,10 +31,8 @@ def measured(segmenter: Segmenter, data: Path, kind: DataSet) -> tuple[dict[str,
         start = time.perf_counter()
         result = segmenter.segment(volume)
         seconds.append(time.perf_counter() - start)
-        prediction = Volume(result.labelmap, result.geometry, image.name)
-        for score in evaluate_case(prediction, read_labelmap(label), result.labels, kind.labels):
-            if score.reference_ml > 0:
-                dice.setdefault(score.organ, []).append(score.dsc)
+        for score in scores_of(result, image, label, kind).scores:
+            dice.setdefault(score.organ, []).append(score.dsc)
     return dice, statistics.fmean(seconds)
 
 

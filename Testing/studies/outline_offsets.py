@@ -11,18 +11,15 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from LiverMRISegLib.evaluation.metrics import evaluate_case
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from LiverMRISegLib.volume import Volume
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "scripts" / "train"))
-from evaluate_any_sequence import only_labelled
-from real_sets import DATA_SETS, DataSet, cases_of
+from real_sets import DATA_SETS, DataSet, cases_of, scores_of
 
 OFFSETS = (0.0, 0.2, 0.4, 0.6, 0.8)
 ORGANS = ("right kidney", "left kidney", "spleen")
@@ -32,12 +29,8 @@ def measured(segmenter: Segmenter, data: Path, kind: DataSet) -> dict[str, tuple
     """Mean Dice and mean volume against the reference's, of these organs."""
     found: dict[str, list[tuple[float, float]]] = {}
     for image, label in cases_of(data, kind):
-        result, reference = segmenter.segment(read_volume(image)), read_labelmap(label)
-        prediction = Volume(result.labelmap, result.geometry, image.name)
-        if kind.labelled_slices:
-            prediction, reference = only_labelled(prediction, reference)
-        for score in evaluate_case(prediction, reference, result.labels, kind.labels):
-            if score.reference_ml > 0 and score.organ in ORGANS:
+        for score in scores_of(segmenter.segment(read_volume(image)), image, label, kind).scores:
+            if score.organ in ORGANS:
                 found.setdefault(score.organ, []).append((score.dsc, score.predicted_ml / score.reference_ml))
     return {organ: (statistics.fmean(d for d, _ in v), statistics.fmean(r for _, r in v)) for organ, v in found.items()}
 

@@ -9,11 +9,8 @@ import torch
 from lightning_fabric import Fabric
 
 from helpers.places import ROOT
-from helpers.translation_data import SLICE_LOOP, write_domain
-from LiverMRISegLib.anatomy import IGNORE
-from LiverMRISegLib.data.datalist import read_datalist, write_datalist
+from helpers.translation_data import SLICE_LOOP, with_open_voxels, write_domain
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.training import loop
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig
@@ -192,14 +189,8 @@ def test_the_stage_trains_and_its_generator_loads(domains):
 
 
 def test_open_voxels_are_refused(domains, tmp_path):
-    listed = read_datalist(domains[1])
-    first = read_labelmap(listed.scans[0].labels)
-    first.array[2, 4:8, 4:8] = IGNORE
-    write_volume(first, tmp_path / "open.nii.gz")
-    scans = [replace(listed.scans[0], labels=tmp_path / "open.nii.gz"), *listed.scans[1:]]
-    write_datalist(replace(listed, scans=scans, ignore=IGNORE), tmp_path / "ct.json")
     config = config_of(domains)
-    source = replace(config.source, datalists=(tmp_path / "ct.json",))
+    source = replace(config.source, datalists=(with_open_voxels(domains[1], tmp_path),))
     with pytest.raises(UsageError, match="without open voxels"):
         train_translator.run(replace(config, source=source, run_folder=tmp_path / "run"))
 

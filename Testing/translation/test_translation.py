@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from helpers.translation_data import SLICE_LOOP, write_domain
-from LiverMRISegLib.anatomy import IGNORE
+from helpers.translation_data import SLICE_LOOP, with_open_voxels, write_domain
 from LiverMRISegLib.data.datalist import read_datalist, write_datalist
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
@@ -179,13 +178,7 @@ def test_a_segmenter_of_other_slices_is_refused(trained, tmp_path, changes):
 
 
 def test_open_voxels_are_no_labels_of_slices(trained, tmp_path):
-    listed = read_datalist(trained[1])
-    first = read_labelmap(listed.scans[0].labels)
-    first.array[2, 4:8, 4:8] = IGNORE
-    write_volume(first, tmp_path / "open.nii.gz")
-    scans = [replace(listed.scans[0], labels=tmp_path / "open.nii.gz"), *listed.scans[1:]]
-    write_datalist(replace(listed, scans=scans, ignore=IGNORE), tmp_path / "ct.json")
     config = read_config(SliceSegmenterConfig, Path(trained[0].segmenter) / "config.yaml")
-    source = replace(config.source, datalists=(tmp_path / "ct.json",))
+    source = replace(config.source, datalists=(with_open_voxels(trained[1], tmp_path),))
     with pytest.raises(UsageError, match="without open voxels"):
         slice_segmenter.run(replace(config, source=source, run_folder=tmp_path / "run"))

@@ -14,22 +14,18 @@ import logging
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from LiverMRISegLib.errors import LiverMRISegError
-from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, as_markdown, score_case, summarise
+from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, as_markdown, summarise
 from LiverMRISegLib.evaluation.robustness import dice
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from LiverMRISegLib.volume import Volume
-from real_sets import DATA_SETS, FLIP_ANGLES, DataSet, cases_of
+from real_sets import DATA_SETS, FLIP_ANGLES, DataSet, cases_of, scores_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,23 +36,10 @@ def evaluate(segmenter: Segmenter, data: Path, kind: DataSet, pictures: list[byt
     for image, label in cases_of(data, kind):
         volume = read_volume(image)
         result = segmenter.segment(volume)
-        prediction = Volume(result.labelmap, result.geometry, image.name)
-        name = image.name.removesuffix(".nii.gz")
-        reference = read_labelmap(label)
-        if kind.labelled_slices:
-            prediction, reference = only_labelled(prediction, reference)
-        case = score_case(name, prediction, reference, result.labels, kind.labels)
-        shown = tuple(s for s in case.scores if s.reference_ml > 0)
-        found.append(replace(case, scores=shown))
+        found.append(scores_of(result, image, label, kind))
         pictures.append(three_planes_png(volume, result.labelmap, result.labels))
-        logger.info("%s: %s", image.name, ", ".join(f"{s.organ} {s.dsc:.3f}" for s in shown))
+        logger.info("%s: %s", image.name, ", ".join(f"{s.organ} {s.dsc:.3f}" for s in found[-1].scores))
     return found
-
-
-def only_labelled(prediction: Volume, reference: Volume) -> tuple[Volume, Volume]:
-    """Both without labels outside the slices (of the first axis) in which the reference has some."""
-    seen = np.asarray(reference.array.any(axis=(1, 2)))
-    return Volume(prediction.array * seen[:, None, None], prediction.geometry, prediction.name), reference
 
 
 def agreement(segmenter: Segmenter, data: Path, pictures: list[bytes]) -> dict[str, float]:

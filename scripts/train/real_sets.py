@@ -1,12 +1,18 @@
-"""The real MR volumes with references that models are measured on: where they lie in a data folder."""
+"""The real MR volumes with references that models are measured on: where they are in a data folder, what is scored."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from LiverMRISegLib.anatomy import CHAOS, TOTAL_MR, LabelSet
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.evaluation.cohort import CaseScores, score_case
+from LiverMRISegLib.inference.segmentation import Segmentation
+from LiverMRISegLib.io import read_labelmap
+from LiverMRISegLib.volume import Volume
 
 
 @dataclass(frozen=True)
@@ -53,3 +59,18 @@ def cases_of(data: Path, kind: DataSet) -> list[tuple[Path, Path]]:
     if not images:
         raise InputError(f"{data / kind.images}: no such image; check --data")
     return [(p, p.with_name(p.name.removesuffix(kind.ending) + kind.label_ending)) for p in images]
+
+
+def scores_of(result: Segmentation, image: Path, label: Path, kind: DataSet) -> CaseScores:
+    """The scores of a case of `cases_of`, of the organs that its reference has."""
+    prediction, reference = Volume(result.labelmap, result.geometry, image.name), read_labelmap(label)
+    if kind.labelled_slices:
+        prediction = only_labelled(prediction, reference)
+    case = score_case(image.name.removesuffix(".nii.gz"), prediction, reference, result.labels, kind.labels)
+    return replace(case, scores=tuple(score for score in case.scores if score.reference_ml > 0))
+
+
+def only_labelled(prediction: Volume, reference: Volume) -> Volume:
+    """The prediction without labels outside the slices (of the first axis) in which the reference has some."""
+    seen = np.asarray(reference.array.any(axis=(1, 2)))
+    return Volume(prediction.array * seen[:, None, None], prediction.geometry, prediction.name)
