@@ -55,7 +55,7 @@ class Accepting:
         self._older.SetDisplayVisibility(False)
         text = _("Replace the organs in '{name}' with the new ones?")
         if self._inside is not None:
-            text = _("Replace what the organs in '{name}' have inside the ROI?")
+            text = _("Replace the part of the organs in '{name}' that is inside the ROI?")
         self.ui.acceptLabel.setText(breakable(text.format(name=self._older.GetName())))
         self.ui.acceptFrame.setVisible(True)
         self._is_asking = True

@@ -22,7 +22,7 @@ from LiverMRISegScene.jobs import DONE, EARLIER, WAITING, Job, JobQueue
 
 _SCENE, _PATIENT, _FOLDER = range(3)
 _VOLUME, _MODEL, _STATE = range(3)
-_WIDEST = 130
+_WIDEST = 180
 
 
 class BatchView:
@@ -91,7 +91,7 @@ class BatchView:
         self._save_table()
         odd = sum(bool(job.disagreements) for job in self.jobs)
         text = _("Batch: {text}.").format(text=_summary(self.jobs))
-        self.ui.statusLabel.setText(text + (" " + _("{n} volumes disagree: see Check.").format(n=odd) if odd else ""))
+        self.ui.statusLabel.setText(text + (" " + _("{n} volumes disagree: see State.").format(n=odd) if odd else ""))
         self.update()
 
     def _save_table(self) -> None:

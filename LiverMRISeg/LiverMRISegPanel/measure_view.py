@@ -24,7 +24,7 @@ from LiverMRISegScene.segment_editor import source_volume
 _NO_PAIR, _WATER_AND_FAT, _PHASES = range(3)
 _KINDS = ("", "water and fat", "in and out of phase")
 _OUTLIERS = 3.0
-_WIDEST = 110
+_WIDEST = 130
 
 
 class MeasureView:
@@ -157,6 +157,9 @@ class MeasureView:
         titles = [_("Organ"), _("mL"), _("Map"), *figures, _("Length"), _("Remarks")]
         table.setColumnCount(len(titles))
         table.setHorizontalHeaderLabels(titles)
+        table.horizontalHeaderItem(titles.index(figures[-1])).setToolTip(
+            _("The 5th and the 95th percentile of the map's values in the organ")
+        )
         table.setRowCount(len(rows))
         for number, row in enumerate(rows):
             for column, text in enumerate(row):

@@ -33,10 +33,15 @@ class ResultTable:
         self._over_time: SequenceResult | None = None
         self._made: dict[str, float] = {}
         self._rows: list[SegmentVolume] = []
+        self._trouble = ""
         self._watch = SegmentationWatch(self.refresh)
         table = ui.resultTable
         table.setColumnCount(4)
         table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("Trust"), _("Check")])
+        table.horizontalHeaderItem(_TRUST).setToolTip(
+            _("How well the outline is likely to fit, from 0 to 1 (the Dice to be expected); empty once it is edited")
+        )
+        table.horizontalHeaderItem(_LOOK).setToolTip(_("What to look at before the volume is used"))
         show_only(table)
         table.setSelectionBehavior(qt.QAbstractItemView.SelectRows)
         table.setSelectionMode(qt.QAbstractItemView.SingleSelection)
@@ -114,9 +119,6 @@ class ResultTable:
         for button in (self.ui.editButton, self.ui.againButton):
             button.setEnabled(self.node is not None)
         self.ui.chartButton.setVisible(over_time is not None)
-        said = [*_first_to_check(result), *(f"\u26a0 {flag}" for flag in (result.flags if result is not None else ()))]
-        self.ui.flagsLabel.setText("<br>".join(said))
-        self.ui.flagsLabel.setVisible(bool(said))
         self.ui.resultTable.setColumnHidden(_TRUST, result is None or not result.trust)
         self._measure()
         self._made = {row.key: row.ml for row in self._rows}
@@ -124,13 +126,11 @@ class ResultTable:
 
     def _measure(self) -> None:
         """The segments of the node, then the organs that the run did not find."""
-        result = self._result
+        result, self._trouble = self._result, ""
         try:
             found = segment_volumes(self.node) if self.node is not None else []
         except LiverMRISegError as error:
-            self.ui.flagsLabel.setText(str(error))
-            self.ui.flagsLabel.setVisible(True)
-            found = []
+            found, self._trouble = [], str(error)
         there = {row.key for row in found}
         other = result.volumes_ml.items() if result is not None else ()
         lost = [SegmentVolume("", organ, 0.0 if self.node is not None else ml) for organ, ml in other]
@@ -148,6 +148,10 @@ class ResultTable:
             if row.key == selected:
                 table.selectRow(number)
         fit_columns(table, (_ORGAN, _ML, _TRUST), _WIDEST)
+        flags = self._result.flags if self._result is not None else ()
+        said = [self._trouble] if self._trouble else [*self._first_to_check(), *(f"\u26a0 {flag}" for flag in flags)]
+        self.ui.flagsLabel.setText("<br>".join(said))
+        self.ui.flagsLabel.setVisible(bool(said))
 
     def _name_item(self, row: SegmentVolume) -> Any:
         item = qt.QTableWidgetItem(row.key)
@@ -162,6 +166,15 @@ class ResultTable:
         """The trust of an outline as the model drew it; an edited one is the user's own."""
         score = self._result.trust.get(row.key) if self._result is not None else None
         return "" if score is None or self._is_edited(row) else f"{score:.2f}"
+
+    def _first_to_check(self) -> list[str]:
+        """The organ that the model trusts least of those that were not edited, in words."""
+        trust = self._result.trust if self._result is not None else {}
+        left = {row.key: trust[row.key] for row in self._rows if self._trust_of(row)}
+        if not left:
+            return []
+        organ, score = min(left.items(), key=lambda item: item[1])
+        return [_("Look at this organ first: {organ} (trust {score})").format(organ=organ, score=f"{score:.2f}")]
 
     def _is_edited(self, row: SegmentVolume) -> bool:
         return abs(row.ml - self._made.get(row.key, 0.0)) > _LEAST_EDIT_ML
@@ -190,14 +203,6 @@ def save_text(path: str, text: str) -> None:
         atomic_write_text(Path(path), text)
     except OutputError as error:
         slicer.util.errorDisplay(str(error))
-
-
-def _first_to_check(result: SceneResult | None) -> list[str]:
-    """The organ that the model trusts least, in words."""
-    if result is None or not result.trust:
-        return []
-    organ, score = min(result.trust.items(), key=lambda item: item[1])
-    return [_("Look at this organ first: {organ} (trust {score})").format(organ=organ, score=f"{score:.2f}")]
 
 
 def _right(text: str) -> Any:

@@ -166,8 +166,7 @@ class RunView:
         self.ui.resultCollapsibleButton.collapsed = False
         if job.result is None:
             return
-        engine = job.result.provenance.get("engine", "")
-        self.ui.statusLabel.setText(_("Done in {time} ({engine}).").format(time=job.message, engine=engine))
+        self.ui.statusLabel.setText(_("Done in {time}.").format(time=job.message))
         if not self.accepting.ask(job.result):
             self.ui.outputSelector.setCurrentNode(self._table.node)
 

@@ -214,5 +214,5 @@ def test_volumes_of_a_patient_that_disagree_say_so_in_both_rows(host, bright_wor
     assert "liver disagrees with T1WI (" in said[1]
     assert "liver disagrees with T1WI (2) (" in said[2]
     assert "T1WI (3)" not in said[0]
-    assert panel.ui.statusLabel.text.endswith("3 volumes disagree: see Check.")
+    assert panel.ui.statusLabel.text.endswith("3 volumes disagree: see State.")
     assert "disagrees" in batch.as_csv(panel.batch.jobs)

@@ -56,6 +56,19 @@ def test_numbers_follow_edits_once_they_pause(host, panel, scene, result):
     assert panel.ui.inputSelector.currentNode() is volume
 
 
+def test_an_organ_that_was_edited_is_not_the_one_to_look_at_first(host, panel, scene, result):
+    from LiverMRISegScene.results import SceneResult
+
+    node, volume = result
+    panel.table.show(SceneResult("organs", node, volumes(panel), trust={"liver": 0.6, "spleen": 0.8}))
+    assert panel.ui.flagsLabel.text == "Look at this organ first: liver (trust 0.60)"
+    mask = np.zeros((24, 36, 40), bool)
+    mask[4:12, 4:20, 5:9] = True
+    draw(node, "liver", mask, volume)
+    assert host.wait(lambda: rows(panel.ui.resultTable)["liver"][3].text() == "edited", 5)
+    assert panel.ui.flagsLabel.text == "Look at this organ first: spleen (trust 0.80)"
+
+
 def test_one_organ_again_leaves_all_edits_of_others(host, bright_worker, panel, scene):
     volume = add_blocks(scene, "T1WI", np.s_[4:12, 4:20, 5:20], np.s_[14:20, 20:30, 25:30])
     segment(host, panel, volume)
