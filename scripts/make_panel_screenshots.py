@@ -2,7 +2,7 @@
 
 The views beside the panel are drawn by the host from the same scene; the application's own are not there.
 
-    python scripts/make_panel_screenshots.py [--target FOLDER] [--dark] [--width 480] [--only empty|failed]
+    python scripts/make_panel_screenshots.py [--target FOLDER] [--dark] [--width 480] [--only empty|one_volume|failed]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 _WIDTH, _HEIGHT = 1240, 860
 _SECONDS = 300
+_PANEL_COLOURS = 96
 _SECTIONS = ("inputs", "outputs", "advanced", "result", "measure", "batch", "log", "maintenance")
 
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--target", type=Path, default=ROOT / "Resources" / "Screenshots")
     parser.add_argument("--dark", action="store_true", help="with a dark palette")
     parser.add_argument("--width", type=int, default=480, help="of the panel")
-    parser.add_argument("--only", choices=("empty", "failed"), help="only the pictures of this step")
+    parser.add_argument("--only", choices=("empty", "one_volume", "failed"), help="only the pictures of this step")
     arguments = parser.parse_args()
     sys.path[:0] = [str(ROOT / "Testing"), str(ROOT / "LiverMRISeg")]
     os.environ["LIVERMRISEG_MODELS"] = tempfile.mkdtemp(prefix="livermriseg-models-")
@@ -175,7 +176,6 @@ class Pictures:
     def save(self, name: str, volume: Any = None, segmentation: Any = None, chart: Any = None) -> None:
         """The panel's window, beside the views if there is a volume, as one picture."""
         import slicer
-        from PIL import Image
 
         for _ in range(3):  # what was folded or shown just now takes its place
             slicer.app.processEvents()
@@ -189,8 +189,28 @@ class Pictures:
         picture[:, : self.width] = panel
         if volume is not None:
             picture[:, self.width :] = views(volume, segmentation, chart, (panel.shape[0], _WIDTH - self.width))
-        few = Image.fromarray(picture).quantize(256, kmeans=1, dither=Image.Dither.NONE)
-        few.save(self.target / f"panel_{name}.png", optimize=True)
+        with_few_colours(picture, self.width).save(self.target / f"panel_{name}.png", optimize=True)
+
+
+def with_few_colours(picture: np.ndarray, width: int) -> Any:
+    """A picture of 256 colours, of which the panel has its own: its small patches are not lost among the views."""
+    from PIL import Image
+
+    index = np.zeros(picture.shape[:2], np.uint8)
+    colours, where, counts = np.unique(
+        picture[:, :width].reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
+    )
+    own = colours[np.argsort(-counts)[: _PANEL_COLOURS if picture.shape[1] > width else 256]]
+    nearest = ((colours[:, None].astype(int) - own) ** 2).sum(axis=2).argmin(axis=1)
+    index[:, :width] = nearest[where.ravel()].reshape(len(picture), width)
+    palette = own.ravel().tolist()
+    if picture.shape[1] > width:
+        rest = Image.fromarray(picture[:, width:]).quantize(256 - len(own), kmeans=1, dither=Image.Dither.NONE)
+        index[:, width:] = np.asarray(rest) + len(own)
+        palette += rest.getpalette() or []
+    few = Image.fromarray(index, "P")
+    few.putpalette(palette)
+    return few
 
 
 def darken() -> None:

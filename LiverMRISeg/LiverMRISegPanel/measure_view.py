@@ -24,7 +24,7 @@ from LiverMRISegScene.segment_editor import source_volume
 _NO_PAIR, _WATER_AND_FAT, _PHASES = range(3)
 _KINDS = ("", "water and fat", "in and out of phase")
 _OUTLIERS = 3.0
-_WIDEST = 130
+_WIDEST = 110
 
 
 class MeasureView:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from LiverMRISegScene.segment_volumes import SegmentVolume, segment_volumes
 
 _ORGAN, _ML, _TRUST, _LOOK = range(4)
 _LEAST_EDIT_ML = 0.05
+_HAS_TRUST = "has trust "  # so begins, after the organ, a flag of `inference.trust`
 _WIDEST = 160
 
 
@@ -182,7 +184,9 @@ class ResultTable:
     def _check_of(self, row: SegmentVolume) -> str:
         flags = self._result.flags if self._result is not None else ()
         own = [flag.removeprefix(f"{row.key} ") for flag in flags if flag.startswith(f"{row.key} ")]
-        return "; ".join([_("edited")] * self._is_edited(row) + own)
+        if self._is_edited(row):  # its trust was that of the model's outline
+            return "; ".join([_("edited"), *(flag for flag in own if not flag.startswith(_HAS_TRUST))])
+        return "; ".join(re.sub(f"^{_HAS_TRUST}[^:]*: ", "", flag) for flag in own)  # the column beside has the score
 
     def _show_chart(self, _checked: bool = False) -> None:
         if self._over_time is not None and self._over_time.chart.GetScene() is not None:

@@ -117,9 +117,9 @@ def test_the_organ_that_the_model_trusts_least_is_to_be_looked_at_first(panel):
     assert "the Dice to be expected" in panel.ui.resultTable.horizontalHeaderItem(2).toolTip()
     cells = {name: [cell.text() for cell in row] for name, row in rows(panel.ui.resultTable).items()}
     assert cells["liver"][2:] == ["0.91", ""]
-    assert cells["spleen"][2:] == ["0.62", "has trust 0.62: check the outline"]
+    assert cells["spleen"][2:] == ["0.62", "check the outline"]
     assert panel.ui.flagsLabel.text.startswith("Look at this organ first: spleen (trust 0.62)<br>")
-    assert "spleen\t200.0\t0.62\thas trust" in panel.table.as_text("\t")
+    assert "spleen\t200.0\t0.62\tcheck the outline" in panel.table.as_text("\t")
     panel.table.show(SceneResult("x", None, volumes))
     assert panel.ui.resultTable.isColumnHidden(2)
     assert not panel.ui.flagsLabel.visible

@@ -60,13 +60,18 @@ def test_an_organ_that_was_edited_is_not_the_one_to_look_at_first(host, panel, s
     from LiverMRISegScene.results import SceneResult
 
     node, volume = result
-    panel.table.show(SceneResult("organs", node, volumes(panel), trust={"liver": 0.6, "spleen": 0.8}))
-    assert panel.ui.flagsLabel.text == "Look at this organ first: liver (trust 0.60)"
+    flags = ["liver has trust 0.60: check the outline", "liver touches the edge of the volume"]
+    panel.table.show(SceneResult("organs", node, volumes(panel), flags, trust={"liver": 0.6, "spleen": 0.8}))
+    assert rows(panel.ui.resultTable)["liver"][3].text() == "check the outline; touches the edge of the volume"
+    assert panel.ui.flagsLabel.text.startswith("Look at this organ first: liver (trust 0.60)<br>")
     mask = np.zeros((24, 36, 40), bool)
     mask[4:12, 4:20, 5:9] = True
     draw(node, "liver", mask, volume)
-    assert host.wait(lambda: rows(panel.ui.resultTable)["liver"][3].text() == "edited", 5)
-    assert panel.ui.flagsLabel.text == "Look at this organ first: spleen (trust 0.80)"
+    assert host.wait(lambda: rows(panel.ui.resultTable)["liver"][3].text().startswith("edited"), 5)
+    assert [cell.text() for cell in rows(panel.ui.resultTable)["liver"][2:]] == [
+        "", "edited; touches the edge of the volume"
+    ]  # fmt: skip
+    assert panel.ui.flagsLabel.text.startswith("Look at this organ first: spleen (trust 0.80)<br>")
 
 
 def test_one_organ_again_leaves_all_edits_of_others(host, bright_worker, panel, scene):
