@@ -216,7 +216,7 @@ def test_the_recipe_makes_a_model_of_the_shipped_kind():
 
 
 def test_the_next_recipe_goes_on_from_the_first():
-    first, following = (read_config(FinetuneConfig, RECIPES / f"{name}.yaml") for name in (RECIPE, NEXT_RECIPE))
+    first, following = (read_config(FinetuneConfig, RECIPES / f"{name}.yaml") for name in (RECIPE, f"{RECIPE}_2"))
     assert Path(following.start) == first.run_folder / "model"
     assert following.keep_heads
     assert following.data.organs[: len(first.data.organs)] == first.data.organs
