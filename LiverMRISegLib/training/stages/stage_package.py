@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.anatomy import Sequence as MrSequence
@@ -17,7 +18,7 @@ from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.models.package.specification import InferenceSpec, ModelSpec
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import to_plain
-from LiverMRISegLib.training.initial_weights import licence_of, title_of
+from LiverMRISegLib.training.initial_weights import licence_of, load_start, title_of
 from LiverMRISegLib.training.packaging import (
     branch_weights,
     mixed_weights,
@@ -58,10 +59,16 @@ def _members(config: StageConfig, state: Mapping[str, Any]) -> list[dict[str, np
     if config.start_share:
         if len(members) > 1:
             raise UsageError(f"start_share needs one network, not the {len(members)} of branch '{config.branch}'")
-        first = config.new_network(config.loop.seed, deep_supervision=True).state_dict()
-        initial = {name: tensor.numpy() for name, tensor in first.items()}
-        members = [mixed_weights(weights, initial, config.start_share) for weights in members]
+        members = [mixed_weights(members[0], _before_training(config, members[0]), config.start_share)]
     return [with_background_offset(weights, config.background_offset) for weights in members]
+
+
+def _before_training(config: StageConfig, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The start's weights; trained ones where it has none: a head's random first values are not worth mixing in."""
+    network = config.new_network(config.loop.seed, deep_supervision=True)
+    network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    load_start(network, config.start, config.data.organs if config.keep_heads else ())
+    return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
 
 
 def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], members: int) -> ModelSpec:

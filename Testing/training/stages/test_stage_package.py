@@ -54,6 +54,22 @@ def test_half_of_the_initial_weights(config, tmp_path):
         replace(started, start_share=1.5)
 
 
+def test_heads_that_the_start_lacks_stay_as_trained(config, tmp_path):
+    weights = config.new_network(3, deep_supervision=True).state_dict()
+    first = written(config, weights)
+    more = replace(config.data, organs=("spleen", "pancreas"))
+    started = replace(config, data=more, run_folder=tmp_path / "second", start=str(first.path), keep_heads=True)
+    trained = {
+        name: torch.full_like(t, 2.0) for name, t in started.new_network(4, deep_supervision=True).state_dict().items()
+    }
+    head = "seg_outputs.4.bias"
+    mixed = written(replace(started, start_share=0.5), trained, step=9).weights[head]
+    background, _, spleen, _ = weights[head].tolist()
+    assert np.allclose(mixed, [1 + background / 2, 1 + spleen / 2, 2.0], atol=2e-3)
+    other = replace(started, run_folder=tmp_path / "third", start_share=0.5, keep_heads=False)
+    assert np.allclose(written(other, trained, step=9).weights[head], 2.0)
+
+
 def test_the_offset_is_that_of_the_finest_head():
     kwargs = {"in_channels": 1, "out_channels": 4, "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 2]], "blocks": [1, 1, 1]}
     network = build_network("plain-unet", deep_supervision=True, features=[4, 8, 8], **kwargs)
