@@ -9,11 +9,10 @@ import qt
 
 from LiverMRISegLib.inference.engines.devices import Device, list_devices
 from LiverMRISegLib.models.catalog import size_mb
-from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegPanel.gpu_query import GpuQuery
 from LiverMRISegPanel.settings import remember, remembered
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.model_choice import ModelOffer, details, offers
+from LiverMRISegScene.model_choice import ModelOffer, details, offers, what_others_have
 from LiverMRISegScene.volume_kind import VolumeKind, kind_of
 
 
@@ -26,7 +25,7 @@ class ModelPicker:
         self._offers: list[ModelOffer] = []
         self._gpus: Sequence[Device] | None = None
         self._query = GpuQuery(self._gpus_found)
-        self._wanted = remembered("model", DEFAULT_MODEL)
+        self._wanted = remembered("model")
         self._excluded = set(filter(None, remembered("excluded organs").split(",")))
         ui.modelSearch.connect("textChanged(QString)", self._searched)
         ui.modelSelector.connect("activated(int)", self._chosen)
@@ -90,17 +89,17 @@ class ModelPicker:
 
     def _show_offer(self) -> None:
         offer = self.offer
-        self.ui.fitWarning.setText(self._warning(offer))
+        self.ui.fitWarning.setText(self._remark(offer))
         self.ui.fitWarning.setVisible(bool(self.ui.fitWarning.text))
         lines = details(offer, size_mb(offer.entry)) if offer is not None else []
         self.ui.modelDetails.setText("<br>".join(f"<b>{title}:</b> {text}" for title, text in lines))
         self._fill_organs()
         self._changed()
 
-    def _warning(self, offer: ModelOffer | None) -> str:
+    def _remark(self, offer: ModelOffer | None) -> str:
         if offer is None:
             return _("No model matches the search. Change the search text, or import a model below.")
-        return f"\u26a0 {offer.warning}" if offer.warning else ""
+        return f"\u26a0 {offer.warning}" if offer.warning else what_others_have(offer, self._offers)
 
     def _fill_organs(self) -> None:
         blocked = self.ui.organList.blockSignals(True)

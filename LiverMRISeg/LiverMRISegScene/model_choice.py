@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.io.channels import what_to_give
 from LiverMRISegLib.models.catalog import CatalogEntry, find_model, list_models
@@ -34,11 +35,31 @@ class ModelOffer:
 
 
 def offers(kind: VolumeKind, search: str = "") -> list[ModelOffer]:
-    """The models of the catalog that match all words of `search`; those that suit the volume come first."""
+    """The models of the catalog that match all words of `search`.
+
+    Those that suit the volume come first, and of these the ones that were made for a few sequences, its own among them.
+    """
     found = [ModelOffer(entry, spec, _warning(spec, kind)) for entry, spec in _readable()]
     words = search.lower().split()
     chosen = [offer for offer in found if all(word in offer.matches_all for word in words)]
-    return sorted(chosen, key=lambda offer: (bool(offer.warning), offer.spec.name != DEFAULT_MODEL, offer.spec.name))
+    return sorted(chosen, key=lambda offer: _place(offer, kind))
+
+
+def _place(offer: ModelOffer, kind: VolumeKind) -> tuple[bool, int, bool, str]:
+    spec, every = offer.spec, len(Sequence)
+    meant = len(spec.sequences) if kind.sequence is not None and kind.sequence.value in spec.sequences else every
+    return bool(offer.warning), meant, spec.name != DEFAULT_MODEL, spec.name
+
+
+def what_others_have(offer: ModelOffer, others: list[ModelOffer]) -> str:
+    """Which model that suits the volume too has more organs, if any does; for the user of a specialised one."""
+    own = set(offer.spec.labels.organs)
+    more = [o for o in others if not o.warning and set(o.spec.labels.organs) > own]
+    if offer.warning or not more:
+        return ""
+    widest = max(more, key=lambda o: len(o.spec.labels.organs))
+    names = [organ.name for organ in widest.spec.labels.organs if organ not in own]
+    return _("{model} also has {organs}.").format(model=widest.entry.name, organs=", ".join(names))
 
 
 def model_for(kind: VolumeKind, asked: str) -> str:
