@@ -111,7 +111,9 @@ class CrossPseudoSupervision(SegmentationMethod):
         setup: Setup,
     ) -> None:
         if all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True)):
-            raise UsageError("cross pseudo supervision needs two different networks; give their heads different seeds")
+            raise UsageError(
+                "cross pseudo supervision needs two different networks; give them different starts or new heads"
+            )
         super().__init__(Pair(first, second), setup)
         self.preset = PRESETS[cps.preset]
         self.weight = cps.weight or self.preset.weight

@@ -103,6 +103,11 @@ class StageConfig(Checked):
         if self.start_share and not self.start:
             raise UsageError(f"start_share {self.start_share} needs a start")
 
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """All models that the training begins with."""
+        return (self.start,)
+
     def network_spec(self, members: int = 1) -> NetworkSpec:
         """The network as the model package holds it: all arguments but deep supervision."""
         ends = {"in_channels": 1, "out_channels": len(self.data.organs) + 1}

@@ -79,9 +79,9 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: b
         return _previewed(config, pools, chosen, streams, validation, method)
     if not images and config.checkpoint == BEST:
         logger.warning("there is nothing to validate on: the last weights are exported, not the best")
-    if config.start and config.keep_heads:
-        warn_of_other_images(config.start, data.preparation)
-    facts = [content_of(config.start)]
+    for start in filter(None, config.starts if config.keep_heads else ()):
+        warn_of_other_images(start, data.preparation)
+    facts = [content_of(start) for start in config.starts]
     result = train_on(streams, method, config.loop, config.run_folder, fabric, data.workers, facts)
     if fabric.is_global_zero:
         write_stage_package(config, pools, is_validated=bool(images))

@@ -30,7 +30,7 @@ from LiverMRISegLib.training.stages.config import BEST, StageConfig
 
 logger = logging.getLogger(__name__)
 # Places on the machine that trained, and patients: not for others.
-_PRIVATE = ("run_folder", "metrics", "start", "data")
+_PRIVATE = ("run_folder", "metrics", "start", "second_start", "data")
 _PRIVATE_DATA = ("datalists", "labelled", "unlabelled", "cache", "workers")
 
 
@@ -111,7 +111,7 @@ def _provenance(config: StageConfig, pools: Pools, state: Mapping[str, Any]) -> 
     used = [*pools.labelled, *pools.unlabelled]
     plain = to_plain(config)
     shared = {key: value for key, value in plain.items() if key not in _PRIVATE}
-    shared["start"] = title_of(config.start)
+    shared["start"] = " and ".join(map(title_of, config.starts))
     shared["data"] = {key: value for key, value in plain["data"].items() if key not in _PRIVATE_DATA}
     if config.data.synthetic.batch:
         del shared["data"]["synthetic"]["folder"]
@@ -144,8 +144,8 @@ def _licences(config: StageConfig, pools: Pools) -> str:
     listed = sorted({datalist.licence for datalist, _ in [*pools.labelled, *pools.unlabelled]})
     synthetic = config.data.synthetic
     sources = [source.licence for source in synthetic.sources] if synthetic.batch else []
-    joined = licence_of(config.start) if config.start else ""
-    for licence in [*listed, *sources]:
+    joined = ""
+    for licence in [*map(licence_of, filter(None, config.starts)), *listed, *sources]:
         if licence not in joined:
             joined = f"{joined}; {licence}" if joined else licence
     return joined

@@ -124,6 +124,26 @@ def test_training_goes_on_from_another_runs_package(datalist, tmp_path):
     assert provenance["unlabelled scans"] == 0, "scans without labels stand in the list, and are not read"
 
 
+def test_each_network_of_cps_may_have_a_start_of_its_own(datalist, tmp_path):
+    starts = []
+    for seed, name in enumerate(("one", "other")):
+        config = config_of("finetune", tmp_path, datalist)
+        loop = replace(config.loop, steps=1, seed=seed)
+        run_finetune(replace(config, run_folder=tmp_path / name, name=name, loop=loop))
+        starts.append(tmp_path / name / "model")
+    config = config_of("cross_pseudo_supervision", tmp_path, datalist)
+    still = replace(config.loop, steps=1, learning_rate=1e-7)
+    config = replace(config, start=str(starts[0]), second_start=str(starts[1]), keep_heads=True, loop=still)
+    for branch, start in zip(("first", "second"), starts, strict=True):
+        run_cross_pseudo_supervision(replace(config, branch=branch))
+        package, wanted = ModelPackage.load(tmp_path / "run/model"), ModelPackage.load(start).weights
+        assert all(np.allclose(tensor, wanted[name], atol=1e-3) for name, tensor in package.weights.items())
+        assert package.spec.provenance[0]["config"]["start"] == "one 1.0 and other 1.0"
+        assert str(tmp_path) not in str(package.spec.provenance)
+    with pytest.raises(UsageError, match="start"):
+        run_cross_pseudo_supervision(replace(config, second_start=str(starts[0]), run_folder=tmp_path / "alike"))
+
+
 def test_pools_are_chosen_by_sequence_and_vendor(datalist, tmp_path):
     config = config_of("cross_pseudo_supervision", tmp_path, datalist)
     chosen = replace(config.data.unlabelled, sequences=("GED4",), vendors=("B",))
