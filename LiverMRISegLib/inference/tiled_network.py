@@ -77,7 +77,7 @@ def predict_slabs(
         watch.begin(image.shape[-3:])
     for start in range(0, len(boxes), engine.batch):
         cancel.check()
-        progress(f"network, tile {start + 1} of {len(boxes)}", start / len(boxes))
+        progress(f"segmenting, part {start + 1} of {len(boxes)}", start / len(boxes))
         group = boxes[start : start + engine.batch]
         for box, logits in zip(group, _batch_logits(engine, [padded[(..., *b)] for b in group], flips), strict=True):
             yield from _seen(canvas.finished(box[0].start), watch)
