@@ -128,7 +128,7 @@ def test_cancel_and_progress(package):
 
     def progress(text, fraction):
         seen.append(fraction)
-        if "tile 4" in text:
+        if "part 4" in text:
             token.cancel()
 
     with pytest.raises(CancelledError):

@@ -92,7 +92,7 @@ def test_cancel_takes_effect_and_nothing_is_written(client, load, segment, tmp_p
     with pytest.raises(CancelledError):
         client.call(
             segment(tmp_path / "large.nrrd", tmp_path / "o.nii.gz"),
-            lambda text, done: started.set() if "network" in text else None,
+            lambda text, done: started.set() if "segmenting" in text else None,
             token,
         )
     assert [p.name for p in tmp_path.iterdir()] == ["large.nrrd"]

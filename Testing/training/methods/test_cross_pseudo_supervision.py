@@ -128,7 +128,7 @@ def test_a_weight_replaces_the_presets():
 
 
 def test_equal_networks_are_refused():
-    with pytest.raises(UsageError, match="different seeds"):
+    with pytest.raises(UsageError, match="different starts"):
         method("paper", seeds=(3, 3))
 
 
