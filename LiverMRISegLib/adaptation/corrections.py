@@ -10,7 +10,7 @@ from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers import OwnDataOptions, import_folder
 from LiverMRISegLib.data.importers.plain_folder import OTHER_MASK
-from LiverMRISegLib.data.importers.summary import Checked, check_scans
+from LiverMRISegLib.data.importers.summary import Checked, check_scans, in_one_line
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.hashing import hash_of
 
@@ -100,12 +100,6 @@ def read_unlabelled(source: Path, options: OwnDataOptions, corrections: Correcti
         path, reason = bad[0] if bad else (source, "all its volumes are among the corrected ones")
         raise InputError(f"{in_one_line(path, reason)}; no volume of {source} can be used; omit --unlabelled")
     return found, bad
-
-
-def in_one_line(path: Path, reason: str) -> str:
-    """What is wrong with a file; the reason may name it already."""
-    text = reason if str(path) in reason else f"{path}: {reason}"
-    return " ".join(text.split())
 
 
 def _correction(checked: Checked, datalist: Datalist, labels: LabelSet) -> Correction:

@@ -118,7 +118,8 @@ class _Adaptation:
     def run(self) -> int:
         """All of it; the exit status."""
         from LiverMRISegLib.adaptation.check import agreement, check_held_out, unchanged
-        from LiverMRISegLib.adaptation.corrections import in_one_line, read_corrections, read_unlabelled
+        from LiverMRISegLib.adaptation.corrections import read_corrections, read_unlabelled
+        from LiverMRISegLib.data.importers.summary import in_one_line
         from LiverMRISegLib.pseudo_labels.outputs import some_of
 
         given = self.arguments
@@ -216,7 +217,8 @@ def _options(arguments: argparse.Namespace, start: ModelPackage) -> OwnDataOptio
 
 
 def _tell_cases(corrections: Corrections, labels: LabelSet, model: str) -> None:
-    from LiverMRISegLib.adaptation.corrections import LEAST_PATIENTS, in_one_line
+    from LiverMRISegLib.adaptation.corrections import LEAST_PATIENTS
+    from LiverMRISegLib.data.importers.summary import in_one_line
 
     for path, reason in corrections.ignored:
         note(f"{in_one_line(path, reason)}; ignored")

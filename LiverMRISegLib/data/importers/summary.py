@@ -70,8 +70,14 @@ def summary_text(datalist: Datalist, checked: Sequence[Checked], left_out: Seque
     for value, name in datalist.values.items():
         cases = sum(value in each.voxels for each in checked)
         lines.append(f"  label {value} {name}: in {cases} of {sum(s.labels is not None for s in scans)} label maps")
-    lines += [f"  left out: {path}: {reason}" for path, reason in left_out]
+    lines += [f"  left out: {in_one_line(path, reason)}" for path, reason in left_out]
     return "\n".join(lines)
+
+
+def in_one_line(path: Path, reason: str) -> str:
+    """What is wrong with a file; the reason may name it already."""
+    text = reason if str(path) in reason else f"{path}: {reason}"
+    return " ".join(text.split())
 
 
 def picture_sheet(datalist: Datalist, checked: Sequence[Checked]) -> bytes | None:

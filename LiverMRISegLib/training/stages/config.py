@@ -108,6 +108,11 @@ class StageConfig(Checked):
         """All models that the training begins with."""
         return (self.start,)
 
+    @property
+    def start_of_package(self) -> tuple[str, bool]:
+        """What the exported network began with, and whether it took the heads of that."""
+        return self.start, self.keep_heads
+
     def network_spec(self, members: int = 1) -> NetworkSpec:
         """The network as the model package holds it: all arguments but deep supervision."""
         ends = {"in_channels": 1, "out_channels": len(self.data.organs) + 1}

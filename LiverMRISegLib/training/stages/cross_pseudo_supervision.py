@@ -42,6 +42,13 @@ class CrossPseudoStageConfig(StageConfig):
         """As `StageConfig.starts`; of both networks."""
         return (self.start, self.second_start) if self.second_start else (self.start,)
 
+    @property
+    def start_of_package(self) -> tuple[str, bool]:
+        """As `StageConfig.start_of_package`; of the network that `branch` names."""
+        if self.branch != "second":
+            return self.start, self.keep_heads
+        return self.second_start or self.start, self.keep_heads and bool(self.second_start)
+
 
 def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
     """Train; errors as in `run_stage`."""

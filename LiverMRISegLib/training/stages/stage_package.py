@@ -67,7 +67,8 @@ def _before_training(config: StageConfig, weights: Mapping[str, np.ndarray]) -> 
     """The start's weights; trained ones where it has none: a head's random first values are not worth mixing in."""
     network = config.new_network(config.loop.seed, deep_supervision=True)
     network.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
-    load_start(network, config.start, config.data.organs if config.keep_heads else ())
+    start, keeps_heads = config.start_of_package
+    load_start(network, start, config.data.organs if keeps_heads else ())
     return {name: tensor.numpy() for name, tensor in network.state_dict().items()}
 
 

@@ -6,7 +6,7 @@ import pytest
 from helpers.corrected_masks import write_segments
 from helpers.own_data import image, labels
 from LiverMRISegLib.data.importers import OwnDataOptions, import_folder
-from LiverMRISegLib.data.importers.summary import check_scans
+from LiverMRISegLib.data.importers.summary import check_scans, in_one_line
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap
 
@@ -67,3 +67,9 @@ def test_a_segmentation_of_slicer_is_on_a_part_of_the_grid_and_one_that_cannot_b
     assert [path.name for path, _ in found.left_out] == ["p2.seg.nrrd"]
     checked, refused = check_scans(found.datalist)
     assert (len(checked), refused) == (1, [])
+
+
+def test_a_reason_that_names_its_file_does_not_name_it_twice(tmp_path):
+    path = tmp_path / "p1.nii.gz"
+    assert in_one_line(path, f"{path}: is empty\nand odd") == f"{path}: is empty and odd"
+    assert in_one_line(path, "is empty") == f"{path}: is empty"

@@ -140,6 +140,10 @@ def test_each_network_of_cps_may_have_a_start_of_its_own(datalist, tmp_path):
         assert all(np.allclose(tensor, wanted[name], atol=1e-3) for name, tensor in package.weights.items())
         assert package.spec.provenance[0]["config"]["start"] == "one 1.0 and other 1.0"
         assert str(tmp_path) not in str(package.spec.provenance)
+    mixed = replace(config, branch="second", start_share=0.9)
+    run_cross_pseudo_supervision(mixed)
+    weights, wanted = ModelPackage.load(tmp_path / "run/model").weights, ModelPackage.load(starts[1]).weights
+    assert all(np.allclose(tensor, wanted[name], atol=1e-3) for name, tensor in weights.items()), "not with the first's"
     with pytest.raises(UsageError, match="start"):
         run_cross_pseudo_supervision(replace(config, second_start=str(starts[0]), run_folder=tmp_path / "alike"))
 
