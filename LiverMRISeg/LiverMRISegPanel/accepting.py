@@ -13,6 +13,7 @@ from LiverMRISegPanel.words import breakable
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.replacing import Replaced, replace_segments
 from LiverMRISegScene.results import SceneResult
+from LiverMRISegScene.segment_volumes import id_of
 
 
 class Accepting:
@@ -105,9 +106,14 @@ class Accepting:
 
 def _together(node: Any, before: SceneResult, newer: SceneResult) -> SceneResult:
     """The result after the organs of `newer` were put into `node`; what was said of the others before stays said."""
-    organs = tuple(f"{organ} " for organ in newer.volumes_ml)
-    of_others = [flag for flag in before.flags if before.node is node and not flag.startswith(organs)]
-    volumes = {**(before.volumes_ml if before.node is node else {}), **newer.volumes_ml}
-    kept = {o: score for o, score in before.trust.items() if before.node is node and o not in newer.volumes_ml}
-    flags = list(dict.fromkeys([*of_others, *newer.flags]))
-    return SceneResult(newer.name, node, volumes, flags, newer.provenance, trust={**kept, **newer.trust})
+    kept, new = before if before.node is node else SceneResult("", node), newer.volumes_ml
+    ids = {id_of(organ) for organ in new}
+    return SceneResult(
+        newer.name,
+        node,
+        {**kept.volumes_ml, **new},
+        list(dict.fromkeys([*(flag for flag in kept.flags if flag.organ not in new), *newer.flags])),
+        newer.provenance,
+        trust={**{organ: score for organ, score in kept.trust.items() if organ not in new}, **newer.trust},
+        made_ml={one: ml for one, ml in kept.made_ml.items() if one not in ids},  # the new ones are measured when shown
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,13 @@ from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegPanel.segmentation_watch import SegmentationWatch
 from LiverMRISegPanel.tables import fit_columns, show_only
 from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.checks import Checks
 from LiverMRISegScene.frame_table import show_chart, update_row
 from LiverMRISegScene.over_time import SequenceResult
 from LiverMRISegScene.results import SceneResult
-from LiverMRISegScene.segment_volumes import SegmentVolume, segment_volumes
+from LiverMRISegScene.segment_volumes import SegmentVolume, id_of, segment_volumes
 
 _ORGAN, _ML, _TRUST, _LOOK = range(4)
-_LEAST_EDIT_ML = 0.05
-_HAS_TRUST = "has trust "  # so begins, after the organ, a flag of `inference.trust`
 _WIDEST = 160
 
 
@@ -33,7 +32,9 @@ class ResultTable:
         self.ui = ui
         self._result: SceneResult | None = None
         self._over_time: SequenceResult | None = None
-        self._made: dict[str, float] = {}
+        self._is_new = False
+        self._frame = 0
+        self._checks = Checks(SceneResult(""))
         self._rows: list[SegmentVolume] = []
         self._trouble = ""
         self._watch = SegmentationWatch(self.refresh)
@@ -78,9 +79,13 @@ class ResultTable:
 
     @property
     def selected_organ(self) -> str:
-        """The key of the selected row; empty if none is selected."""
+        """The organ of the selected row, of a segment of the user's own its name; empty if none is selected."""
         row = self.ui.resultTable.currentRow()
-        return self._rows[row].key if 0 <= row < len(self._rows) else ""
+        if not 0 <= row < len(self._rows):
+            return ""
+        organs = self._result.volumes_ml if self._result is not None else ()
+        found = self._rows[row]
+        return next((organ for organ in organs if id_of(organ) == found.organ_id), found.key)
 
     @property
     def selected_segment(self) -> str:
@@ -91,11 +96,12 @@ class ResultTable:
     def refresh(self) -> None:
         """Measure again: the segments were edited, or another frame is shown."""
         if self._over_time is not None and self.node is not None:
-            if self._over_time.current.volumes_ml != (self._result.volumes_ml if self._result else {}):
+            if self._over_time.number != self._frame:
                 self._show(self._over_time.current, self._over_time)
                 return
             self._measure()
-            update_row(self._over_time.table, self._over_time.number, {row.key: row.ml for row in self._rows})
+            if not self._trouble:
+                update_row(self._over_time.table, self._frame, self._rows, self._checks)
         else:
             self._measure()
         self._fill()
@@ -108,11 +114,12 @@ class ResultTable:
         """The table as text, with a line for every organ."""
         if self._result is None:
             return ""
-        rows = ((row.key, f"{row.ml:.1f}", self._trust_of(row), self._check_of(row)) for row in self._rows)
+        rows = ((row.key, *self._cells(row)) for row in self._rows)
         return csv_table(("organ", "volume mL", "trust", "check"), rows, separator)
 
     def _show(self, result: SceneResult | None, over_time: SequenceResult | None) -> None:
-        self._result, self._over_time = result, over_time
+        self._result, self._over_time, self._is_new = result, over_time, True
+        self._frame = over_time.number if over_time is not None else 0
         self.ui.segmentsView.setSegmentationNode(self.node)
         self.ui.show3DButton.setSegmentationNode(self.node)
         self._watch.watch(self.node)
@@ -123,40 +130,49 @@ class ResultTable:
         self.ui.chartButton.setVisible(over_time is not None)
         self.ui.resultTable.setColumnHidden(_TRUST, result is None or not result.trust)
         self._measure()
-        self._made = {row.key: row.ml for row in self._rows}
         self._fill()
 
     def _measure(self) -> None:
-        """The segments of the node, then the organs that the run did not find."""
+        """The segments of the node, then the organs that the run did not find; and what was edited."""
         result, self._trouble = self._result, ""
         try:
             found = segment_volumes(self.node) if self.node is not None else []
         except LiverMRISegError as error:
             found, self._trouble = [], str(error)
-        there = {row.key for row in found}
+        there = {row.organ_id for row in found}
         other = result.volumes_ml.items() if result is not None else ()
         lost = [SegmentVolume("", organ, 0.0 if self.node is not None else ml) for organ, ml in other]
-        self._rows = [*found, *(row for row in lost if row.key not in there)]
+        self._rows = [*found, *(row for row in lost if row.organ_id not in there)]
+        if result is not None and self._is_new and not self._trouble:
+            made = {row.organ_id: row.ml for row in self._rows}
+            result = self._result = replace(result, made_ml={**made, **result.made_ml})
+            self._is_new = False
+        self._checks = Checks.of(result if result is not None else SceneResult(""), self._rows)
 
     def _fill(self) -> None:
-        table, selected = self.ui.resultTable, self.selected_organ
+        table = self.ui.resultTable
+        current = table.item(table.currentRow(), _ORGAN)
+        selected = current.data(qt.Qt.UserRole) if current is not None else None
         table.setRowCount(len(self._rows))
         for number, row in enumerate(self._rows):
             table.setItem(number, _ORGAN, self._name_item(row))
-            table.setItem(number, _ML, _right(f"{row.ml:.1f}"))
-            table.setItem(number, _TRUST, _right(self._trust_of(row)))
-            table.setItem(number, _LOOK, qt.QTableWidgetItem(self._check_of(row)))
-            table.item(number, _LOOK).setToolTip(self._check_of(row))
-            if row.key == selected:
+            ml, trust, look = self._cells(row)
+            table.setItem(number, _ML, _right(ml))
+            table.setItem(number, _TRUST, _right(trust))
+            table.setItem(number, _LOOK, qt.QTableWidgetItem(look))
+            table.item(number, _LOOK).setToolTip(look)
+            if row.organ_id == selected:
                 table.selectRow(number)
         fit_columns(table, (_ORGAN, _ML, _TRUST), _WIDEST)
-        flags = self._result.flags if self._result is not None else ()
-        said = [self._trouble] if self._trouble else [*self._first_to_check(), *(f"\u26a0 {flag}" for flag in flags)]
+        first = self._checks.first
+        flags = [*([first] if first else []), *(f"\u26a0 {flag}" for flag in self._checks.all_flags)]
+        said = [self._trouble] if self._trouble else flags
         self.ui.flagsLabel.setText("<br>".join(said))
         self.ui.flagsLabel.setVisible(bool(said))
 
     def _name_item(self, row: SegmentVolume) -> Any:
         item = qt.QTableWidgetItem(row.key)
+        item.setData(qt.Qt.UserRole, row.organ_id)
         segment = self.node.GetSegmentation().GetSegment(row.segment_id) if row.segment_id else None
         if segment is not None:
             pixmap = qt.QPixmap(12, 12)
@@ -164,29 +180,11 @@ class ResultTable:
             item.setIcon(qt.QIcon(pixmap))
         return item
 
-    def _trust_of(self, row: SegmentVolume) -> str:
-        """The trust of an outline as the model drew it; an edited one is the user's own."""
-        score = self._result.trust.get(row.key) if self._result is not None else None
-        return "" if score is None or self._is_edited(row) else f"{score:.2f}"
-
-    def _first_to_check(self) -> list[str]:
-        """The organ that the model trusts least of those that were not edited, in words."""
-        trust = self._result.trust if self._result is not None else {}
-        left = {row.key: trust[row.key] for row in self._rows if self._trust_of(row)}
-        if not left:
-            return []
-        organ, score = min(left.items(), key=lambda item: item[1])
-        return [_("Look at this organ first: {organ} (trust {score})").format(organ=organ, score=f"{score:.2f}")]
-
-    def _is_edited(self, row: SegmentVolume) -> bool:
-        return abs(row.ml - self._made.get(row.key, 0.0)) > _LEAST_EDIT_ML
-
-    def _check_of(self, row: SegmentVolume) -> str:
-        flags = self._result.flags if self._result is not None else ()
-        own = [flag.removeprefix(f"{row.key} ") for flag in flags if flag.startswith(f"{row.key} ")]
-        if self._is_edited(row):  # its trust was that of the model's outline
-            return "; ".join([_("edited"), *(flag for flag in own if not flag.startswith(_HAS_TRUST))])
-        return "; ".join(re.sub(f"^{_HAS_TRUST}[^:]*: ", "", flag) for flag in own)  # the column beside has the score
+    def _cells(self, row: SegmentVolume) -> tuple[str, str, str]:
+        """Volume, trust and what to check; an edited outline is the user's own, and has no trust."""
+        score = self._checks.trust_of(row.organ_id)
+        look = "; ".join(self._checks.of_segment(row.organ_id))
+        return f"{row.ml:.1f}", "" if score is None else f"{score:.2f}", look
 
     def _show_chart(self, _checked: bool = False) -> None:
         if self._over_time is not None and self._over_time.chart.GetScene() is not None:

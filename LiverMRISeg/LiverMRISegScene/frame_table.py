@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.checks import Checks
 from LiverMRISegScene.results import SceneResult
-from LiverMRISegScene.segment_volumes import id_of
+from LiverMRISegScene.segment_volumes import SegmentVolume, id_of
 from LiverMRISegScene.sequences import Frame
 
 _ML = " mL"
@@ -29,23 +30,33 @@ def add_table(scene: Any, sequence: Any, results: Mapping[Frame, SceneResult]) -
     for organ in organs:
         _add_column(node, organ + _ML, [result.volumes_ml.get(organ, math.nan) for _frame, result in ordered])
     for organ in dict.fromkeys(organ for result in results.values() for organ in result.trust):
-        title = _("{organ} trust").format(organ=organ)
-        _add_column(node, title, [result.trust.get(organ, math.nan) for _frame, result in ordered])
-    _add_column(node, _("check"), [result.error or "; ".join(result.flags) for _frame, result in ordered])
+        _add_column(node, _trust_title(organ), [result.trust.get(organ, math.nan) for _frame, result in ordered])
+    _add_column(node, _check_title(), [result.error or "; ".join(result.flags) for _frame, result in ordered])
     return node
 
 
-def update_row(table: Any, number: int, volumes_ml: Mapping[str, float]) -> None:
-    """Write the volumes of a frame anew, after its segments were edited; a chart of the table follows."""
-    values = table.GetTable()
+def update_row(table: Any, number: int, segments: Iterable[SegmentVolume], checks: Checks) -> None:
+    """Write what is known of a frame anew, after its segments were edited; a chart of the table follows."""
+    values, ml = table.GetTable(), {segment.organ_id: segment.ml for segment in segments}
+    known: dict[str, Any] = {_check_title(): "; ".join(checks.all_flags)}
+    known |= {organ + _ML: ml.get(id_of(organ), 0.0) for organ in checks.result.volumes_ml}
+    known |= {_trust_title(organ): checks.trust.get(organ, math.nan) for organ in checks.result.trust}
     for row in range(values.GetNumberOfRows()):
         if values.GetValue(row, 0).ToInt() == number:
-            for organ, volume in volumes_ml.items():
-                column = values.GetColumnByName(organ + _ML)
+            for title, value in known.items():
+                column = values.GetColumnByName(title)
                 if column is not None:
-                    column.SetValue(row, volume)
+                    column.SetValue(row, value)
             values.Modified()
             table.Modified()
+
+
+def _trust_title(organ: str) -> str:
+    return _("{organ} trust").format(organ=organ)
+
+
+def _check_title() -> str:
+    return _("check")
 
 
 def index_title(sequence: Any) -> str:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from LiverMRISegLib.errors import CancelledError, InputError
+from LiverMRISegLib.inference.flag import as_flags
 from LiverMRISegLib.inference.progress import Progress
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.frame_table import add_chart, add_table
 from LiverMRISegScene.results import SceneResult, labels_from, prepared, result_of
+from LiverMRISegScene.segment_volumes import id_of
 from LiverMRISegScene.segmentations import GEOMETRY_REFERENCE, fill_segmentation, place_beside
 from LiverMRISegScene.sequences import SEQUENCE, Frame, add_in_step, browser_of, frames_of
 from LiverMRISegScene.volume_kind import VolumeKind, kind_of
@@ -42,14 +44,16 @@ class SequenceResult:
     def current(self) -> SceneResult:
         """The result of the frame that is shown; of none, where it has no result."""
         found = next((result for frame, result in self.frames.items() if frame.number == self.number), None)
-        flags = (found.flags or [found.error]) if found is not None else [_("this frame was not segmented")]
-        volumes, trust = (found.volumes_ml, found.trust) if found is not None else ({}, {})
-        return SceneResult(self.name, self.shown, volumes, [flag for flag in flags if flag], trust=trust)
+        if found is None:
+            return SceneResult(self.name, self.shown, flags=as_flags([_("this frame was not segmented")]))
+        flags = found.flags or as_flags([found.error] if found.error else [])
+        made = {id_of(organ): ml for organ, ml in found.volumes_ml.items()}
+        return SceneResult(self.name, self.shown, found.volumes_ml, flags, trust=found.trust, made_ml=made)
 
     def as_scene_result(self) -> SceneResult:
         """For a list with results of volumes; the flags name frames that failed."""
         failed = [f"frame {frame.number}: {result.error}" for frame, result in self.frames.items() if result.error]
-        return SceneResult(self.name, self.sequence, {}, failed)
+        return SceneResult(self.name, self.sequence, {}, as_flags(failed))
 
 
 class OverTime:

@@ -11,6 +11,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.inference.flag import Flag, as_flags, from_parts
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
@@ -22,16 +23,22 @@ _LABELS, _SOURCE = "labels.nrrd", "volume.nrrd"
 class SceneResult:
     """The result for one volume: the segmentation node, or the `error` in one line.
 
-    `trust`: the Dice to be expected of each organ, if the model gives it.
+    `trust`: the Dice to be expected of each organ, if the model gives it. `made_ml`: what each segment, by its ID,
+    measured when it was made. `flags` may be given as plain sentences.
     """
 
     name: str
     node: Any = None
     volumes_ml: Mapping[str, float] = field(default_factory=dict)
-    flags: Sequence[str] = ()
+    flags: Sequence[Flag] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     error: str = ""
     trust: Mapping[str, float] = field(default_factory=dict)
+    made_ml: Mapping[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Of a plain sentence neither organ nor kind is known."""
+        object.__setattr__(self, "flags", as_flags(self.flags))
 
 
 def prepared(volume_node: Any, folder: Path, under: Any = None) -> tuple[Path, Path]:
@@ -80,5 +87,5 @@ def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any
 
 def result_of(name: str, node: Any, reply: Mapping[str, Any]) -> SceneResult:
     """What the worker answered, with the node that was made of it."""
-    facts = reply["volumes_ml"], reply["flags"], reply["provenance"]
-    return SceneResult(name, node, *facts, trust=reply.get("trust", {}))
+    flags = from_parts(reply["flag_parts"]) if "flag_parts" in reply else as_flags(reply["flags"])
+    return SceneResult(name, node, reply["volumes_ml"], flags, reply["provenance"], trust=reply.get("trust", {}))

@@ -18,6 +18,11 @@ class SegmentVolume:
     key: str
     ml: float
 
+    @property
+    def organ_id(self) -> str:
+        """The segment's ID, which stays when it is renamed; of an organ without a segment, what it would be."""
+        return self.segment_id or id_of(self.key)
+
 
 def segment_volumes(node: Any) -> list[SegmentVolume]:
     """Every segment of a segmentation node with its volume, in order.

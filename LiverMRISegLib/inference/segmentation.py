@@ -11,6 +11,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.inference.flag import Flag
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.measurement.maps import IMAGE, QuantityMap
 from LiverMRISegLib.measurement.organs import Measurements, Rules, measure
@@ -22,7 +23,8 @@ from LiverMRISegLib.volume import Geometry, Volume
 class Segmentation:
     """The result for one volume, on its own grid.
 
-    `labelmap` uint8 [Z, Y, X] contains the values of `labels`; `volumes_ml` and `flags` are those of `quality`;
+    `labelmap` uint8 [Z, Y, X] contains the values of `labels`; `volumes_ml` are theirs. `flags` are
+    sentences on what to look at, each of which knows its organ and its kind (`inference.flag`).
     `provenance` names model and engine, and gives the seconds of each part. `trust` is the Dice to be
     expected of every organ that was found, from its `trust_signs` (`inference.trust`); it is empty for a model without
     weights for it, and for a box that a user chose.
@@ -32,7 +34,7 @@ class Segmentation:
     labels: LabelSet
     geometry: Geometry
     volumes_ml: Mapping[str, float]
-    flags: Sequence[str]
+    flags: Sequence[Flag]
     provenance: Mapping[str, Any]
     source: Volume | None = field(default=None, repr=False)
     trust: Mapping[str, float] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from LiverMRISegLib.inference import quality
 from LiverMRISegLib.inference.chosen_box import CONTEXT_MM, ChosenBox, cut_to
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.flag import BOX, MEMORY, Flag
 from LiverMRISegLib.inference.memory_fallback import MemoryFallback
 from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import Prediction, labels_by, prepared_by, restored, score_slabs
@@ -188,9 +189,10 @@ class Segmenter:
         trust = trust_of(signs, spec.trust)
         labelmap = _renumbered(labelmap, spec.labels, labels)
         volumes = volumes_ml(labelmap, labels, volume.geometry.voxel_volume_ml)
-        flags = [*self._fallback.taken, *quality.flags(volume, labelmap, labels, spec), *trust_flags(trust, spec.trust)]
-        names = [spec.labels[value].name for value in cut]
-        flags += [f"{name} continues outside the box it was segmented in" for name in names if volumes.get(name)]
+        flags = [Flag(step, kind=MEMORY) for step in self._fallback.taken]
+        flags += [*quality.flags(volume, labelmap, labels, spec), *trust_flags(trust, spec.trust)]
+        names = [spec.labels[value].name for value in cut if volumes.get(spec.labels[value].name)]
+        flags += [Flag("continues outside the box it was segmented in", name, BOX) for name in names]
         clock.lap("postprocess")
         report("done", 1.0)
         facts = {**self._provenance(clock, tta, found), "trust": trust_source(spec, is_in_box=allowed is not None)}

@@ -17,6 +17,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from LiverMRISegLib.inference.flag import TRUST, Flag
 from LiverMRISegLib.inference.score_watch import ScoreWatch
 from LiverMRISegLib.measurement.label_shapes import bounding_boxes
 from LiverMRISegLib.models.package.specification import ModelSpec, TrustSpec
@@ -67,11 +68,13 @@ def trust_of(signs: Signs, spec: TrustSpec | None) -> dict[str, float]:
     return {organ: _score(own, spec) for organ, own in signs.items()}
 
 
-def trust_flags(trust: Mapping[str, float], spec: TrustSpec | None) -> list[str]:
+def trust_flags(trust: Mapping[str, float], spec: TrustSpec | None) -> list[Flag]:
     """A flag for every organ whose trust is low, the least trusted first."""
     limit = spec.flag_below if spec is not None else 0.0
     return [
-        f"{organ} has trust {score:.2f}: check the outline" for organ, score in first_to_check(trust) if score < limit
+        Flag(f"has trust {score:.2f}: check the outline", organ, TRUST)
+        for organ, score in first_to_check(trust)
+        if score < limit
     ]
 
 

@@ -6,6 +6,7 @@ import pytest
 from helpers.packages import tiny_spec
 from helpers.volumes import all_directions, as_rows
 from LiverMRISegLib.anatomy import CHAOS, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN
+from LiverMRISegLib.inference.flag import PLACE
 from LiverMRISegLib.inference.places import USUAL_MM
 from LiverMRISegLib.inference.quality import flags
 from LiverMRISegLib.volume import Geometry, Volume, reorient
@@ -30,7 +31,7 @@ def flagged(moved, direction=None):
     if direction is not None:
         volume = reorient(volume, Geometry((1, 1, 1), direction=as_rows(direction)).orientation)
     image = Volume(volume.array.astype(np.float32), volume.geometry)
-    return [flag for flag in flags(image, volume.array, CHAOS, tiny_spec()) if "place" in flag]
+    return [flag for flag in flags(image, volume.array, CHAOS, tiny_spec()) if flag.kind == PLACE]
 
 
 @pytest.mark.parametrize("direction", [None, *all_directions()[::7]])
@@ -62,4 +63,4 @@ def test_without_a_liver_nothing_is_said():
     labels = np.zeros((10, 10, 10), np.uint8)
     labels[2:5, 2:5, 2:5] = CHAOS.value_of(SPLEEN)
     volume = Volume(labels.astype(np.float32), Geometry((10, 10, 10), (SPACING,) * 3))
-    assert not any("place" in flag for flag in flags(volume, labels, CHAOS, tiny_spec()))
+    assert not any(flag.kind == PLACE for flag in flags(volume, labels, CHAOS, tiny_spec()))

@@ -96,6 +96,10 @@ def test_every_flag():
         "left kidney was not found",
         "spleen was not found",
     ]
+    assert [(word.organ, word.kind) for word in words] == [
+        ("liver", "parts"), ("liver", "volume"), ("right kidney", "edge"),
+        ("left kidney", "not found"), ("spleen", "not found"),
+    ]  # fmt: skip
     assert volumes_ml(labels, CHAOS, 1.0) == {"liver": 1027, "right kidney": 180, "left kidney": 0, "spleen": 0}
 
 
@@ -130,7 +134,8 @@ def test_dark_air_alone_is_not_a_ct():
 def test_flags_of_the_input():
     spec = tiny_spec()
     hounsfield = np.where(np.indices(GEOMETRY.shape)[2] < 15, -1000, 40) + np.random.default_rng(0).integers(-9, 9, GEOMETRY.shape)  # fmt: skip  # noqa: E501
-    assert "likely not MR" in flags(image(hounsfield), two_lumps(), CHAOS, spec)[0]
+    odd = flags(image(hounsfield), two_lumps(), CHAOS, spec)[0]
+    assert ("likely not MR" in odd, odd.organ, odd.kind) == (True, "", "input")
     told = replace(image(), metadata={"modality": "CT"})
     assert flags(told, two_lumps(), CHAOS, spec)[0] == "the input says it is CT, the model was made for MR"
     assert not any("MR" in word for word in flags(image(), two_lumps(), CHAOS, spec))

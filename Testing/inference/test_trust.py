@@ -10,6 +10,7 @@ from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, LabelSet
 from LiverMRISegLib.inference.chosen_box import ChosenBox
+from LiverMRISegLib.inference.flag import TRUST
 from LiverMRISegLib.inference.prediction import labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.inference.trust import first_to_check, trust_flags, trust_of
@@ -65,7 +66,7 @@ def test_what_the_network_is_less_sure_of_is_trusted_less(package, volume):
         assert unsure.trust[organ] < 0.6
     assert sure.flags == []
     lowest = min(unsure.trust, key=unsure.trust.get)
-    assert next(flag for flag in unsure.flags if "trust" in flag) == (
+    assert next(flag for flag in unsure.flags if flag.kind == TRUST) == (
         f"{lowest} has trust {unsure.trust[lowest]:.2f}: check the outline"
     )
     assert sure.provenance["trust"] == "weights fitted on nothing"
@@ -115,7 +116,7 @@ def test_a_box_and_a_model_without_weights_give_no_trust_and_say_so(package, vol
     result = Segmenter(plain, Brightness(1.0)).segment(volume)
     assert (result.trust, result.provenance["trust"]) == ({}, "none: model tiny has no weights for it")
     assert set(result.trust_signs) == {"liver", "left kidney"}  # what weights can be fitted to
-    assert not any("trust" in flag for flag in [*inside.flags, *result.flags])
+    assert not any(flag.kind == TRUST for flag in [*inside.flags, *result.flags])
 
 
 def test_the_least_trusted_comes_first():

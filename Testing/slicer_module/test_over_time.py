@@ -1,6 +1,7 @@
 """Sequences of volumes (4D): all frames in one run, in step in the browser, with a table and a curve over time."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,10 @@ from helpers.scene_tools import WaitingWorker, add_flat, add_random, draw
 from helpers.sequence_nodes import add_sequence
 from helpers.volumes import make_volume
 from LiverMRISegLib.errors import CancelledError, InputError
+from LiverMRISegLib.inference.flag import EDGE, TRUST, Flag
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.volume import Volume
+from LiverMRISegScene.frame_table import add_table
 from LiverMRISegScene.logic import SceneLogic
 from LiverMRISegScene.segment_volumes import segment_volumes
 from LiverMRISegScene.sequences import find_browser
@@ -135,6 +138,29 @@ def test_what_is_edited_in_a_frame_is_kept_in_the_sequence(scene, logic, options
     browser.SetSelectedItemNumber(1)
     assert segment_volumes(result.shown)[0].ml == edited == pytest.approx(3 * 36 * 24 * 0.02, rel=1e-5)
     assert [total(result.sequence.GetNthDataNode(n)) for n in (0, 2)] == others
+
+
+def test_what_was_said_of_a_frame_goes_once_it_is_edited(host, panel, scene, logic, options):
+    sequence, browser = add_sequence(scene, volumes_of(1) * 3)
+    result = logic.segment_sequence(sequence, **options)
+    drawn = segment_volumes(result.shown)[0]
+    flags = [Flag("has trust 0.60", drawn.key, TRUST), Flag("touches the edge", drawn.key, EDGE)]
+    frames = {
+        frame: replace(found, flags=[*flags, Flag(f"frame {frame.number}")], trust={drawn.key: 0.6, "another": 0.7})
+        for frame, found in result.frames.items()
+    }
+    table = add_table(scene, sequence, frames)
+    browser.SetSelectedItemNumber(1)
+    panel.table.show_over_time(replace(result, frames=frames, table=table))
+    draw(result.shown, drawn.segment_id, np.indices(SIZE[::-1])[2] < 3, browser.GetProxyNode(sequence))
+    assert host.wait(lambda: rows(panel.ui.resultTable)[drawn.key][3].text() == "edited; touches the edge", 5)
+    assert column(table, "check")[1] == f"{drawn.key} touches the edge (edited since); frame 2"
+    assert [math.isnan(score) for score in column(table, f"{drawn.key} trust")] == [False, True, False]
+    assert column(table, "another trust") == [0.7] * 3
+    for number in (1, 2):  # their volumes are the same
+        browser.SetSelectedItemNumber(number - 1)
+        assert host.wait(lambda shown=f"frame {number}": shown in panel.ui.flagsLabel.text, 5)
+    assert rows(panel.ui.resultTable)[drawn.key][3].text() == "edited; touches the edge"
 
 
 def test_under_a_transform_and_without_a_browser(scene, logic, options):

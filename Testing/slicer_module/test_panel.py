@@ -95,23 +95,25 @@ def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, mon
 
 
 def test_a_long_flag_does_not_make_its_row_high(panel):
+    from LiverMRISegLib.inference.flag import PARTS, Flag
     from LiverMRISegScene.results import SceneResult
 
     def height(flag):
         panel.table.show(SceneResult("x", None, {"liver": 1500.0}, [flag]))
         return panel.ui.resultTable.rowHeight(0)
 
-    long = "liver " + "consists of many separate parts " * 20
-    assert height(long) == height("liver is cut")
+    long = Flag("consists of many separate parts " * 20, "liver", PARTS)
+    assert height(long) == height(Flag("is cut", "liver"))
     panel.table.show(SceneResult("x", None, {"liver": 1500.0}, [long]))
-    assert panel.ui.resultTable.item(0, 3).toolTip() == long.removeprefix("liver ")
+    assert panel.ui.resultTable.item(0, 3).toolTip() == long.text
     assert long in panel.ui.flagsLabel.text
 
 
 def test_the_organ_that_the_model_trusts_least_is_to_be_looked_at_first(panel):
+    from LiverMRISegLib.inference.flag import TRUST, Flag
     from LiverMRISegScene.results import SceneResult
 
-    volumes, flag = {"liver": 1500.0, "spleen": 200.0}, "spleen has trust 0.62: check the outline"
+    volumes, flag = {"liver": 1500.0, "spleen": 200.0}, Flag("has trust 0.62", "spleen", TRUST)
     panel.table.show(SceneResult("x", None, volumes, [flag], trust={"liver": 0.914, "spleen": 0.62}))
     assert not panel.ui.resultTable.isColumnHidden(2)
     assert "the Dice to be expected" in panel.ui.resultTable.horizontalHeaderItem(2).toolTip()

@@ -12,6 +12,9 @@ pytest.importorskip("slicer")
 from helpers.panel import SECONDS, rows, segment, segmentations
 from helpers.scene_tools import add_blocks, add_random, draw
 
+LESS = np.zeros((24, 36, 40), bool)
+LESS[4:12, 4:20, 5:9] = True
+UNEDITED, EDITED = ["0.60", "check the outline; touches the edge"], ["", "edited; touches the edge"]
 REAL = DATA / "mr_t2_liver_kidneys_spleen" / "mr_01.nii.gz"
 
 
@@ -56,22 +59,63 @@ def test_numbers_follow_edits_once_they_pause(host, panel, scene, result):
     assert panel.ui.inputSelector.currentNode() is volume
 
 
-def test_an_organ_that_was_edited_is_not_the_one_to_look_at_first(host, panel, scene, result):
+def show_with_trust(panel, node):
+    from LiverMRISegLib.inference.flag import EDGE, TRUST, Flag
     from LiverMRISegScene.results import SceneResult
 
-    node, volume = result
-    flags = ["liver has trust 0.60: check the outline", "liver touches the edge of the volume"]
+    flags = [Flag("has trust 0.60", "liver", TRUST), Flag("touches the edge", "liver", EDGE), Flag("the file is odd")]
     panel.table.show(SceneResult("organs", node, volumes(panel), flags, trust={"liver": 0.6, "spleen": 0.8}))
-    assert rows(panel.ui.resultTable)["liver"][3].text() == "check the outline; touches the edge of the volume"
-    assert panel.ui.flagsLabel.text.startswith("Look at this organ first: liver (trust 0.60)<br>")
-    mask = np.zeros((24, 36, 40), bool)
-    mask[4:12, 4:20, 5:9] = True
-    draw(node, "liver", mask, volume)
-    assert host.wait(lambda: rows(panel.ui.resultTable)["liver"][3].text().startswith("edited"), 5)
-    assert [cell.text() for cell in rows(panel.ui.resultTable)["liver"][2:]] == [
-        "", "edited; touches the edge of the volume"
+
+
+def trust_and_check(panel, name):
+    return [cell.text() for cell in rows(panel.ui.resultTable)[name][2:]]
+
+
+def test_what_was_said_of_an_outline_goes_once_it_is_edited(host, panel, scene, result):
+    node, volume = result
+    show_with_trust(panel, node)
+    assert trust_and_check(panel, "liver") == UNEDITED
+    assert panel.ui.flagsLabel.text.split("<br>") == [
+        "Look at this organ first: liver (trust 0.60)",
+        "\u26a0 liver has trust 0.60", "\u26a0 liver touches the edge", "\u26a0 the file is odd",
     ]  # fmt: skip
-    assert panel.ui.flagsLabel.text.startswith("Look at this organ first: spleen (trust 0.80)<br>")
+    draw(node, "liver", LESS, volume)
+    assert host.wait(lambda: trust_and_check(panel, "liver") == EDITED, 5)
+    assert panel.ui.flagsLabel.text.split("<br>") == [
+        "Look at this organ first: spleen (trust 0.80)",
+        "\u26a0 liver touches the edge (edited since)", "\u26a0 the file is odd",
+    ]  # fmt: skip
+    assert "0.60" not in panel.table.as_text(",")
+
+
+def test_a_segment_that_is_renamed_keeps_what_was_said_of_its_organ(host, panel, scene, result):
+    node, _volume = result
+    show_with_trust(panel, node)
+    node.GetSegmentation().GetSegment("liver").SetName("Leber")
+    assert host.wait(lambda: "Leber" in rows(panel.ui.resultTable), 5)
+    assert trust_and_check(panel, "Leber") == UNEDITED
+    assert set(rows(panel.ui.resultTable)) == {"Leber", "spleen"}
+    panel.ui.resultTable.selectRow(0)
+    assert panel.table.selected_organ == "liver"
+
+
+def test_an_edited_organ_stays_edited_when_another_one_is_segmented_again(host, bright_worker, panel, scene):
+    volume = add_blocks(scene, "T1WI", np.s_[4:12, 4:20, 5:20], np.s_[14:20, 20:30, 25:30])
+    segment(host, panel, volume)
+    node = segmentations(scene)[0]
+    show_with_trust(panel, node)
+    draw(node, "liver", LESS, volume)
+    assert host.wait(lambda: trust_and_check(panel, "liver") == EDITED, 5)
+    for button, trust in ((panel.ui.discardButton, "0.80"), (panel.ui.acceptButton, "")):
+        panel.ui.resultTable.selectRow([row.key for row in panel.table._rows].index("spleen"))
+        host.click(panel.ui.againButton)
+        assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+        host.click(button)
+        assert trust_and_check(panel, "liver") == EDITED
+        assert trust_and_check(panel, "spleen") == [trust, ""]
+    assert panel.ui.flagsLabel.text.split("<br>") == [
+        "\u26a0 liver touches the edge (edited since)", "\u26a0 the file is odd"
+    ]  # fmt: skip
 
 
 def test_one_organ_again_leaves_all_edits_of_others(host, bright_worker, panel, scene):

@@ -20,6 +20,7 @@ import numpy as np
 from LiverMRISegLib.anatomy import IGNORE, organ_named
 from LiverMRISegLib.evaluation.robustness import dice
 from LiverMRISegLib.inference.engines.select import load_engine
+from LiverMRISegLib.inference.flag import PLACE
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.io.tables import markdown_table
@@ -94,7 +95,7 @@ def on_flip_angles(segmenters: dict[str, Segmenter], data: Path) -> None:
             result = segmenter.segment(volume)
             heights = {o: _height(result.labelmap, result.labels.value_of(organ_named(o)), volume) for o in ORGANS}
             lines = [f"{o} {heights[o] - heights['liver']:+.0f} mm, {result.volumes_ml[o]:.0f} mL" for o in ORGANS]
-            flagged = [flag for flag in result.flags if "unusual place" in flag]
+            flagged = [flag for flag in result.flags if flag.kind == PLACE]
             print(f"{path.name} {region}: {'; '.join(lines)}; {len(flagged)} organs flagged", flush=True)
 
 

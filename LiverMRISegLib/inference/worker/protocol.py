@@ -7,7 +7,7 @@
     -> {"do": "cancel"}        -> {"do": "quit"}
     <- {"id": 2, "event": "progress", "text": "...", "fraction": 0.4}
     <- {"id": 2, "event": "done", "labels": {"liver": 1, ...}, "volumes_ml": {...}, "trust": {...}, "flags": [...],
-        "provenance": {...}}
+        "flag_parts": [{"organ": "liver", "kind": "trust", "text": "has trust ..."}, ...], "provenance": {...}}
     <- {"id": 2, "event": "error", "kind": "InputError", "message": "..."}
 
 What else it can be asked for is in `tasks`.
@@ -140,6 +140,8 @@ def segment_request(
     frame_of_reference: str | None = None,
 ) -> Request:
     """Segment a file into a file; the reply has "labels", "volumes_ml", "trust", "flags" and "provenance".
+
+    "flag_parts" says of each flag which organ it is about and what kind it is (`inference.flag`).
 
     Args:
         source: the volume; for a model of several images a case any of them, with the others beside it (`io.channels`).

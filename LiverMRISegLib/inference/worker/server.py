@@ -17,6 +17,7 @@ from dataclasses import replace
 from typing import IO, Any, TextIO
 
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
+from LiverMRISegLib.inference.flag import to_parts
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.inference.worker.protocol import (
     CANCEL,
@@ -196,6 +197,7 @@ class Server:
             "volumes_ml": dict(result.volumes_ml),
             "trust": dict(result.trust),
             "flags": list(result.flags),
+            "flag_parts": to_parts(result.flags),
             "provenance": dict(result.provenance),
         }
 

@@ -17,6 +17,7 @@ import pytest
 import LiverMRISegLib
 from helpers.volumes import make_volume
 from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError, ModelError, UsageError
+from LiverMRISegLib.inference.flag import to_parts
 from LiverMRISegLib.inference.progress import CancelToken
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.inference.worker.client import WorkerClient
@@ -60,6 +61,7 @@ def test_same_result_as_in_process_and_the_model_stays_loaded(client, segment, s
     assert np.array_equal(read_labelmap(tmp_path / "a.nii.gz").array, here.labelmap)
     assert reply["volumes_ml"] == pytest.approx(here.volumes_ml)
     assert reply["flags"] == here.flags
+    assert reply["flag_parts"] == to_parts(here.flags)
     assert reply["trust"] == here.trust == {}
     assert seen == sorted(seen)
     assert set(np.unique(read_labelmap(tmp_path / "b.nrrd").array)) <= {0, 1}
