@@ -1,7 +1,8 @@
 """Semi-supervised methods on heart MR with 4 and 8 of 60 labels: heart_labels.py [--data DIR] [--rows NAME ...].
 
 Rows share network, steps, patches and augmentation; la_60 to la_79 are tested, no volume is validated on, so the last
-weights count. Several processes may share the work: each takes the rows that its --rows name.
+weights count. Several processes may share the work: each takes the rows that its --rows name. The rows "2 of 12" have
+fewer volumes and float32, and the mean of both networks of CPS.
 """
 
 from __future__ import annotations
@@ -42,12 +43,17 @@ def datalist(data: Path) -> Datalist:
     return Datalist("left atrium", "challenge terms, research use", {1: "left atrium"}, scans)
 
 
-def common(lists: Path, patients: tuple[str, ...], work: Path, steps: int, seed: int) -> dict[str, Any]:
-    """What all rows share: data with these patients labelled, network, loop."""
+def patients(first: int, last: int) -> tuple[str, ...]:
+    """Their names, from `first` up to and without `last`."""
+    return tuple(f"la_{n:02d}" for n in range(first, last))
+
+
+def common(lists: Path, labels: int, work: Path, steps: int, seed: int) -> dict[str, Any]:
+    """What all rows share: data with the first patients labelled, network, loop."""
     data = DataConfig(
         datalists=(lists,),
         organs=("left atrium",),
-        labelled=PoolConfig(patients=patients),
+        labelled=PoolConfig(patients=patients(0, labels)),
         cache=work / "cache",
         spacing=(2.0, 2.0, 2.0),
         orientation="",
@@ -69,7 +75,7 @@ def common(lists: Path, patients: tuple[str, ...], work: Path, steps: int, seed:
 
 def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Row]:
     """The rows with this many labels."""
-    shared = common(lists, tuple(f"la_{n:02d}" for n in range(labels)), work, steps, seed)
+    shared = common(lists, labels, work, steps, seed)
     own_views = replace(shared["data"], augmentation=read_config(AugmentationConfig, _MIDSS_VIEWS))
     return [
         supervised(f"supervised, {labels}", shared),
@@ -84,6 +90,17 @@ def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Ro
     ]
 
 
+def few_rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
+    """2 labelled and 10 unlabelled volumes."""
+    shared = common(lists, 2, work, steps, seed)
+    shared["data"] = replace(shared["data"], unlabelled=PoolConfig(patients=patients(2, 12)))
+    shared["loop"] = replace(shared["loop"], precision="32-true")
+    return [
+        supervised("supervised, 2 of 12", shared),
+        cross_pseudo("CPS dice, 2 of 12", shared, CrossPseudoConfig("dice"), branch="mean"),
+    ]
+
+
 def main() -> None:
     """Run the rows asked for and show the table of all that are done."""
     arguments = parser_of(__doc__, "runs/heart", 2000).parse_args()
@@ -91,7 +108,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     lists = datalist(arguments.data)
     write_datalist(lists, work / "datalist.json")
-    everything = [
+    everything = few_rows(work / "datalist.json", work, arguments.steps, arguments.seed) + [
         row
         for labels in (4, 8, 60)
         for row in rows(work / "datalist.json", labels, work, arguments.steps, arguments.seed)
