@@ -19,7 +19,7 @@ LONGEST_CARD = 120
 # Commands that are run in a checkout of an earlier commit.
 _EARLIER = re.compile(r"^```\ngit worktree add .*?^```$", re.MULTILINE | re.DOTALL)
 # Used by the studies, no studies themselves.
-_SHARED = {"study", "one_label_rounds"}
+_SHARED = {"study", "one_label_rounds", "cross_pseudo_arms"}
 
 
 def is_there(dotted: str) -> bool:

@@ -190,7 +190,7 @@ def test_a_folder_of_something_else_is_refused(source, tmp_path, caplog):
     assert "is not empty and not a repository" in caplog.text
     commit(output)
     assert run(source, "0.1.0", "-o", output) == 2
-    assert "is no release; give a folder that holds releases only" in caplog.text
+    assert "is not a release; give a folder that holds releases only" in caplog.text
     (output / "notes.txt").write_text("")
     assert run(source, "0.1.0", "-o", output) == 2
     assert "notes.txt is in no release; move it away first" in caplog.text
@@ -249,7 +249,7 @@ def test_the_indexs_own_script_meets_the_release(source, tmp_path, caplog):
     ("script", "said"),
     [
         ("f'{(' for Python 3.99", "ended early under .*SyntaxError"),
-        (None, "is no checkout of Slicer/ExtensionsIndex"),
+        (None, "is not a checkout of Slicer/ExtensionsIndex"),
     ],
 )
 def test_an_index_script_that_cannot_run_is_said(source, tmp_path, caplog, script, said):

@@ -40,7 +40,7 @@ def run_index_script(extension: Extension, release: Path, index: Path, python: s
         python: the interpreter for the script: 3.12 or newer, with jsonschema and requests.
     """
     if not (index / _SCRIPT).is_file():
-        return [f"{index}: is no checkout of Slicer/ExtensionsIndex, {_SCRIPT} is missing"]
+        return [f"{index}: is not a checkout of Slicer/ExtensionsIndex, {_SCRIPT} is missing"]
     with tempfile.TemporaryDirectory(prefix="index-") as temporary:
         folder = Path(temporary) / "index"
         shutil.copytree(index, folder, ignore=shutil.ignore_patterns(".git"))

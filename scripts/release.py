@@ -141,7 +141,7 @@ def _earlier_releases(folder: Path) -> list[str]:
     commits = _git(folder, "rev-list", _BRANCH).split()
     tagged = {_git(folder, "rev-parse", f"{tag}^{{commit}}") for tag in tags}
     if other := set(commits) - tagged:
-        raise UsageError(f"{folder}: commit {min(other)[:10]} is no release; give a folder that holds releases only")
+        raise UsageError(f"{folder}: commit {min(other)[:10]} is not a release; give a folder that holds releases only")
     return tags
 
 

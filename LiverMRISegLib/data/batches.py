@@ -26,7 +26,7 @@ Batch = dict[str, Any]
 _PREFETCH = 8
 # Labels have 8 bits.
 _LABELS = 256
-# The number of the stream "labelled" in the seeds of its samples, and that of the shared places, which is no stream's.
+# The number of the stream "labelled" in the seeds of its samples, and that of the shared places, not a stream's.
 _LABELLED, _PLACES = 0, 1_000_003
 
 

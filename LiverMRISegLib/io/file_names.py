@@ -27,7 +27,7 @@ def name_of(path: Path) -> str:
 
 
 def resolved(path: Path) -> Path:
-    """The absolute path without links, as `Path.resolve`; links that lead in a circle are no error, but stay."""
+    """The absolute path without links, as `Path.resolve`; links that lead in a circle are not an error, but stay."""
     return Path(os.path.realpath(path))
 
 

@@ -1,4 +1,4 @@
-"""Voxels that are no measurement: not finite, or a number that stands for "outside". Repaired, and said aloud."""
+"""Voxels that are not measurements: not finite, or a number that stands for "outside". Repaired, and said aloud."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ class VolumeHeader:
     """The header of a file with a volume, or with several frames of one.
 
     `kind` is the type of a stored voxel, with its byte order. `frames` volumes of the grid of `geometry` are one after
-    the other, or, with `frames_first`, all values of a voxel. `values`: how many a voxel has where they are no frames
+    the other, or, with `frames_first`, all values of a voxel. `values`: how many a voxel has where they are not frames
     but colours or vectors. Stored values become intensities by `scale` (slope, intercept). `metadata` becomes that of
     the volume; its "notes" are what a person should know of the input, in words. `fields`: what a header of words says
     beside all that.

@@ -1,6 +1,6 @@
 """Whether DICOM images make a volume: one at each place, evenly spaced, none missing; and the grid of that volume.
 
-Positions and directions are text of some decimals. What rounding to these can explain is no fault of the data.
+Positions and directions are text of some decimals. What rounding to these can explain is not a fault of the data.
 """
 
 from __future__ import annotations

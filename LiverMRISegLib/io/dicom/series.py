@@ -43,7 +43,7 @@ def read_file(path: Path, frame: int | None = None) -> Volume:
     """The volume of one DICOM file with many frames; `metadata["dicom_files"]` is that file.
 
     Raises:
-        InputError: it is damaged, a single image or a segmentation, or its frames are no volume.
+        InputError: it is damaged, a single image or a segmentation, or its frames are not a volume.
     """
     return _volume(_file(path), path.stem, frame)
 

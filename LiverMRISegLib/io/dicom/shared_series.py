@@ -48,7 +48,7 @@ class SharedSeries:
 def taken_apart(
     planes: Sequence[Plane], facts: Sequence[Mapping[str, Fact]], numbers: Sequence[tuple[int, int]]
 ) -> SharedSeries | None:
-    """The volumes that share a series whose images are no single volume; None if it cannot be taken apart.
+    """The volumes that share a series whose images are not a single volume; None if it cannot be taken apart.
 
     Args:
         planes: the places of all frames.
