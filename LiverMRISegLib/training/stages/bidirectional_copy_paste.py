@@ -10,7 +10,7 @@ from LiverMRISegLib.training.methods.bidirectional_copy_paste import Bidirection
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
 from LiverMRISegLib.training.stages.semi_supervised import StudentOrTeacher, refuse_unknown_voxels
-from LiverMRISegLib.training.stages.stage import run_stage
+from LiverMRISegLib.training.stages.stage import Needs, run_stage
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,5 @@ def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
     return run_stage(
         config,
         lambda setup: BidirectionalCopyPaste(config.new_network(seed, deep_supervision=False), pasting, setup),
-        unlabelled=True,
-        same_place=pasting.same_place,
+        Needs(unlabelled=True, same_place=pasting.same_place),
     )

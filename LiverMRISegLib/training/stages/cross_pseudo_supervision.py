@@ -11,7 +11,7 @@ from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudo
 from LiverMRISegLib.training.methods.method import Setup
 from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
 from LiverMRISegLib.training.stages.semi_supervised import refuse_unknown_voxels, semi_supervised_loop
-from LiverMRISegLib.training.stages.stage import run_stage
+from LiverMRISegLib.training.stages.stage import Needs, run_stage
 
 # Far from any seed that a person gives: the second network's.
 _SECOND_SEED = 7_919
@@ -63,4 +63,4 @@ def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
             load_start(second, config.second_start, config.data.organs if config.keep_heads else ())
         return CrossPseudoSupervision(first, second, config.cps, setup)
 
-    return run_stage(config, _make, unlabelled=True)
+    return run_stage(config, _make, Needs(unlabelled=True))

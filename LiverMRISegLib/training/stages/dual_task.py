@@ -9,7 +9,7 @@ from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.methods.dual_task import DualTask, DualTaskConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
-from LiverMRISegLib.training.stages.stage import run_stage
+from LiverMRISegLib.training.stages.stage import Needs, run_stage
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,5 @@ def run_dual_task(config: DualTaskStageConfig) -> RunResult:
     return run_stage(
         config,
         lambda setup: DualTask(config.new_network(seed, deep_supervision=True), settings, setup),
-        unlabelled=True,
+        Needs(unlabelled=True),
     )

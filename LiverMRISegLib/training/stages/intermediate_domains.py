@@ -10,7 +10,7 @@ from LiverMRISegLib.training.methods.intermediate_domains import IntermediateDom
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
 from LiverMRISegLib.training.stages.semi_supervised import StudentOrTeacher, refuse_unknown_voxels
-from LiverMRISegLib.training.stages.stage import run_stage
+from LiverMRISegLib.training.stages.stage import Needs, run_stage
 
 
 @dataclass(frozen=True)
@@ -39,5 +39,5 @@ def run_intermediate_domains(config: IntermediateDomainsStageConfig) -> RunResul
     return run_stage(
         config,
         lambda setup: IntermediateDomains(config.new_network(seed, deep_supervision=False), domains, setup),
-        unlabelled=True,
+        Needs(unlabelled=True),
     )

@@ -10,7 +10,7 @@ from LiverMRISegLib.training.methods.mean_teacher import MeanTeacher, MeanTeache
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
 from LiverMRISegLib.training.stages.semi_supervised import StudentOrTeacher
-from LiverMRISegLib.training.stages.stage import run_stage
+from LiverMRISegLib.training.stages.stage import Needs, run_stage
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,5 @@ def run_mean_teacher(config: MeanTeacherStageConfig) -> RunResult:
     return run_stage(
         config,
         lambda setup: MeanTeacher(config.new_network(seed, deep_supervision=True), teacher, setup),
-        unlabelled=True,
+        Needs(unlabelled=True),
     )

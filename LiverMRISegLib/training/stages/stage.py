@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from lightning_fabric import Fabric
 
@@ -30,14 +31,26 @@ _PREVIEWED = 2  # cases of each pool
 MakeMethod = Callable[[Setup], SegmentationMethod]
 
 
-def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool, same_place: bool = False) -> RunResult:
+@dataclass(frozen=True)
+class Needs:
+    """What a method needs of its batches.
+
+    `unlabelled`: unlabelled volumes. `same_place`: patches that it pastes into each other, cut at one place
+    (`SharedPlaces`). `views`: two images of every labelled patch, each with its labels.
+    """
+
+    unlabelled: bool = False
+    same_place: bool = False
+    views: bool = False
+
+
+def run_stage(config: StageConfig, make: MakeMethod, needs: Needs) -> RunResult:
     """Train what `make` makes, or resume it, and write the package `config.run_folder`/model.
 
     Args:
         config: of the stage.
         make: makes the method.
-        unlabelled: whether the method takes unlabelled volumes.
-        same_place: whether patches that the method pastes into each other are cut at one place (`SharedPlaces`).
+        needs: what the method needs.
 
     Raises:
         InputError, UsageError: data or names in the config that cannot be used.
@@ -46,12 +59,12 @@ def run_stage(config: StageConfig, make: MakeMethod, *, unlabelled: bool, same_p
     """
     fabric = make_fabric(config.loop)
     with claimed_training(config, config.run_folder, fabric):
-        return _run(config, make, fabric, unlabelled=unlabelled, same_place=same_place)
+        return _run(config, make, fabric, needs)
 
 
-def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: bool, same_place: bool) -> RunResult:
+def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, needs: Needs) -> RunResult:
     data = config.data
-    if unlabelled and data.synthetic.batch and data.synthetic.partial:
+    if needs.unlabelled and data.synthetic.batch and data.synthetic.partial:
         raise UsageError(
             "synthetic.partial is for training without unlabelled volumes (finetune.py); set it to false here"
         )
@@ -61,11 +74,11 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, *, unlabelled: b
         data.unlabelled,
         data.fold,
         uses_labels=data.labelled_batch > 0,
-        uses_unlabelled=unlabelled,
+        uses_unlabelled=needs.unlabelled,
     )
     chosen = _few(pools) if config.loop.preview else pools
     with fabric.rank_zero_first():
-        streams, images = _streams(config, chosen, unlabelled=unlabelled, same_place=same_place)
+        streams, images = _streams(config, chosen, needs)
     validation = Validation(
         images,
         data.organs,
@@ -121,9 +134,7 @@ def _previewed(
     return RunResult(config.run_folder, 0, float("nan"), cost.hours)
 
 
-def _streams(
-    config: StageConfig, pools: Pools, *, unlabelled: bool, same_place: bool
-) -> tuple[dict[str, Stream], list[LabelledImage]]:
+def _streams(config: StageConfig, pools: Pools, needs: Needs) -> tuple[dict[str, Stream], list[LabelledImage]]:
     """What is trained on, and what is validated on: scans and synthetic images."""
     data = config.data
     cache = PreparedCases(data.cache, data.preparation, data.organs)
@@ -132,14 +143,16 @@ def _streams(
     places: SharedPlaces | None = None
     if data.labelled_batch:
         cases = cache.load_all(pools.labelled, labelled=True)
-        places = SharedPlaces(cases, data.labelled_batch, data.patch, data.foreground) if same_place else None
+        places = SharedPlaces(cases, data.labelled_batch, data.patch, data.foreground) if needs.same_place else None
         is_partial = data.synthetic.batch > 0 and data.synthetic.partial
-        teachers.append(CaseStream(cases, augmenter, data.labelled_batch, data.foreground, places, is_partial))
-    synthetic = synthetic_source(data) if data.synthetic.batch else None
+        teachers.append(
+            CaseStream(cases, augmenter, data.labelled_batch, data.foreground, places, is_partial, needs.views)
+        )
+    synthetic = synthetic_source(data, views=needs.views) if data.synthetic.batch else None
     if synthetic is not None:
         teachers.append(synthetic.stream)
     streams: dict[str, Stream] = {"labelled": teachers[0] if len(teachers) == 1 else JoinedStream(*teachers)}
-    if unlabelled:
+    if needs.unlabelled:
         streams["unlabelled"] = _unlabelled(config, pools, cache, augmenter, places)
     held_out = [_image(case) for case in cache.load_all(pools.validation, labelled=True)]
     return streams, held_out + (synthetic.validation if synthetic is not None else [])
