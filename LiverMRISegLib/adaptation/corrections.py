@@ -9,7 +9,7 @@ from pathlib import Path
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers import OwnDataOptions, import_folder
-from LiverMRISegLib.data.importers.plain_folder import OTHER_MASK
+from LiverMRISegLib.data.importers.plain_folder import OTHER_MASK, import_volumes
 from LiverMRISegLib.data.importers.summary import Checked, check_scans, in_one_line
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.hashing import hash_of
@@ -91,9 +91,8 @@ def read_unlabelled(source: Path, options: OwnDataOptions, corrections: Correcti
     Raises:
         InputError: it has no volume that can be used.
     """
-    imported = import_folder(source, source, replace(options, values={1: "not read"}, table=None))
-    bare = [replace(scan, labels=None) for scan in imported.datalist.scans]
-    checked, bad = check_scans(replace(imported.datalist, scans=bare))
+    imported = import_volumes(source, replace(options, table=None))
+    checked, bad = check_scans(imported.datalist)
     known = {hash_of(case.scan.image) for case in corrections.all}
     found = [each.scan for each in checked if hash_of(each.scan.image) not in known]
     if not found:

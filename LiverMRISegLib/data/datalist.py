@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,7 @@ from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.models.package.specification import SPACES
 
 SPLITS = ("train", "validation", "test")
+_NOT_IN_NAMES = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class Scan:
 
 
 def case_name(scan: Scan) -> str:
-    """The name of a scan's files: patient, sequence and, where it has one, series."""
-    return f"{scan.patient}_{scan.sequence}" + (f"_{scan.series}" if scan.series else "")
+    """The name of a scan's files: patient, sequence and, if it has one, series, but for signs that no file can have."""
+    name = f"{scan.patient}_{scan.sequence}" + (f"_{scan.series}" if scan.series else "")
+    return _NOT_IN_NAMES.sub("_", name)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
 
 def parse_json(text: str | bytes, deepest: int = DEEPEST) -> Any:
-    """The data in `text` (bytes: UTF-8).
+    """The data in `text` (bytes: UTF-8, with or without the byte order mark that Windows puts before it).
 
     Raises:
         ValueError: it is not JSON or not UTF-8, a whole number has thousands of digits, or lists and objects are nested
             more than `deepest` levels, which would exhaust the stack of whoever walks through them.
     """
-    decoded = text.decode("utf-8") if isinstance(text, bytes) else text
+    decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
     depth = 0
     for token in _TOKENS.finditer(decoded):
         kind = decoded[token.start()]

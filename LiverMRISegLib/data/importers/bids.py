@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.data.importers.layout import folder
-from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
+from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed, numbered_names
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.io.json_text import parse_json
@@ -20,7 +23,21 @@ from LiverMRISegLib.volume import Volume
 _OF_DERIVATIVES = ("space", "desc", "label", "res", "den", "seg")
 _SUFFIXES = {"T1w": MrSequence.T1WI, "T2w": MrSequence.T2WI, "dwi": MrSequence.DWI}
 _IMAGE = re.compile(r"(?P<stem>sub-[a-zA-Z0-9]+(?:_[a-z]+-[a-zA-Z0-9]+)*)_(?P<suffix>[a-zA-Z0-9]+)\.nii(\.gz)?")
-_MASK = re.compile(r"(?P<stem>sub-.+?)_label-(?P<organ>[a-zA-Z0-9]+)_mask\.nii(\.gz)?")
+_MASK = re.compile(r"(?P<stem>sub-.+?)_label-(?P<organ>[a-zA-Z0-9]+)(?:_[a-z]+-[a-zA-Z0-9]+)*_mask\.nii(\.gz)?")
+_NO_IMAGE = "fits no image by its name"
+
+
+@dataclass(frozen=True)
+class _Image:
+    """An image, what its name says before the suffix, and its suffix."""
+
+    path: Path
+    stem: str
+    suffix: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.stem}_{self.suffix}"
 
 
 def import_bids(source: Path, output: Path, options: OwnDataOptions) -> Imported:
@@ -28,65 +45,83 @@ def import_bids(source: Path, output: Path, options: OwnDataOptions) -> Imported
 
     A label map is ..._dseg.nii.gz, whose ..._dseg.tsv (or dseg.tsv at the top of the derivative) gives index and
     name, or one ..._label-ORGAN_mask.nii.gz an organ, which are joined in `output`. The entities of a label map are
-    those of its image, with more between them (space, desc) or without. The vendor comes from the image's JSON file.
+    those of its image, with more between them (space, desc) or without; where several images fit, it belongs to those
+    of which it lacks least. The vendor comes from the image's JSON file.
 
     Raises:
-        InputError: another layout, label maps that fit several images, or values without a meaning.
+        InputError: another layout, several label maps that fit an image, or values without a meaning.
         OutputError: joined label maps cannot be written.
     """
     subjects = sorted(p for p in folder(source, "your data in BIDS").glob("sub-*") if p.is_dir())
-    images = [p for subject in subjects for p in sorted(subject.rglob("*.nii*")) if p.parent.name in ("anat", "dwi")]
-    found = [(image, match) for image in images if (match := _IMAGE.fullmatch(image.name))]
-    if not found:
+    files = [p for subject in subjects for p in sorted(subject.rglob("*.nii*")) if p.parent.name in ("anat", "dwi")]
+    images = [_Image(p, match["stem"], match["suffix"]) for p in files if (match := _IMAGE.fullmatch(p.name))]
+    if not images:
         raise InputError(f"{source}: contains no image like sub-01/anat/sub-01_T2w.nii.gz; is it BIDS?")
     maps = sorted((source / "derivatives").rglob("*_dseg.nii*"))
-    masks = sorted((source / "derivatives").rglob("*_mask.nii*"))
-    values = dict(options.values or {}) or _values_of(maps, source) or _values_of_masks(masks)
+    masks = [p for p in sorted((source / "derivatives").rglob("*_mask.nii*")) if _MASK.fullmatch(p.name)]
+    maps_of, masks_of = _by_image(maps, "dseg", images), _by_image(masks, "label", images)
+    values = dict(options.values or {}) or _values_of(maps, source)
+    numbers = numbered_names({_organ(path) for path in masks}, values, source)
     cases = []
-    for image, match in found:
-        labels = _of_image(match["stem"], match["suffix"], maps, "dseg") or _joined(match, masks, values, output)
-        sequence = _SUFFIXES.get(match["suffix"])
-        told = (match["stem"], sequence.value if sequence else match["suffix"])
-        name = f"{match['stem']}_{match['suffix']}"
-        cases.append(Case(name, image, labels, told, match["stem"].split("_")[0], _vendor(image)))
-    used = {case.labels for case in cases}
-    left_out = [(path, "fits no image by its name") for path in maps if path not in used]
-    return listed(source.name, values, cases, options, left_out)
+    for image in images:
+        labels = _nearest(image, maps_of[image]) or _joined(image, masks_of[image], numbers, output)
+        sequence = _SUFFIXES.get(image.suffix)
+        told = (image.stem, sequence.value if sequence else image.suffix)
+        patient = image.stem.split("_")[0]
+        cases.append(Case(image.name, image.path, labels, told, patient, _vendor(image.path)))
+    used = {path for found in (*maps_of.values(), *masks_of.values()) for path in found}
+    left_out = [(path, _NO_IMAGE) for path in (*maps, *masks) if path not in used]
+    return listed(source.name, {**{n: name for name, n in numbers.items()}, **values}, cases, options, left_out)
 
 
 def _entities(stem: str) -> dict[str, str]:
     return dict(part.split("-", 1) for part in stem.split("_") if "-" in part)
 
 
-def _of_image(stem: str, suffix: str, candidates: Sequence[Path], ending: str) -> Path | None:
-    """The label map of an image by its entities, the one that shares most of them; None if there is none.
+def _by_image(paths: Sequence[Path], ending: str, images: Sequence[_Image]) -> Mapping[_Image, list[Path]]:
+    """The label maps of each image by their entities, those that end with `_ending`.
 
     Subject and session are the same; the others too, where both have them, and a label map has none of its own but
     those that tell derivatives apart.
     """
-    own = _entities(stem)
-    fitting = []
-    for path in candidates:
+    of_subject = defaultdict(list)
+    for image in images:
+        of_subject[_entities(image.stem)["sub"]].append(image)
+    found = defaultdict(list)
+    for path in paths:
         theirs = _entities(path.name.split(f"_{ending}")[0])
-        if theirs.get("sub") != own.get("sub") or theirs.get("ses") != own.get("ses"):
-            continue
-        if any(own.get(key) != value for key, value in theirs.items() if key not in _OF_DERIVATIVES):
-            continue
-        named = re.findall(r"_(T1w|T2w|dwi)(?:_|\.)", path.name)
-        if not named or suffix in named:
-            fitting.append((sum(key in theirs for key in own), path))
-    best = [path for count, path in fitting if count == max(count for count, _ in fitting)]
+        fitting = [image for image in of_subject[theirs.get("sub", "")] if _fits(path, theirs, image)]
+        lacking = {image: len(_entities(image.stem).keys() - theirs.keys()) for image in fitting}
+        for image in fitting:
+            if lacking[image] == min(lacking.values()):
+                found[image].append(path)
+    return found
+
+
+def _fits(path: Path, theirs: Mapping[str, str], image: _Image) -> bool:
+    own = _entities(image.stem)
+    if theirs.get("ses") != own.get("ses"):
+        return False
+    if any(own.get(key) != value for key, value in theirs.items() if key not in _OF_DERIVATIVES):
+        return False
+    named = re.findall(r"_(T1w|T2w|dwi)(?:_|\.)", path.name)
+    return not named or image.suffix in named
+
+
+def _nearest(image: _Image, maps: Sequence[Path]) -> Path | None:
+    """The one that shares most of the image's entities; None if there is none."""
+    own = _entities(image.stem)
+    shared = [len(own.keys() & _entities(path.name.split("_dseg")[0]).keys()) for path in maps]
+    best = [path for path, count in zip(maps, shared, strict=True) if count == max(shared)]
     if len(best) > 1:
-        raise InputError(f"{best[0]}: fits the image {stem}_{suffix} as well as {best[1].name}; keep one derivative")
+        raise InputError(f"{best[0]}: fits the image {image.name} as well as {best[1].name}; keep one derivative")
     return best[0] if best else None
 
 
 def _values_of(maps: Sequence[Path], source: Path) -> dict[int, str]:
     values: dict[int, str] = {}
     for path in maps:
-        beside = path.with_name(re.sub(r"\.nii(\.gz)?$", ".tsv", path.name))
-        above = [folder / "dseg.tsv" for folder in path.parents if source in folder.parents]
-        table = next((file for file in (beside, *above) if file.is_file()), None)
+        table = _table_of(path, source)
         if table is None:
             raise InputError(f"{path}: no dseg.tsv says what its values mean; add one, or give --labels")
         for value, name in _read_dseg(table).items():
@@ -95,18 +130,29 @@ def _values_of(maps: Sequence[Path], source: Path) -> dict[int, str]:
     return values
 
 
+def _table_of(path: Path, source: Path) -> Path | None:
+    """The table beside a label map, else the nearest in a folder above it whose entities the label map has."""
+    beside = path.with_name(re.sub(r"\.nii(\.gz)?$", ".tsv", path.name))
+    if beside.is_file():
+        return beside
+    own = _entities(path.name.split("_dseg")[0]).items()
+    above = [folder for folder in path.parents if source in folder.parents]
+    tables = [table for folder in above for table in sorted(folder.glob("*dseg.tsv"))]
+    return next((table for table in tables if _entities(table.name.split("_dseg")[0]).items() <= own), None)
+
+
 def _read_dseg(table: Path) -> dict[int, str]:
     try:
-        with table.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
+        text = table.read_bytes().decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t"))
         return {int(row["index"]): row["name"] for row in rows if int(row["index"])}
     except (OSError, KeyError, ValueError, TypeError) as error:
         raise InputError(f"{table}: needs the columns index and name ({error})") from error
 
 
-def _values_of_masks(masks: Sequence[Path]) -> dict[int, str]:
-    organs = {match["organ"] for path in masks if (match := _MASK.fullmatch(path.name))}
-    return {value: _words(organ) for value, organ in enumerate(sorted(organs), start=1)}
+def _organ(mask: Path) -> str:
+    match = _MASK.fullmatch(mask.name)
+    return _words(match["organ"]) if match else ""
 
 
 def _words(organ: str) -> str:
@@ -114,26 +160,21 @@ def _words(organ: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", organ).lower()
 
 
-def _joined(match: re.Match[str], masks: Sequence[Path], values: Mapping[int, str], output: Path) -> Path | None:
+def _joined(image: _Image, masks: Sequence[Path], numbers: Mapping[str, int], output: Path) -> Path | None:
     """One label map of the masks of an image; None where there are none."""
-    numbers = {name: value for value, name in values.items()}
-    joined: np.ndarray | None = None
-    first: Volume | None = None
+    joined: Volume | None = None
     for path in masks:
-        found = _MASK.fullmatch(path.name)
-        if found is None or _of_image(match["stem"], match["suffix"], [path], "label") is None:
-            continue
         mask = read_labelmap(path)
-        if first is None or joined is None:
-            first, joined = mask, np.zeros(mask.array.shape, np.uint8)
-        elif not mask.geometry.is_close(first.geometry):
+        if joined is None:
+            joined = Volume(np.zeros(mask.array.shape, np.uint8), mask.geometry, mask.name)
+        elif not mask.geometry.is_close(joined.geometry):
             raise InputError(f"{path}: is on another grid than the other masks of its image; resample it")
-        joined[mask.array > 0] = numbers[_words(found["organ"])]
-    if first is None or joined is None:
+        joined.array[mask.array > 0] = numbers[_organ(path)]
+    if joined is None:
         return None
-    target = output / f"{match['stem']}_{match['suffix']}.nii.gz"
+    target = output / f"{image.name}.nii.gz"
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_volume(Volume(joined, first.geometry, first.name), target)
+    write_volume(joined, target)
     return target
 
 

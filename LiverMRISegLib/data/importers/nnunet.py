@@ -18,7 +18,8 @@ _IGNORE = "ignore"
 def import_nnunet(source: Path, _output: Path, options: OwnDataOptions) -> Imported:
     """imagesTr/CASE_0000.nii.gz with labelsTr/CASE.nii.gz, and imagesTs (split "test") with labelsTs where it exists.
 
-    The labels mean what dataset.json says. A training image without labels counts as unlabelled.
+    The labels mean what the options say, else what dataset.json says. A training image without labels counts as
+    unlabelled.
 
     Raises:
         InputError: another layout, several channels, or regions instead of labels.
@@ -26,7 +27,7 @@ def import_nnunet(source: Path, _output: Path, options: OwnDataOptions) -> Impor
     document = read_dataset_json(folder(source, "your data in nnU-Net's layout"))
     table = source / "dataset.json"
     channel = only_channel(document.get("channel_names", document.get("modality")), table)
-    values, ignore = labels_of(document.get("labels"), table)
+    values, ignore = (dict(options.values), 0) if options.values else labels_of(document.get("labels"), table)
     ending = str(document.get("file_ending", ".nii.gz"))
     cases: list[Case] = []
     left_out: list[tuple[Path, str]] = []
@@ -102,4 +103,8 @@ def _cases(
         name = image.name.removesuffix(f"{_FIRST}{ending}")
         label = labels / f"{name}{ending}"
         cases.append(Case(name, image, label if label.is_file() else None, (channel, name), split=split))
+    used = {case.labels for case in cases}
+    for path in sorted(labels.iterdir()) if labels.is_dir() else ():
+        if path not in used and not path.name.startswith("."):
+            left_out.append((path, f"no image has its name; a label map is called CASE{ending}"))
     return cases, left_out

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import io
+import unicodedata
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from LiverMRISegLib.anatomy import Sequence as MrSequence
-from LiverMRISegLib.data.datalist import SPLITS, Datalist, Scan
+from LiverMRISegLib.data.datalist import SPLITS, Datalist, Scan, case_name
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.sequence_names import guess_sequence
@@ -16,6 +19,8 @@ from LiverMRISegLib.sequence_names import guess_sequence
 LICENCE = "of the data's owner"
 SEQUENCES = (*(sequence.value for sequence in MrSequence), "CT")
 _COLUMNS = ("case", "patient", "sequence", "vendor", "centre", "split")
+_DELIMITERS = ",;\t"  # the second is what Excel writes in half of Europe
+_MOST_VALUES = 254
 
 
 @dataclass(frozen=True)
@@ -70,16 +75,51 @@ def listed(
 ) -> Imported:
     """The datalist of `cases`, each completed by its row of the table.
 
+    Of several cases of one name the first is taken, the others are left out. Several scans of one sequence of a patient
+    get a series, which is what their names have beside the patient's.
+
     Raises:
         InputError: no case, a case of unknown sequence, a table that does not fit.
     """
+    first: dict[str, Case] = {}
+    twice = []
+    for case in cases:
+        if first.setdefault(case.name, case) is not case:
+            twice.append((case.image, f"{first[case.name].image} is called {case.name} too; rename one of them"))
     rows = read_table(options.table) if options.table else {}
-    unknown = sorted(set(rows) - {case.name for case in cases})
+    unknown = sorted(set(rows) - {_composed(name) for name in first})
     if unknown:
-        near = ", ".join(case.name for case in cases[:3])
+        near = ", ".join(list(first)[:3])
         raise InputError(f"{options.table}: '{unknown[0]}' is not a case of this data; cases are called {near}, ...")
-    scans = [_scan(case, rows.get(case.name, {}), options) for case in cases]
-    return Imported(Datalist(name, LICENCE, dict(values), scans, ignore=ignore), tuple(left_out))
+    scans = [_scan(case, rows.get(_composed(case.name), {}), options) for case in first.values()]
+    scans = _told_apart(scans, list(first))
+    return Imported(Datalist(name, LICENCE, dict(values), scans, ignore=ignore), (*left_out, *twice))
+
+
+def _told_apart(scans: Sequence[Scan], names: Sequence[str]) -> list[Scan]:
+    counts = Counter(case_name(scan) for scan in scans)
+    return [
+        replace(scan, series=name.removeprefix(scan.patient).strip(" _-") or name)
+        if counts[case_name(scan)] > 1
+        else scan
+        for scan, name in zip(scans, names, strict=True)
+    ]
+
+
+def numbered_names(names: Collection[str], usual: Mapping[int, str], where: Path) -> dict[str, int]:
+    """A value for each name, in small letters: those of `usual`, and behind them the others in their order.
+
+    Raises:
+        InputError: there are more names than values; `where` they were found.
+    """
+    numbers = {name.lower(): value for value, name in usual.items()}
+    new = sorted({name.lower() for name in names} - set(numbers))
+    highest = max(usual, default=0)
+    if highest + len(new) > _MOST_VALUES:
+        raise InputError(
+            f"{where}: the segmentations have {len(new)} different names; a label map has {_MOST_VALUES} at most"
+        )
+    return numbers | {name: value for value, name in enumerate(new, start=highest + 1)}
 
 
 def read_label_names(path: Path) -> dict[int, str]:
@@ -95,25 +135,50 @@ def read_label_names(path: Path) -> dict[int, str]:
 
 
 def read_table(path: Path) -> dict[str, dict[str, str]]:
-    """The rows of a CSV by their `case`; InputError for an unknown or missing column, or a case that occurs twice."""
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from error
+    """The rows of a CSV by their `case`, as spreadsheets save it: cells apart by commas, semicolons or tabs.
+
+    Raises:
+        InputError: an unknown or missing column, a case that occurs twice, or a row with too many cells.
+    """
+    columns, rows = _cells_of(path)
     odd = [column for column in columns if column not in _COLUMNS]
     if odd or "case" not in columns:
         problem = f"unknown column '{odd[0]}'" if odd else "has no column 'case'"
         raise InputError(f"{path}: {problem}; the columns are: {', '.join(_COLUMNS)}")
     found: dict[str, dict[str, str]] = {}
     for row in rows:
-        case = (row["case"] or "").strip()
+        if len(row) > len(columns):
+            raise InputError(f"{path}: the row '{row[0]}' has {len(row)} cells for {len(columns)} columns; correct it")
+        cells = {key: value for key, value in zip(columns, row, strict=False) if value}
+        case = _composed(cells.pop("case", ""))
+        if not case:
+            raise InputError(f"{path}: the row {', '.join(row)} names no case; fill in the column 'case'")
         if case in found:
             raise InputError(f"{path}: the case '{case}' occurs twice; remove one of its rows")
-        found[case] = {key: value.strip() for key, value in row.items() if key != "case" and value and value.strip()}
+        found[case] = cells
     return found
+
+
+def _cells_of(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The columns in small letters, and the rows, without what is empty at their ends."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
+        found = [
+            [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+        ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from error
+    for row in found:
+        while row and not row[-1]:
+            row.pop()
+    columns, *rows = [row for row in found if row] or [[]]
+    return [column.lower() for column in columns], rows
+
+
+def _composed(name: str) -> str:
+    """Accents and letters as one character each: macOS takes them apart in the names of files."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _scan(case: Case, row: Mapping[str, str], options: OwnDataOptions) -> Scan:

@@ -3,30 +3,39 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from LiverMRISegLib.data.importers.layout import folder
-from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed, read_label_names
+from LiverMRISegLib.data.importers.own_data import (
+    Case,
+    Imported,
+    OwnDataOptions,
+    listed,
+    numbered_names,
+    read_label_names,
+)
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
 from LiverMRISegLib.io.read import is_volume_file
 from LiverMRISegLib.volume import Volume, resample
 
-_LABEL_FOLDERS = ("labels", "masks", "segmentations")
-_IMAGE_FOLDER = "images"
+_LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmentation")
+_IMAGE_FOLDERS = ("images", "image")
 _SEGMENTATION = ".seg.nrrd"
 _MARKS = re.compile(r"[._-](label|labels|mask|segmentation)$", re.IGNORECASE)
+# What a label map is called in a folder that holds one image; Slicer's own names for a segmentation are of this kind.
+_UNNAMED = re.compile(r"(labels?|mask|seg|segmentation)([ _-]\d+)?", re.IGNORECASE)
 # What `segment` writes: a mask that a model made teaches a model nothing, unless somebody says that it is right.
 _RESULT = re.compile(r"_seg$", re.IGNORECASE)
 _NOT_HERE = "is a link to a file that is not here; fetch it first (git annex get, datalad get)"
 _MADE_BY_A_MODEL = "its name says that a model made it; if it is corrected and right, name it NAME_label"
 OTHER_MASK = "its image has another mask"
-_MOST_VALUES = 254
 LeftOut = tuple[Path, str]
 
 
@@ -34,28 +43,40 @@ def import_folder(source: Path, output: Path, options: OwnDataOptions) -> Import
     """Every volume at any depth. The names of file and folders say its sequence (T2WI/case_01.nii.gz).
 
     The label map of NAME is NAME_label (or _labels, _mask, _segmentation; NAME_seg if the options take results) beside
-    it, or a file of the same name in a folder labels/ beside images/. What its values mean is in labels.json
-    ({"1": "liver"}) in `source`, or given by the options; in Slicer's .seg.nrrd it is the segments' names, and these
-    are renumbered alike for all cases in `output`, on the grids of the images.
+    it, or a file of the same name in a folder labels/ beside images/; the label map of a folder's only image may be
+    called label, mask, seg or Segmentation alone. What its values mean is in labels.json ({"1": "liver"}) in `source`,
+    or given by the options; in Slicer's .seg.nrrd it is the segments' names, and these are renumbered alike for all
+    cases in `output`, on the grids of the images.
     Every volume counts as a patient of its own, called by its path, unless the table says otherwise.
 
     Raises:
         InputError: no volume, one of unknown sequence, or label maps whose values have no meaning.
         OutputError: renumbered label maps cannot be written.
     """
-    named = sorted(p for p in folder(source, "your volumes").rglob("*") if _is_volume(p))
-    found = [p for p in named if p.is_file()]
-    cases, left_out = _cases(found, source, options)
-    left_out += [(path, _NOT_HERE) for path in named if path.is_symlink() and not path.exists()]
-    if not any(case.labels for case in cases):
+    cases, left_out = _found(source, options)
+    labels = [case.labels for case in cases if case.labels]
+    if not labels:
         return listed(source.name, {}, cases, options, left_out)
     values = dict(options.values or {}) or (
         read_label_names(path) if (path := source / "labels.json").is_file() else {}
     )
-    if not values:
-        values, cases, unread = _renumbered(cases, source, output, options.usual_values or {})
+    if not values or any(_has_names(path) for path in labels):
+        values, cases, unread = _renumbered(cases, source, output, values or options.usual_values or {})
         left_out += unread
     return listed(source.name, values, cases, options, left_out)
+
+
+def import_volumes(source: Path, options: OwnDataOptions) -> Imported:
+    """As `import_folder`, but of the volumes alone: label maps beside them are not read."""
+    cases, left_out = _found(source, options)
+    return listed(source.name, {}, [replace(case, labels=None) for case in cases], options, left_out)
+
+
+def _found(source: Path, options: OwnDataOptions) -> tuple[list[Case], list[LeftOut]]:
+    named = sorted(p for p in folder(source, "your volumes").rglob("*") if _is_volume(p))
+    cases, left_out = _cases([p for p in named if p.is_file()], source, options)
+    left_out += [(path, _NOT_HERE) for path in named if path.is_symlink() and not path.exists()]
+    return cases, left_out
 
 
 def _is_volume(path: Path) -> bool:
@@ -67,14 +88,20 @@ def _cases(found: Sequence[Path], source: Path, options: OwnDataOptions) -> tupl
     """Images with their label maps, and the files that are neither."""
     results = [p for p in found if _RESULT.search(_plain_name(p))]
     files = [p for p in found if p not in results]
-    labels = {_key(p, source): p for p in files if _is_label(p, source)}
     left_out = [(path, _MADE_BY_A_MODEL) for path in results if not options.takes_results]
-    for path in results if options.takes_results else []:
-        if labels.setdefault(_key(path, source), path) != path:
-            left_out.append((path, OTHER_MASK))
     images = [p for p in files if not _is_label(p, source)]
     if not images:
         raise InputError(f"{source}: contains no volume ({', '.join(VOLUME_ENDINGS)})")
+    beside = defaultdict(list)
+    for image in images:
+        beside[image.parent].append(image)
+    labels: dict[tuple[str, ...], Path] = {}
+    masks = [p for p in reversed(files) if _is_label(p, source)]  # NAME_label comes before NAME.seg.nrrd
+    for path in [*masks, *(results if options.takes_results else [])]:
+        images_here = beside[path.parent] if _UNNAMED.fullmatch(_plain_name(path)) else []
+        own = images_here[0] if len(images_here) == 1 else path
+        if labels.setdefault(_key(own, source), path) != path:
+            left_out.append((path, OTHER_MASK))
     cases = [_case(image, source, labels.get(_key(image, source))) for image in images]
     used = {case.labels for case in cases}
     return cases, [(path, "no image has its name") for path in labels.values() if path not in used] + left_out
@@ -89,12 +116,14 @@ def _plain_name(path: Path) -> str:
 def _is_label(path: Path, source: Path) -> bool:
     inside = path.relative_to(source)
     in_folder = any(part.lower() in _LABEL_FOLDERS for part in inside.parts[:-1])
-    return in_folder or path.name.lower().endswith(_SEGMENTATION) or bool(_MARKS.search(name_of(path)))
+    name = _plain_name(path)
+    is_named_so = _MARKS.search(name) or _UNNAMED.fullmatch(name)
+    return in_folder or path.name.lower().endswith(_SEGMENTATION) or bool(is_named_so)
 
 
 def _key(path: Path, source: Path) -> tuple[str, ...]:
     """The same for an image and its label map."""
-    parts = [p for p in path.relative_to(source).parts[:-1] if p.lower() not in (*_LABEL_FOLDERS, _IMAGE_FOLDER)]
+    parts = [p for p in path.relative_to(source).parts[:-1] if p.lower() not in (*_LABEL_FOLDERS, *_IMAGE_FOLDERS)]
     return (*parts, _RESULT.sub("", _MARKS.sub("", _plain_name(path))))
 
 
@@ -124,7 +153,7 @@ def _renumbered(
             named[case.name] = read_labelmap(case.labels).metadata["segments"]
         except InputError as error:
             unread[case.name] = (case.labels, str(error))
-    numbers = _numbers({name.lower() for segments in named.values() for name in segments.values()}, usual, source)
+    numbers = numbered_names({name for segments in named.values() for name in segments.values()}, usual, source)
     kept = [case for case in cases if case.name not in unread]
     renumbered = [
         replace(case, labels=_write(case, named[case.name], numbers, output)) if case.name in named else case
@@ -136,17 +165,6 @@ def _renumbered(
 
 def _has_names(labels: Path) -> bool:
     return labels.name.lower().endswith(_SEGMENTATION)
-
-
-def _numbers(names: Collection[str], usual: Mapping[int, str], source: Path) -> dict[str, int]:
-    numbers = {name.lower(): value for value, name in usual.items()}
-    new = sorted(set(names) - set(numbers))
-    highest = max(usual, default=0)
-    if highest + len(new) > _MOST_VALUES:
-        raise InputError(
-            f"{source}: the segmentations have {len(new)} different names; a label map has {_MOST_VALUES} at most"
-        )
-    return numbers | {name: value for value, name in enumerate(new, start=highest + 1)}
 
 
 def _write(case: Case, segments: Mapping[int, str], numbers: Mapping[str, int], output: Path) -> Path:

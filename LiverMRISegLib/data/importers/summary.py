@@ -14,9 +14,11 @@ from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io.read import MaskGivenError
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 
 _PICTURES = 8
+_A_MASK = "is a label map by its values, but no image has its name; call it as its image, with _label"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,9 @@ def check_scans(datalist: Datalist) -> tuple[list[Checked], list[tuple[Path, str
         try:
             image = read_volume(scan.image)
             labels = read_labelmap(scan.labels) if scan.labels else None
+        except MaskGivenError:
+            refused.append((scan.image, _A_MASK))
+            continue
         except LiverMRISegError as error:
             refused.append((scan.image, str(error)))
             continue
@@ -59,7 +64,7 @@ def summary_text(datalist: Datalist, checked: Sequence[Checked], left_out: Seque
     """The summary as lines of text."""
     scans = [each.scan for each in checked]
     lines = [
-        f"{len({scan.patient for scan in scans})} patients, {len(scans)} volumes, "
+        f"{_number(len({scan.patient for scan in scans}), 'patient')}, {_number(len(scans), 'volume')}, "
         f"{sum(scan.labels is not None for scan in scans)} with labels",
         *(f"  {name}: {_counted(values)}" for name, values in _facts(scans)),
     ]
@@ -108,6 +113,10 @@ def _facts(scans: Sequence[Scan]) -> list[tuple[str, Counter[str]]]:
         (name, Counter(getattr(scan, name) for scan in scans)) for name in ("sequence", "split", "vendor", "centre")
     ]
     return [(name, values) for name, values in facts if any(values)]
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "s")
 
 
 def _counted(values: Counter[str]) -> str:
