@@ -56,6 +56,11 @@ def read_config(cls: type[T], path: Path) -> T:
     return read_dataclass(cls, _read_mapping(path, ()), str(path))
 
 
+def read_settings(path: Path) -> dict[str, Any]:
+    """The keys of a YAML file with its bases filled in; UsageError if it cannot be read."""
+    return _read_mapping(path, ())
+
+
 def check_config(config: Any) -> None:
     """UsageError unless every value is of its field's type and within its limits, as `read_config` would ask for."""
     read_dataclass(type(config), to_plain(config), "the config")

@@ -19,6 +19,7 @@ from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.networks.sizes import PLAIN
 from LiverMRISegLib.preparation.nnunet_scheme import nonzero_box
+from LiverMRISegLib.training.configuration import read_settings
 from LiverMRISegLib.training.plan_rules import Plan, make_plan
 from LiverMRISegLib.volume import reorient
 
@@ -33,7 +34,8 @@ class PlanTrainingConfig(Checked):
     """Config of `scripts/train/plan_training.py`."""
 
     base: str = ""
-    """The config that the plan is for, as scripts/train/configs/finetune.yaml: its other keys are kept."""
+    """The config that the plan is for, as scripts/train/configs/finetune.yaml: its other keys are kept, and where it
+    takes unlabelled volumes too, its batches, which belong to its method."""
     datalists: tuple[Path, ...] = ()
     """Datalists of the volumes."""
     labelled: PoolConfig = field(default_factory=PoolConfig)
@@ -76,6 +78,7 @@ def run(config: PlanTrainingConfig) -> Plan:
 
     if config.base and not Path(config.base).is_file():
         raise UsageError(f"base: {config.base}: no such file; name a config of scripts/train/configs")
+    of_base = (read_settings(Path(config.base)).get("data") or {}) if config.base else {}
     scans = choose_scans(config.datalists, config.labelled, needs_labels=True)
     found = fingerprint_of(scans, config.organs)
     kind = PLAIN if config.network == "stunet" else config.network
@@ -83,7 +86,10 @@ def run(config: PlanTrainingConfig) -> Plan:
     is_ct = config.normalisation == "ct" or (
         config.normalisation == "auto" and all(scan.sequence == "CT" for _, scan in scans)
     )
-    document = {**_data(config, plan, found, is_ct=is_ct), **_network(config, plan)}
+    data = _data(config, plan, found, is_ct=is_ct)
+    if "unlabelled_batch" in of_base:
+        del data["labelled_batch"]
+    document = {"data": data, **_network(config, plan)}
     if config.base:
         document = {"base": str(Path(config.base).absolute()), **document}
     atomic_write_text(config.output, yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
@@ -139,7 +145,7 @@ def _data(config: PlanTrainingConfig, plan: Plan, found: Fingerprint, *, is_ct: 
         low, high = np.percentile(found.intensities, (0.5, 99.5))
         figures = (low, high, found.intensities.mean(dtype=np.float64), found.intensities.std(dtype=np.float64))
         data |= {"normalisation": "ct", "intensity": [round(float(figure), 4) for figure in figures]}
-    return {"data": data}
+    return data
 
 
 def _network(config: PlanTrainingConfig, plan: Plan) -> dict[str, Any]:

@@ -104,6 +104,20 @@ def test_ct_normalisation_is_of_the_organs_voxels(base, tmp_path):
         replace(planned.data, intensity=())
 
 
+@pytest.mark.parametrize("has_unlabelled", [True, False])
+def test_batches_stay_the_methods_own_where_it_takes_unlabelled_volumes(base, tmp_path, has_unlabelled):
+    """Copy-paste pairs them, and would stop after its pre-training where one of the two had changed."""
+    config, datalist = base
+    text = config.read_text().replace(
+        "labelled_batch: 2, unlabelled_batch: 2", "labelled_batch: 6, unlabelled_batch: 6"
+    )
+    config.write_text(text if has_unlabelled else text.replace(", unlabelled_batch: 6", ""))
+    plan = run(PlanTrainingConfig(str(config), (datalist,), output=tmp_path / "plan.yaml"))
+    data = read_config(FinetuneConfig, tmp_path / "plan.yaml").data
+    assert data.labelled_batch == (6 if has_unlabelled else plan.batch)
+    assert plan.batch != 6
+
+
 def test_organs_that_no_label_map_shows(base, tmp_path):
     config, datalist = base
     empty = [replace(scan, labels=scan.labels and tmp_path / "empty.nii.gz") for scan in read_datalist(datalist).scans]

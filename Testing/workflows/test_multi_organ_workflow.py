@@ -17,6 +17,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_da
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.training.configuration import read_settings
 from LiverMRISegLib.volume import Geometry, Volume
 
 pytest.importorskip("snakemake", reason="snakemake needs Python 3.11")
@@ -122,6 +123,29 @@ def test_the_graph_of_the_whole(data, settings, rules, absent):
               and line.split()[1].isdigit()}  # fmt: skip
     assert rules.items() <= counts.items()
     assert absent not in counts
+
+
+def test_the_folds_are_planned_by_ct_but_not_normalised_by_its_figures(data):
+    """They learn translations and label MR, whose intensities are others."""
+    lists = ["--config", f"ct={data / 'data.json'}", f"mr={data / 'data.json'}", "plan=true"]
+    words = run(data, "--dry-run", "--printshellcmds", *lists, "--", "runs/multi_organ/plans/multi_organ.yaml")
+    assert "'--labelled.sequences' 'CT'" in words
+    assert "'--normalisation' 'z-score'" in words
+
+
+def test_all_networks_of_paper_004_have_one_spacing():
+    """2.5 x 0.81 x 0.81 mm and patches of 40 x 224 x 192, which no flag of its settings changes."""
+    configs = WORKFLOWS.parent / "configs"
+    settings = read_settings(WORKFLOWS / "multi_organ_paper_004.yaml")
+    names = [settings[key] for key in ("translator", "segmenter", "small")]
+    translator, *segmenters = [read_settings(configs / f"{name}.yaml") for name in names]
+    assert translator["spacing"] == [2.5, 0.81, 0.81]
+    for segmenter in segmenters:
+        data = segmenter["data"]
+        assert (data["spacing"], data["patch"], data["space"]) == ([2.5, 0.81, 0.81], [40, 224, 192], "anatomy")
+    assert {key: flags for key, flags in settings.items() if key.endswith("flags")} == {
+        "translator_flags": ["--gan.identity-of", "translations"]
+    }
 
 
 def test_the_cost_of_all_trainings(data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated
 
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import BidirectionalCopyPaste, CopyPasteConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
@@ -34,8 +35,14 @@ class CopyPasteStageConfig(StageConfig):
 
 
 def run_bidirectional_copy_paste(config: CopyPasteStageConfig) -> RunResult:
-    """Train; errors as in `run_stage`."""
+    """Train; errors as in `run_stage`, and at once for batches that cannot be paired after the pre-training."""
     refuse_unknown_voxels(config)
+    labelled, unlabelled = config.data.labelled_batch, config.data.unlabelled_batch
+    if labelled != unlabelled or labelled % 2:
+        raise UsageError(
+            f"copy-paste pairs patches: data.labelled_batch and data.unlabelled_batch must be equal and even, not "
+            f"{labelled} and {unlabelled}"
+        )
     seed, pasting = config.loop.seed, config.copy_paste
     return run_stage(
         config,

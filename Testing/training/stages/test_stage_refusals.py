@@ -11,6 +11,7 @@ from helpers.stage_runs import STAGES, command, config_of
 from helpers.tiny_data import status_of_script_here, write_config, write_data
 from LiverMRISegLib.data.augmentation import AugmentationConfig
 from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.training.stages.bidirectional_copy_paste import run_bidirectional_copy_paste
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import run_cross_pseudo_supervision
 from LiverMRISegLib.training.stages.data_config import DataConfig
 from LiverMRISegLib.training.stages.finetune import run as run_finetune
@@ -25,6 +26,15 @@ def test_boxes_need_as_many_unlabelled_patches(datalist, tmp_path):
     config = replace(config, run_folder=tmp_path / "other", data=replace(config.data, unlabelled_batch=0))
     with pytest.raises(UsageError, match="unlabelled_batch must be at least 1"):
         run_intermediate_domains(config)
+
+
+@pytest.mark.parametrize("batches", [(2, 4), (3, 3)])
+def test_copy_paste_needs_pairs_before_it_begins_its_pretraining(datalist, tmp_path, batches):
+    config = config_of("bidirectional_copy_paste", tmp_path, datalist)
+    data = replace(config.data, labelled_batch=batches[0], unlabelled_batch=batches[1])
+    with pytest.raises(UsageError, match=rf"must be equal and even, not {batches[0]} and {batches[1]}"):
+        run_bidirectional_copy_paste(replace(config, data=data))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_corrupt_volume_is_named_before_training_begins(datalist, tmp_path):

@@ -82,6 +82,7 @@ rule plan:
             "--labelled.sequences", "CT",
             "--organs", *config["organs"],
             "--network", "residual-encoder-unet",
+            "--normalisation", "z-score",  # folds learn translations and label MR: the CT's figures mean nothing there
         ),
     shell:
         "{params.command}"
