@@ -16,6 +16,10 @@ CONCEPTS = sorted((DOCS / "concepts").glob("*.md"))
 STUDIES = sorted(path for path in (DOCS / "studies").glob("*.md") if path.stem != "index")
 CARDS = sorted((ROOT / "Resources" / "models").glob("*.md"))
 LONGEST_CARD = 120
+METHODS = (
+    "supervised", "cross_pseudo_supervision", "bidirectional_copy_paste", "intermediate_domains", "mean_teacher",
+    "dual_task", "one_label", "organ_attention", "anatomy_space", "domain_matching", "pseudo_labels",
+)  # fmt: skip
 # Commands that are run in a checkout of an earlier commit.
 _EARLIER = re.compile(r"^```\ngit worktree add .*?^```$", re.MULTILINE | re.DOTALL)
 # Used by the studies, no studies themselves.
@@ -66,6 +70,27 @@ def test_the_picture_of_the_house_is_that_of_its_imports():
 def test_functions_beside_equations_exist(page):
     named = re.findall(r"`(LiverMRISegLib[\w.]+)`", page.read_text(encoding="utf-8"))
     assert not [name for name in named if not is_there(name)]
+
+
+@pytest.mark.parametrize("page", METHODS)
+def test_a_page_of_a_method_has_equations_papers_figures_and_failures(page):
+    text = (DOCS / "concepts" / f"{page}.md").read_text(encoding="utf-8")
+    parts = re.findall(r"^## (.+)$", text, re.MULTILINE)
+    assert "$" in text
+    assert any(part.startswith("Against the ") for part in parts)
+    assert parts[-2:] == ["Measured", "Known to fail"]
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.stem)
+def test_no_table_is_cut_in_two(page):
+    """A row after an empty line is shown as text with bars in it; a table begins with a head and a line of dashes."""
+    lines = page.read_text(encoding="utf-8").splitlines()
+    cut = [
+        line
+        for before, line, after in zip(["", *lines], lines, [*lines[1:], ""], strict=False)
+        if line.startswith("|") and not before.startswith("|") and not re.fullmatch(r"\|[-:| ]+\|", after)
+    ]
+    assert not cut
 
 
 @pytest.mark.parametrize("page", [*CONCEPTS, *STUDIES, DOCS / "benchmarks.md", *CARDS], ids=lambda page: page.stem)
