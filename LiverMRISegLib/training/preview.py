@@ -114,13 +114,17 @@ _REMEDY = "take a smaller data.patch, smaller batches or a smaller network"
 def _timed_steps(
     method: Method, streams: Mapping[str, Stream], config: LoopConfig, fabric: Fabric
 ) -> tuple[float, float]:
-    """Seconds of a step, its batch included, and the highest memory in GB."""
+    """Seconds of a step, its batch included, and the highest memory in GB.
+
+    Of the last steps: a method that begins with labels alone (BCP) asks for more later.
+    """
     batches = StepBatches(streams, _STEPS, config.seed, fabric.global_rank, fabric.world_size)
+    first = max(0, config.steps - _STEPS)
     taken = []
     try:
-        for step in range(_STEPS):
-            start = time.perf_counter()
-            losses = method.losses(batches[step], step)
+        for number in range(_STEPS):
+            start, step = time.perf_counter(), first + number
+            losses = method.losses(batches[number], step)
             for group in method.optimizer.param_groups:
                 group["lr"] = config.learning_rate / 1000
             method.optimizer.zero_grad(set_to_none=True)

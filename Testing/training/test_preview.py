@@ -13,8 +13,10 @@ from LiverMRISegLib.models.package.specification import InferenceSpec
 from LiverMRISegLib.training import preview
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig
+from LiverMRISegLib.training.methods.bidirectional_copy_paste import BidirectionalCopyPaste
 from LiverMRISegLib.training.preview import Cost, Inferences
 from LiverMRISegLib.training.stages import cross_pseudo_supervision, finetune
+from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig, run_bidirectional_copy_paste
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.validation import LabelledImage, Validation
@@ -67,6 +69,22 @@ def test_a_stage_says_its_cost_and_trains_nothing(stage, kind, tmp_path, caplog)
     assert "5 validations of " in caplog.text
     assert not (tmp_path / "run/model").exists()
     assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+def test_steps_are_timed_that_use_unlabelled_volumes(tmp_path, monkeypatch):
+    """Copy-paste begins with labelled ones alone, at half of the images and without its teacher."""
+    loop = "{steps: 5000, precision: 32-true, accelerator: cpu, preview: true}"
+    config = write_config(tmp_path, write_data(tmp_path), loop=loop, run_folder=str(tmp_path / "run"))
+    seen, losses = [], BidirectionalCopyPaste.losses
+
+    def watched(self, batch, step):
+        found = losses(self, batch, step)
+        seen.append("inward" in found)
+        return found
+
+    monkeypatch.setattr(BidirectionalCopyPaste, "losses", watched)
+    run_bidirectional_copy_paste(read_config(CopyPasteStageConfig, config))
+    assert seen == [True] * 4
 
 
 def test_a_training_that_does_not_fit_is_refused(tmp_path, monkeypatch):

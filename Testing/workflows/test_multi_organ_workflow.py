@@ -131,6 +131,10 @@ def test_the_folds_are_planned_by_ct_but_not_normalised_by_its_figures(data):
     words = run(data, "--dry-run", "--printshellcmds", *lists, "--", "runs/multi_organ/plans/multi_organ.yaml")
     assert "'--labelled.sequences' 'CT'" in words
     assert "'--normalisation' 'z-score'" in words
+    gradients = ["--configfile", str(WORKFLOWS / "multi_organ_paper_004.yaml"), *lists]
+    done = subprocess.run(command(data, "--dry-run", *gradients), env=environment(), capture_output=True, text=True)
+    assert done.returncode != 0
+    assert "gradient images are made at the translators' spacing" in done.stdout + done.stderr
 
 
 def test_all_networks_of_paper_004_have_one_spacing():

@@ -51,6 +51,13 @@ def scans_in(datalist, *sequences):
     return len(read_datalist(Path(datalist)).pool(split="train", sequences=sequences or None))
 
 
+def settings_of(settings):
+    """The keys of a file of settings, those of its bases among them."""
+    from LiverMRISegLib.training.configuration import read_settings
+
+    return read_settings(config_file(settings))
+
+
 def planned(settings):
     """These settings, or with `plan` the file that rule plan makes from them and from the data."""
     if not HAS_PLAN:

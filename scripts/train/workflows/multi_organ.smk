@@ -25,6 +25,11 @@ HAS_ATTENTION = config["translator"] == "translator_organ_attention"
 IS_JOINT = config["translator"] == "translator_organ_attention_joint"
 if STABLE and not ROUNDS:
     raise WorkflowError("selection: stability compares rounds; rounds must be at least 1")
+if HAS_PLAN and settings_of(config["translator"]).get("space", "intensity") != "intensity":
+    raise WorkflowError(
+        "plan: gradient images are made at the translators' spacing, and the folds must have the same; set plan to false, "
+        "and another spacing for both by slice_flags and fold_flags"
+    )
 # Worse sequences' own labels from before they were matched are none that later ones should be compared or joined with;
 # after a single round there are no others.
 FIRST_STABLE = 1 if MATCH and ROUNDS > 1 else 0
