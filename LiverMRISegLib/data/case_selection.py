@@ -27,6 +27,12 @@ class PoolConfig(Checked):
     """Their vendors, as in the datalist."""
     patients: tuple[str, ...] = ()
     """Their patients, as in the datalist."""
+    series: tuple[str, ...] = ()
+    """Their series, as in the datalist: b400 or b800 of LiQA's DWI, a session of BIDS."""
+
+    def __str__(self) -> str:
+        chosen = {name: values for name, values in vars(self).items() if values}
+        return "the choice of " + (", ".join(f"{n} {' '.join(values)}" for n, values in chosen.items()) or "all scans")
 
 
 @dataclass(frozen=True)
@@ -130,5 +136,5 @@ def _chosen(lists: Sequence[Datalist], pool: PoolConfig, split: str, *, needs_la
             vendors=pool.vendors or None,
             labelled=True if needs_labels else None,
         )
-        if not pool.patients or scan.patient in pool.patients
+        if (not pool.patients or scan.patient in pool.patients) and (not pool.series or scan.series in pool.series)
     ]

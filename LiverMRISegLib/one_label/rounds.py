@@ -194,7 +194,7 @@ def _train(config: OneLabelConfig, labels: Path, run_folder: Path) -> None:
     data = replace(
         config.data,
         datalists=(labels,),
-        labelled=PoolConfig(patients=(template.patient,), sequences=(template.sequence,)),
+        labelled=PoolConfig((template.sequence,), patients=(template.patient,), series=(template.series,)),
         unlabelled=PoolConfig(),
         pseudo_labels=True,
     )

@@ -75,6 +75,16 @@ def test_a_patient_who_is_tested_on_with_one_scan_is_not_trained_on_with_another
     assert names(tested) == ["p1 GED4", "p6 GED4"]
 
 
+def test_one_series_of_several_may_be_chosen(datalist):
+    document = json.loads(datalist.read_text())
+    for number, scan in enumerate(document["scans"]):
+        scan["series"] = "b400" if number % 2 else ""
+    datalist.write_text(json.dumps(document))
+    counts = [len(choose_scans([datalist], PoolConfig(series=s), needs_labels=False)) for s in ((), ("b400",), ("",))]
+    assert counts[0] == counts[1] + counts[2]
+    assert min(counts) > 0
+
+
 def test_what_is_validated_on_is_what_is_trained_on(datalist):
     document = json.loads(datalist.read_text())
     for scan in document["scans"]:
@@ -91,6 +101,8 @@ def test_what_is_nowhere_is_named(datalist):
         choose_pools([datalist], PoolConfig(("T2WI",)), PoolConfig())
     with pytest.raises(UsageError, match="patient 'p9'"):
         choose_scans([datalist], PoolConfig(patients=("p9",)), needs_labels=False)
-    with pytest.raises(UsageError, match="no scan of split 'train'"):
-        choose_scans([datalist], PoolConfig(("DWI",)), needs_labels=False)
+    words = r"no scan of split 'train' fits the choice of sequences DWI GED4, vendors Z in .*d\.json"
+    with pytest.raises(UsageError, match=words):
+        choose_scans([datalist], PoolConfig(("DWI", "GED4"), ("Z",)), needs_labels=False)
+    assert str(PoolConfig()) == "the choice of all scans"
     assert json.loads(datalist.read_text())["name"] == "tiny"

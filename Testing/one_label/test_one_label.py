@@ -83,7 +83,10 @@ def test_first_labels_come_from_the_template_alone(data, tmp_path):
 def test_of_the_templates_patient_only_the_labelled_scan_is_true(data, tmp_path):
     listed, model, _ = data
     image, _ = write_scan(tmp_path, "p0", "DWI", 7)
-    scans = [Scan("p0", "DWI", image), *read_datalist(listed).scans[::-1]]
+    (tmp_path / "second").mkdir()
+    second, _ = write_scan(tmp_path / "second", "p0", "T1WI", 8)
+    others = [Scan("p0", "DWI", image), Scan("p0", "T1WI", second, series="ses-2")]
+    scans = [*others, *read_datalist(listed).scans[::-1]]
     write_datalist(replace(read_datalist(listed), scans=scans), listed)
     settings = {"encoder": model, "levels": (1,), "cache": tmp_path / "cache", "output": tmp_path / "first"}
     made = first_labels.run(FirstLabelsConfig((listed,), template="p0", **settings))
@@ -92,7 +95,7 @@ def test_of_the_templates_patient_only_the_labelled_scan_is_true(data, tmp_path)
     config = replace(config, run_folder=tmp_path / "run", rounds=1, data=replace(config.data, organs=("liver",)))
     run(replace(config, loop=replace(config.loop, steps=2), refinement=RefineConfig(neighbours=2)))
     provenance = ModelPackage.load(tmp_path / "run/model").spec.provenance[0]
-    assert (provenance["labelled scans"], provenance["unlabelled scans"]) == (1, 5)
+    assert (provenance["labelled scans"], provenance["unlabelled scans"]) == (1, 6)
     truth = read_labelmap(listed.parent / "p0_T1WI_label.nii.gz").array == 1
     assert np.array_equal(read_labelmap(tmp_path / "run/round_1/labels/p0_T1WI.nii.gz").array == 1, truth)
 
