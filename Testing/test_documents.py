@@ -93,6 +93,12 @@ def test_no_table_is_cut_in_two(page):
     assert not cut
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.stem)
+def test_switches_have_no_value(page):
+    """`--keep-heads` or `--no-keep-heads`; the scripts refuse `--keep-heads True`."""
+    assert not re.findall(r"--[a-z][\w.-]* (?:true|false)\b", page.read_text(encoding="utf-8"), re.IGNORECASE)
+
+
 @pytest.mark.parametrize("page", [*CONCEPTS, *STUDIES, DOCS / "benchmarks.md", *CARDS], ids=lambda page: page.stem)
 def test_files_that_are_named_exist(page):
     text = _EARLIER.sub("", page.read_text(encoding="utf-8"))

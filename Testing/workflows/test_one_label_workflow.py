@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from helpers.packages import random_weights, tiny_spec
+from helpers.places import ROOT
 from helpers.tiny_data import snakemake, write_data
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.models.package.specification import PreparationSpec
@@ -39,6 +40,18 @@ def test_the_graph_of_the_whole(folder):
     done = snakemake("one_label", folder, "--dry-run")
     assert done.returncode == 0, done.stderr
     assert all(rule in done.stdout + done.stderr for rule in ("first_labels", "rounds", "evaluate"))
+
+
+def test_the_settings_of_paper_002(folder):
+    """None of our additions is left."""
+    paper = str(ROOT / "scripts/train/workflows/one_label_paper_002.yaml")
+    done = snakemake("one_label", folder, paper, "--dry-run", "--printshellcmds")
+    words = done.stdout + done.stderr
+    for flags in (
+        "'--encoder' 'sam-med3d'", "'--no-smooth' '--no-calibrate' '--certainty' '0'", "'--specialist' 'uncertainty-aware mean teacher'",
+        "'--refinement.mode' 'case'", "'--tolerance' '0'",
+    ):  # fmt: skip
+        assert flags in words
 
 
 def test_a_package_comes_out_and_is_judged(folder):

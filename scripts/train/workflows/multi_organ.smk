@@ -279,6 +279,7 @@ rule match_domains:
             "--better", *MATCH["better"],
             "--worse", *MATCH["worse"],
             "--output", Path(output[0]).parent,
+            *config["match_flags"],
         ),
     shell:
         "{params.command}"
