@@ -78,7 +78,7 @@ class AugmentationConfig(Checked):
     inversion: Probability = 0.0
     """How often the image's sign is turned (ours): the cheapest way to see T2's contrast in T1 images."""
     elastic_probability: Probability = 0.0
-    """How often patches are deformed elastically (Simard et al. 2003), by as much as MiDSS does; nnU-Net 2 never does."""
+    """How often patches are deformed elastically (Simard et al. 2003), as much as MiDSS does; nnU-Net 2 never does."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -48,7 +48,8 @@ def test_the_settings_of_paper_002(folder):
     done = snakemake("one_label", folder, paper, "--dry-run", "--printshellcmds")
     words = done.stdout + done.stderr
     for flags in (
-        "'--encoder' 'sam-med3d'", "'--no-smooth' '--no-calibrate' '--certainty' '0'", "'--specialist' 'uncertainty-aware mean teacher'",
+        "'--encoder' 'sam-med3d'", "'--no-smooth' '--no-calibrate' '--certainty' '0'",
+        "'--specialist' 'uncertainty-aware mean teacher'",
         "'--refinement.mode' 'case'", "'--tolerance' '0'",
     ):  # fmt: skip
         assert flags in words
