@@ -25,6 +25,10 @@ _MASK_VALUES = 20
 _MANY_LABELS, _HIGHEST_LABEL, _EVEN_SHARE = 256, 2**16 - 1, 0.75
 
 
+class SeveralFramesError(InputError):
+    """A file holds several volumes, and nobody said which is meant."""
+
+
 class MaskGivenError(InputError):
     """A mask was given where an image is wanted."""
 
@@ -192,7 +196,7 @@ def _chosen_frame(header: VolumeHeader, frame: int | None) -> int:
     """The number of the frame, from 0."""
     count = header.frames
     if frame is None and count > 1:
-        raise InputError(
+        raise SeveralFramesError(
             f"{header.path}: has {count} frames; choose one with --frame N (1 to {count}), or all with --frame all"
         )
     if frame is not None and not 1 <= frame <= count:

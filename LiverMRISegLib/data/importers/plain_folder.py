@@ -91,7 +91,8 @@ def _cases(found: Sequence[Path], source: Path, options: OwnDataOptions) -> tupl
     left_out = [(path, _MADE_BY_A_MODEL) for path in results if not options.takes_results]
     images = [p for p in files if not _is_label(p, source)]
     if not images:
-        raise InputError(f"{source}: contains no volume ({', '.join(VOLUME_ENDINGS)})")
+        endings = ", ".join(VOLUME_ENDINGS)
+        raise InputError(f"{source}: contains no volume ({endings}); save DICOM series in one of these formats first")
     beside = defaultdict(list)
     for image in images:
         beside[image.parent].append(image)

@@ -14,7 +14,7 @@ from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.io import read_labelmap, read_volume
-from LiverMRISegLib.io.read import MaskGivenError
+from LiverMRISegLib.io.read import MaskGivenError, SeveralFramesError
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 
 _PICTURES = 8
@@ -43,6 +43,9 @@ def check_scans(datalist: Datalist) -> tuple[list[Checked], list[tuple[Path, str
             labels = read_labelmap(scan.labels) if scan.labels else None
         except MaskGivenError:
             refused.append((scan.image, _A_MASK))
+            continue
+        except SeveralFramesError as error:  # there is no --frame here
+            refused.append((scan.image, f"{str(error).partition(';')[0]}; save the one that is meant as a file"))
             continue
         except LiverMRISegError as error:
             refused.append((scan.image, str(error)))

@@ -5,6 +5,7 @@ import unicodedata
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from helpers.own_data import image, labels
 from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist, write_datalist
@@ -131,6 +132,18 @@ def test_two_images_of_one_name_and_two_label_maps_of_one_image_are_named(tmp_pa
     assert reasons(found)["p1.seg.nrrd"] == "its image has another mask"
     _, refused = check_scans(found.datalist)
     assert [path.name for path, reason in refused if "is a label map by its values" in reason] == ["p1_gt.nii.gz"]
+
+
+def test_frames_and_dicom_series_have_a_remedy_that_helps_here(tmp_path):
+    path = tmp_path / "p1.nii.gz"
+    frame = sitk.ReadImage(str(image(path)))
+    sitk.WriteImage(sitk.JoinSeries(frame, frame), str(path))
+    _, refused = check_scans(import_folder(tmp_path, tmp_path, T2).datalist)
+    assert refused == [(path, f"{path}: has 2 frames; save the one that is meant as a file")]
+    (tmp_path / "series").mkdir()
+    (tmp_path / "series/IM0001.dcm").write_bytes(b"")
+    with pytest.raises(InputError, match="save DICOM series in one of these formats first"):
+        import_folder(tmp_path / "series", tmp_path, T2)
 
 
 def test_lists_of_monai_and_of_windows(tmp_path):
