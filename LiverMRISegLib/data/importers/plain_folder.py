@@ -97,7 +97,8 @@ def _cases(found: Sequence[Path], source: Path, options: OwnDataOptions) -> tupl
     for image in images:
         beside[image.parent].append(image)
     labels: dict[tuple[str, ...], Path] = {}
-    masks = [p for p in reversed(files) if _is_label(p, source)]  # NAME_label comes before NAME.seg.nrrd
+    masks = [p for p in reversed(files) if _is_label(p, source)]  # NAME_label comes before NAME.seg.nrrd, both before
+    masks.sort(key=lambda p: bool(_UNNAMED.fullmatch(_plain_name(p))))  # those that do not name their image
     for path in [*masks, *(results if options.takes_results else [])]:
         images_here = beside[path.parent] if _UNNAMED.fullmatch(_plain_name(path)) else []
         own = images_here[0] if len(images_here) == 1 else path

@@ -130,6 +130,10 @@ def test_two_images_of_one_name_and_two_label_maps_of_one_image_are_named(tmp_pa
     assert found.datalist.scans[0].labels.name == "p1_label.nii.gz"
     assert "is called p1 too; rename one of them" in reasons(found)["p1.nrrd"]
     assert reasons(found)["p1.seg.nrrd"] == "its image has another mask"
+    labels(tmp_path / "one/label.nii.gz", 1)
+    labels(tmp_path / "one/P1_label.nii.gz", 1)
+    image(tmp_path / "one/P1.nii.gz")
+    assert reasons(import_folder(tmp_path / "one", tmp_path, NAMED)) == {"label.nii.gz": "its image has another mask"}
     _, refused = check_scans(found.datalist)
     assert [path.name for path, reason in refused if "is a label map by its values" in reason] == ["p1_gt.nii.gz"]
 
