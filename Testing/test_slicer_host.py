@@ -51,6 +51,13 @@ def test_properties_are_attributes(qt):
     assert qt.QTableWidget(2, 3).rowCount == 2
 
 
+def test_what_qt_itself_calls_stays_a_method(host, qt):
+    """A property in its place would be asked for by Qt, and ask Qt, without end."""
+    widget = qt.QWidget()
+    assert qt.QVBoxLayout(widget).spacing() >= 0
+    assert not qt.QProgressBar().text()
+
+
 def test_a_misspelt_attribute_is_an_error_but_not_on_subclasses(qt):
     with pytest.raises(AttributeError, match="no property 'txt'"):
         qt.QLabel().txt = "x"

@@ -73,7 +73,9 @@ class Pictures:
     def empty(self) -> None:
         """Nothing is loaded; the sections that need no volume."""
         self.open("inputs", "outputs")
+        self.ui.organsGroup.collapsed = False
         self.save("empty")
+        self.ui.organsGroup.collapsed = True
         self.open("maintenance")
         self.host.click(self.ui.checkButton)
         self.save("models")

@@ -110,6 +110,16 @@ class ModelPicker:
             item.setCheckState(qt.Qt.Unchecked if organ.name in self._excluded else qt.Qt.Checked)
             self.ui.organList.addItem(item)
         self.ui.organList.blockSignals(blocked)
+        self._say_which_organs()
+
+    def _say_which_organs(self) -> None:
+        """The title says what the folded list holds; where an organ must be checked, the list is open."""
+        count, organs = self.ui.organList.count, self.organs
+        title = _("Organs: all {count}") if organs is None else _("Organs: {checked} of {count}")
+        checked = len(organs) if organs is not None else count
+        self.ui.organsGroup.title = title.format(count=count, checked=checked) if count else _("Organs")
+        if organs == []:
+            self.ui.organsGroup.collapsed = False
 
     def _fill_devices(self) -> None:
         selector = self.ui.deviceSelector
@@ -141,4 +151,5 @@ class ModelPicker:
         checked = item.checkState() == qt.Qt.Checked
         (self._excluded.discard if checked else self._excluded.add)(item.text())
         remember("excluded organs", ",".join(sorted(self._excluded)))
+        self._say_which_organs()
         self._changed()

@@ -83,11 +83,25 @@ class _CollapsibleButton(QtWidgets.QWidget):
     text = QtCore.Property(str, _get_text, _set_text)
 
 
+class _ArrowStyle(QtWidgets.QProxyStyle):
+    """An arrow, up where the box is open and down where it is folded, for a check mark (ctkCollapsibleGroupBox.cpp)."""
+
+    def drawPrimitive(self, element: Any, option: Any, painter: Any, widget: Any = None) -> None:  # noqa: N802
+        kinds = QtWidgets.QStyle.PrimitiveElement
+        if element == kinds.PE_IndicatorCheckBox:
+            is_open = option.state & QtWidgets.QStyle.StateFlag.State_On
+            element = kinds.PE_IndicatorArrowUp if is_open else kinds.PE_IndicatorArrowDown
+        super().drawPrimitive(element, option, painter, widget)
+
+
 class _CollapsibleGroupBox(QtWidgets.QGroupBox):
-    """A group box that folds by its check mark."""
+    """A group box that folds by an arrow beside its title."""
 
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
+        style = _ArrowStyle()
+        style.setParent(QtWidgets.QApplication.instance())  # a widget does not own its style
+        self.setStyle(style)
         self.setCheckable(True)
         self.toggled.connect(self._toggled)
 

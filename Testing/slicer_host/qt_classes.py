@@ -16,7 +16,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from slicer_host.problems import PROBLEMS, guarded
 
 # Virtual in C++: a Python property of that name would be called by Qt itself.
-_VIRTUAL = {"QProgressBar": ("text",), "QWidget": ("sizeHint", "minimumSizeHint")}
+_VIRTUAL = {"QProgressBar": ("text",), "QWidget": ("sizeHint", "minimumSizeHint"), "QLayout": ("spacing",)}
 _STRICT = (str, int, float)
 # Not empty while a .ui file is loaded: PySide's loader then puts every child on the top widget as an attribute.
 LOADING: list[str] = []

@@ -80,6 +80,10 @@ def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, mon
     assert node.GetSegmentation().ContainsRepresentation("Closed surface")
     assert node.GetDisplayNode().GetVisibility3D()
     segments = panel.ui.segmentsView
+    assert panel.ui.resultTable.visible
+    assert not segments.visible  # folded: the organs are listed once
+    panel.ui.segmentsGroup.collapsed = False
+    assert segments.visible
     assert segments.segmentCount == node.GetSegmentation().GetNumberOfSegments()
     segments.tableWidget().item(0, 0).setCheckState(qt.Qt.Unchecked)
     assert not node.GetDisplayNode().GetSegmentVisibility("liver")

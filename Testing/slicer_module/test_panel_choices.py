@@ -102,14 +102,20 @@ def test_only_the_checked_organs_and_they_are_remembered(host, module, panel, sc
     import qt
 
     names = [panel.ui.organList.item(n).text() for n in range(panel.ui.organList.count)]
+    assert (panel.ui.organsGroup.title, panel.ui.organsGroup.collapsed) == ("Organs: all 9", True)
     for n, name in enumerate(names):
         if name not in ("liver", "spleen"):
             panel.ui.organList.item(n).setCheckState(qt.Qt.Unchecked)
+    assert panel.ui.organsGroup.title == "Organs: 2 of 9"
     segment(host, panel, phantom)
     assert list(rows(panel.ui.resultTable)) == ["liver", "spleen"]
     again = host.show_panel(module)
     try:
         assert again.panel.picker.organs == ["liver", "spleen"]
+        assert again.panel.ui.organsGroup.collapsed
+        for n in range(len(names)):
+            again.panel.ui.organList.item(n).setCheckState(qt.Qt.Unchecked)
+        assert (again.panel.ui.organsGroup.title, again.panel.ui.organsGroup.collapsed) == ("Organs: 0 of 9", False)
     finally:
         again.cleanup()
         again.parent.close()
