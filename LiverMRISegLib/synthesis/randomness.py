@@ -64,11 +64,17 @@ def resized(array: torch.Tensor, shape: Sequence[int]) -> torch.Tensor:
 
 def box_mean(array: torch.Tensor, width: int) -> torch.Tensor:
     """The mean of [Z, Y, X] over `width` (odd) voxels along every axis, axis by axis, less at the edges."""
-    smooth = array[None, None]
-    for axis in range(3):
+    smooth = array
+    for axis, size in enumerate(array.shape):
+        if size < width:  # torch's pooling refuses it
+            places = torch.arange(size)
+            near = ((places[:, None] - places).abs() <= width // 2).float()
+            smooth = torch.tensordot(near / near.sum(1, keepdim=True), smooth, ([1], [axis])).movedim(0, axis)
+            continue
         kernel = [width if a == axis else 1 for a in range(3)]
-        smooth = F.avg_pool3d(smooth, kernel, 1, [k // 2 for k in kernel], count_include_pad=False)
-    return smooth[0, 0]
+        padding = [k // 2 for k in kernel]
+        smooth = F.avg_pool3d(smooth[None, None], kernel, 1, padding, count_include_pad=False)[0, 0]
+    return smooth
 
 
 def coarse_box_mean(mask: torch.Tensor, width: int) -> torch.Tensor:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from LiverMRISegLib.synthesis.artefacts import disturbed, gapped_slices, slice_jumps
-from LiverMRISegLib.synthesis.randomness import Random
+from LiverMRISegLib.synthesis.randomness import Random, box_mean
 
 if TYPE_CHECKING:
     from LiverMRISegLib.synthesis.config import RandomizationConfig
@@ -73,7 +73,7 @@ def acquire(image: torch.Tensor, config: RandomizationConfig, random: Random) ->
     image = image * torch.exp(random.uniform(0, config.bias) * shading)
     image = _blurred(disturbed(image, config.spacing, config.scanner, random), random)
     if random.addition("soft", config.scanner.soft):
-        image = _mean_of_neighbours(image)
+        image = box_mean(image, 3)
     image = _sliced(image, config, random)
     if random.chance(0.4):
         # Slices scanned one by one, in different breaths: each is a little brighter or darker than its neighbours.
@@ -111,11 +111,7 @@ def _sliced(image: torch.Tensor, config: RandomizationConfig, random: Random) ->
 def _blurred(image: torch.Tensor, random: Random) -> torch.Tensor:
     """Mix with a 3 x 3 x 3 mean: edges at this resolution are partial volumes of finer ones."""
     share = random.uniform(0, 1)
-    return share * _mean_of_neighbours(image) + (1 - share) * image
-
-
-def _mean_of_neighbours(image: torch.Tensor) -> torch.Tensor:
-    return F.avg_pool3d(image[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
+    return share * box_mean(image, 3) + (1 - share) * image
 
 
 def _scanned_shape(shape: Sequence[int], config: RandomizationConfig, random: Random) -> tuple[int, ...]:
