@@ -1,7 +1,8 @@
 """Organs, label sets and MR sequences: the one place that knows names, codes, colours and label values.
 
 SNOMED CT codes and colours are those of 3D Slicer's terminology, so that a segmentation opened in Slicer
-looks like one made there. "right" and "left" are the patient's.
+looks like one made there; the stomach alone has a colour of its own, since Slicer's is nearly that of the liver beside it.
+"right" and "left" are the patient's.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ RIGHT_ADRENAL_GLAND = _adrenal(RIGHT)
 LEFT_ADRENAL_GLAND = _adrenal(LEFT)
 GALLBLADDER = Organ("gallbladder", Code("28231008", "Gallbladder"), (139, 150, 98))
 OESOPHAGUS = Organ("oesophagus", Code("32849002", "Esophagus"), (211, 171, 143))
-STOMACH = Organ("stomach", Code("69695003", "Stomach"), (216, 132, 105))
+STOMACH = Organ("stomach", Code("69695003", "Stomach"), (96, 176, 168))
 DUODENUM = Organ("duodenum", Code("38848004", "Duodenum"), (255, 253, 229))
 PORTAL_AND_SPLENIC_VEIN = Organ("portal and splenic vein", Code("32764006", "Portal vein"), (0, 151, 206))
 
