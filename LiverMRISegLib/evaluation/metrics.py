@@ -56,15 +56,17 @@ def evaluate_case(
 ) -> list[OrganScores]:
     """Compare two label maps for every organ that both label sets name.
 
+    Their axes may be in another order, or point the other way: voxels are compared where they are in the patient.
+
     Raises:
         InputError: they are not on the same grid, or have no organ in common.
     """
-    _check_grids(prediction, reference)
     common = [organ for organ in predicted_labels.organs if organ in reference_labels.organs]
     if not common:
         raise InputError(f"{prediction.name}: prediction and reference have no organ in common; check --labels")
     # Slices along z are wanted for the long organs, whatever the orientation of the files.
     first, second = reorient(prediction, "LPS"), reorient(reference, "LPS")
+    _check_grids(first, second)
     spacing = first.geometry.spacing[::-1]
     return [
         _scores(

@@ -127,6 +127,14 @@ def test_orientation_changes_nothing(number):
     assert (one.dsc, one.hd95, one.nsd) == pytest.approx((other.dsc, other.hd95, other.nsd))
 
 
+@pytest.mark.parametrize("code", ["RAS", "LPI", "SRA"])
+def test_masks_whose_axes_point_elsewhere_are_compared_in_the_patient(code):
+    prediction, reference = volume(cube((1, 2, 3)), (1.0, 2.0, 3.0)), volume(cube(), (1.0, 2.0, 3.0))
+    straight, turned = scores(prediction, reference), scores(prediction, reorient(reference, code))
+    assert turned == straight
+    assert scores(prediction, reorient(prediction, code)).dsc == 1.0
+
+
 def test_grids_and_organs_must_fit():
     with pytest.raises(InputError, match="same grid"):
         scores(volume(cube()), volume(cube(), (1.0, 1.0, 2.0)))
