@@ -1,7 +1,7 @@
 """Organs, label sets and MR sequences: the one place that knows names, codes, colours and label values.
 
-SNOMED CT codes and colours are those of 3D Slicer's terminology, so that a segmentation opened in Slicer
-looks like one made there; the stomach alone has a colour of its own, since Slicer's is nearly that of the liver beside it.
+SNOMED CT codes and colours are those of 3D Slicer's terminology, so that a segmentation opened in Slicer looks like one
+made there; the stomach alone has a colour of its own, since Slicer's is nearly that of the liver beside it.
 "right" and "left" are the patient's.
 """
 
