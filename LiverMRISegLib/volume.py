@@ -211,6 +211,19 @@ def reorient(volume: Volume, code: str) -> Volume:
     return replace(volume, array=change.apply(volume.array), geometry=change.apply_to_geometry(volume.geometry))
 
 
+def turned_to(volume: Volume, grid: Geometry, tolerance: float = 1e-3) -> Volume | None:
+    """`volume` with its index axes permuted and flipped to `grid`, nothing interpolated; None if its voxels are others.
+
+    `tolerance` as in `Geometry.is_close`. `volume` itself if it is on the grid already.
+    """
+    if volume.geometry.is_close(grid, tolerance):
+        return volume
+    turned = reorient(volume, grid.orientation)
+    if not turned.geometry.is_close(grid, tolerance):
+        return None
+    return replace(turned, array=np.ascontiguousarray(turned.array))
+
+
 def resample(volume: Volume, target: Geometry, *, nearest: bool = False, fill: float = 0.0) -> Volume:
     """The volume on another grid (any direction), linear or nearest; outside the source: `fill`. Same dtype."""
     import SimpleITK as sitk

@@ -33,7 +33,8 @@ def main() -> int:
     arguments = _parser().parse_args()
     try:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
-        _write(_imported(arguments), arguments.output)
+        made = arguments.output.parent / f"{arguments.output.stem}_labels"
+        _write(_imported(arguments, made), arguments.output, made)
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status
@@ -52,14 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _imported(arguments: argparse.Namespace) -> Imported:
-    made_labels = arguments.output.parent / f"{arguments.output.stem}_labels"
+def _imported(arguments: argparse.Namespace, made: Path) -> Imported:
+    """Label maps that must be written anew are in the folder `made`."""
     if arguments.layout in IMPORTERS:
         if arguments.sequence or arguments.labels or arguments.table:
             raise UsageError(f"{arguments.layout}: says its sequences and labels itself; omit the options of own data")
-        return Imported(IMPORTERS[arguments.layout](arguments.source, made_labels))
+        return Imported(IMPORTERS[arguments.layout](arguments.source, made))
     options = OwnDataOptions(arguments.sequence, _values(arguments.labels), arguments.table)
-    return OWN_DATA_IMPORTERS[arguments.layout](arguments.source, made_labels, options)
+    return OWN_DATA_IMPORTERS[arguments.layout](arguments.source, made, options)
 
 
 def _values(labels: str | None) -> dict[int, str] | None:
@@ -71,8 +72,8 @@ def _values(labels: str | None) -> dict[int, str] | None:
     return {value: organ.name for value, organ in labels_named(labels).items()}
 
 
-def _write(imported: Imported, output: Path) -> None:
-    checked, refused = check_scans(imported.datalist)
+def _write(imported: Imported, output: Path, made: Path) -> None:
+    checked, refused = check_scans(imported.datalist, made)
     left_out = [*imported.left_out, *refused]
     if not checked:
         raise InputError(f"{left_out[0][0]}: {left_out[0][1]}; no volume of the data can be used")

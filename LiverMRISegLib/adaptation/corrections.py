@@ -73,7 +73,7 @@ def read_corrections(source: Path, labels: LabelSet, options: OwnDataOptions, ma
     ignored = [(scan.image, "has no mask") for scan in imported.datalist.scans if scan.labels is None]
     ignored += [named for named in imported.left_out if named[1] == OTHER_MASK]
     bad = [named for named in imported.left_out if named[1] != OTHER_MASK]
-    checked, refused = check_scans(replace(imported.datalist, scans=masked))
+    checked, refused = check_scans(replace(imported.datalist, scans=masked), made)
     empty = [each for each in checked if not each.voxels]
     bad += [*refused, *((each.scan.image, f"its mask {each.scan.labels} is empty") for each in empty)]
     usable = [_correction(each, imported.datalist, labels) for each in checked if each.voxels]
@@ -92,7 +92,7 @@ def read_unlabelled(source: Path, options: OwnDataOptions, corrections: Correcti
         InputError: it has no volume that can be used.
     """
     imported = import_volumes(source, replace(options, table=None))
-    checked, bad = check_scans(imported.datalist)
+    checked, bad = check_scans(imported.datalist, source)
     known = {hash_of(case.scan.image) for case in corrections.all}
     found = [each.scan for each in checked if hash_of(each.scan.image) not in known]
     if not found:

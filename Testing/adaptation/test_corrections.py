@@ -12,8 +12,8 @@ from LiverMRISegLib.adaptation.masks import filled_mask, given_mask
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.data.importers import OwnDataOptions
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.io import read_volume, write_volume
-from LiverMRISegLib.volume import Geometry, Volume
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.volume import Geometry, Volume, reorient
 
 OPTIONS = OwnDataOptions(usual_values={v: o.name for v, o in CHAOS.items()}, takes_results=True)
 GRID = Geometry((SHAPE[2], SHAPE[1], SHAPE[0]), (4.0, 4.0, 8.0))
@@ -125,6 +125,16 @@ def test_a_mask_is_filled_with_the_other_organs_of_the_model(tmp_path):
     own[9] = 1  # a liver where the corrected mask has none
     filled = filled_mask(case, write_mask(tmp_path / "own.nii.gz", own))
     assert [int(plane.max()) for plane in filled] == [0, 0, 1, 1, 1, 1, 4, 4, 0, 0]
+
+
+def test_a_mask_with_other_axes_is_taken_where_it_is_in_the_patient(tmp_path):
+    cases = write_cases(tmp_path / "cases", 1)
+    liver = np.zeros(SHAPE)
+    liver[2:6, 3, 4:7] = 1
+    path = write_mask(cases / "p0_T2WI_label.nii.gz", liver)
+    write_volume(reorient(read_labelmap(path), "SRA"), path)
+    (case,) = read(cases, tmp_path).training
+    assert np.array_equal(given_mask(case) > 0, liver > 0)
 
 
 def test_the_check_counts_corrected_organs_alone(tmp_path):

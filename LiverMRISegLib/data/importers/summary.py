@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,28 +13,36 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.errors import LiverMRISegError
-from LiverMRISegLib.io import read_labelmap, read_volume
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.read import MaskGivenError, SeveralFramesError
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
+from LiverMRISegLib.volume import Volume, turned_to
 
 _PICTURES = 8
+# Voxels by which the corners of a label map may be beside those of its image.
+_SAME_PLACE = 0.1
 _A_MASK = "is a label map by its values, but no image has its name; call it as its image, with _label"
 
 
 @dataclass(frozen=True)
 class Checked:
-    """A scan as its files really are: spacing (mm) and size as (x, y, z), voxels of each label value."""
+    """A scan as its files really are: spacing (mm) and size as (x, y, z), voxels of each label value.
+
+    `is_turned`: the label map was written anew with the axes of its image.
+    """
 
     scan: Scan
     spacing: tuple[float, float, float]
     size: tuple[int, int, int]
     voxels: Mapping[int, int]
+    is_turned: bool = False
 
 
-def check_scans(datalist: Datalist) -> tuple[list[Checked], list[tuple[Path, str]]]:
+def check_scans(datalist: Datalist, made: Path) -> tuple[list[Checked], list[tuple[Path, str]]]:
     """Read every image and label map; those that cannot be used come back with the reason.
 
-    A label map must be on the grid of its image and hold known values alone.
+    A label map must be on the grid of its image and hold known values alone. One of the same voxels whose axes are in
+    another order, or point the other way, is written with the image's axes to the folder `made`.
     """
     checked, refused = [], []
     for scan in tqdm(datalist.scans, "reading", disable=None, dynamic_ncols=True):
@@ -50,7 +58,8 @@ def check_scans(datalist: Datalist) -> tuple[list[Checked], list[tuple[Path, str
         except LiverMRISegError as error:
             refused.append((scan.image, str(error)))
             continue
-        if labels is not None and not labels.geometry.is_close(image.geometry, 0.1):
+        turned = turned_to(labels, image.geometry, _SAME_PLACE) if labels is not None else None
+        if labels is not None and turned is None:
             refused.append((scan.image, f"its label map {scan.labels} is on another grid; resample it"))
             continue
         counts = np.bincount(labels.array.ravel(), minlength=1) if labels is not None else np.zeros(1, int)
@@ -59,8 +68,16 @@ def check_scans(datalist: Datalist) -> tuple[list[Checked], list[tuple[Path, str
         if odd:
             refused.append((scan.image, f"its label map contains the value {odd[0]}, which has no meaning"))
             continue
-        checked.append(Checked(scan, image.geometry.spacing, image.geometry.size, voxels))
+        used = _rewritten(scan, turned, made) if turned is not None and turned is not labels else scan
+        checked.append(Checked(used, image.geometry.spacing, image.geometry.size, voxels, used is not scan))
     return checked, refused
+
+
+def _rewritten(scan: Scan, labels: Volume, made: Path) -> Scan:
+    path = made / f"{case_name(scan)}_turned.nii.gz"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_volume(labels, path)
+    return replace(scan, labels=path.absolute())
 
 
 def summary_text(datalist: Datalist, checked: Sequence[Checked], left_out: Sequence[tuple[Path, str]]) -> str:
@@ -78,6 +95,9 @@ def summary_text(datalist: Datalist, checked: Sequence[Checked], left_out: Seque
     for value, name in datalist.values.items():
         cases = sum(value in each.voxels for each in checked)
         lines.append(f"  label {value} {name}: in {cases} of {sum(s.labels is not None for s in scans)} label maps")
+    turned = sum(each.is_turned for each in checked)
+    if turned:
+        lines.append(f"  turned to the axes of the image: {_number(turned, 'label map')}")
     lines += [f"  left out: {in_one_line(path, reason)}" for path, reason in left_out]
     return "\n".join(lines)
 

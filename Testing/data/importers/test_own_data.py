@@ -189,7 +189,7 @@ def test_what_files_really_hold_is_checked(nnunet, tmp_path):
     other = make_volume(size=(6, 5, 4))
     write_volume(Volume(np.ones(other.array.shape, np.uint8), other.geometry), nnunet / "labelsTr/case_003.nii.gz")
     (nnunet / "imagesTs/case_009_0000.nii.gz").write_bytes(b"no volume")
-    checked, refused = check_scans(import_nnunet(nnunet, tmp_path, NO_OPTIONS).datalist)
+    checked, refused = check_scans(import_nnunet(nnunet, tmp_path, NO_OPTIONS).datalist, tmp_path / "made")
     assert [each.scan.patient for each in checked] == ["case_001"]
     assert checked[0].voxels.keys() == {1, 2}
     reasons = [reason for _, reason in refused]

@@ -65,7 +65,7 @@ def test_a_segmentation_of_slicer_is_on_a_part_of_the_grid_and_one_that_cannot_b
     assert [array[z, y, x] for z, y, x in ((2, 3, 1), (5, 8, 4), (2, 3, 6), (5, 8, 10))] == [1, 1, 2, 2]
     assert (array > 0).sum() == 4 * 6 * 9
     assert [path.name for path, _ in found.left_out] == ["p2.seg.nrrd"]
-    checked, refused = check_scans(found.datalist)
+    checked, refused = check_scans(found.datalist, tmp_path / "made")
     assert (len(checked), refused) == (1, [])
 
 

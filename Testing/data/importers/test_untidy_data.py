@@ -17,10 +17,11 @@ from LiverMRISegLib.data.importers import (
     import_nnunet,
 )
 from LiverMRISegLib.data.importers.own_data import read_table
-from LiverMRISegLib.data.importers.summary import check_scans
+from LiverMRISegLib.data.importers.summary import check_scans, summary_text
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io import read_labelmap
+from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names
+from LiverMRISegLib.volume import Volume, reorient
 
 T2 = OwnDataOptions(sequence="T2WI")
 NAMED = OwnDataOptions("T2WI", {1: "liver", 2: "spleen"})
@@ -134,7 +135,7 @@ def test_two_images_of_one_name_and_two_label_maps_of_one_image_are_named(tmp_pa
     labels(tmp_path / "one/P1_label.nii.gz", 1)
     image(tmp_path / "one/P1.nii.gz")
     assert reasons(import_folder(tmp_path / "one", tmp_path, NAMED)) == {"label.nii.gz": "its image has another mask"}
-    _, refused = check_scans(found.datalist)
+    _, refused = check_scans(found.datalist, tmp_path / "made")
     assert [path.name for path, reason in refused if "is a label map by its values" in reason] == ["p1_gt.nii.gz"]
 
 
@@ -142,7 +143,7 @@ def test_frames_and_dicom_series_have_a_remedy_that_helps_here(tmp_path):
     path = tmp_path / "p1.nii.gz"
     frame = sitk.ReadImage(str(image(path)))
     sitk.WriteImage(sitk.JoinSeries(frame, frame), str(path))
-    _, refused = check_scans(import_folder(tmp_path, tmp_path, T2).datalist)
+    _, refused = check_scans(import_folder(tmp_path, tmp_path, T2).datalist, tmp_path / "made")
     assert refused == [(path, f"{path}: has 2 frames; save the one that is meant as a file")]
     (tmp_path / "series").mkdir()
     (tmp_path / "series/IM0001.dcm").write_bytes(b"")
@@ -190,3 +191,30 @@ def test_sessions_of_bids_are_told_apart_and_masks_have_further_entities(tmp_pat
 
 def test_a_name_of_a_case_is_the_name_of_a_file(tmp_path):
     assert case_name(Scan("a/b:c\\d", "T2WI", tmp_path, series="1<2")) == "a_b_c_d_T2WI_1_2"
+
+
+@pytest.mark.parametrize("code", ["RAS", "SRA"])
+def test_a_label_map_with_other_axes_is_turned_to_its_image(tmp_path, code):
+    image(tmp_path / "in/a.nii.gz")
+    straight = read_labelmap(labels(tmp_path / "in/a_label.nii.gz", 1, 2))
+    write_volume(reorient(straight, code), tmp_path / "in/a_label.nii.gz")
+    found = import_folder(tmp_path / "in", tmp_path / "made", NAMED).datalist
+    (case,), refused = check_scans(found, tmp_path / "made")
+    assert (refused, case.is_turned) == ([], True)
+    written = read_labelmap(case.scan.labels)
+    assert written.geometry.is_close(straight.geometry)
+    assert np.array_equal(written.array, straight.array)
+    assert "turned to the axes of the image: 1 label map" in summary_text(found, [case], [])
+
+
+def test_masks_of_bids_with_other_axes_are_joined_where_they_are(tmp_path):
+    folder = tmp_path / "in/derivatives/manual/sub-1/anat"
+    image(tmp_path / "in/sub-1/anat/sub-1_T2w.nii.gz")
+    liver = read_labelmap(labels(folder / "sub-1_T2w_label-liver_mask.nii.gz", 1))
+    array = np.zeros_like(liver.array)
+    array[1, 8, 10] = 1
+    write_volume(reorient(Volume(array, liver.geometry), "RAS"), folder / "sub-1_T2w_label-spleen_mask.nii.gz")
+    (scan,) = import_bids(tmp_path / "in", tmp_path / "made", T2).datalist.scans
+    joined = read_labelmap(scan.labels).array
+    assert np.array_equal(joined > 0, (liver.array > 0) | (array > 0))
+    assert joined[1, 8, 10] != joined[2, 2, 2]
