@@ -68,13 +68,15 @@ def check_scans(datalist: Datalist, made: Path) -> tuple[list[Checked], list[tup
         if odd:
             refused.append((scan.image, f"its label map contains the value {odd[0]}, which has no meaning"))
             continue
-        used = _rewritten(scan, turned, made) if turned is not None and turned is not labels else scan
+        used = scan
+        if turned is not None and turned is not labels:
+            # A number of its own: two scans may have one name until a user's table tells them apart.
+            used = _rewritten(scan, turned, made / f"turned_{len(checked)}_{case_name(scan)}.nii.gz")
         checked.append(Checked(used, image.geometry.spacing, image.geometry.size, voxels, used is not scan))
     return checked, refused
 
 
-def _rewritten(scan: Scan, labels: Volume, made: Path) -> Scan:
-    path = made / f"{case_name(scan)}_turned.nii.gz"
+def _rewritten(scan: Scan, labels: Volume, path: Path) -> Scan:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_volume(labels, path)
     return replace(scan, labels=path.absolute())

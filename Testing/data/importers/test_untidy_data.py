@@ -8,7 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from helpers.own_data import image, labels
-from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist, write_datalist
+from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, read_datalist, write_datalist
 from LiverMRISegLib.data.importers import (
     OwnDataOptions,
     import_bids,
@@ -205,6 +205,18 @@ def test_a_label_map_with_other_axes_is_turned_to_its_image(tmp_path, code):
     assert written.geometry.is_close(straight.geometry)
     assert np.array_equal(written.array, straight.array)
     assert "turned to the axes of the image: 1 label map" in summary_text(found, [case], [])
+
+
+def test_turned_label_maps_of_one_name_stay_apart(tmp_path):
+    scans = []
+    for number in (1, 2):
+        folder = tmp_path / f"in{number}"
+        image(folder / "a.nii.gz")
+        straight = read_labelmap(labels(folder / "a_label.nii.gz", number))
+        write_volume(reorient(straight, "RAS"), folder / "a_label.nii.gz")
+        scans += import_folder(folder, tmp_path / "made", NAMED).datalist.scans
+    checked, _ = check_scans(Datalist("both", "", {1: "liver", 2: "spleen"}, scans), tmp_path / "made")
+    assert [int(read_labelmap(each.scan.labels).array.max()) for each in checked] == [1, 2]
 
 
 def test_masks_of_bids_with_other_axes_are_joined_where_they_are(tmp_path):
