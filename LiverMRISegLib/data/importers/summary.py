@@ -44,7 +44,8 @@ def check_scans(datalist: Datalist, made: Path) -> tuple[list[Checked], list[tup
     A label map must be on the grid of its image and hold known values alone. One of the same voxels whose axes are in
     another order, or point the other way, is written with the image's axes to the folder `made`.
     """
-    checked, refused = [], []
+    checked: list[Checked] = []
+    refused: list[tuple[Path, str]] = []
     for scan in tqdm(datalist.scans, "reading", disable=None, dynamic_ncols=True):
         try:
             image = read_volume(scan.image)
