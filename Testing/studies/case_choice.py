@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.trust_fit import FALSE_ALARMS, POOR, samples_of
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.inference.trust import trust_of
@@ -30,7 +29,7 @@ from LiverMRISegLib.io.tables import csv_table, markdown_table
 from LiverMRISegLib.pseudo_labels.pseudo_label import fold_labels
 from LiverMRISegLib.pseudo_labels.ranking import case_scores, consistency
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from trust import Task, tasks
+from trust import Task, tasks, usable
 
 _DARKER, _BRIGHTER = 1.6, 0.6
 
@@ -62,11 +61,10 @@ _SCORES: dict[str, Callable[[Outline], float]] = {
 
 def measured(segmenter: Segmenter, task: Task) -> list[Outline]:
     """The organs of a task that its reference shows."""
-    try:
-        (image, reference), change = task.pair()
-    except UsageError as error:  # a slab around nothing
-        print(f"{task.case}: {error}", flush=True)
+    made = usable(task)
+    if made is None:
         return []
+    (image, reference), change = made
     spec = segmenter.package.spec
     result = segmenter.segment(image)
     samples = samples_of((task.kind.name, task.case, change), result, reference.array, task.kind.labels)

@@ -63,6 +63,15 @@ class Task:
         return corrupted(image, reference, count, random)
 
 
+def usable(task: Task) -> tuple[Pair, str] | None:
+    """As `Task.pair`; None, and a word why, for a slab around nothing."""
+    try:
+        return task.pair()
+    except UsageError as error:
+        print(f"{task.case}: {error}", flush=True)
+        return None
+
+
 def tasks(data: Path, changes: int) -> Iterator[Task]:
     """Every volume, then each changed once, then again."""
     for number in range(changes + 1):
@@ -73,11 +82,10 @@ def tasks(data: Path, changes: int) -> Iterator[Task]:
 
 def measured(segmenter: Segmenter, task: Task) -> list[Sample]:
     """The organs of a task that its reference shows."""
-    try:
-        (image, reference), change = task.pair()
-    except UsageError as error:  # a slab around nothing
-        print(f"{task.case}: {error}", flush=True)
+    made = usable(task)
+    if made is None:
         return []
+    (image, reference), change = made
     names = (task.kind.name, task.case, change)
     return samples_of(names, segmenter.segment(image), reference.array, task.kind.labels)
 

@@ -37,6 +37,7 @@ class _Image:
 
     @property
     def name(self) -> str:
+        """What the case and its joined label map are called."""
         return f"{self.stem}_{self.suffix}"
 
 
