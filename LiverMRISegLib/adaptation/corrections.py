@@ -92,7 +92,7 @@ def read_unlabelled(source: Path, options: OwnDataOptions, corrections: Correcti
         InputError: it has no volume that can be used.
     """
     imported = import_volumes(source, replace(options, table=None))
-    checked, bad = check_scans(imported.datalist, source)
+    checked, bad = check_scans(imported.datalist)
     known = {hash_of(case.scan.image) for case in corrections.all}
     found = [each.scan for each in checked if hash_of(each.scan.image) not in known]
     if not found:

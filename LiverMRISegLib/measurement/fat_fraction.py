@@ -8,7 +8,7 @@ import numpy as np
 
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.measurement.maps import QuantityMap
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import Volume, turned_to
 
 _WATER_AND_FAT = "signal fat fraction of water and fat images, not corrected for T1 and noise as a PDFF is"
 _PHASES = (
@@ -40,12 +40,13 @@ def fat_fraction_of_phases(in_phase: Volume, out_phase: Volume) -> QuantityMap:
 
 
 def _together(first: Volume, second: Volume, one: str, other: str) -> tuple[np.ndarray, np.ndarray]:
-    if not first.geometry.is_close(second.geometry, 0.05):
+    turned = turned_to(second, first.geometry, 0.05)
+    if turned is None:
         raise InputError(
             f"{second.name}: the {other} image {second.geometry.size} is not on the grid of the {one} image "
             f"{first.geometry.size}; give the two images of one acquisition"
         )
-    return first.array.astype(np.float32), second.array.astype(np.float32)
+    return first.array.astype(np.float32), turned.array.astype(np.float32)
 
 
 def _map(source: Volume, part: np.ndarray, whole: np.ndarray, note: str) -> QuantityMap:

@@ -8,7 +8,7 @@ from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.models.package.specification import NNUNET, PreparationSpec
 from LiverMRISegLib.preparation.nnunet_scheme import NnUNetPrepared, prepare_as_nnunet
 from LiverMRISegLib.preparation.own_scheme import Prepared, prepare
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import Volume, turned_to
 
 AnyPrepared = Prepared | NnUNetPrepared
 # In voxels. The rounding of formats and scanners is far smaller.
@@ -28,10 +28,13 @@ def prepare_by_scheme(volume: Volume, spec: PreparationSpec, further: Sequence[V
             f"{volume.name}: the model takes {len(spec.images)} image(s) a case ({names}), {1 + len(further)} given; "
             "give the first, and the others as its further images"
         )
+    together = []
     for other in further:
-        if not volume.geometry.is_close(other.geometry, _SAME_PLACE):
+        turned = turned_to(other, volume.geometry, _SAME_PLACE)
+        if turned is None:
             raise InputError(
                 f"{other.name}: is on another grid than {volume.name}, and the images of a case ({names}) must be "
                 f"on one; resample it onto that of {volume.name} and check that they show the same place"
             )
-    return prepare_as_nnunet(volume, spec, further) if spec.scheme == NNUNET else prepare(volume, spec)
+        together.append(turned)
+    return prepare_as_nnunet(volume, spec, together) if spec.scheme == NNUNET else prepare(volume, spec)

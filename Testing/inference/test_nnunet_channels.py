@@ -12,7 +12,7 @@ from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.models.package.specification import NNUNET, ChannelSpec, InferenceSpec, PreparationSpec
 from LiverMRISegLib.preparation.nnunet_scheme import prepare_as_nnunet
 from LiverMRISegLib.preparation.scheme import prepare_by_scheme
-from LiverMRISegLib.volume import Geometry, Volume
+from LiverMRISegLib.volume import Geometry, Volume, reorient
 from nnunet_folder import INTENSITY, SECOND_INTENSITY
 
 SHAPE = (9, 20, 18)
@@ -97,6 +97,14 @@ def test_a_reader_that_turns_images_turns_all():
     kept = prepare_as_nnunet(first, spec_of(["none", "none"]), [second]).image
     turned = prepare_as_nnunet(first, spec_of(["none", "none"], orientation="RAS"), [second]).image
     assert np.array_equal(turned, kept[:, :, ::-1, ::-1])  # the images are LPS
+
+
+@pytest.mark.parametrize("code", ["RAS", "SRA"])
+def test_an_image_of_the_case_with_other_axes_is_turned_to_the_first(code):
+    first, second = volumes()
+    spec = spec_of(["none", "none"])
+    straight, turned = (prepare_by_scheme(first, spec, [other]).image for other in (second, reorient(second, code)))
+    assert np.array_equal(turned, straight)
 
 
 def test_other_numbers_of_images_and_other_grids_are_refused():

@@ -10,7 +10,7 @@ from LiverMRISegLib.anatomy import CHAOS, SPLEEN
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.measurement.fat_fraction import fat_fraction_of_phases, fat_fraction_of_water_and_fat
 from LiverMRISegLib.measurement.organs import measure
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import Volume, reorient
 
 
 def image(value, name="image"):
@@ -37,6 +37,12 @@ def test_more_fat_than_water_is_ambiguous_and_said():
 def test_where_there_is_no_signal_there_is_no_fraction():
     found = fat_fraction_of_water_and_fat(image(0), image(0))
     assert np.isnan(found.volume.array).all()
+
+
+def test_an_image_with_other_axes_is_compared_in_the_patient():
+    fat = Volume(np.arange(image(0).array.size, dtype=np.int16).reshape(grid().shape) % 7, grid(), "fat")
+    straight, turned = (fat_fraction_of_water_and_fat(image(9), other) for other in (fat, reorient(fat, "RAS")))
+    assert np.array_equal(straight.volume.array, turned.volume.array)
 
 
 def test_images_on_different_grids_are_refused():

@@ -38,11 +38,11 @@ class Checked:
     is_turned: bool = False
 
 
-def check_scans(datalist: Datalist, made: Path) -> tuple[list[Checked], list[tuple[Path, str]]]:
+def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[Checked], list[tuple[Path, str]]]:
     """Read every image and label map; those that cannot be used come back with the reason.
 
     A label map must be on the grid of its image and hold known values alone. One of the same voxels whose axes are in
-    another order, or point the other way, is written with the image's axes to the folder `made`.
+    another order, or point the other way, is written with the image's axes to the folder `made`; refused without one.
     """
     checked: list[Checked] = []
     refused: list[tuple[Path, str]] = []
@@ -60,7 +60,7 @@ def check_scans(datalist: Datalist, made: Path) -> tuple[list[Checked], list[tup
             refused.append((scan.image, str(error)))
             continue
         turned = turned_to(labels, image.geometry, _SAME_PLACE) if labels is not None else None
-        if labels is not None and turned is None:
+        if labels is not None and (turned is None or (made is None and turned is not labels)):
             refused.append((scan.image, f"its label map {scan.labels} is on another grid; resample it"))
             continue
         counts = np.bincount(labels.array.ravel(), minlength=1) if labels is not None else np.zeros(1, int)
@@ -70,7 +70,7 @@ def check_scans(datalist: Datalist, made: Path) -> tuple[list[Checked], list[tup
             refused.append((scan.image, f"its label map contains the value {odd[0]}, which has no meaning"))
             continue
         used = scan
-        if turned is not None and turned is not labels:
+        if made is not None and turned is not None and turned is not labels:
             # A number of its own: two scans may have one name until a user's table tells them apart.
             used = _rewritten(scan, turned, made / f"turned_{len(checked)}_{case_name(scan)}.nii.gz")
         checked.append(Checked(used, image.geometry.spacing, image.geometry.size, voxels, used is not scan))

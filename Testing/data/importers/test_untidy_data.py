@@ -199,6 +199,7 @@ def test_a_label_map_with_other_axes_is_turned_to_its_image(tmp_path, code):
     straight = read_labelmap(labels(tmp_path / "in/a_label.nii.gz", 1, 2))
     write_volume(reorient(straight, code), tmp_path / "in/a_label.nii.gz")
     found = import_folder(tmp_path / "in", tmp_path / "made", NAMED).datalist
+    assert "is on another grid" in check_scans(found)[1][0][1], "there is no folder to write it to"
     (case,), refused = check_scans(found, tmp_path / "made")
     assert (refused, case.is_turned) == ([], True)
     written = read_labelmap(case.scan.labels)
