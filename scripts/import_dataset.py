@@ -1,8 +1,8 @@
 """Write the datalist of a public data set, or of your own data, that all training stages read.
 
 Public, from the official layout: ATLAS 2023, LiQA / CARE-Liver, AMOS, CHAOS, FLARE24 task 3, LLD-MMRI.
-Your own: "nnunet" (imagesTr, labelsTr, imagesTs, dataset.json), "decathlon" (dataset.json with lists of files, also
-MONAI's datalists), "bids", "folder" (NAME with NAME_label or NAME.seg.nrrd, or images/ and labels/, or no labels).
+Your own: "nnunet" (imagesTr, labelsTr, imagesTs, dataset.json, also with paths), "decathlon" (dataset.json with lists
+of files, also MONAI's datalists), "bids", "folder" (NAME with NAME_label or NAME.seg.nrrd, or images/ and labels/, or no labels).
 
 Every file is read. Beside the datalist X.json come a summary (X.txt) and, where there are labels, pictures to check
 sides and labels (X.png).
@@ -19,7 +19,7 @@ from pathlib import Path
 from LiverMRISegLib.data.datalist import write_datalist
 from LiverMRISegLib.data.importers import IMPORTERS, OWN_DATA_IMPORTERS, Imported, OwnDataOptions
 from LiverMRISegLib.data.importers.own_data import SEQUENCES, read_label_names
-from LiverMRISegLib.data.importers.summary import check_scans, picture_sheet, summary_text
+from LiverMRISegLib.data.importers.summary import check_scans, in_one_line, picture_sheet, summary_text
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.cohort import labels_named
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
@@ -76,7 +76,7 @@ def _write(imported: Imported, output: Path, made: Path) -> None:
     checked, refused = check_scans(imported.datalist, made)
     left_out = [*imported.left_out, *refused]
     if not checked:
-        raise InputError(f"{left_out[0][0]}: {left_out[0][1]}; no volume of the data can be used")
+        raise InputError(f"{in_one_line(*left_out[0])}; no volume of the data can be used")
     datalist = replace(imported.datalist, scans=[each.scan for each in checked])
     text = summary_text(datalist, checked, left_out)
     sheet = picture_sheet(datalist, checked)

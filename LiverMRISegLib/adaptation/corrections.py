@@ -9,6 +9,7 @@ from pathlib import Path
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers import OwnDataOptions, import_folder
+from LiverMRISegLib.data.importers.own_data import IGNORE
 from LiverMRISegLib.data.importers.plain_folder import OTHER_MASK, import_volumes
 from LiverMRISegLib.data.importers.summary import Checked, check_scans, in_one_line
 from LiverMRISegLib.errors import InputError, UsageError
@@ -105,7 +106,7 @@ def _correction(checked: Checked, datalist: Datalist, labels: LabelSet) -> Corre
     values = {}
     for value in checked.voxels:
         try:
-            values[value] = labels.value_of(labels.named(datalist.values[value]))
+            values[value] = labels.value_of(labels.named(datalist.values.get(value, IGNORE)))
         except UsageError as error:
             raise InputError(
                 f"{checked.scan.labels}: has an organ that the model lacks ({error}); remove it from the masks, or "

@@ -1,5 +1,7 @@
 """Small files of a user's own data set: an image and label maps of one grid."""
 
+import json
+
 import numpy as np
 
 from helpers.volumes import make_volume
@@ -25,3 +27,15 @@ def labels(path, *values):
     else:
         write_volume(Volume(array, geometry), path)
     return path
+
+
+def described(folder, **changes):
+    """nnU-Net's dataset.json in a folder; a change to None omits the key."""
+    document = {
+        "channel_names": {"0": "T2"}, "labels": {"background": 0, "liver": 1, "tumour": 2}, "file_ending": ".nii.gz",
+        **changes,
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    said = {key: value for key, value in document.items() if value is not None}
+    (folder / "dataset.json").write_text(json.dumps(said))
+    return folder

@@ -7,12 +7,20 @@ from pathlib import Path
 
 from LiverMRISegLib.errors import InputError
 
+_NOT_HERE = "is a link to a file that is not here; fetch it first (git annex get, datalad get)"
+
 
 def folder(path: Path, data_set: str) -> Path:
     """`path` if it is a folder; InputError says that the layout is another one."""
     if not path.is_dir():
-        raise InputError(f"{path}: is not there; give the folder of {data_set} as it was unpacked")
+        problem = "is not a folder" if path.exists() else "is not there"
+        raise InputError(f"{path}: {problem}; give the folder of {data_set} as it was unpacked")
     return path
+
+
+def why_missing(path: Path) -> str:
+    """Why a file that has a name in a folder is not there, in words; "" if it has none."""
+    return _NOT_HERE if path.is_symlink() and not path.exists() else ""
 
 
 def numbered(path: Path, pattern: str) -> dict[str, Path]:

@@ -1,110 +1,150 @@
-"""A data set in nnU-Net's layout (v1 or v2): imagesTr, labelsTr, imagesTs, labelsTs, dataset.json."""
+"""A data set of nnU-Net (v1 or v2): dataset.json with imagesTr, labelsTr, imagesTs, labelsTs, or with paths."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from LiverMRISegLib.data.importers.dataset_json import (
+    here,
+    licence_of,
+    listed_case,
+    only_channel,
+    read_dataset_json,
+    values_of,
+)
 from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
+from LiverMRISegLib.data.importers.summary import in_one_line
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.json_text import parse_json
+from LiverMRISegLib.io.file_names import VOLUME_ENDINGS
 
 _FIRST = "_0000"
-_IGNORE = "ignore"
+_YOUR_DATA = "your data in nnU-Net's layout"
+_ONE_CHANNEL = 'name one, and give its images alone (as CASE_0000, or listed in "dataset")'
+LeftOut = tuple[Path, str]
 
 
 def import_nnunet(source: Path, _output: Path, options: OwnDataOptions) -> Imported:
     """imagesTr/CASE_0000.nii.gz with labelsTr/CASE.nii.gz, and imagesTs (split "test") with labelsTs where it exists.
 
+    Where dataset.json has a "dataset" ({CASE: {"images": [PATH], "label": PATH}}), the training cases are those that it
+    lists and no others: paths count from the data set's folder, and environment variables in them are filled in.
     The labels mean what the options say, else what dataset.json says. A training image without labels counts as
-    unlabelled.
+    unlabelled. Which reader nnU-Net would take does not matter: files are read by what they hold.
+
+    Source: nnU-Net's `documentation/dataset_format.md`, and `get_filenames_of_train_images_and_targets`.
 
     Raises:
-        InputError: another layout, several channels, or regions instead of labels.
+        InputError: another layout, several channels, pictures instead of volumes, or regions that overlap.
     """
-    document = read_dataset_json(folder(source, "your data in nnU-Net's layout"))
-    table = source / "dataset.json"
-    channel = only_channel(document.get("channel_names", document.get("modality")), table)
-    values, ignore = (dict(options.values), 0) if options.values else labels_of(document.get("labels"), table)
-    ending = str(document.get("file_ending", ".nii.gz"))
-    cases: list[Case] = []
-    left_out: list[tuple[Path, str]] = []
-    for part, split in (("Tr", "train"), ("Ts", "test")):
-        images, labels = source / f"images{part}", source / f"labels{part}"
-        if part == "Tr":
-            folder(images, "your data in nnU-Net's layout")
-        if images.is_dir():
-            found, odd = _cases(images, labels, ending, split, channel)
-            cases += found
-            left_out += odd
+    table = folder(source, _YOUR_DATA) / "dataset.json"
+    document = read_dataset_json(table)
+    ending = _ending(document, table)
+    channel = only_channel(document, table, _ONE_CHANNEL)
+    values = values_of(document, options, table)
+    named = _training_cases(source, document, ending, channel)
+    used = _files_of(named)
+    tests = _cases(source / "imagesTs", source / "labelsTs", ending, "test", channel)
+    tests = [case for case in tests if _place(case.image) not in used]
+    cases, left_out = here([*named, *tests], table)
+    left_out += _not_used(source, used | _files_of(tests), ending, "dataset" in document)
     if not cases:
-        raise InputError(f"{source / 'imagesTr'}: contains no file like CASE{_FIRST}{ending}; check dataset.json")
-    return listed(str(document.get("name", source.name)), values, cases, options, left_out, ignore)
+        raise InputError(_why_none(source, ending, document, left_out))
+    if not values and any(case.labels for case in cases):
+        raise InputError(f"{table}: has no labels; add them as nnU-Net describes")
+    return listed(str(document.get("name", source.name)), values, cases, options, left_out, licence_of(document))
 
 
-def read_dataset_json(source: Path) -> Mapping[str, Any]:
-    """dataset.json of a folder; InputError if it is missing or damaged."""
-    path = source / "dataset.json"
-    try:
-        document = parse_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error}); give the folder that contains dataset.json") from error
-    if not isinstance(document, Mapping):
-        raise InputError(f"{path}: is not a description of a data set; get it again")
-    return document
+def _training_cases(source: Path, document: Mapping[str, Any], ending: str, channel: str) -> list[Case]:
+    if "dataset" in document:
+        return _listed_cases(document["dataset"], source / "dataset.json", channel)
+    return _cases(folder(source / "imagesTr", _YOUR_DATA), source / "labelsTr", ending, "train", channel)
 
 
-def only_channel(channels: Any, path: Path) -> str:
-    """The name of the one channel; InputError for several: a volume of a datalist is one image."""
-    names = [str(name) for name in channels.values()] if isinstance(channels, Mapping) else []
-    if len(names) != 1:
+def _ending(document: Mapping[str, Any], table: Path) -> str:
+    ending = str(document.get("file_ending", VOLUME_ENDINGS[0]))
+    if ending.lower() not in VOLUME_ENDINGS:
         raise InputError(
-            f"{path}: describes {len(names)} channels ({', '.join(names) or 'none'}); training takes one image a case: "
-            "copy the images of one channel and name them CASE_0000"
+            f'{table}: "file_ending" is {ending!r}; training takes volumes ({", ".join(VOLUME_ENDINGS)}): convert the '
+            "images, or correct it"
         )
-    return names[0]
+    return ending
 
 
-def labels_of(labels: Any, path: Path) -> tuple[dict[int, str], int]:
-    """(value to name without background, the ignored value or 0), from {"liver": 1} (v2) or {"1": "liver"} (v1).
-
-    Raises:
-        InputError: none, regions, or values that are not whole numbers from 1 to 255.
-    """
-    if not isinstance(labels, Mapping) or not labels:
-        raise InputError(f"{path}: has no labels; add them as nnU-Net describes")
-    values: dict[int, str] = {}
-    ignore = 0
-    for key, entry in labels.items():
-        name, value = (str(entry), key) if str(key).isdigit() else (str(key), entry)
-        if isinstance(value, (list, tuple)):
-            raise InputError(f"{path}: '{name}' is a region of several labels; training takes labels, list them singly")
-        if not str(value).isdigit() or int(value) > 255:
-            raise InputError(f"{path}: the value of '{name}' is {value!r}; a label is a whole number from 0 to 255")
-        if name.lower() == _IGNORE:
-            ignore = int(value)
-        elif int(value):
-            values[int(value)] = name
-    return values, ignore
+def _listed_cases(entries: Any, table: Path, channel: str) -> list[Case]:
+    """The cases of "dataset"."""
+    if not isinstance(entries, Mapping):
+        raise InputError(
+            f'{table}: its "dataset" is not a list of cases by their names; correct it as nnU-Net describes'
+        )
+    cases = []
+    for name, entry in entries.items():
+        paths = entry if isinstance(entry, Mapping) else {}
+        images, labels = _filled_in(paths.get("images")), _filled_in(paths.get("label"))
+        case = listed_case(name, images, labels, table, channel, "train")
+        if case is None:
+            raise InputError(f'{table}: the case {name} is {entry!r:.80}, not {{"images": [PATH], "label": PATH}}')
+        cases.append(case)
+    return cases
 
 
-def _cases(
-    images: Path, labels: Path, ending: str, split: str, channel: str
-) -> tuple[list[Case], list[tuple[Path, str]]]:
-    cases, left_out = [], []
-    for image in sorted(images.iterdir()):
-        if image.name.startswith("."):
-            continue
-        if not image.name.endswith(f"{_FIRST}{ending}"):
-            left_out.append((image, f"its name does not end with {_FIRST}{ending}"))
-            continue
-        name = image.name.removesuffix(f"{_FIRST}{ending}")
-        label = labels / f"{name}{ending}"
-        cases.append(Case(name, image, label if label.is_file() else None, (channel, name), split=split))
-    used = {case.labels for case in cases}
-    for path in sorted(labels.iterdir()) if labels.is_dir() else ():
-        if path not in used and not path.name.startswith("."):
-            left_out.append((path, f"no image has its name; a label map is called CASE{ending}"))
-    return cases, left_out
+def _filled_in(given: Any) -> Any:
+    """A path, or a list of paths, with the values of the environment variables in it, as nnU-Net does."""
+    if isinstance(given, list):
+        return [_filled_in(each) for each in given]
+    return os.path.expandvars(given) if isinstance(given, str) else given
+
+
+def _cases(images: Path, labels: Path, ending: str, split: str, channel: str) -> list[Case]:
+    """The cases of two folders; none where there is no folder of images."""
+    cases = []
+    for image in _files(images):
+        if image.name.endswith(f"{_FIRST}{ending}"):
+            name = image.name.removesuffix(f"{_FIRST}{ending}")
+            label = labels / f"{name}{ending}"
+            given = label if label.is_file() or label.is_symlink() else None
+            cases.append(Case(name, image, given, (channel, name), split=split))
+    return cases
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(file for file in path.iterdir() if not file.name.startswith(".")) if path.is_dir() else []
+
+
+def _place(path: Path) -> str:
+    """The same for all ways of writing a path."""
+    return os.path.normpath(path.absolute())
+
+
+def _files_of(cases: Sequence[Case]) -> set[str]:
+    return {_place(path) for case in cases for path in (case.image, case.labels) if path}
+
+
+def _not_used(source: Path, used: Collection[str], ending: str, lists_paths: bool) -> list[LeftOut]:
+    """The files of the usual folders that belong to no case, each with the reason."""
+    reasons = {
+        "images": f"its name does not end with {_FIRST}{ending}",
+        "labels": f"no image has its name; a label map is called CASE{ending}",
+    }
+    left_out = []
+    for part in ("Tr", "Ts"):
+        for kind, reason in reasons.items():
+            why = "dataset.json does not list it" if lists_paths and part == "Tr" else reason
+            left_out += [(p, why) for p in _files(source / f"{kind}{part}") if _place(p) not in used]
+    return left_out
+
+
+def _why_none(source: Path, ending: str, document: Mapping[str, Any], left_out: Sequence[LeftOut]) -> str:
+    """Why there is no case at all, in words."""
+    table = source / "dataset.json"
+    if "dataset" in document:
+        return f"{table}: lists no case whose files are here" + "".join(
+            f"; {in_one_line(*each)}" for each in left_out[:1]
+        )
+    there = next((path.name for path, _ in left_out if path.parent.name == "imagesTr"), "")
+    found = f", but {there}" if there else ""
+    remedy = "import it as `decathlon`" if "training" in document and there.endswith(ending) else "check dataset.json"
+    return f"{source / 'imagesTr'}: contains no file like CASE{_FIRST}{ending}{found}; {remedy}"

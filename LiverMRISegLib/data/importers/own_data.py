@@ -16,6 +16,7 @@ from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.sequence_names import guess_sequence
 
+IGNORE = "ignore"
 LICENCE = "of the data's owner"
 SEQUENCES = (*(sequence.value for sequence in MrSequence), "CT")
 _COLUMNS = ("case", "patient", "sequence", "vendor", "centre", "split")
@@ -71,21 +72,19 @@ def listed(
     cases: Sequence[Case],
     options: OwnDataOptions,
     left_out: Sequence[tuple[Path, str]] = (),
-    ignore: int = 0,
+    licence: str = LICENCE,
 ) -> Imported:
     """The datalist of `cases`, each completed by its row of the table.
 
-    Of several cases of one name the first is taken, the others are left out. Several scans of one sequence of a patient
-    get a series, which is what their names have beside the patient's.
+    Of several cases of one name or image the first is taken, the others are left out. Several scans of one sequence of
+    a patient get a series, which is what their names have beside the patient's. The value called "ignore" is that of
+    voxels whose label is not known.
 
     Raises:
-        InputError: no case, a case of unknown sequence, a table that does not fit.
+        InputError: a case of unknown sequence, a table that does not fit, or several values to ignore.
     """
-    first: dict[str, Case] = {}
-    twice = []
-    for case in cases:
-        if first.setdefault(case.name, case) is not case:
-            twice.append((case.image, f"{first[case.name].image} is called {case.name} too; rename one of them"))
+    organs, ignore = _without_ignored(values, name)
+    first, twice = _first_of_each(cases)
     rows = read_table(options.table) if options.table else {}
     unknown = sorted(set(rows) - {_composed(name) for name in first})
     if unknown:
@@ -93,7 +92,30 @@ def listed(
         raise InputError(f"{options.table}: '{unknown[0]}' is not a case of this data; cases are called {near}, ...")
     scans = [_scan(case, rows.get(_composed(case.name), {}), options) for case in first.values()]
     scans = _told_apart(scans, list(first))
-    return Imported(Datalist(name, LICENCE, dict(values), scans, ignore=ignore), (*left_out, *twice))
+    return Imported(Datalist(name, licence, organs, scans, ignore=ignore), (*left_out, *twice))
+
+
+def _without_ignored(values: Mapping[int, str], name: str) -> tuple[dict[int, str], int]:
+    ignored = [value for value, organ in values.items() if organ.lower() == IGNORE]
+    if len(ignored) > 1:
+        raise InputError(f"{name}: {len(ignored)} values are called '{IGNORE}'; a data set has one such value at most")
+    return {value: organ for value, organ in values.items() if value not in ignored}, sum(ignored)
+
+
+def _first_of_each(cases: Sequence[Case]) -> tuple[dict[str, Case], list[tuple[Path, str]]]:
+    """The first case of each name and image, and the others, each with the reason."""
+    first: dict[str, Case] = {}
+    images: dict[Path, Case] = {}
+    twice = []
+    for case in cases:
+        same = images.get(case.image)
+        if same:
+            twice.append((case.image, f"is listed twice; its first entry counts ({same.name}, split {same.split})"))
+        elif case.name in first:
+            twice.append((case.image, f"{first[case.name].image} is called {case.name} too; rename one of them"))
+        else:
+            first[case.name] = images[case.image] = case
+    return first, twice
 
 
 def _told_apart(scans: Sequence[Scan], names: Sequence[str]) -> list[Scan]:

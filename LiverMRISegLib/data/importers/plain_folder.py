@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.data.importers.layout import folder
+from LiverMRISegLib.data.importers.layout import folder, why_missing
 from LiverMRISegLib.data.importers.own_data import (
     Case,
     Imported,
@@ -33,7 +33,6 @@ _MARKS = re.compile(r"[._-](label|labels|mask|segmentation)$", re.IGNORECASE)
 _UNNAMED = re.compile(r"(labels?|mask|seg|segmentation)([ _-]\d+)?", re.IGNORECASE)
 # What `segment` writes: a mask that a model made teaches a model nothing, unless somebody says that it is right.
 _RESULT = re.compile(r"_seg$", re.IGNORECASE)
-_NOT_HERE = "is a link to a file that is not here; fetch it first (git annex get, datalad get)"
 _MADE_BY_A_MODEL = "its name says that a model made it; if it is corrected and right, name it NAME_label"
 OTHER_MASK = "its image has another mask"
 LeftOut = tuple[Path, str]
@@ -75,7 +74,7 @@ def import_volumes(source: Path, options: OwnDataOptions) -> Imported:
 def _found(source: Path, options: OwnDataOptions) -> tuple[list[Case], list[LeftOut]]:
     named = sorted(p for p in folder(source, "your volumes").rglob("*") if _is_volume(p))
     cases, left_out = _cases([p for p in named if p.is_file()], source, options)
-    left_out += [(path, _NOT_HERE) for path in named if path.is_symlink() and not path.exists()]
+    left_out += [(path, reason) for path in named if (reason := why_missing(path))]
     return cases, left_out
 
 

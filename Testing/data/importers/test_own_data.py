@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from helpers.own_data import image, labels
+from helpers.own_data import described, image, labels
 from helpers.places import ROOT
 from helpers.tiny_data import write_config
 from helpers.volumes import make_volume
@@ -28,16 +28,6 @@ from LiverMRISegLib.volume import Volume
 
 NO_OPTIONS = OwnDataOptions()
 T2 = OwnDataOptions(sequence="T2WI")
-
-
-def described(folder, **changes):
-    document = {
-        "channel_names": {"0": "T2"}, "labels": {"background": 0, "liver": 1, "tumour": 2}, "file_ending": ".nii.gz",
-        **changes,
-    }  # fmt: skip
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "dataset.json").write_text(json.dumps(document))
-    return folder
 
 
 @pytest.fixture
@@ -65,9 +55,6 @@ def test_nnunet(nnunet, tmp_path):
 
 def test_nnunet_of_the_first_version_and_with_open_voxels(nnunet, tmp_path):
     described(nnunet, channel_names=None, modality={"0": "CT"}, labels={"0": "background", "1": "liver"})
-    document = json.loads((nnunet / "dataset.json").read_text())
-    del document["channel_names"]
-    (nnunet / "dataset.json").write_text(json.dumps(document))
     found = import_nnunet(nnunet, tmp_path, NO_OPTIONS)
     assert {scan.sequence for scan in found.datalist.scans} == {"CT"}
     assert found.datalist.values == {1: "liver"}
@@ -80,11 +67,12 @@ def test_nnunet_of_the_first_version_and_with_open_voxels(nnunet, tmp_path):
     ("changes", "message"),
     [
         ({"channel_names": {"0": "T1", "1": "T2"}}, r"describes 2 channels \(T1, T2\); training takes one image"),
-        ({"labels": {"background": 0, "whole": [1, 2]}}, "'whole' is a region of several labels"),
         ({"labels": {"background": 0, "liver": 300}}, "the value of 'liver' is 300"),
         ({"labels": {}}, "has no labels"),
         ({"channel_names": {"0": "MRI"}}, "no name says which sequence it is; give --sequence"),
-        ({"file_ending": ".nrrd"}, r"contains no file like CASE_0000\.nrrd"),
+        ({"file_ending": ".nrrd"}, r"contains no file like CASE_0000\.nrrd, but case_001_0000\.nii\.gz"),
+        ({"file_ending": ".png"}, r"\"file_ending\" is '\.png'; training takes volumes \(\.nii\.gz"),
+        ({"channel_names": None}, "no name says which sequence it is; give --sequence"),
     ],
 )
 def test_what_nnunet_data_cannot_be_trained_on_is_said(nnunet, tmp_path, changes, message):
@@ -150,7 +138,7 @@ def test_a_decathlon_and_a_datalist_of_monai(tmp_path):
     found = import_decathlon(monai, tmp_path, OwnDataOptions("T2WI", {1: "spleen"})).datalist
     assert (found.values, found.scans[0].split) == ({1: "spleen"}, "validation")
     monai.write_text(json.dumps({"training": [{"image": ["a", "b"]}]}))
-    with pytest.raises(InputError, match="are one case of several images"):
+    with pytest.raises(InputError, match="'a' and 1 more are the images of one case; training takes one a case"):
         import_decathlon(monai, tmp_path, T2)
     monai.write_text(json.dumps({"training": [{"image": "gone.nii.gz"}]}))
     with pytest.raises(InputError, match=r"gone\.nii\.gz: is missing"):

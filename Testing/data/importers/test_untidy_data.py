@@ -163,7 +163,7 @@ def test_lists_of_monai_and_of_windows(tmp_path):
     scans = import_decathlon(path, tmp_path, NAMED).datalist.scans
     assert [(scan.patient, scan.labels.name) for scan in scans] == [("p1_t2", "seg.nii.gz"), ("p2_t2", "seg.nii.gz")]
     windows_json(path, {"training": [{"image": "p1/t2.nii.gz", "label": ["a", "b"]}]})
-    with pytest.raises(InputError, match="are one case of several label maps"):
+    with pytest.raises(InputError, match="are the label maps of one case"):
         import_decathlon(path, tmp_path, NAMED)
 
 
