@@ -2,7 +2,8 @@
 
 Public, from the official layout: ATLAS 2023, LiQA / CARE-Liver, AMOS, CHAOS, FLARE24 task 3, LLD-MMRI.
 Your own: "nnunet" (imagesTr, labelsTr, imagesTs, dataset.json, also with paths), "decathlon" (dataset.json with lists
-of files, also MONAI's datalists), "bids", "folder" (NAME with NAME_label or NAME.seg.nrrd, or images/ and labels/, or no labels).
+of files, also MONAI's datalists), "bids", "folder" (NAME with NAME_label or NAME.seg.nrrd, or images/ and labels/, or
+no labels).
 
 Every file is read. Beside the datalist X.json come a summary (X.txt) and, where there are labels, pictures to check
 sides and labels (X.png).
