@@ -25,6 +25,7 @@ from LiverMRISegScene.bases import (  # noqa: E402
     ScriptedLoadableModuleWidget,
     VTKObservationMixin,
     translate,
+    with_node,
 )
 from LiverMRISegScene.bases import tr as _  # noqa: E402
 
@@ -72,9 +73,15 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         widget.setMRMLScene(slicer.mrmlScene)
         self.logic = LiverMRISegLogic()
         self.panel = Panel(self.ui, self.logic.getParameterNode)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self._on_scene_closing)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self._on_scene_closed)
-        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self._on_scene_loaded)
+        scene = slicer.mrmlScene
+        for event, called in (
+            (scene.StartCloseEvent, self._on_scene_closing),
+            (scene.EndCloseEvent, self._on_scene_closed),
+            (scene.StartImportEvent, self._on_scene_loading),
+            (scene.EndImportEvent, self._on_scene_loaded),
+            (scene.NodeAboutToBeRemovedEvent, with_node(self._on_node_going)),
+        ):
+            self.addObserver(scene, event, called)
 
     def cleanup(self) -> None:
         """The application exits or the module is reloaded: no process may be left behind."""
@@ -101,8 +108,14 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def _on_scene_closed(self, _caller: Any, _event: Any) -> None:
         self.panel.scene_closed()
 
+    def _on_scene_loading(self, _caller: Any, _event: Any) -> None:
+        self.panel.scene_loading()
+
     def _on_scene_loaded(self, _caller: Any, _event: Any) -> None:
         self.panel.scene_loaded()
+
+    def _on_node_going(self, node: Any) -> None:
+        self.panel.node_going(node)
 
 
 class LiverMRISegLogic(ScriptedLoadableModuleLogic):

@@ -36,6 +36,7 @@ class Panel:
         self.worker = shared_worker()
         self.queue = JobQueue(slicer.mrmlScene, self.worker, self._job_changed, self._jobs_finished)
         self._is_ready = False
+        self._volume: Any = None
         # A sequence of anything else than volumes (transforms, segmentations) is not offered.
         ui.inputSelector.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
         self.log = LogView(ui)
@@ -50,6 +51,9 @@ class Panel:
         ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._segmentation_changed)
         ui.modelSelector.connect("activated(int)", lambda _index: self.choices.save())
         ui.inputSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._volume_changed)
+        # With Qt 6 the choice of another node of the same name sends only this.
+        ui.outputSelector.connect("nodeActivated(vtkMRMLNode*)", self._segmentation_changed)
+        ui.inputSelector.connect("nodeActivated(vtkMRMLNode*)", self._volume_activated)
         self._volume_changed(ui.inputSelector.currentNode())
 
     def enter(self) -> None:
@@ -59,20 +63,30 @@ class Panel:
             self.maintenance.refresh()
             self.choices.restore()
 
+    def scene_loading(self) -> None:
+        """Nodes are about to be read from a file; Slicer empties its node selectors at the end of that."""
+        self.choices.pause()
+
     def scene_loaded(self) -> None:
-        """Nodes were read from a file, perhaps with the choices that were saved with them."""
-        if not self.queue.is_busy:
-            self.choices.restore()
+        """Nodes were read, perhaps with the choices that were saved with them."""
+        self.choices.resume()
+        self.choices.restore()
 
     def scene_closing(self) -> None:
         """End the run; the closing scene is not touched."""
+        self.choices.pause()
         self.queue.abandon()
 
     def scene_closed(self) -> None:
         """Show the empty state."""
+        self.choices.resume()
         self.run.reset()
         self.measure.reset()
         self.batch.reset()
+
+    def node_going(self, node: Any) -> None:
+        """A node is about to be removed from the scene."""
+        self.choices.drop(node)
 
     def close(self) -> None:
         """The application exits or the module is reloaded."""
@@ -88,10 +102,15 @@ class Panel:
     def _volume_changed(self, node: Any) -> None:
         volume = volume_shown(node)
         self.picker.show_volume(volume if volume is not None else node)
-        if volume is not None:
+        if volume is not None and node is not self._volume:  # else it was only renamed
             show_in_slices(volume)
+        self._volume = node
         if node is not None:
             self.choices.save()
+
+    def _volume_activated(self, node: Any) -> None:
+        if node is not self._volume:
+            self._volume_changed(node)
 
     def _segmentation_changed(self, node: Any) -> None:
         self.choices.save()

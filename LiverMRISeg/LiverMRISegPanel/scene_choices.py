@@ -10,6 +10,11 @@ import slicer
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegScene.batch import volumes_in_scene
 
+# All of the panel's selectors of nodes.
+SELECTORS = (
+    "inputSelector", "outputSelector", "roiSelector", "pdffSelector", "r2starSelector", "t1Selector", "adcSelector",
+    "otherMapSelector", "fatFirstSelector", "fatSecondSelector",
+)  # fmt: skip
 _VOLUME, _SEGMENTATION, _MODEL = "InputVolume", "OutputSegmentation", "Model"
 
 
@@ -24,10 +29,27 @@ class SceneChoices:
 
     def __init__(self, ui: Any, picker: ModelPicker, parameter_node: Callable[[], Any]) -> None:
         self.ui, self._picker, self._parameter_node = ui, picker, parameter_node
+        self._is_paused = False
+
+    def pause(self) -> None:
+        """A scene is closed or loaded: what the selectors choose until `resume` is not the user's choice."""
+        self._is_paused = True
+
+    def resume(self) -> None:
+        """The selectors follow the user again."""
+        self._is_paused = False
+
+    def drop(self, node: Any) -> None:
+        """Choose none wherever a node is chosen that is about to be removed: Slicer would choose its neighbour."""
+        if _is_busy():
+            return
+        for selector in (getattr(self.ui, name) for name in SELECTORS):
+            if selector.currentNode() is node:
+                selector.setCurrentNode(None)
 
     def save(self) -> None:
         """Put the choices into the scene."""
-        if _is_busy():
+        if self._is_paused or _is_busy():
             return
         node = self._parameter_node()
         for role, selector in ((_VOLUME, self.ui.inputSelector), (_SEGMENTATION, self.ui.outputSelector)):

@@ -62,6 +62,17 @@ def when_started(action: Callable[[], None]) -> None:
         slicer.app.connect("startupCompleted()", action)
 
 
+def with_node(action: Callable[[Any], None]) -> Callable[..., None]:
+    """An observer for events of a scene about one of its nodes, which gets that node."""
+    import vtk
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def observe(_caller: Any, _event: str, node: Any) -> None:
+        action(node)
+
+    return observe
+
+
 __all__ = [
     "ScriptedLoadableModule",
     "ScriptedLoadableModuleLogic",
@@ -72,4 +83,5 @@ __all__ = [
     "tr",
     "translate",
     "when_started",
+    "with_node",
 ]

@@ -1,10 +1,13 @@
 """The choices that belong to a scene: shown, made for the user, and saved with the scene."""
 
+import xml.etree.ElementTree as ElementTree
+
 import pytest
 
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
+from helpers.places import ROOT
 from helpers.scene_tools import add_random
 
 
@@ -62,3 +65,71 @@ def test_choices_are_saved_with_the_scene(host, second_model, panel, scene, tmp_
     assert panel.ui.outputSelector.currentNode().GetName() == "organs"
     assert panel.picker.offer.entry.name == second_model
     assert scene.GetNumberOfNodesByClass("vtkMRMLScriptedModuleNode") == 1
+
+
+@pytest.mark.parametrize("selector", ["inputSelector", "pdffSelector"])
+def test_a_volume_that_is_removed_leaves_none_chosen(panel, scene, selector):
+    """Slicer would choose its neighbour, which would then be segmented or measured instead."""
+    nodes, box = [add_random(scene, name) for name in ("T1WI", "T2WI", "PDFF")], getattr(panel.ui, selector)
+    for node in (nodes[1], nodes[2]):
+        box.setCurrentNode(node)
+        scene.RemoveNode(node)
+        assert box.currentNode() is None
+    assert not panel.ui.segmentButton.enabled
+    assert panel.ui.statusLabel.text == "Choose a volume."
+
+
+def test_a_segmentation_that_is_removed_leaves_none_chosen(panel, scene):
+    older, newer = (scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("older", "newer"))
+    panel.ui.outputSelector.setCurrentNode(newer)
+    scene.RemoveNode(newer)
+    assert panel.ui.outputSelector.currentNode() is None
+    assert panel.table.node is not older
+
+
+def test_every_selector_of_nodes_is_known(panel):
+    from LiverMRISegPanel.scene_choices import SELECTORS
+
+    widgets = ElementTree.parse(ROOT / "LiverMRISeg/Resources/UI/LiverMRISeg.ui").iter("widget")
+    assert set(SELECTORS) == {w.get("name") for w in widgets if w.get("class") == "qMRMLNodeComboBox"}
+
+
+def test_what_is_chosen_stays_when_another_scene_is_added(panel, scene, tmp_path):
+    """Slicer empties its selectors when it adds a scene's nodes."""
+    import slicer
+
+    other = slicer.vtkMRMLScene()
+    other.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "added")
+    other.SetURL(str(tmp_path / "other.mrml"))
+    other.Commit()
+    first, second = add_random(scene, "T1WI"), add_random(scene, "T2WI")
+    segmentations = [scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("older", "newer")]
+    panel.ui.inputSelector.setCurrentNode(second)
+    panel.ui.outputSelector.setCurrentNode(segmentations[1])
+    scene.SetURL(str(tmp_path / "other.mrml"))
+    scene.Import()
+    assert scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == 3
+    assert panel.ui.inputSelector.currentNode() is second is not first
+    assert panel.ui.outputSelector.currentNode() is segmentations[1]
+
+
+def test_renaming_the_chosen_volume_finds_its_models_and_leaves_the_slices(panel, scene, red_slice):
+    chosen, other = add_random(scene, "series 7"), add_random(scene, "other")
+    panel.ui.inputSelector.setCurrentNode(chosen)
+    red_slice.SetBackgroundVolumeID(other.GetID())
+    chosen.SetName("CT thorax")
+    assert "The volume is CT" in panel.ui.fitWarning.text
+    assert red_slice.GetBackgroundVolumeID() == other.GetID()
+
+
+def test_one_of_two_nodes_of_the_same_name_can_be_chosen(panel, scene, red_slice):
+    from PySide6 import QtCore, QtTest
+
+    volumes = [add_random(scene, "T1WI") for _ in range(2)]
+    segmentations = [scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "T1WI organs") for _ in range(2)]
+    for box, nodes in ((panel.ui.inputSelector, volumes), (panel.ui.outputSelector, segmentations)):
+        box.setCurrentNode(nodes[0])
+        QtTest.QTest.keyClick(box._box, QtCore.Qt.Key.Key_Down)
+        assert box.currentNode() is nodes[1]
+    assert red_slice.GetBackgroundVolumeID() == volumes[1].GetID()
+    assert panel.table.node is segmentations[1]
