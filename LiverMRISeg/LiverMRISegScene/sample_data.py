@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from LiverMRISegLib.anatomy import Sequence
-from LiverMRISegScene.volumes import add_volume
 
 _SEED = 1
 SAMPLES = {f"LiverMRISegPhantom-{s.value}": s for s in (Sequence.T1WI, Sequence.T2WI, Sequence.GED4)}
@@ -33,6 +32,7 @@ def register(module_folder: Path) -> None:
 def add_sample(scene: Any, name: str) -> tuple[Any, Any]:
     """A drawn volume as a new node, and the `PhantomScan` it was made from (with its true label map)."""
     from LiverMRISegLib.phantom.study import make_study
+    from LiverMRISegScene.volumes import add_volume
 
     sequence = SAMPLES[name]
     scan = make_study([sequence], seed=_SEED)[sequence]

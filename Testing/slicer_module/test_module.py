@@ -27,6 +27,14 @@ def test_importing_the_module_imports_nothing_foreign_and_runs_nothing():
     assert done.stderr == ""
 
 
+def test_what_runs_when_slicer_starts_loads_no_numpy():
+    """Slicer itself loads it when it is first used."""
+    code = f"import sys; sys.path.insert(0, {str(MODULE)!r}); import LiverMRISegScene.sample_data; print(list(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "'LiverMRISegLib.anatomy'" in done.stdout
+    assert "'numpy'" not in done.stdout
+
+
 def test_the_panel_finds_its_widgets():
     names = {w.get("name") for w in ElementTree.parse(MODULE / "Resources/UI/LiverMRISeg.ui").iter("widget")}
     for file in (MODULE / "LiverMRISegPanel").glob("*.py"):
