@@ -27,7 +27,7 @@ from LiverMRISegLib.inference.worker.tasks import study_request
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime
-from LiverMRISegScene.results import SceneResult, accepted, prepared, result_of, told
+from LiverMRISegScene.results import SceneResult, accepted, prepared, result_of, stamp_of, told
 from LiverMRISegScene.sequences import Frame
 from LiverMRISegScene.volume_kind import frame_of_reference, kind_of
 
@@ -60,6 +60,7 @@ class Job:
     fraction: float = 0.0
     result: SceneResult | None = None
     started: float = field(default=0.0, repr=False)
+    stamp: int = field(default=0, repr=False)
 
     @property
     def is_over(self) -> bool:
@@ -242,7 +243,7 @@ class JobQueue:
             elif job.frame is not None and job.over_time is not None and self._folder is not None:
                 job.result = job.over_time.accept(job.frame, Path(self._folder.name), reply)
             elif self._folder is not None:
-                job.result = accepted(self._scene, job.node, Path(self._folder.name), reply)
+                job.result = accepted(self._scene, job.node, Path(self._folder.name), reply, job.stamp)
         except (LiverMRISegError, OSError) as error:
             self._over(job, FAILED, str(error))
             return
@@ -276,7 +277,9 @@ def _written(job: Job, folder: Path) -> tuple[Path, Path, str | None]:
     """The files of a job's volume or frame for the worker, and its modality."""
     if job.frame is not None and job.over_time is not None:
         return (*job.over_time.prepared(job.frame, folder), job.over_time.kind.modality)
-    return (*prepared(job.node, folder), kind_of(job.node).modality)
+    files = prepared(job.node, folder)
+    job.stamp = stamp_of(job.node)
+    return (*files, kind_of(job.node).modality)
 
 
 def frame_jobs(over_time: OverTime, model: str, device: str, organs: Sequence[str] | None) -> list[Job]:

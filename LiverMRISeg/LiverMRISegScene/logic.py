@@ -21,7 +21,7 @@ from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegScene.measuring import MapChoice, measure_task, table_of
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime, SequenceResult
-from LiverMRISegScene.results import SceneResult, accepted, prepared, told
+from LiverMRISegScene.results import SceneResult, accepted, prepared, stamp_of, told
 from LiverMRISegScene.roi import chosen_box
 from LiverMRISegScene.segment_editor import source_volume
 from LiverMRISegScene.volume_kind import kind_of
@@ -71,12 +71,12 @@ class SceneLogic:
         inside = chosen_box(roi) if roi is not None else None
         with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
             source, target = prepared(volume_node, Path(folder))
-            modality = kind_of(volume_node).modality
+            stamp, modality = stamp_of(volume_node), kind_of(volume_node).modality
             request = segment_request(
                 source, target, model=model, device=device, organs=organs, modality=modality, inside=inside
             )
             reply = self._asked(request, Path(folder), str(volume_node.GetName()), progress, cancel)
-            return accepted(self.scene, volume_node, Path(folder), reply)
+            return accepted(self.scene, volume_node, Path(folder), reply, stamp)
 
     def segment_sequence(
         self,

@@ -12,7 +12,7 @@ import numpy as np
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.flag import Flag, as_flags, from_parts
-from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
 
@@ -70,17 +70,32 @@ def labels_from(volume_node: Any, folder: Path, reply: Mapping[str, Any]) -> tup
         raise InputError(f"{volume_node.GetName()}: was removed from the scene while it was being segmented")
     labelmap = read_labelmap(folder / _LABELS).array
     if labelmap.shape != volume_node.GetImageData().GetDimensions()[::-1]:
-        raise InputError(f"{volume_node.GetName()}: changed while it was being segmented; segment it again")
+        raise _changed(volume_node)
     return labelmap, LabelSet("result", {int(v): structure_named(name, int(v)) for name, v in reply["labels"].items()})
 
 
-def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
+def _changed(volume_node: Any) -> InputError:
+    return InputError(f"{volume_node.GetName()}: changed while it was being segmented; segment it again")
+
+
+def stamp_of(volume_node: Any) -> int:
+    """A number that is another one once the voxels of a volume may have changed."""
+    return int(volume_node.GetImageData().GetMTime())
+
+
+def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any], stamp: int) -> SceneResult:
     """Make a new segmentation node from the labels that the worker wrote to `folder` and from its `reply`.
 
+    `stamp`: of the volume when it was written.
+
     Raises:
-        InputError: the volume was removed, or its size has changed in the meantime.
+        InputError: the volume was removed, or it has changed in the meantime, as the one that shows a sequence does.
     """
     labelmap, labels = labels_from(volume_node, folder, reply)
+    if stamp_of(volume_node) != stamp:
+        segmented, now = read_volume(folder / _SOURCE).array, volume_of(volume_node).array
+        if not np.array_equal(segmented, now, equal_nan=True):
+            raise _changed(volume_node)
     node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
     return result_of(volume_node.GetName(), node, reply)
 

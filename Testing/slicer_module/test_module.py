@@ -29,8 +29,9 @@ def test_importing_the_module_imports_nothing_foreign_and_runs_nothing():
 
 def test_what_runs_when_slicer_starts_loads_no_numpy():
     """Slicer itself loads it when it is first used."""
-    code = f"import sys; sys.path.insert(0, {str(MODULE)!r}); import LiverMRISegScene.sample_data; print(list(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    code = "import sys; import LiverMRISegScene.sample_data; print(list(sys.modules))"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(MODULE), str(ROOT)])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert "'LiverMRISegLib.anatomy'" in done.stdout
     assert "'numpy'" not in done.stdout
 

@@ -68,6 +68,21 @@ def test_every_frame_is_in_step_in_the_same_browser(scene, logic, options):
         assert result.current.volumes_ml == found.volumes_ml
 
 
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_volume_that_shows_another_frame_meanwhile_gets_no_result_of_the_first(scene, logic, options, is_back):
+    sequence, browser = add_sequence(scene, volumes_of(2))
+    shown = browser.GetProxyNode(sequence)
+
+    def browse(_text, done):
+        browser.SetSelectedItemNumber(1 if not is_back or done < 0.5 else 0)
+
+    if is_back:
+        assert logic.segment(shown, progress=browse, **options).node is not None
+    else:
+        with pytest.raises(InputError, match="changed while it was being segmented"):
+            logic.segment(shown, progress=browse, **options)
+
+
 def test_a_table_and_a_curve(scene, logic, options):
     sequence, _ = add_sequence(scene, volumes_of(3))
     result = logic.segment_sequence(sequence, **options)

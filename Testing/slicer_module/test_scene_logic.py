@@ -15,7 +15,7 @@ from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.logic import SceneLogic
-from LiverMRISegScene.results import accepted
+from LiverMRISegScene.results import accepted, stamp_of
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import ijk_to_world, volume_of
 
@@ -179,7 +179,7 @@ def test_structures_of_foreign_models_keep_their_names(scene, tmp_path):
     labels[2:4], labels[6:8] = 1, 7
     write_volume(Volume(labels, made.geometry), tmp_path / "labels.nrrd")
     reply = {"labels": {"liver": 1, "Vertebra_L1": 7}, "volumes_ml": {}, "flags": [], "provenance": {}}
-    segmentation = accepted(scene, node, tmp_path, reply).node.GetSegmentation()
+    segmentation = accepted(scene, node, tmp_path, reply, stamp_of(node)).node.GetSegmentation()
     segments = [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
     assert [segment.GetName() for segment in segments] == ["Liver", "Vertebra_L1"]
     assert segments[0].GetColor() != segments[1].GetColor()
