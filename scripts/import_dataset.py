@@ -35,7 +35,7 @@ def main() -> int:
     try:
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         made = arguments.output.parent / f"{arguments.output.stem}_labels"
-        _write(_imported(arguments, made), arguments.output, made)
+        _write(_at_most(arguments.most, _imported(arguments, made), arguments.source), arguments.output, made)
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status
@@ -47,6 +47,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("layout", choices=sorted({**IMPORTERS, **OWN_DATA_IMPORTERS}))
     parser.add_argument("source", type=Path, help="folder of the data set as it was unpacked")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="JSON", help="the datalist to write")
+    parser.add_argument(
+        "--most", type=int, metavar="N", help="take N patients, evenly chosen from all; the rest is not read"
+    )
     own = parser.add_argument_group("your own data")
     own.add_argument("--sequence", default="", choices=("", *SEQUENCES), metavar="NAME", help="sequence of all volumes")
     own.add_argument("--labels", metavar="NAME|JSON", help='meaning of the label values: AMOS, ..., or {"1": "liver"}')
@@ -71,6 +74,15 @@ def _values(labels: str | None) -> dict[int, str] | None:
     if labels.lower().endswith(".json"):
         return read_label_names(Path(labels))
     return {value: organ.name for value, organ in labels_named(labels).items()}
+
+
+def _at_most(most: int | None, imported: Imported, source: Path) -> Imported:
+    if most is None:
+        return imported
+    chosen = imported.datalist.of_patients(most)
+    rest = len(imported.datalist.scans) - len(chosen.scans)
+    reason = f"{rest} of its {len(imported.datalist.scans)} volumes; --most is {most}"
+    return Imported(chosen, [*imported.left_out, *([(source, reason)] if rest else [])])
 
 
 def _write(imported: Imported, output: Path, made: Path) -> None:

@@ -13,7 +13,7 @@ import json
 import os
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +112,19 @@ class Datalist:
             and (vendors is None or scan.vendor in vendors)
             and (labelled is None or (scan.labels is not None) == labelled)
         ]
+
+    def of_patients(self, most: int) -> Datalist:
+        """The datalist of at most `most` patients, evenly chosen in the order in which they are listed.
+
+        Raises:
+            UsageError: `most` is below 1.
+        """
+        if most < 1:
+            raise UsageError(f"a datalist has at least 1 patient, not {most}")
+        patients = list(dict.fromkeys(scan.patient for scan in self.scans))
+        few = min(most, len(patients))
+        chosen = {patients[number * len(patients) // few] for number in range(few)}
+        return replace(self, scans=[scan for scan in self.scans if scan.patient in chosen])
 
 
 def write_datalist(datalist: Datalist, path: Path) -> None:

@@ -57,3 +57,15 @@ def test_scans_and_lists_are_checked(tmp_path):
         Scan("a", "T1WI", tmp_path, split="dev")
     with pytest.raises(UsageError, match="listed twice"):
         Datalist("x", "", {1: "liver"}, [Scan("a", "T1WI", tmp_path), Scan("b", "T1WI", tmp_path)])
+
+
+@pytest.mark.parametrize(("most", "patients"), [(1, "a"), (2, "ac"), (3, "abd"), (5, "abcde"), (9, "abcde")])
+def test_some_patients_are_evenly_chosen_with_all_their_scans(tmp_path, most, patients):
+    scans = [Scan(name, "T2WI", tmp_path / f"{name}{n}", series=str(n)) for n in (1, 2) for name in "abcde"]
+    chosen = Datalist("x", "", {}, scans).of_patients(most).scans
+    assert [scan.patient for scan in chosen] == [*patients, *patients]
+
+
+def test_a_datalist_of_no_patient_is_refused():
+    with pytest.raises(UsageError, match="a datalist has at least 1 patient, not 0"):
+        Datalist("x", "", {}, []).of_patients(0)

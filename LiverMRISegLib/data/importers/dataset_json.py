@@ -24,10 +24,11 @@ def read_dataset_json(path: Path) -> Mapping[str, Any]:
     """The document; InputError if it is missing or damaged."""
     try:
         document = parse_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error}); give the data set's folder, or a decathlon's list"
-        ) from error
+    except OSError as error:
+        problem = error.strerror or error
+        raise InputError(f"{path}: cannot be read ({problem}); give the folder that contains dataset.json") from error
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error}); correct it") from error
     if not isinstance(document, Mapping):
         raise InputError(f"{path}: is not a description of a data set; get it again")
     return document
@@ -78,7 +79,8 @@ def labels_of(labels: Any, path: Path) -> dict[int, str]:
     names: dict[int, str] = {}
     for key, entry in labels.items():
         name, given = (str(entry), key) if str(key).isdigit() else (str(key), entry)
-        for value in given if isinstance(given, (list, tuple)) else (given,):
+        for each in given if isinstance(given, (list, tuple)) else (given,):
+            value = int(each) if isinstance(each, float) and each.is_integer() else each
             highest = _HIGHEST if name.lower() == IGNORE else _HIGHEST - 1
             if not str(value).isdigit() or int(value) > highest:
                 raise InputError(

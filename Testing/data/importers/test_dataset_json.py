@@ -150,6 +150,7 @@ def test_nnunet_in_other_formats(tmp_path, ending):
         ({"liver": [1], "tumour": (2,)}, {1: "liver", 2: "tumour"}, 0),
         ({"liver": [1, 2], "spleen": 3}, {1: "liver", 2: "liver", 3: "spleen"}, 0),
         ({"liver": [1], "ignore": 2}, {1: "liver"}, 2),
+        ({"liver": 1.0, "tumour": "2"}, {1: "liver", 2: "tumour"}, 0),
         ({"liver": 1, "tumour": 2, "ignore": 255}, {1: "liver", 2: "tumour"}, 255),
     ],
 )
@@ -242,16 +243,35 @@ def test_nnunet_and_the_decathlon_are_told_apart(decathlon, tmp_path):
         import_nnunet(source / "dataset.json", tmp_path, NO_OPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, r"dataset\.json: cannot be read \(No such file or directory\); give the folder that contains"),
+        ('{"labels": {"liver": 1},}', r"dataset\.json: is not JSON \(.*\); correct it"),
+        ("[1]", "is not a description of a data set"),
+    ],
+)
+def test_a_document_that_cannot_be_read_is_named(tmp_path, text, message):
+    if text:
+        (tmp_path / "dataset.json").write_text(text)
+    for importer in (import_nnunet, import_decathlon):
+        with pytest.raises(InputError, match=message):
+            importer(tmp_path, tmp_path, NO_OPTIONS)
+
+
 def test_the_script_takes_listed_paths_and_names_images_of_several_frames(cohort, tmp_path):
     frame = sitk.ReadImage(str(cohort / "c/t2.mha"))
     sitk.WriteImage(sitk.JoinSeries(frame, frame), str(cohort / "c/t2.nii.gz"))
     cases = {
         "one": {"images": ["../cohort/a/t2.mha"], "label": "../cohort/a/liver.nrrd"},
+        "not chosen": {"images": ["../cohort/b/t2.mha"], "label": "../cohort/b/liver.nrrd"},
         "two": {"images": ["../cohort/c/t2.nii.gz"], "label": "../cohort/c/liver.nrrd"},
+        "nor this": {"images": ["../cohort/c/t2.mha"], "label": "../cohort/c/liver.nrrd"},
     }
     source, output = described(tmp_path / "Dataset008", dataset=cases), tmp_path / "out/mine.json"
     command = [sys.executable, str(ROOT / "scripts/import_dataset.py"), "nnunet", str(source), "-o", str(output)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = subprocess.run([*command, "--most", "2"], capture_output=True, text=True, check=True)
+    assert f"left out: {source}: 2 of its 4 volumes; --most is 2" in done.stderr
     assert "t2.nii.gz: has 2 frames; save the one that is meant as a file" in done.stderr
     (scan,) = read_datalist(output).scans
     assert (scan.patient, scan.image) == ("one", cohort / "a/t2.mha")
