@@ -224,6 +224,17 @@ def turned_to(volume: Volume, grid: Geometry, tolerance: float = 1e-3) -> Volume
     return replace(turned, array=np.ascontiguousarray(turned.array))
 
 
+def spread_over(labelmap: Volume, grid: Geometry, tolerance: float = 0.1) -> Volume:
+    """A label map on the whole `grid`, if its own is a part of that voxel on voxel; else as it is.
+
+    `tolerance` as in `Geometry.is_close`.
+    """
+    start = [round(v) for v in grid.index_of(labelmap.geometry.origin)]
+    if not grid.cropped(start, labelmap.geometry.size).is_close(labelmap.geometry, tolerance):
+        return labelmap
+    return resample(labelmap, grid, nearest=True)
+
+
 def resample(volume: Volume, target: Geometry, *, nearest: bool = False, fill: float = 0.0) -> Volume:
     """The volume on another grid (any direction), linear or nearest; outside the source: `fill`. Same dtype."""
     import SimpleITK as sitk

@@ -23,10 +23,14 @@ Named = tuple[Path, str]
 
 @dataclass(frozen=True)
 class Correction:
-    """A volume and its mask; `values` maps the values in the mask to those of the model's organs."""
+    """A volume and its mask; `values` maps the values in the mask to those of the model's organs.
+
+    `has_names`: the file of the mask named its organs.
+    """
 
     scan: Scan
     values: Mapping[int, int]
+    has_names: bool = False
 
     @property
     def organs(self) -> frozenset[int]:
@@ -77,7 +81,12 @@ def read_corrections(source: Path, labels: LabelSet, options: OwnDataOptions, ma
     checked, refused = check_scans(replace(imported.datalist, scans=masked), made)
     empty = [each for each in checked if not each.voxels]
     bad += [*refused, *((each.scan.image, f"its mask {each.scan.labels} is empty") for each in empty)]
-    usable = [_correction(each, imported.datalist, labels) for each in checked if each.voxels]
+    named = {scan.image for scan in masked if scan.labels and made in scan.labels.parents}
+    usable = [
+        replace(_correction(each, imported.datalist, labels), has_names=each.scan.image in named)
+        for each in checked
+        if each.voxels
+    ]
     if not usable:
         path, reason = bad[0] if bad else (source, "contains no mask; save it as NAME_label or NAME.seg.nrrd")
         raise InputError(f"{in_one_line(path, reason)}; no case of {source} can be used")

@@ -149,10 +149,10 @@ class _Adaptation:
         return SOME_FAILED if corrections.bad or bad else 0
 
     def _are_values_assumed(self, corrections: Corrections) -> bool:
-        """Whether there are masks whose values nothing explains; named segments were renumbered."""
-        given, made = self.arguments, self.folder / "given"
+        """Whether there are masks whose values nothing explains."""
+        given = self.arguments
         is_said = bool(given.labels) or (given.cases / "labels.json").is_file()
-        return not is_said and any(made not in (case.scan.labels or made).parents for case in corrections.all)
+        return not is_said and not all(case.has_names for case in corrections.all)
 
     def _masks(self, package: ModelPackage, scans: Sequence[Scan], name: str) -> Masks:
         from LiverMRISegLib.adaptation.masks import masks_by

@@ -6,10 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from LiverMRISegLib.anatomy import LabelSet, structure_named
+from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.commands.console import note
 from LiverMRISegLib.commands.measure_cases import Pairing
-from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.measurement.fat_fraction import fat_fraction_of_phases, fat_fraction_of_water_and_fat
 from LiverMRISegLib.measurement.maps import QuantityMap, quantity_map
 from LiverMRISegLib.resources import DEFAULT_MODEL
@@ -36,6 +35,7 @@ class Segmentations:
             InputError: it cannot be read, or names two segments alike.
         """
         from LiverMRISegLib.evaluation.cohort import labels_named
+        from LiverMRISegLib.evaluation.pair import segment_labels
         from LiverMRISegLib.io import read_labelmap
 
         labelmap = replace(read_labelmap(path), name=path.name)
@@ -45,10 +45,7 @@ class Segmentations:
         if segments is None:
             self._say(path)
             return labelmap, labels_named(DEFAULT_MODEL)
-        try:
-            return labelmap, LabelSet(path.name, {v: structure_named(n, v) for v, n in segments.items()})
-        except UsageError as error:
-            raise InputError(f"{path}: its segments cannot be told apart ({error}); rename them") from error
+        return labelmap, segment_labels(segments, path)
 
     def _say(self, path: Path) -> None:
         if not self._has_said:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from LiverMRISegLib.commands.case_result import DONE, CaseResult
 from LiverMRISegLib.commands.plan import Case, Plan
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.file_names import resolved
@@ -51,12 +52,17 @@ class Report:
         """Add flags that came up later to cases, by name."""
         self._cases = [replace(case, flags=[*case.flags, *said.get(case.name, ())]) for case in self._cases]
 
-    def write(self) -> None:
-        """Write the report if there is a case to show."""
+    def write(self, results: Sequence[CaseResult] = ()) -> None:
+        """Write the report if there is a case to show; it names those of `results` that it does not show."""
         if self.path is not None and self._cases:
             from LiverMRISegLib.evaluation.report import write_report
 
-            write_report(self.path, self._cases)
+            missing = [
+                f"{one.case.name}: {one.status}, {one.error or 'its result exists'}"
+                for one in results
+                if one.status != DONE
+            ]
+            write_report(self.path, self._cases, missing)
 
 
 def require_report_libraries() -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from LiverMRISegLib.commands.case_result import DONE, FAILED, SKIPPED, CaseResult
 from LiverMRISegLib.commands.console import ProgressBar, add_common_options, comma_separated, note, say, say_json, table
+from LiverMRISegLib.commands.earlier_results import left_there, older_than_input, written_at
 from LiverMRISegLib.commands.frame_table import write_tables
 from LiverMRISegLib.commands.frames import frame_option
 from LiverMRISegLib.commands.one_study import OneStudy
@@ -101,17 +102,21 @@ def run(arguments: argparse.Namespace) -> int:
     plan.prepare_output([*report.files, *reports.files])
     try:
         results = study.flagged(_Cohort(plan, arguments, images, organs, (report, reports, study)).results())
-        report.add_flags(study.said)
-        report.write()
+        # Told first: whatever becomes of the files below, these results are there.
+        if arguments.json:
+            say_json([result.as_json() for result in results])
+        else:
+            _tell(results, plan)
         tables = write_tables(results)
+        report.add_flags(study.said)
+        report.write(results)
     finally:
         plan.remove_empty_folders()
-    if arguments.json:
-        say_json([result.as_json() for result in results])
-    else:
-        _tell(results, plan, report)
+    if not arguments.json:
         for path in tables:
             say(f"table: {path}")
+        if report.is_written:
+            say(f"report: {report.path}")
     return SOME_FAILED if any(result.status == FAILED for result in results) else 0
 
 
@@ -139,7 +144,7 @@ class _Cohort:
         with ProgressBar(enabled=False if self.arguments.json else None) as progress, ReadAhead(self._read) as reader:
             for number, (case, following) in enumerate(zip(cases, [*cases[1:], None], strict=True), start=1):
                 progress.prefix = f"[{number}/{len(cases)}] {case.name}: " if self.plan.is_cohort else ""
-                start = time.perf_counter()
+                start, before = time.perf_counter(), written_at(case.output)
                 try:
                     result = self._result(case, following, reader, progress)
                 except Exception as error:
@@ -147,7 +152,7 @@ class _Cohort:
                     if not self.plan.is_cohort or not concerns_one_case(error):
                         raise
                     logger.info("%s failed", case.name, exc_info=True)
-                    result = CaseResult(case, FAILED, error=describe(error, case.source))
+                    result = CaseResult(case, FAILED, error=describe(error, case.source) + left_there(case, before))
                 yield replace(result, seconds=time.perf_counter() - start)
 
     def _read(self, case: Case) -> list[Volume]:
@@ -164,7 +169,7 @@ class _Cohort:
         from LiverMRISegLib.io import check_segmentation_target
 
         if self._is_skipped(case):
-            return CaseResult(case, SKIPPED)
+            return CaseResult(case, SKIPPED, flags=older_than_input(case))
         progress("reading", 0.0)
         # The model is loaded only when there is something to segment, so a bad input is reported at once.
         start = time.perf_counter()
@@ -216,13 +221,11 @@ def describe(error: Exception, source: Path) -> str:
     return " ".join(f"{source}: unexpected {type(error).__name__}: {error}".split())
 
 
-def _tell(results: Sequence[CaseResult], plan: Plan, report: Report) -> None:
+def _tell(results: Sequence[CaseResult], plan: Plan) -> None:
     if plan.is_cohort:
         say(_cohort_table(results))
     else:
         _tell_one(results[0])
-    if report.is_written:
-        say(f"report: {report.path}")
     for result in results:
         if result.status == FAILED:
             note(f"error: {result.error}")
@@ -231,6 +234,8 @@ def _tell(results: Sequence[CaseResult], plan: Plan, report: Report) -> None:
 def _tell_one(result: CaseResult) -> None:
     if result.status == SKIPPED:
         say(f"{result.case.output} exists and was skipped")
+        for flag in result.flags:
+            say(f"note: {flag}")
         return
     has_trust = bool(result.trust)
     rows = [

@@ -16,8 +16,8 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
-from LiverMRISegLib.errors import LiverMRISegError, UsageError
-from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, score_case, summarise
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, reason_of, score_case, summarise
 from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure_cost, visible_gpu
 from LiverMRISegLib.evaluation.groups import grouped_table
 from LiverMRISegLib.io import read_labelmap
@@ -144,8 +144,7 @@ def _judge(
         return JudgedCase(scores, cost, scan)
     except Exception as error:  # of any library; the other cases may still succeed
         logger.info("%s failed", name, exc_info=True)
-        reason = str(error) if isinstance(error, LiverMRISegError) else f"{type(error).__name__}: {error}"
-        return JudgedCase(CaseScores(name, error=reason), cost, scan)
+        return JudgedCase(CaseScores(name, error=reason_of(error)), cost, scan)
 
 
 def _reference(datalist: Datalist, scan: Scan) -> tuple[Volume, LabelSet]:

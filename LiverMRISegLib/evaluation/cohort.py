@@ -12,7 +12,7 @@ from pathlib import Path
 from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case, wrong_side_shares
-from LiverMRISegLib.io import read_labelmap
+from LiverMRISegLib.evaluation.pair import read_pair
 from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.io.tables import csv_table, markdown_table
@@ -28,7 +28,7 @@ _SWAPPED = 0.5
 
 @dataclass(frozen=True)
 class CaseScores:
-    """The scores of one case, or why there are none; `wrong_side` as `sides.wrong_side_shares`."""
+    """The scores of one case, or why there are none; `wrong_side` as `metrics.wrong_side_shares`."""
 
     name: str
     scores: tuple[OrganScores, ...] = ()
@@ -58,24 +58,33 @@ def pair_cases(predictions: Path, references: Path) -> list[tuple[str, Path | No
         InputError: a folder is missing or contains no label map, or two files have the same name.
     """
     predicted, referred = _by_name(predictions), _by_name(references)
-    for name in sorted(set(predicted) - set(referred)):
-        logger.warning("%s: has no reference and is ignored", predicted[name])
     return [(name, predicted.get(name), path) for name, path in referred.items()]
 
 
 def evaluate_cohort(
     predictions: Path, references: Path, predicted_labels: LabelSet, reference_labels: LabelSet
 ) -> Iterator[CaseScores]:
-    """The scores of every case, in order; what is wrong with a case is reported in its place."""
-    for name, predicted, referred in pair_cases(predictions, references):
+    """The scores of every case, in order; what is wrong with a case is reported in its place.
+
+    The label sets say what values mean in files that do not name their segments (`read_pair`).
+    """
+    pairs = pair_cases(predictions, references)
+    for path in sorted(set(_by_name(predictions).values()) - {predicted for _, predicted, _ in pairs}):
+        logger.warning("%s: has no reference and is ignored", path)
+    for name, predicted, referred in pairs:
         if predicted is None:
             yield CaseScores(name, error=f"{referred}: there is no prediction of this name in {predictions}")
             continue
         try:
-            pair = read_labelmap(predicted), read_labelmap(referred)
-            yield score_case(name, *pair, predicted_labels, reference_labels)
-        except LiverMRISegError as error:
-            yield CaseScores(name, error=str(error))
+            yield score_case(name, *read_pair(predicted, referred, predicted_labels, reference_labels))
+        except Exception as error:  # of any library; the other cases may still succeed
+            logger.info("%s failed", name, exc_info=True)
+            yield CaseScores(name, error=reason_of(error))
+
+
+def reason_of(error: Exception) -> str:
+    """Why a case has no scores, in one line."""
+    return str(error) if isinstance(error, LiverMRISegError) else f"{type(error).__name__}: {error}"
 
 
 def score_case(

@@ -12,14 +12,14 @@ compared. FLARE's own script drops the last of these by an off-by-one; `flare_pa
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, Organ
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.measurement.agreement import dice
-from LiverMRISegLib.volume import Box, Volume, reorient
+from LiverMRISegLib.volume import Box, Volume, reorient, turned_to
 
 # FLARE24's tolerances in mm; organs that it does not grade get that of organs of their size, other structures 3 mm.
 TOLERANCE_MM: dict[str, float] = {
@@ -64,10 +64,8 @@ def evaluate_case(
     common = [organ for organ in predicted_labels.organs if organ in reference_labels.organs]
     if not common:
         raise InputError(f"{prediction.name}: prediction and reference have no organ in common; check --labels")
-    # Slices along z are wanted for the long organs, whatever the orientation of the files.
-    first, second = reorient(prediction, "LPS"), reorient(reference, "LPS")
-    _check_grids(first, second)
-    spacing = first.geometry.spacing[::-1]
+    first, second = together(prediction, reference)
+    spacing = second.geometry.spacing[::-1]
     return [
         _scores(
             organ,
@@ -80,12 +78,22 @@ def evaluate_case(
     ]
 
 
-def _check_grids(prediction: Volume, reference: Volume) -> None:
-    if not prediction.geometry.is_close(reference.geometry, 0.05):
+def together(prediction: Volume, reference: Volume) -> tuple[Volume, Volume]:
+    """Both label maps on one grid, voxel beside voxel of the patient, with axes as near to LPS as they can be.
+
+    Slices along z are wanted for the long organs, whatever the orientation of the files.
+
+    Raises:
+        InputError: their voxels are not at the same places.
+    """
+    turned = turned_to(prediction, reference.geometry, 0.05)
+    if turned is None:
         raise InputError(
             f"{prediction.name}: prediction {prediction.geometry.size} and reference {reference.geometry.size} "
             "are not on the same grid; segment the image that the reference was drawn on"
         )
+    # One grid, so that rounding cannot turn the two in different ways.
+    return reorient(replace(turned, geometry=reference.geometry), "LPS"), reorient(reference, "LPS")
 
 
 def _scores(
@@ -160,9 +168,12 @@ def wrong_side_shares(
 ) -> dict[str, float]:
     """Per paired organ of the reference, the share (0 to 1) of its voxels that the prediction calls the other side's.
 
-    Both label maps are on one grid (`evaluate_case` checks that). Organs that the reference does not show, or
-    whose other side the prediction has no label for, are omitted.
+    Organs that the reference does not show, or whose other side the prediction has no label for, are omitted.
+
+    Raises:
+        InputError: as `together`.
     """
+    prediction, reference = together(prediction, reference)
     shares = {}
     for organ in reference_labels.organs:
         others = [other for other in predicted_labels.organs if _is_other_side(organ, other)]

@@ -53,6 +53,10 @@ person who can judge it.</p>
 {% for key, value in case.provenance %}<tr><td>{{ key }}</td><td>{{ value }}</td></tr>{% endfor %}
 </table></details></section>
 {% endfor %}
+{% if missing %}
+<section><h2>Not in this report</h2>
+{% for line in missing %}<p class="flag">{{ line }}</p>{% endfor %}</section>
+{% endif %}
 </body></html>
 """
 
@@ -76,12 +80,15 @@ class ReportCase:
         return cls(name, picture, found.measure(), found.flags, found.provenance, found.trust)
 
 
-def write_report(path: Path, cases: Sequence[ReportCase]) -> None:
-    """Write one self-contained HTML file about all cases, whole or not at all; OutputError if it cannot be written."""
+def write_report(path: Path, cases: Sequence[ReportCase], missing: Sequence[str] = ()) -> None:
+    """Write one self-contained HTML file about all cases, whole or not at all; OutputError if it cannot be written.
+
+    `missing` says of each case that has nothing to show why that is so.
+    """
     from jinja2 import Environment
 
     template = Environment(autoescape=True, trim_blocks=True).from_string(_TEMPLATE)
-    atomic_write_text(path, template.render(cases=[_shown(case) for case in cases]))
+    atomic_write_text(path, template.render(cases=[_shown(case) for case in cases], missing=missing))
 
 
 def _shown(case: ReportCase) -> dict[str, Any]:

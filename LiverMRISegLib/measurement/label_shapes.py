@@ -9,6 +9,8 @@ from LiverMRISegLib.volume import Box
 
 _COUNTED_AT_ONCE = 1 << 22
 _NOTABLE_CONTACT = 0.01
+# Up to here a table of all values is small.
+_HIGHEST_LISTED = 2**16 - 1
 
 
 def bounding_boxes(labelmap: np.ndarray) -> dict[int, Box]:
@@ -45,6 +47,15 @@ def voxel_counts(labels: np.ndarray) -> np.ndarray:
         counts = np.bincount(flat[start : start + _COUNTED_AT_ONCE])
         total[: len(counts)] += counts
     return total
+
+
+def voxels_of_values(labels: np.ndarray) -> dict[int, int]:
+    """How often each value that occurs does, of numbers from 0 to any size."""
+    if labels.size and int(labels.max()) > _HIGHEST_LISTED:
+        values, counts = np.unique(labels, return_counts=True)
+        return dict(zip(values.tolist(), counts.tolist(), strict=True))
+    counts = voxel_counts(labels)
+    return {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 
 def volumes_ml(labelmap: np.ndarray, labels: LabelSet, voxel_ml: float) -> dict[str, float]:

@@ -42,6 +42,7 @@ def test_masks_of_every_kind_are_taken_and_some_are_held_out(tmp_path):
     assert names(found.held_out) == ["p0_T2WI", "p4_T2WI"]
     assert names(found.training) == ["p1_T2WI", "p2_T2WI", "p3_T2WI", "q_T2WI"]
     assert {case.organs for case in found.all} == {frozenset({1, 4})}
+    assert [case.has_names for case in found.training] == [False, False, False, True]
     assert [(path.name, reason) for path, reason in found.ignored] == [
         ("p0_T2WI_seg.nii.gz", "its image has another mask")
     ]
@@ -135,6 +136,7 @@ def test_a_mask_with_other_axes_is_taken_where_it_is_in_the_patient(tmp_path):
     write_volume(reorient(read_labelmap(path), "SRA"), path)
     (case,) = read(cases, tmp_path).training
     assert np.array_equal(given_mask(case) > 0, liver > 0)
+    assert not case.has_names
 
 
 def test_the_check_counts_corrected_organs_alone(tmp_path):

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -16,6 +17,7 @@ from helpers.packages import random_weights, tiny_spec
 from helpers.places import ROOT
 from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS, LIVER, LabelSet, structure_named
+from LiverMRISegLib.cli import main
 from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume
 from LiverMRISegLib.models.package.model_package import save_package
 
@@ -83,13 +85,36 @@ def test_a_cohort_goes_on_after_a_bad_case(tmp_path, tiny_package):
     for name in ("a", "c"):
         write_volume(make_volume(size=(40, 36, 24)), folder / f"{name}.nii.gz")
     (folder / "b.nii.gz").write_text("no volume at all")
-    done = segment(folder, "-o", output, model=tiny_package)
-    fails(done, 5, r"b\.nii\.gz")
-    assert names(output) == ["a_seg.nii.gz", "c_seg.nii.gz"]
+    output.mkdir()
+    old = output / "b_seg.nii.gz"
+    old.write_text("of last week")
+    report = tmp_path / "r.html"
+    done = segment(folder, "-o", output, "--report", report, model=tiny_package)
+    fails(done, 5, rf"b\.nii\.gz.*; {old} is the result of an earlier call")
+    assert names(output) == ["a_seg.nii.gz", "b_seg.nii.gz", "c_seg.nii.gz"]
     assert "2 done" in done.stdout
     assert "1 failed" in done.stdout
-    again = segment(folder, "-o", output, "--skip-existing", "--json", model=tiny_package)
-    assert [case["status"] for case in json.loads(again.stdout)] == ["skipped", "failed", "skipped"]
+    assert re.search(r"Not in this report</h2>\s*<p class=\"flag\">b: failed, .*b\.nii\.gz", report.read_text())
+    old.unlink()
+    os.utime(folder / "a.nii.gz", (time.time() + 100,) * 2)
+    again = json.loads(segment(folder, "-o", output, "--skip-existing", "--json", model=tiny_package).stdout)
+    assert [case["status"] for case in again] == ["skipped", "failed", "skipped"]
+    assert ["newer than this result" in "".join(case["flags"]) for case in again] == [True, False, False]
+
+
+def test_results_are_told_even_if_the_report_cannot_be_written(source, tmp_path, tiny_package, capsys):
+    resource = pytest.importorskip("resource")
+    words = ["segment", source, "-o", tmp_path / "o.nii.gz", "--report", tmp_path / "r.html", "--model", tiny_package]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))  # enough for a mask
+    try:
+        assert main([str(word) for word in words]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    said = capsys.readouterr()
+    assert "o.nii.gz written in" in said.out
+    assert "r.html: cannot be written" in said.err
+    assert names(tmp_path) == ["o.nii.gz", "v.nii.gz"]
 
 
 def test_a_case_that_cannot_become_dicom_stops_no_other(tmp_path, tiny_package):

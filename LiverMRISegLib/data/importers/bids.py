@@ -45,7 +45,8 @@ def import_bids(source: Path, output: Path, options: OwnDataOptions) -> Imported
     """Every anatomical or diffusion image, with its label map where derivatives hold one.
 
     A label map is ..._dseg.nii.gz, whose ..._dseg.tsv (or dseg.tsv at the top of the derivative) gives index and
-    name, or one ..._label-ORGAN_mask.nii.gz an organ, which are joined in `output`. The entities of a label map are
+    name, or one ..._label-ORGAN_mask.nii.gz an organ, which are joined in `output` (two of one organ are refused: they
+    may be of two readers). The entities of a label map are
     those of its image, with more between them (space, desc) or without; where several images fit, it belongs to those
     of which it lacks least. The vendor comes from the image's JSON file.
 
@@ -164,7 +165,11 @@ def _words(organ: str) -> str:
 def _joined(image: _Image, masks: Sequence[Path], numbers: Mapping[str, int], output: Path) -> Path | None:
     """One label map of the masks of an image; None where there are none."""
     joined: Volume | None = None
+    taken: dict[str, Path] = {}
     for path in masks:
+        other = taken.setdefault(_organ(path), path)
+        if other is not path:
+            raise InputError(f"{path}: is the {_organ(path)} of {image.name}, and so is {other}; keep one of them")
         read = read_labelmap(path)
         if joined is None:
             joined = Volume(np.zeros(read.array.shape, np.uint8), read.geometry, read.name)

@@ -84,7 +84,7 @@ def listed(
         InputError: a case of unknown sequence, a table that does not fit, or several values to ignore.
     """
     organs, ignore = _without_ignored(values, name)
-    first, twice = _first_of_each(cases)
+    first, twice = first_of_each(cases)
     rows = read_table(options.table) if options.table else {}
     unknown = sorted(set(rows) - {_composed(name) for name in first})
     if unknown:
@@ -102,8 +102,11 @@ def _without_ignored(values: Mapping[int, str], name: str) -> tuple[dict[int, st
     return {value: organ for value, organ in values.items() if value not in ignored}, sum(ignored)
 
 
-def _first_of_each(cases: Sequence[Case]) -> tuple[dict[str, Case], list[tuple[Path, str]]]:
-    """The first case of each name and image, and the others, each with the reason."""
+def first_of_each(cases: Sequence[Case]) -> tuple[dict[str, Case], list[tuple[Path, str]]]:
+    """The first case of each name and image, and the others, each with the reason.
+
+    An importer that writes label maps by the cases' names asks before it writes.
+    """
     first: dict[str, Case] = {}
     images: dict[Path, Case] = {}
     twice = []

@@ -17,13 +17,14 @@ from LiverMRISegLib.data.importers.own_data import (
     OwnDataOptions,
     listed,
     numbered_names,
+    first_of_each,
     read_label_names,
 )
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
 from LiverMRISegLib.io.read import is_volume_file
-from LiverMRISegLib.volume import Volume, resample
+from LiverMRISegLib.volume import Volume, spread_over
 
 _LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmentation")
 _IMAGE_FOLDERS = ("images", "image")
@@ -74,8 +75,10 @@ def import_volumes(source: Path, options: OwnDataOptions) -> Imported:
 def _found(source: Path, options: OwnDataOptions) -> tuple[list[Case], list[LeftOut]]:
     named = sorted(p for p in folder(source, "your volumes").rglob("*") if _is_volume(p))
     cases, left_out = _cases([p for p in named if p.is_file()], source, options)
+    first, twice = first_of_each(cases)
+    left_out += twice
     left_out += [(path, reason) for path in named if (reason := why_missing(path))]
-    return cases, left_out
+    return list(first.values()), left_out
 
 
 def _is_volume(path: Path) -> bool:
@@ -186,7 +189,4 @@ def _on_grid_of(image: Path, labels: Volume) -> Volume:
         grid = read_volume(image).geometry
     except InputError:  # `check_scans` says so
         return labels
-    start = [round(v) for v in grid.index_of(labels.geometry.origin)]
-    if not grid.cropped(start, labels.geometry.size).is_close(labels.geometry, 0.1):
-        return labels
-    return resample(labels, grid, nearest=True)
+    return spread_over(labels, grid)

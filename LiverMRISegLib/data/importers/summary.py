@@ -15,6 +15,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.read import MaskGivenError, SeveralFramesError
+from LiverMRISegLib.measurement.label_shapes import voxels_of_values
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.volume import Volume, turned_to
 
@@ -63,8 +64,8 @@ def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[Chec
         if labels is not None and (turned is None or (made is None and turned is not labels)):
             refused.append((scan.image, f"its label map {scan.labels} is on another grid; resample it"))
             continue
-        counts = np.bincount(labels.array.ravel(), minlength=1) if labels is not None else np.zeros(1, int)
-        voxels = {int(value): int(counts[value]) for value in np.flatnonzero(counts) if value}
+        voxels = voxels_of_values(labels.array) if labels is not None else {}
+        voxels.pop(0, None)
         odd = sorted(set(voxels) - set(datalist.values) - {datalist.ignore})
         if odd:
             refused.append((scan.image, f"its label map contains the value {odd[0]}, which has no meaning"))

@@ -8,7 +8,8 @@ from helpers.own_data import image, labels
 from LiverMRISegLib.data.importers import OwnDataOptions, import_folder
 from LiverMRISegLib.data.importers.summary import check_scans, in_one_line
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io import read_labelmap
+from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegLib.volume import Volume
 
 NO_OPTIONS = OwnDataOptions()
 T2 = OwnDataOptions(sequence="T2WI")
@@ -67,6 +68,31 @@ def test_a_segmentation_of_slicer_is_on_a_part_of_the_grid_and_one_that_cannot_b
     assert [path.name for path, _ in found.left_out] == ["p2.seg.nrrd"]
     checked, refused = check_scans(found.datalist, tmp_path / "made")
     assert (len(checked), refused) == (1, [])
+
+
+def test_volumes_of_one_name_do_not_exchange_their_masks(tmp_path):
+    source = tmp_path / "slicer"
+    image(source / "T2/p1.nrrd")
+    labels(source / "T2/p1.seg.nrrd", 1, 2)
+    write_segments(source / "T2_p1.seg.nrrd", image(source / "T2_p1.nrrd"), (2, 6, 3, 9, 1, 11))
+    found = import_folder(source, tmp_path / "made", NO_OPTIONS)
+    (scan,) = found.datalist.scans
+    assert scan.image == source / "T2/p1.nrrd"
+    assert np.array_equal(read_labelmap(scan.labels).array, read_labelmap(source / "T2/p1.seg.nrrd").array)
+    assert [path for path, reason in found.left_out if "is called T2_p1 too" in reason] == [source / "T2_p1.nrrd"]
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.float32])
+def test_an_image_in_the_place_of_a_label_map_is_left_out_however_large_its_values(tmp_path, kind):
+    image(tmp_path / "p1.nrrd")
+    path = labels(tmp_path / "p1_label.nrrd", 1)
+    mask = read_labelmap(path)
+    array = mask.array.astype(kind)
+    array[0, 0, 0] = 2**31 - 128
+    write_volume(Volume(array, mask.geometry), path)
+    found = import_folder(tmp_path, tmp_path / "made", OwnDataOptions("T2WI", {1: "liver"}))
+    _, refused = check_scans(found.datalist, tmp_path / "made")
+    assert [reason for _, reason in refused] == ["its label map contains the value 2147483520, which has no meaning"]
 
 
 def test_a_reason_that_names_its_file_does_not_name_it_twice(tmp_path):

@@ -231,3 +231,6 @@ def test_masks_of_bids_with_other_axes_are_joined_where_they_are(tmp_path):
     joined = read_labelmap(scan.labels).array
     assert np.array_equal(joined > 0, (liver.array > 0) | (array > 0))
     assert joined[1, 8, 10] != joined[2, 2, 2]
+    labels(folder / "sub-1_T2w_label-liver_desc-second_mask.nii.gz", 1)
+    with pytest.raises(InputError, match=r"mask\.nii\.gz: is the liver of sub-1_T2w, and so is .*; keep one of them"):
+        import_bids(tmp_path / "in", tmp_path / "made", T2)

@@ -1,0 +1,62 @@
+"""A prediction and its reference as programs save them: what their values mean, and both on one whole grid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from LiverMRISegLib.anatomy import LabelSet, structure_named
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io import read_labelmap
+from LiverMRISegLib.volume import Volume, spread_over
+
+# What Slicer calls a segment that nobody named.
+_NO_NAME = re.compile(r"segment[ _-]*\d*", re.IGNORECASE)
+
+
+def read_pair(
+    predicted: Path, referred: Path, predicted_labels: LabelSet, reference_labels: LabelSet
+) -> tuple[Volume, Volume, LabelSet, LabelSet]:
+    """Prediction and reference, and what the values of each mean.
+
+    The names of segments (.seg.nrrd) come before the label sets: Slicer numbers segments in its own way. An organ of
+    `predicted_labels` that a prediction does not name was not found; one that a reference does not name is not
+    compared. A file that has only the box around its segments is put on the grid of the other.
+
+    Raises:
+        InputError: one cannot be read, or has two segments of one name.
+    """
+    prediction, reference = read_labelmap(predicted), read_labelmap(referred)
+    named, truth = _named(prediction, predicted), _named(reference, referred)
+    if prediction.metadata.get("cropped"):
+        prediction = spread_over(prediction, reference.geometry)
+    if reference.metadata.get("cropped"):
+        reference = spread_over(reference, prediction.geometry)
+    meaning = predicted_labels if named is None else _with_missing(named, predicted_labels)
+    return prediction, reference, meaning, reference_labels if truth is None else truth
+
+
+def segment_labels(segments: Mapping[int, str], path: Path) -> LabelSet:
+    """What the values of the file `path` mean by the names of its segments.
+
+    Raises:
+        InputError: two have one name.
+    """
+    try:
+        return LabelSet(path.name, {value: structure_named(name, value) for value, name in segments.items()})
+    except UsageError as error:
+        raise InputError(f"{path}: its segments cannot be told apart ({error}); rename them") from error
+
+
+def _named(labelmap: Volume, path: Path) -> LabelSet | None:
+    segments = labelmap.metadata.get("segments")
+    if segments is None or all(_NO_NAME.fullmatch(name.strip()) for name in segments.values()):
+        return None
+    return segment_labels(segments, path)
+
+
+def _with_missing(named: LabelSet, looked_for: LabelSet) -> LabelSet:
+    """`named`, and the other organs that were looked for, with values that no voxel has."""
+    missing = [organ for organ in looked_for.organs if organ not in named.organs]
+    return LabelSet(named.name, {**named, **dict(enumerate(missing, max(named, default=0) + 1))})

@@ -1,0 +1,108 @@
+"""Predictions and references as programs save them: named segments, boxes around them, other axes."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from helpers.corrected_masks import write_segments
+from helpers.tiny_data import SHAPE, write_scan
+from LiverMRISegLib.anatomy import CHAOS, SPLEEN, LabelSet
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.evaluation import cohort
+from LiverMRISegLib.evaluation.cohort import evaluate_cohort
+from LiverMRISegLib.evaluation.pair import read_pair
+from LiverMRISegLib.io import read_volume, write_segmentation, write_volume
+from LiverMRISegLib.volume import Volume, reorient
+
+BOX = (2, 8, 3, 13, 2, 11)
+
+
+@pytest.fixture
+def image(tmp_path):
+    return write_scan(tmp_path, "a", "T2WI", 1)[0]
+
+
+def truth():
+    """The liver and the spleen of `write_segments` by their values in CHAOS, on the whole grid."""
+    array = np.zeros(SHAPE, np.uint8)
+    array[2:8, 3:13, 2:6], array[2:8, 3:13, 7:11] = 1, 4
+    return array
+
+
+def folders(tmp_path):
+    places = tmp_path / "p", tmp_path / "r"
+    for place in places:
+        place.mkdir()
+    return places
+
+
+def dice(predictions, references):
+    (case,) = evaluate_cohort(predictions, references, CHAOS, CHAOS)
+    assert not case.error
+    return {organ.organ: organ.dsc for organ in case.scores}
+
+
+def test_segments_of_slicer_are_what_their_names_say_and_where_they_are(tmp_path, image):
+    predictions, references = folders(tmp_path)
+    write_segments(references / "a.seg.nrrd", image, BOX)
+    write_volume(Volume(truth(), read_volume(image).geometry), predictions / "a_seg.nii.gz")
+    assert dice(predictions, references) == {"liver": 1.0, "spleen": 1.0}
+    assert dice(references, predictions) == {"liver": 1.0, "right kidney": 1.0, "left kidney": 1.0, "spleen": 1.0}
+
+
+def test_an_organ_that_a_prediction_does_not_name_was_missed(tmp_path, image):
+    predictions, references = folders(tmp_path)
+    geometry = read_volume(image).geometry
+    write_segmentation(predictions / "a.seg.nrrd", truth() // 4, LabelSet("own", {1: SPLEEN}), geometry)
+    write_volume(Volume(truth(), geometry), references / "a_label.nii.gz")
+    assert dice(predictions, references) == {"liver": 0.0, "right kidney": 1.0, "left kidney": 1.0, "spleen": 1.0}
+
+
+def test_segments_that_nobody_named_mean_what_the_label_set_says(tmp_path, image):
+    path = tmp_path / "a.seg.nrrd"
+    write_segments(path, image, BOX, (1, 4))
+    path.write_bytes(
+        path.read_bytes().replace(b"Name:=Liver", b"Name:=Segment_1").replace(b"Name:=Spleen", b"Name:=Segment_2")
+    )
+    assert read_pair(path, path, CHAOS, CHAOS)[2:] == (CHAOS, CHAOS)
+
+
+def test_two_segments_of_one_name_are_refused(tmp_path, image):
+    path = tmp_path / "a.seg.nrrd"
+    write_segments(path, image, BOX)
+    path.write_bytes(path.read_bytes().replace(b"Name:=Spleen", b"Name:=Liver"))
+    with pytest.raises(InputError, match=r"a\.seg\.nrrd: its segments cannot be told apart"):
+        read_pair(path, path, CHAOS, CHAOS)
+
+
+def test_masks_with_other_axes_are_compared_and_warned_of_in_the_patient(tmp_path, image, caplog):
+    predictions, references = folders(tmp_path)
+    geometry = read_volume(image).geometry
+    kidneys = np.array([0, 2, 0, 0, 3], np.uint8)[truth()]
+    write_volume(Volume(kidneys, geometry), references / "a.nii.gz")
+    swapped = np.array([0, 0, 3, 2], np.uint8)[kidneys]
+    for array, said in ((kidneys, 1.0), (swapped, 0.0)):
+        write_volume(reorient(Volume(array, geometry), "SRA"), predictions / "a_seg.nii.gz")
+        caplog.clear()
+        with caplog.at_level(logging.WARNING, "LiverMRISegLib"):
+            assert dice(predictions, references) == {
+                "liver": 1.0, "right kidney": said, "left kidney": said, "spleen": 1.0,
+            }  # fmt: skip
+        assert ("100 % of the right kidney is called the other side's" in caplog.text) == (said == 0)
+
+
+def test_an_unexpected_error_stays_in_its_case(tmp_path, image, monkeypatch):
+    predictions, references = folders(tmp_path)
+    for place in (predictions, references):
+        for name in ("a", "b"):
+            write_volume(Volume(truth(), read_volume(image).geometry), place / f"{name}.nii.gz")
+
+    def once(*_):
+        monkeypatch.setattr(cohort, "read_pair", read_pair)
+        raise MemoryError("too large")
+
+    monkeypatch.setattr(cohort, "read_pair", once)
+    cases = list(evaluate_cohort(predictions, references, CHAOS, CHAOS))
+    assert [case.error for case in cases] == ["MemoryError: too large", ""]
+    assert cases[1].scores
