@@ -81,11 +81,11 @@ def read_corrections(source: Path, labels: LabelSet, options: OwnDataOptions, ma
     checked, refused = check_scans(replace(imported.datalist, scans=masked), made)
     empty = [each for each in checked if not each.voxels]
     bad += [*refused, *((each.scan.image, f"its mask {each.scan.labels} is empty") for each in empty)]
+    first, twice = _told_apart([each for each in checked if each.voxels])
+    bad += twice
     named = {scan.image for scan in masked if scan.labels and made in scan.labels.parents}
     usable = [
-        replace(_correction(each, imported.datalist, labels), has_names=each.scan.image in named)
-        for each in checked
-        if each.voxels
+        replace(_correction(each, imported.datalist, labels), has_names=each.scan.image in named) for each in first
     ]
     if not usable:
         path, reason = bad[0] if bad else (source, "contains no mask; save it as NAME_label or NAME.seg.nrrd")
@@ -109,6 +109,17 @@ def read_unlabelled(source: Path, options: OwnDataOptions, corrections: Correcti
         path, reason = bad[0] if bad else (source, "all its volumes are among the corrected ones")
         raise InputError(f"{in_one_line(path, reason)}; no volume of {source} can be used; omit --unlabelled")
     return found, bad
+
+
+def _told_apart(cases: Sequence[Checked]) -> tuple[list[Checked], list[Named]]:
+    """The first case of each image, and the others: one would be learnt from, and the other held out to judge it."""
+    first: dict[str, Checked] = {}
+    twice = []
+    for case in cases:
+        other = first.setdefault(hash_of(case.scan.image), case)
+        if other is not case:
+            twice.append((case.scan.image, f"is the same image as {other.scan.image}, whose mask is taken; remove one"))
+    return list(first.values()), twice
 
 
 def _correction(checked: Checked, datalist: Datalist, labels: LabelSet) -> Correction:

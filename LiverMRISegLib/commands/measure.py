@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from LiverMRISegLib.commands.console import ProgressBar, note, say, say_json, table
 from LiverMRISegLib.commands.inputs import ALL
-from LiverMRISegLib.commands.measure_cases import MeasureCase, Pairing, find_cases
+from LiverMRISegLib.commands.measure_cases import (
+    MeasureCase,
+    Pairing,
+    case_name,
+    find_cases,
+    ignored_segmentations,
+)
 from LiverMRISegLib.commands.measure_options import add_options, map_places, units_of
 from LiverMRISegLib.commands.segment import SOME_FAILED, concerns_one_case, describe
 from LiverMRISegLib.errors import InputError, UsageError
@@ -98,6 +104,8 @@ class _Measuring:
         self.cases, self.is_cohort = find_cases(
             arguments.inputs, arguments.series, arguments.frame, _labels_of_inputs(arguments), len(self.images)
         )
+        if not arguments.segmentations and not arguments.labels:
+            _note_ignored(arguments.inputs)
         self.maps = Pairing(map_places(arguments), self.is_cohort)
         self.masks = Pairing({"seg": arguments.segmentations} if arguments.segmentations else {}, self.is_cohort)
         self.maps.check()
@@ -177,6 +185,19 @@ class _Measuring:
 
             self._segmenter = Segmenter.load(self.arguments.model, device=self.arguments.device)
         return self._segmenter
+
+
+def _note_ignored(inputs: Sequence[Path]) -> None:
+    """Say that masks beside the volumes of a folder are not what is measured."""
+    for given in inputs:
+        ignored = ignored_segmentations(given)
+        if ignored:
+            pattern = "{case}" + ignored[0].name.removeprefix(case_name(ignored[0]))
+            others = f" and {len(ignored) - 1} more" if len(ignored) > 1 else ""
+            note(
+                f"{given}: its volumes are segmented anew, {ignored[0].name}{others} beside them ignored; to measure "
+                f"these masks give --segmentations '{given / pattern}'"
+            )
 
 
 def _labels_of_inputs(arguments: argparse.Namespace) -> str | None:

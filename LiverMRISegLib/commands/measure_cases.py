@@ -85,6 +85,14 @@ def find_cases(
     return _of_different_names(cases), is_cohort or len(cases) > 1
 
 
+def ignored_segmentations(given: Path) -> list[Path]:
+    """The segmentations beside the volumes of a folder, where the volumes are taken."""
+    if not given.is_dir() or _segmentations_in(given, all_files=False):
+        return []
+    named = [path for path in sorted(given.iterdir()) if _is_called_segmentation(path)]
+    return [path for path in named if path.is_file() and not path.name.startswith(".")]
+
+
 def case_name(path: Path) -> str:
     """The NAME of NAME_seg.nii.gz, NAME.seg.nrrd, NAME_seg.dcm, NAME_label.nii.gz."""
     name = _stem(path)
@@ -109,12 +117,14 @@ def _segmentations_in(given: Path, all_files: bool) -> list[Path]:
 
 
 def _is_segmentation(path: Path) -> bool:
+    return _is_called_segmentation(path) or (not path.name.lower().endswith(LABELMAP_ENDINGS) and is_dicom_seg(path))
+
+
+def _is_called_segmentation(path: Path) -> bool:
     name = path.name.lower()
-    if name.endswith(".seg.nrrd"):
-        return True
-    if name.endswith(LABELMAP_ENDINGS):
-        return name_of(path).lower().endswith(_SUFFIXES[0])
-    return is_dicom_seg(path)
+    if not name.endswith(LABELMAP_ENDINGS):
+        return False
+    return name.endswith(".seg.nrrd") or name_of(path).lower().endswith(_SUFFIXES[0])
 
 
 def is_dicom_seg(path: Path) -> bool:

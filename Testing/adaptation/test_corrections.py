@@ -79,6 +79,15 @@ def test_what_cannot_be_used_is_named_and_the_rest_goes_on(tmp_path):
     assert len(reasons) == 5
 
 
+def test_an_image_that_is_there_twice_is_not_learnt_from_and_held_out(tmp_path):
+    cases = write_cases(tmp_path / "cases", 4)
+    for kind in ("", "_label"):
+        (cases / f"p0_T2WI (copy){kind}.nii.gz").write_bytes((cases / f"p0_T2WI{kind}.nii.gz").read_bytes())
+    found = read(cases, tmp_path)
+    assert names(found.all) == ["p1_T2WI", "p2_T2WI", "p3_T2WI", "p0_T2WI (copy)"]
+    assert [(path.name, "is the same image as" in reason) for path, reason in found.bad] == [("p0_T2WI.nii.gz", True)]
+
+
 def test_a_table_says_who_is_held_out(tmp_path):
     cases = write_cases(tmp_path / "cases", 2)
     table = tmp_path / "cases.csv"

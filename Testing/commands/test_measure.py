@@ -117,11 +117,16 @@ def test_volumes_with_their_segmentations_measure_the_volume_itself(tmp_path):
     assert (row["map"], float(row["mean"])) == ("image", pytest.approx(inside.mean(), rel=1e-4))
 
 
-def test_a_volume_is_segmented_first(tmp_path, tiny_package):
-    volume = image(tmp_path / "t2.nii.gz")
+def test_a_volume_is_segmented_first_and_masks_beside_it_are_said_to_be_ignored(tmp_path, tiny_package, capsys):
+    image(tmp_path / "in/t2.nii.gz")
+    segmentation(tmp_path / "in/t2_seg.nii.gz")
     out = tmp_path / "t.csv"
-    assert measured(volume, "--model", tiny_package, "--device", "cpu", "--organs", "liver,spleen", "-o", out) == 0
+    options = ("--model", tiny_package, "--device", "cpu", "--organs", "liver,spleen", "-o", out)
+    assert measured(tmp_path / "in", *options) == 0
     assert [row["organ"] for row in table(out)] == ["liver", "spleen"]
+    said = capsys.readouterr().err
+    assert "t2_seg.nii.gz beside them ignored; to measure these masks give --segmentations" in said
+    assert f"'{tmp_path / 'in' / '{case}_seg.nii.gz'}'" in said
 
 
 def test_fat_fractions_of_pairs(tmp_path, capsys):
