@@ -22,6 +22,8 @@ Vector = tuple[float, float, float]
 Matrix = tuple[Vector, Vector, Vector]
 IDENTITY: Matrix = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _POSITIVE, _NEGATIVE = "LPS", "RAI"
+# In voxels: label maps and images that were drawn on one grid may be so far apart. The rounding of formats is far less.
+SAME_PLACE = 0.1
 
 
 @dataclass(frozen=True)
@@ -224,13 +226,10 @@ def turned_to(volume: Volume, grid: Geometry, tolerance: float = 1e-3) -> Volume
     return replace(turned, array=np.ascontiguousarray(turned.array))
 
 
-def spread_over(labelmap: Volume, grid: Geometry, tolerance: float = 0.1) -> Volume:
-    """A label map on the whole `grid`, if its own is a part of that voxel on voxel; else as it is.
-
-    `tolerance` as in `Geometry.is_close`.
-    """
+def spread_over(labelmap: Volume, grid: Geometry) -> Volume:
+    """A label map on the whole `grid`, if its own is a part of that voxel on voxel; else as it is."""
     start = [round(v) for v in grid.index_of(labelmap.geometry.origin)]
-    if not grid.cropped(start, labelmap.geometry.size).is_close(labelmap.geometry, tolerance):
+    if not grid.cropped(start, labelmap.geometry.size).is_close(labelmap.geometry, SAME_PLACE):
         return labelmap
     return resample(labelmap, grid, nearest=True)
 

@@ -26,7 +26,7 @@ from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.preparation.label_grid import labels_on_grid
 from LiverMRISegLib.preparation.own_scheme import Prepared, prepare
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import SAME_PLACE, Volume, turned_to
 
 logger = logging.getLogger(__name__)
 _VERSION = 3
@@ -138,12 +138,14 @@ class PreparedCases:
 def labels_of(datalist: Datalist, path: Path, volume: Volume, organs: Sequence[str]) -> np.ndarray:
     """A label map of `datalist` on its volume's own grid: 1, 2, ... for `organs`, IGNORE where it is not known; uint8.
 
+    One of the same voxels with other axes is turned.
+
     Raises:
         InputError: it is on another grid.
         UsageError: the datalist has no labels of one of the organs.
     """
-    labelmap = read_labelmap(path)
-    if not labelmap.geometry.is_close(volume.geometry, 0.05):
+    labelmap = turned_to(read_labelmap(path), volume.geometry, SAME_PLACE)
+    if labelmap is None:
         raise InputError(f"{path}: is on another grid than its image {volume.name}; resample it to the image")
     translated: np.ndarray = _translation(datalist, organs, int(labelmap.array.max()))[labelmap.array]
     return translated

@@ -8,11 +8,9 @@ from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.models.package.specification import NNUNET, PreparationSpec
 from LiverMRISegLib.preparation.nnunet_scheme import NnUNetPrepared, prepare_as_nnunet
 from LiverMRISegLib.preparation.own_scheme import Prepared, prepare
-from LiverMRISegLib.volume import Volume, turned_to
+from LiverMRISegLib.volume import SAME_PLACE, Volume, turned_to
 
 AnyPrepared = Prepared | NnUNetPrepared
-# In voxels. The rounding of formats and scanners is far smaller.
-_SAME_PLACE = 0.1
 
 
 def prepare_by_scheme(volume: Volume, spec: PreparationSpec, further: Sequence[Volume] = ()) -> AnyPrepared:
@@ -30,7 +28,7 @@ def prepare_by_scheme(volume: Volume, spec: PreparationSpec, further: Sequence[V
         )
     together = []
     for other in further:
-        turned = turned_to(other, volume.geometry, _SAME_PLACE)
+        turned = turned_to(other, volume.geometry, SAME_PLACE)
         if turned is None:
             raise InputError(
                 f"{other.name}: is on another grid than {volume.name}, and the images of a case ({names}) must be "

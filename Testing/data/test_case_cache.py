@@ -106,9 +106,14 @@ def test_an_organ_without_labels_is_named(listed, tmp_path):
         PreparedCases(tmp_path / "cache", PREPARATION, ["pancreas"]).load(*listed, labelled=True)
 
 
-def test_labels_on_another_grid_are_refused(listed, tmp_path):
+def test_labels_with_other_axes_are_turned_and_those_on_another_grid_refused(listed, tmp_path):
     datalist, scan = listed
     labels = sitk.ReadImage(str(scan.labels))
+    straight = PreparedCases(tmp_path / "cache", PREPARATION, ["liver"]).load(datalist, scan, labelled=True)
+    sitk.WriteImage(sitk.Flip(sitk.PermuteAxes(labels, (2, 0, 1)), (True, False, False)), str(scan.labels))
+    turned = PreparedCases(tmp_path / "cache", PREPARATION, ["liver"]).load(datalist, scan, labelled=True)
+    assert turned.key != straight.key
+    assert np.array_equal(turned.labels, straight.labels)
     labels.SetOrigin((5.0, 0.0, 0.0))
     sitk.WriteImage(labels, str(scan.labels))
     with pytest.raises(InputError, match="another grid"):

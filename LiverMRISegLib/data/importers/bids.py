@@ -18,7 +18,7 @@ from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOption
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.io.json_text import parse_json
-from LiverMRISegLib.volume import Volume, turned_to
+from LiverMRISegLib.volume import SAME_PLACE, Volume, turned_to
 
 _OF_DERIVATIVES = ("space", "desc", "label", "res", "den", "seg")
 _SUFFIXES = {"T1w": MrSequence.T1WI, "T2w": MrSequence.T2WI, "dwi": MrSequence.DWI}
@@ -173,7 +173,7 @@ def _joined(image: _Image, masks: Sequence[Path], numbers: Mapping[str, int], ou
         read = read_labelmap(path)
         if joined is None:
             joined = Volume(np.zeros(read.array.shape, np.uint8), read.geometry, read.name)
-        mask = turned_to(read, joined.geometry)
+        mask = turned_to(read, joined.geometry, SAME_PLACE)
         if mask is None:
             raise InputError(f"{path}: is on another grid than the other masks of its image; resample it")
         joined.array[mask.array > 0] = numbers[_organ(path)]

@@ -15,9 +15,9 @@ from LiverMRISegLib.data.importers.own_data import (
     Case,
     Imported,
     OwnDataOptions,
+    first_of_each,
     listed,
     numbered_names,
-    first_of_each,
     read_label_names,
 )
 from LiverMRISegLib.errors import InputError

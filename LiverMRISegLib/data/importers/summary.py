@@ -17,11 +17,9 @@ from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.read import MaskGivenError, SeveralFramesError
 from LiverMRISegLib.measurement.label_shapes import voxels_of_values
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
-from LiverMRISegLib.volume import Volume, turned_to
+from LiverMRISegLib.volume import SAME_PLACE, Volume, turned_to
 
 _PICTURES = 8
-# Voxels by which the corners of a label map may be beside those of its image.
-_SAME_PLACE = 0.1
 _A_MASK = "is a label map by its values, but no image has its name; call it as its image, with _label"
 
 
@@ -60,7 +58,7 @@ def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[Chec
         except LiverMRISegError as error:
             refused.append((scan.image, str(error)))
             continue
-        turned = turned_to(labels, image.geometry, _SAME_PLACE) if labels is not None else None
+        turned = turned_to(labels, image.geometry, SAME_PLACE) if labels is not None else None
         if labels is not None and (turned is None or (made is None and turned is not labels)):
             refused.append((scan.image, f"its label map {scan.labels} is on another grid; resample it"))
             continue
