@@ -23,6 +23,9 @@ def left_there(case: Case, before: int | None) -> str:
 
 def older_than_input(case: Case) -> list[str]:
     """A flag for a result that may be of another version of its input."""
+    from LiverMRISegLib.inference.flag import INPUT, Flag
+
     newest = max(written_at(path) or 0 for path in (case.source, *case.further))
-    is_older = newest > (written_at(case.output) or 0)
-    return ["the input is newer than this result: delete the result to have it made again"] if is_older else []
+    if newest <= (written_at(case.output) or 0):
+        return []
+    return [Flag("the input is newer than this result: delete the result to have it made again", kind=INPUT)]
