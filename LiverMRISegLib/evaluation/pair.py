@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.volume import Volume, spread_over
 
+logger = logging.getLogger(__name__)
 # What Slicer calls a segment that nobody named.
 _NO_NAME = re.compile(r"segment[ _-]*\d*", re.IGNORECASE)
 
@@ -22,13 +24,15 @@ def read_pair(
 
     The names of segments (.seg.nrrd) come before the label sets: Slicer numbers segments in its own way. An organ of
     `predicted_labels` that a prediction does not name was not found; one that a reference does not name is not
-    compared. A file that has only the box around its segments is put on the grid of the other.
+    compared; a segment of another name is warned of. A file that has only the box around its segments is put on the
+    grid of the other.
 
     Raises:
         InputError: one cannot be read, or has two segments of one name.
     """
     prediction, reference = read_labelmap(predicted), read_labelmap(referred)
-    named, truth = _named(prediction, predicted), _named(reference, referred)
+    named = _named(prediction, predicted, predicted_labels)
+    truth = _named(reference, referred, reference_labels)
     if prediction.metadata.get("cropped"):
         prediction = spread_over(prediction, reference.geometry)
     if reference.metadata.get("cropped"):
@@ -49,11 +53,16 @@ def segment_labels(segments: Mapping[int, str], path: Path) -> LabelSet:
         raise InputError(f"{path}: its segments cannot be told apart ({error}); rename them") from error
 
 
-def _named(labelmap: Volume, path: Path) -> LabelSet | None:
+def _named(labelmap: Volume, path: Path, looked_for: LabelSet) -> LabelSet | None:
+    """The labels by the names of segments, None where nobody named them; says which are none of those looked for."""
     segments = labelmap.metadata.get("segments")
     if segments is None or all(_NO_NAME.fullmatch(name.strip()) for name in segments.values()):
         return None
-    return segment_labels(segments, path)
+    labels = segment_labels(segments, path)
+    others = [organ.name for organ in labels.organs if organ not in looked_for.organs]
+    if others:
+        logger.warning("%s: not compared, since %s lacks it: %s", path, looked_for.name, ", ".join(others))
+    return labels
 
 
 def _with_missing(named: LabelSet, looked_for: LabelSet) -> LabelSet:

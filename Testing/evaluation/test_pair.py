@@ -68,6 +68,16 @@ def test_segments_that_nobody_named_mean_what_the_label_set_says(tmp_path, image
     assert read_pair(path, path, CHAOS, CHAOS)[2:] == (CHAOS, CHAOS)
 
 
+def test_a_name_that_no_organ_has_is_warned_of(tmp_path, image, caplog):
+    path = tmp_path / "a.seg.nrrd"
+    write_segments(path, image, BOX)
+    path.write_bytes(path.read_bytes().replace(b"Name:=Liver", b"Name:=Leber"))
+    with caplog.at_level(logging.WARNING, "LiverMRISegLib"):
+        meaning = read_pair(path, path, CHAOS, CHAOS)[2]
+    assert {organ.name for organ in meaning.organs} >= {"liver", "Leber"}
+    assert "a.seg.nrrd: not compared, since CHAOS lacks it: Leber" in caplog.text
+
+
 def test_two_segments_of_one_name_are_refused(tmp_path, image):
     path = tmp_path / "a.seg.nrrd"
     write_segments(path, image, BOX)
