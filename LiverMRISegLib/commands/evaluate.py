@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverMRISegLib.commands.console import ProgressBar, add_common_options, note, say, table
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS
 
 if TYPE_CHECKING:
     from LiverMRISegLib.evaluation.cohort import CaseScores
@@ -45,6 +47,8 @@ def run(arguments: argparse.Namespace) -> int:
     from LiverMRISegLib.resources import DEFAULT_MODEL
 
     require("evaluation", "evaluate", "torch", "monai")
+    if arguments.output.name.lower().endswith(LABELMAP_ENDINGS):  # perhaps one of those that are compared
+        raise UsageError(f"-o {arguments.output}: is the name of a label map; let the table's name end with .csv")
     check_writable(arguments.output)
     predicted = labels_named(arguments.labels or DEFAULT_MODEL)
     referred = labels_named(arguments.reference_labels) if arguments.reference_labels else predicted

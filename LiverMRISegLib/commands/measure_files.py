@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.commands.console import note
 from LiverMRISegLib.commands.measure_cases import Pairing
 from LiverMRISegLib.measurement.fat_fraction import fat_fraction_of_phases, fat_fraction_of_water_and_fat
@@ -39,9 +39,11 @@ class Segmentations:
         from LiverMRISegLib.io import read_labelmap
 
         labelmap = replace(read_labelmap(path), name=path.name)
-        if self._labels is not None:
-            return labelmap, labels_named(self._labels)
         segments = labelmap.metadata.get("segments")
+        if self._labels is not None:
+            labels = labels_named(self._labels)
+            _note_contradiction(path, segments or {}, labels)
+            return labelmap, labels
         if segments is None:
             self._say(path)
             return labelmap, labels_named(DEFAULT_MODEL)
@@ -51,6 +53,18 @@ class Segmentations:
         if not self._has_said:
             note(f"{path.name}: its values are taken for those of {DEFAULT_MODEL}; --labels says otherwise")
         self._has_said = True
+
+
+def _note_contradiction(path: Path, segments: Mapping[int, str], labels: LabelSet) -> None:
+    """Say where a file calls a value otherwise than --labels, by which it is measured."""
+    for value, name in segments.items():
+        said = labels.get(value)
+        if said is not None and structure_named(name, value) in labels.organs and structure_named(name, value) != said:
+            note(
+                f"{path.name}: calls value {value} {name}, and --labels calls it {said.name}, which was taken; omit "
+                "--labels to follow the file"
+            )
+            return
 
 
 def read_maps(case: str, pairing: Pairing, units: Mapping[str, str]) -> dict[str, QuantityMap]:

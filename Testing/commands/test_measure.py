@@ -166,6 +166,15 @@ def test_values_without_names_are_those_of_the_default_model_and_that_is_said(tm
     assert "its values are taken for those of liver-any-sequence; --labels says otherwise" in capsys.readouterr().err
 
 
+def test_names_that_contradict_the_labels_are_said(tmp_path, capsys):
+    seg = segmentation(tmp_path / "a.seg.nrrd")  # its 1 is the liver
+    options = ("--labels", "BTCV", "-o", tmp_path / "t.csv")
+    assert measured(seg, *options) == 0
+    assert "a.seg.nrrd: calls value 1 Liver, and --labels calls it spleen, which was taken" in capsys.readouterr().err
+    assert measured(seg, "--labels", "CHAOS", *options[2:]) == 0
+    assert "which was taken" not in capsys.readouterr().err
+
+
 def test_what_cannot_be_measured_is_refused_and_leaves_nothing(tmp_path, capsys):
     seg, out = segmentation(tmp_path / "a.seg.nrrd"), tmp_path / "t.csv"
     far = image(tmp_path / "far.nii.gz", 1, replace(GRID, origin=(900.0, 0.0, 0.0)))
