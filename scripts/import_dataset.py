@@ -63,7 +63,7 @@ def _imported(arguments: argparse.Namespace, made: Path) -> Imported:
         if arguments.sequence or arguments.labels or arguments.table:
             raise UsageError(f"{arguments.layout}: says its sequences and labels itself; omit the options of own data")
         return Imported(IMPORTERS[arguments.layout](arguments.source, made))
-    options = OwnDataOptions(arguments.sequence, _values(arguments.labels), arguments.table)
+    options = OwnDataOptions(arguments.sequence, _values(arguments.labels), arguments.table, made=made)
     return OWN_DATA_IMPORTERS[arguments.layout](arguments.source, made, options)
 
 

@@ -123,7 +123,7 @@ class _Adaptation:
         from LiverMRISegLib.pseudo_labels.outputs import some_of
 
         given = self.arguments
-        options = _options(given, self.start)
+        options = _options(given, self.start, self.folder)
         corrections = read_corrections(given.cases, self.labels, options, self.folder / "given")
         unlabelled, bad = read_unlabelled(given.unlabelled, options, corrections) if given.unlabelled else ([], [])
         _tell_cases(corrections, self.labels, self.start.spec.name)
@@ -202,7 +202,7 @@ class _Adaptation:
         say(f"{entry.path} written; use it as --model {entry.name}")
 
 
-def _options(arguments: argparse.Namespace, start: ModelPackage) -> OwnDataOptions:
+def _options(arguments: argparse.Namespace, start: ModelPackage, folder: Path) -> OwnDataOptions:
     from LiverMRISegLib.data.importers import OwnDataOptions
     from LiverMRISegLib.data.importers.own_data import read_label_names
     from LiverMRISegLib.evaluation.cohort import labels_named
@@ -213,7 +213,9 @@ def _options(arguments: argparse.Namespace, start: ModelPackage) -> OwnDataOptio
     else:
         labels = labels_named(given) if given else start.spec.labels
         values = {value: organ.name for value, organ in labels.items()}
-    return OwnDataOptions(arguments.sequence, table=arguments.table, usual_values=values, takes_results=True)
+    return OwnDataOptions(
+        arguments.sequence, table=arguments.table, usual_values=values, takes_results=True, made=folder
+    )
 
 
 def _tell_cases(corrections: Corrections, labels: LabelSet, model: str) -> None:

@@ -38,6 +38,8 @@ class OwnDataOptions:
     """What the values of label maps mean that nothing else explains; a folder's masks may then be of both kinds."""
     takes_results: bool = False
     """Whether masks called NAME_seg, as `segment` writes them, are taken too: somebody has corrected them."""
+    made: Path | None = None
+    """A folder of files that this import, or what comes after it, makes; it may be among the volumes."""
 
     def __post_init__(self) -> None:
         if self.sequence and self.sequence not in SEQUENCES:

@@ -22,7 +22,7 @@ from LiverMRISegLib.data.importers.own_data import (
 )
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
-from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
+from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of, resolved
 from LiverMRISegLib.io.read import is_volume_file
 from LiverMRISegLib.volume import Volume, spread_over
 
@@ -73,12 +73,20 @@ def import_volumes(source: Path, options: OwnDataOptions) -> Imported:
 
 
 def _found(source: Path, options: OwnDataOptions) -> tuple[list[Case], list[LeftOut]]:
-    named = sorted(p for p in folder(source, "your volumes").rglob("*") if _is_volume(p))
+    found = (p for p in folder(source, "your volumes").rglob("*") if _is_volume(p))
+    named = sorted(p for p in found if not _is_made(p, source, options.made))
     cases, left_out = _cases([p for p in named if p.is_file()], source, options)
     first, twice = first_of_each(cases)
     left_out += twice
     left_out += [(path, reason) for path in named if (reason := why_missing(path))]
     return list(first.values()), left_out
+
+
+def _is_made(path: Path, source: Path, made: Path | None) -> bool:
+    """Whether it is in the folder `made` below `source`."""
+    if made is None or resolved(source).is_relative_to(resolved(made)):
+        return False
+    return resolved(path.parent).is_relative_to(resolved(made))
 
 
 def _is_volume(path: Path) -> bool:

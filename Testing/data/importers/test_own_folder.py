@@ -82,6 +82,16 @@ def test_volumes_of_one_name_do_not_exchange_their_masks(tmp_path):
     assert [path for path, reason in found.left_out if "is called T2_p1 too" in reason] == [source / "T2_p1.nrrd"]
 
 
+def test_what_an_import_made_is_not_found_by_the_next(tmp_path):
+    image(tmp_path / "p1_T2.nrrd")
+    labels(tmp_path / "p1_T2.seg.nrrd", 1, 2)
+    options = OwnDataOptions(made=tmp_path / "run")
+    for _ in range(2):
+        found = import_folder(tmp_path, tmp_path / "run/given", options)
+        assert [scan.image.name for scan in found.datalist.scans] == ["p1_T2.nrrd"]
+        assert (found.left_out, found.datalist.scans[0].labels.parent) == ((), tmp_path / "run/given")
+
+
 @pytest.mark.parametrize("kind", [np.uint32, np.float32])
 def test_an_image_in_the_place_of_a_label_map_is_left_out_however_large_its_values(tmp_path, kind):
     image(tmp_path / "p1.nrrd")
