@@ -168,13 +168,13 @@ def test_what_was_said_of_a_frame_goes_once_it_is_edited(host, panel, scene, log
     browser.SetSelectedItemNumber(1)
     panel.table.show_over_time(replace(result, frames=frames, table=table))
     draw(result.shown, drawn.segment_id, np.indices(SIZE[::-1])[2] < 3, browser.GetProxyNode(sequence))
-    assert host.wait(lambda: rows(panel.ui.resultTable)[drawn.key][3].text() == "edited; touches the edge", 5)
+    assert host.wait(lambda: rows(panel.ui.resultTable)[drawn.key][3].text() == "edited; touches the edge", SECONDS)
     assert column(table, "check")[1] == f"{drawn.key} touches the edge (edited since); frame 2"
     assert [math.isnan(score) for score in column(table, f"{drawn.key} trust")] == [False, True, False]
     assert column(table, "another trust") == [0.7] * 3
     for number in (1, 2):  # their volumes are the same
         browser.SetSelectedItemNumber(number - 1)
-        assert host.wait(lambda shown=f"frame {number}": shown in panel.ui.flagsLabel.text, 5)
+        assert host.wait(lambda shown=f"frame {number}": shown in panel.ui.flagsLabel.text, SECONDS)
     assert rows(panel.ui.resultTable)[drawn.key][3].text() == "edited; touches the edge"
 
 
@@ -237,14 +237,14 @@ def test_by_clicks_with_a_frame_that_fails(host, panel, scene, dynamic):
     first = panel.ui.resultTable.rowCount
     assert first > 0
     browser.SetSelectedItemNumber(2)
-    assert host.wait(lambda: "nothing to segment" in panel.ui.flagsLabel.text, 5)
+    assert host.wait(lambda: "nothing to segment" in panel.ui.flagsLabel.text, SECONDS)
     browser.SetSelectedItemNumber(3)
     fourth = list(panel.table.shown[1].frames.values())[3]
-    assert host.wait(lambda: panel.table.shown[0].volumes_ml == fourth.volumes_ml, 5)
+    assert host.wait(lambda: panel.table.shown[0].volumes_ml == fourth.volumes_ml, SECONDS)
     name, ml = next((name, ml) for name, ml in fourth.volumes_ml.items() if ml)
     assert rows(panel.ui.resultTable)[name][1].text() == f"{ml:.1f}"
     draw(panel.table.node, name.replace(" ", "_"), np.indices(SIZE[::-1])[2] < 5, browser.GetProxyNode(sequence))
-    assert host.wait(lambda: rows(panel.ui.resultTable)[name][1].text() == f"{5 * 36 * 24 * 0.02:.1f}", 5)
+    assert host.wait(lambda: rows(panel.ui.resultTable)[name][1].text() == f"{5 * 36 * 24 * 0.02:.1f}", SECONDS)
     assert column(panel.table.shown[1].table, f"{name} mL")[3] == pytest.approx(5 * 36 * 24 * 0.02, rel=1e-5)
     host.click(panel.ui.editButton)
     editor = slicer.modules.segmenteditor.widgetRepresentation().self().editor

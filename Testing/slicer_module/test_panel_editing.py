@@ -47,14 +47,14 @@ def test_numbers_follow_edits_once_they_pause(host, panel, scene, result):
         mask[4:12, 4:20, 5 : 5 + width] = True
         draw(node, "liver", mask, volume)
     assert volumes(panel) == before
-    assert host.wait(lambda: volumes(panel) != before, 5)
+    assert host.wait(lambda: volumes(panel) != before, SECONDS)
     assert volumes(panel)["liver"] == pytest.approx(before["liver"] * 7 / 15, abs=0.06)
     assert volumes(panel)["spleen"] == before["spleen"]
     assert rows(panel.ui.resultTable)["liver"][3].text() == "edited"
     assert rows(panel.ui.resultTable)["spleen"][3].text() == ""
     assert len(measured) == 1
     node.GetSegmentation().AddEmptySegment("mine", "Lesion 1")
-    assert host.wait(lambda: "Lesion 1" in volumes(panel), 5)
+    assert host.wait(lambda: "Lesion 1" in volumes(panel), SECONDS)
     scene.RemoveNode(node)
     assert panel.ui.inputSelector.currentNode() is volume
 
@@ -80,7 +80,7 @@ def test_what_was_said_of_an_outline_goes_once_it_is_edited(host, panel, scene, 
         "\u26a0 liver has trust 0.60", "\u26a0 liver touches the edge", "\u26a0 the file is odd",
     ]  # fmt: skip
     draw(node, "liver", LESS, volume)
-    assert host.wait(lambda: trust_and_check(panel, "liver") == EDITED, 5)
+    assert host.wait(lambda: trust_and_check(panel, "liver") == EDITED, SECONDS)
     assert panel.ui.flagsLabel.text.split("<br>") == [
         "Look at this organ first: spleen (trust 0.80)",
         "\u26a0 liver touches the edge (edited since)", "\u26a0 the file is odd",
@@ -92,7 +92,7 @@ def test_a_segment_that_is_renamed_keeps_what_was_said_of_its_organ(host, panel,
     node, _volume = result
     show_with_trust(panel, node)
     node.GetSegmentation().GetSegment("liver").SetName("Leber")
-    assert host.wait(lambda: "Leber" in rows(panel.ui.resultTable), 5)
+    assert host.wait(lambda: "Leber" in rows(panel.ui.resultTable), SECONDS)
     assert trust_and_check(panel, "Leber") == UNEDITED
     assert set(rows(panel.ui.resultTable)) == {"Leber", "spleen"}
     panel.ui.resultTable.selectRow(0)
@@ -105,7 +105,7 @@ def test_an_edited_organ_stays_edited_when_another_one_is_segmented_again(host, 
     node = segmentations(scene)[0]
     show_with_trust(panel, node)
     draw(node, "liver", LESS, volume)
-    assert host.wait(lambda: trust_and_check(panel, "liver") == EDITED, 5)
+    assert host.wait(lambda: trust_and_check(panel, "liver") == EDITED, SECONDS)
     for button, trust in ((panel.ui.discardButton, "0.80"), (panel.ui.acceptButton, "")):
         panel.ui.resultTable.selectRow([row.key for row in panel.table._rows].index("spleen"))
         host.click(panel.ui.againButton)
@@ -128,7 +128,7 @@ def test_one_organ_again_leaves_all_edits_of_others(host, bright_worker, panel, 
     node.GetSegmentation().AddEmptySegment("mine", "Lesion 1")
     for segment_id in ("mine", "spleen", "liver"):
         draw(node, segment_id, lesion, volume)
-    assert host.wait(lambda: volumes(panel).get("Lesion 1"), 5)
+    assert host.wait(lambda: volumes(panel).get("Lesion 1"), SECONDS)
     edited = volumes(panel)
     host.click(panel.ui.againButton)
     assert panel.ui.statusLabel.text == "Select an organ in the table first."
