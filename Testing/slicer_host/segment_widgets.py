@@ -3,8 +3,9 @@
 Rules taken from Slicer 5.10 (Modules/Loadable/Segmentations/Widgets, Modules/Scripted/SegmentEditor):
 
 - qMRMLSegmentsTableView lists the segments of its node and follows it; its eyes are the display node's visibility.
-- qMRMLSegmentationShow3DButton is enabled where there is a segment, and checked where there is a closed surface;
-  pressed it makes that representation, released it removes it.
+- qMRMLSegmentationShow3DButton is enabled where there is a segment and closed surfaces are not the source, and checked
+  where there is a closed surface; pressed it makes that representation, released it removes it. It shows nothing that is
+  hidden in 3D.
 - The Segment Editor's widget takes nodes only after it has a parameter node (vtkMRMLSegmentEditorNode), which its
   module gives it when it is entered; closing the scene takes it away. A segmentation brings its own source volume.
 """
@@ -155,7 +156,8 @@ class Show3DButton(QtWidgets.QPushButton):
 
     def _update(self) -> None:
         inner = self._node.GetSegmentation() if self._node is not None else None
-        self.setEnabled(inner is not None and inner.GetNumberOfSegments() > 0)
+        is_source = inner is not None and inner.GetSourceRepresentationName() == _SURFACE
+        self.setEnabled(inner is not None and inner.GetNumberOfSegments() > 0 and not is_source)
         if inner is not None:
             blocked = self.blockSignals(True)
             self.setChecked(inner.ContainsRepresentation(_SURFACE))
@@ -167,7 +169,6 @@ class Show3DButton(QtWidgets.QPushButton):
         inner, display = self._node.GetSegmentation(), self._node.GetDisplayNode()
         if on and inner.CreateRepresentation(_SURFACE) and display is not None:
             display.SetPreferredDisplayRepresentationName3D(_SURFACE)
-            display.SetVisibility3D(True)
         elif not on:
             inner.RemoveRepresentation(_SURFACE)
 

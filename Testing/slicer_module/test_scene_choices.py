@@ -7,8 +7,10 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
+from helpers.panel import rows
 from helpers.places import ROOT
 from helpers.scene_tools import add_random
+from LiverMRISegScene.segment_editor import source_volume
 
 
 @pytest.fixture
@@ -65,6 +67,39 @@ def test_choices_are_saved_with_the_scene(host, second_model, panel, scene, tmp_
     assert panel.ui.outputSelector.currentNode().GetName() == "organs"
     assert panel.picker.offer.entry.name == second_model
     assert scene.GetNumberOfNodesByClass("vtkMRMLScriptedModuleNode") == 1
+
+
+@pytest.fixture
+def io_manager(scene, tmp_path):
+    """What the application gives its scene to read .mrb files with."""
+    import slicer
+
+    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+    (tmp_path / "cache").mkdir()
+    cache.SetRemoteCacheDirectory(str(tmp_path / "cache"))
+    manager.SetCacheManager(cache)
+    scene.SetDataIOManager(manager)
+    yield manager
+    scene.SetDataIOManager(None)
+
+
+@pytest.mark.parametrize("is_opened", [True, False], ids=["opened", "added"])
+def test_an_mrb_brings_result_volume_transform_and_choices(panel, scene, result, io_manager, tmp_path, is_opened):
+    segmentation, volume = result
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    for node in result:
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    add_random(scene, "T2WI")
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), is_opened)
+    chosen, shown = panel.ui.inputSelector.currentNode(), panel.ui.outputSelector.currentNode()
+    assert (chosen.GetName(), shown.GetName()) == ("T1WI", "organs")
+    assert chosen is not volume
+    assert shown is not segmentation
+    assert source_volume(shown) is chosen
+    assert chosen.GetTransformNodeID() == shown.GetTransformNodeID() is not None
+    assert panel.table.node is shown
+    assert set(rows(panel.ui.resultTable)) == {"liver", "spleen"}
 
 
 @pytest.mark.parametrize("selector", ["inputSelector", "pdffSelector"])
