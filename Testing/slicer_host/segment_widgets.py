@@ -4,8 +4,8 @@ Rules taken from Slicer 5.10 (Modules/Loadable/Segmentations/Widgets, Modules/Sc
 
 - qMRMLSegmentsTableView lists the segments of its node and follows it; its eyes are the display node's visibility.
 - qMRMLSegmentationShow3DButton is enabled where there is a segment and closed surfaces are not the source, and checked
-  where there is a closed surface; pressed it makes that representation, released it removes it. It shows nothing that is
-  hidden in 3D.
+  where there is a closed surface; pressed it makes that representation, released it removes it. It shows nothing that
+  is hidden in 3D.
 - The Segment Editor's widget takes nodes only after it has a parameter node (vtkMRMLSegmentEditorNode), which its
   module gives it when it is entered; closing the scene takes it away. A segmentation brings its own source volume.
 """
