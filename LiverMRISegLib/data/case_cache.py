@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from LiverMRISegLib.anatomy import IGNORE, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
+from LiverMRISegLib.data.segment_names import check_segment_names
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic_folder import atomic_folder
@@ -141,10 +142,12 @@ def labels_of(datalist: Datalist, path: Path, volume: Volume, organs: Sequence[s
     One of the same voxels with other axes is turned.
 
     Raises:
-        InputError: it is on another grid.
+        InputError: it is on another grid, or names its segments otherwise than the datalist.
         UsageError: the datalist has no labels of one of the organs.
     """
-    labelmap = turned_to(read_labelmap(path), volume.geometry, SAME_PLACE)
+    read = read_labelmap(path)
+    check_segment_names(read, datalist.values, path)
+    labelmap = turned_to(read, volume.geometry, SAME_PLACE)
     if labelmap is None:
         raise InputError(f"{path}: is on another grid than its image {volume.name}; resample it to the image")
     translated: np.ndarray = _translation(datalist, organs, int(labelmap.array.max()))[labelmap.array]

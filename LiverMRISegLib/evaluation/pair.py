@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap
+from LiverMRISegLib.io.read import named_segments
 from LiverMRISegLib.volume import Volume, spread_over
 
 logger = logging.getLogger(__name__)
-# What Slicer calls a segment that nobody named.
-_NO_NAME = re.compile(r"segment[ _-]*\d*", re.IGNORECASE)
 
 
 def read_pair(
@@ -55,8 +53,8 @@ def segment_labels(segments: Mapping[int, str], path: Path) -> LabelSet:
 
 def _named(labelmap: Volume, path: Path, looked_for: LabelSet) -> LabelSet | None:
     """The labels by the names of segments, None where nobody named them; says which are none of those looked for."""
-    segments = labelmap.metadata.get("segments")
-    if segments is None or all(_NO_NAME.fullmatch(name.strip()) for name in segments.values()):
+    segments = named_segments(labelmap)
+    if not segments:
         return None
     labels = segment_labels(segments, path)
     others = [organ.name for organ in labels.organs if organ not in looked_for.organs]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,6 +22,8 @@ from LiverMRISegLib.io.volume_header import VolumeHeader
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
+# What Slicer calls a segment that nobody named.
+_NO_NAME = re.compile(r"segment[ _-]*\d*", re.IGNORECASE)
 _MASK_VALUES = 20
 # Label maps of many structures: measured 0.89 and more of equal neighbours, real images, 8-bit ones too, 0.11 at most.
 _MANY_LABELS, _HIGHEST_LABEL, _EVEN_SHARE = 256, 2**16 - 1, 0.75
@@ -153,6 +157,12 @@ def read_labelmap(path: str | Path) -> Volume:
     if array.min() < 0:
         raise InputError(f"{path}: contains negative values, a label map has none; check that it is not an image")
     return Volume(array, header.geometry, name_of(path), header.metadata)
+
+
+def named_segments(labelmap: Volume) -> Mapping[int, str]:
+    """The names of a label map's segments by their values; empty where it has none, or nobody named them."""
+    segments: Mapping[int, str] = labelmap.metadata.get("segments", {})
+    return {} if all(_NO_NAME.fullmatch(name.strip()) for name in segments.values()) else segments
 
 
 def _possible(path: str | Path) -> Path:

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
+from LiverMRISegLib.data.segment_names import check_segment_names
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.read import MaskGivenError, SeveralFramesError
@@ -49,6 +50,8 @@ def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[Chec
         try:
             image = read_volume(scan.image)
             labels = read_labelmap(scan.labels) if scan.labels else None
+            if labels is not None and scan.labels is not None:
+                check_segment_names(labels, datalist.values, scan.labels)
         except MaskGivenError:
             refused.append((scan.image, _A_MASK))
             continue

@@ -167,6 +167,17 @@ def test_lists_of_monai_and_of_windows(tmp_path):
         import_decathlon(path, tmp_path, NAMED)
 
 
+def test_segments_that_are_called_otherwise_than_the_list_says_are_refused(tmp_path):
+    for name, values in (("p1", (1, 2)), ("p2", (2, 1))):  # of liver and spleen
+        image(tmp_path / f"{name}.nii.gz")
+        labels(tmp_path / f"{name}.seg.nrrd", *values)
+    entries = [{"image": f"{name}.nii.gz", "label": f"{name}.seg.nrrd"} for name in ("p1", "p2")]
+    found = import_decathlon(windows_json(tmp_path / "list.json", {"training": entries}), tmp_path, NAMED).datalist
+    checked, refused = check_scans(found)
+    assert [each.scan.patient for each in checked] == ["p1"]
+    assert "p2.seg.nrrd: its value 1 is called Spleen, and liver in the data set" in refused[0][1]
+
+
 def test_sessions_of_bids_are_told_apart_and_masks_have_further_entities(tmp_path):
     source = tmp_path / "study"
     derivative = source / "derivatives/manual masks"
