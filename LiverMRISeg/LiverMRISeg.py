@@ -56,9 +56,9 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     """Loads the panel's .ui file and follows the scene."""
 
     def __init__(self, parent: Any = None) -> None:
-        ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.panel = None
+        ScriptedLoadableModuleWidget.__init__(self, parent)  # the last: without a parent it calls setup
 
     def setup(self) -> None:
         """Called once, when the module is opened for the first time."""

@@ -133,9 +133,18 @@ def make_base_module() -> types.ModuleType:
 
     class ScriptedLoadableModuleWidget:
         def __init__(self, parent: Any = None) -> None:
-            self.parent = parent
-            self.layout = parent.layout()
+            import qt
+            import slicer
+
+            self.parent = parent or slicer.qMRMLWidget()
+            if parent is None:
+                self.parent.setLayout(qt.QVBoxLayout())
+                self.parent.setMRMLScene(slicer.mrmlScene)
+            self.layout = self.parent.layout()
             self.moduleName = type(self).__name__.removesuffix("Widget")
+            if parent is None:
+                self.setup()
+                self.parent.show()
 
         def setup(self) -> None:
             pass

@@ -115,3 +115,15 @@ def test_the_self_test_is_skipped_where_packages_are_missing(host, module, monke
     assert [reason for _, reason in result.skipped] == [
         "these Python packages are not installed: openvino>=2024.6; click Install requirements in LiverMRISeg"
     ]
+
+
+def test_a_panel_without_a_parent_is_a_window_that_follows_the_scene(host, module, scene):
+    """As a developer makes one in the Python console: Slicer's base class then calls setup itself."""
+    window = module.LiverMRISegWidget()
+    assert window.parent.visible
+    assert window.panel.ui.statusLabel.text == "Choose a volume."
+    scene.Clear(0)
+    window.cleanup()
+    window.parent.close()
+    scene.Clear(0)
+    assert host.problems.slot_errors == []
