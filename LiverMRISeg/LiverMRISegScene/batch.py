@@ -69,12 +69,12 @@ def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
 
 
 def volumes_in_scene(scene: Any) -> list[Any]:
-    """All scalar volumes with voxels, in the scene's order, without label maps."""
+    """All scalar volumes with voxels, in the scene's order; what the selector lists: no label maps, no vectors."""
     nodes = [
         scene.GetNthNodeByClass(n, "vtkMRMLScalarVolumeNode")
         for n in range(scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"))
     ]
-    return [n for n in nodes if not n.IsA("vtkMRMLLabelMapVolumeNode") and n.GetImageData() is not None]
+    return [n for n in nodes if n.GetClassName() == "vtkMRMLScalarVolumeNode" and n.GetImageData() is not None]
 
 
 def volumes_of_patient(scene: Any, node: Any) -> list[Any]:

@@ -148,7 +148,9 @@ def test_details_name_what_was_measured(scene):
 
 def test_volumes_of_scene_and_patient(scene):
     nodes = [named(scene, n) for n in ("a", "b", "c")]
-    scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    for kind in ("LabelMap", "Vector"):
+        unlisted = scene.AddNewNodeByClass(f"vtkMRML{kind}VolumeNode", kind)
+        unlisted.SetAndObserveImageData(nodes[0].GetImageData())
     scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
     assert volumes_in_scene(scene) == nodes
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
