@@ -77,7 +77,7 @@ def load_structure_maps(
     fitting = [source for source in sources if _has(source, organs, partial)]
     if sources and not fitting:
         raise UsageError(f"no source of label maps has labels of {'any' if partial else 'all'} of: {', '.join(organs)}")
-    return [_load(path, source, spacing, cache) for source in fitting for path in _found(data, source)]
+    return [_load(path, source, spacing, cache) for source in fitting for path in label_maps_of(data, source)]
 
 
 def _has(source: StructureMapSource, organs: Sequence[str], partial: bool) -> bool:
@@ -96,7 +96,8 @@ def _label_set(source: StructureMapSource) -> LabelSet:
     return LABEL_SETS[source.label_set]
 
 
-def _found(data: Path, source: StructureMapSource) -> list[Path]:
+def label_maps_of(data: Path, source: StructureMapSource) -> list[Path]:
+    """The label maps of a source below folder `data`, in order; InputError if there is none."""
     paths = sorted(data.glob(source.labelmaps))
     if not paths:
         raise InputError(f"{data / source.labelmaps}: no such label map; check --data")

@@ -49,11 +49,17 @@ def test_images_are_measured_then_fitted_to_and_the_weights_written(tiny_package
     model, output = tmp_path / "model", tmp_path / "trust"
     shutil.copytree(tiny_package, model)
     command = [sys.executable, str(ROOT / "scripts/train/fit_trust.py"), "--model", str(model), "--bodies"]
-    command += ["--recipe", str(recipe(tmp_path)), "--output", str(output), "--write"]
+    made = recipe(tmp_path)
+    more = tmp_path / "more.yaml"
+    more.write_text(
+        f'folder: {tmp_path}\nsources: [{{labelmaps: "*1_label.nii.gz", label_set: CHAOS, licence: ours}}]\n'
+    )
+    command += [str(more), "--recipe", str(made), "--output", str(output), "--write"]
     done = run_script([*command, "--images", "2"])
     assert done.returncode == 3, done.stderr
     assert "are too few: make more images" in done.stderr
-    assert "body body1" not in done.stderr  # it may have been trained on
+    assert "body body1" not in done.stderr  # it was trained on
+    assert "body1_label.nii.gz: left out, the recipe names it" in done.stderr
     samples = from_csv((output / "samples.csv").read_text(), "samples.csv")
     assert {s.case for s in samples} == {"body2 0", "body2 1"}
     assert {s.change == "clean" for s in samples} == {True, False}

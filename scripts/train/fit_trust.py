@@ -4,8 +4,8 @@ fit_trust.py [--model NAME|PATH] [--recipe YAML] [--bodies YAML ...] [--images N
 writes samples.csv (an organ of an image a line; the same command goes on where it was stopped) and trust.json (the part
 `trust` of model.json). --write puts it into model.json too; the weights of the model are not touched.
 
-The bodies are those of the recipe's `synthetic.validation_bodies` and of --bodies. Half of the images are made worse by
-one to three of the corruptions of `evaluate_robustness.py`.
+The bodies are those of the recipe's `synthetic.validation_bodies` and those of --bodies that the recipe does not train
+on. Half of the images are made worse by one to three of the corruptions of `evaluate_robustness.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from LiverMRISegLib.models.package.model_package import rewrite
 from LiverMRISegLib.models.package.specification import TRUST_SIGNS
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.synthesis.generator import ImageMaker
-from LiverMRISegLib.synthesis.structure_map_sources import load_structure_maps
+from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, label_maps_of, load_structure_maps
 from LiverMRISegLib.synthesis.structure_maps import StructureMap
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
@@ -58,12 +58,22 @@ def held_out_bodies(data: DataConfig, more: Sequence[Path]) -> list[StructureMap
     ]
     there = [source for source in sources if (own.folder / source.labelmaps).exists()]
     bodies = load_structure_maps(own.folder, there, data.spacing[0])
-    for file in more:
-        other = read_config(SyntheticConfig, file)
-        bodies += load_structure_maps(other.folder, other.sources, data.spacing[0])
+    trained_on = {path.resolve() for source in own.sources for path in own.folder.glob(source.labelmaps)}
+    for other in (read_config(SyntheticConfig, file) for file in more):
+        unseen = [alone for source in other.sources for alone in _unseen(other.folder, source, trained_on)]
+        bodies += load_structure_maps(other.folder, unseen, data.spacing[0])
     if not bodies:
-        raise UsageError("the recipe has no validation_bodies that are there; name others with --bodies")
+        raise UsageError("no body is there that the recipe does not train on; name others with --bodies")
     return bodies
+
+
+def _unseen(folder: Path, source: StructureMapSource, trained_on: Collection[Path]) -> Iterator[StructureMapSource]:
+    """The source of each of its label maps that was not trained on."""
+    for path in label_maps_of(folder, source):
+        if path.resolve() in trained_on:
+            logger.warning("%s: left out, the recipe names it", path.name)
+        else:
+            yield replace(source, labelmaps=str(path.relative_to(folder)))
 
 
 def painted(data: DataConfig, more: Sequence[Path], first: int, last: int) -> Iterator[tuple[Pair, str, str]]:

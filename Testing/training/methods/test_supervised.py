@@ -116,5 +116,5 @@ def test_an_organ_with_emphasis_counts_that_often():
 def test_emphasis_without_entries_is_none_and_an_organ_that_is_not_trained_is_refused():
     data = DataConfig(organs=("liver", "spleen"))
     assert FinetuneConfig(data=data).class_emphasis is None
-    with pytest.raises(UsageError, match="emphasis: 'stomach' is not one of data.organs"):
+    with pytest.raises(UsageError, match=r"emphasis: 'stomach' is not one of data\.organs"):
         FinetuneConfig(data=data, emphasis={"stomach": 2.0})
