@@ -15,7 +15,8 @@ from LiverMRISegLib.models.catalog import list_models, load_model
 from LiverMRISegLib.phantom.study import LABELS, make_study
 from LiverMRISegLib.resources import DEFAULT_MODEL
 
-MOST_MB = {DEFAULT_MODEL: 12}
+MOST_MB = {DEFAULT_MODEL: 12, "liver-cps": 12}
+LEAST_ORGANS = {DEFAULT_MODEL: {"liver", "spleen", "right kidney", "left kidney"}, "liver-cps": {"liver"}}
 REAL = DATA / "mr_t2_liver_kidneys_spleen"
 
 
@@ -39,9 +40,10 @@ def test_it_is_whole_small_and_says_what_it_is(name):
     package.verify()
     assert package.spec.name == name
     assert package.size_mb <= MOST_MB[name]
-    assert {"liver", "spleen", "right kidney", "left kidney"} <= {o.name for o in package.spec.labels.organs}
+    assert {organ.name for organ in package.spec.labels.organs} >= LEAST_ORGANS[name]
     assert "research use" in package.spec.intended_use.lower()
     assert package.spec.metrics
+    assert package.spec.trust is not None
     assert all("cases" in metric and "data set" in metric for metric in package.spec.metrics)
     assert (ROOT / f"Resources/models/{name}.md").is_file()
 
@@ -70,7 +72,7 @@ def test_a_real_volume(segmenter, name):
     found = {o.name: result.labelmap == v for v, o in result.labels.items()}
     drawn = {o.name: truth == v for v, o in CHAOS.items()}
     assert dice(found["liver"], drawn["liver"]) > 0.7
-    assert dice(found["right kidney"], drawn["right kidney"]) > 0.6
-    assert dice(found["left kidney"], drawn["left kidney"]) > 0.6
-    assert dice(found["right kidney"], drawn["left kidney"]) < 0.05
-    assert dice(found["left kidney"], drawn["right kidney"]) < 0.05
+    for side, other in (("right kidney", "left kidney"), ("left kidney", "right kidney")):
+        if side in found:
+            assert dice(found[side], drawn[side]) > 0.6
+            assert dice(found[side], drawn[other]) < 0.05

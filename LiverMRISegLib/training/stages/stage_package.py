@@ -145,8 +145,10 @@ def _licences(config: StageConfig, pools: Pools) -> str:
     listed = sorted({datalist.licence for datalist, _ in [*pools.labelled, *pools.unlabelled]})
     synthetic = config.data.synthetic
     sources = [source.licence for source in synthetic.sources] if synthetic.batch else []
+    # What a start was learnt from is joined already, and two starts often share it.
+    starts = [licence for start in filter(None, config.starts) for licence in licence_of(start).split("; ")]
     joined = ""
-    for licence in [*map(licence_of, filter(None, config.starts)), *listed, *sources]:
+    for licence in [*starts, *listed, *sources]:
         if licence not in joined:
             joined = f"{joined}; {licence}" if joined else licence
     return joined

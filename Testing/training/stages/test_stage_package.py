@@ -9,10 +9,11 @@ import torch
 from LiverMRISegLib.data.case_selection import Pools
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.errors import ModelError, UsageError
-from LiverMRISegLib.models.package.model_package import ModelPackage
+from LiverMRISegLib.models.package.model_package import ModelPackage, rewrite
 from LiverMRISegLib.networks import build_network
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.packaging import with_background_offset
+from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig
 from LiverMRISegLib.training.stages.data_config import DataConfig
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.stage_package import write_stage_package
@@ -115,3 +116,22 @@ def test_a_package_states_what_it_is_for_beside_what_it_was_trained_on(config, t
     assert (meant.sequences, meant.trained_on) == (("T1WI", "T2WI"), ("GED4", "T1WI", "T2WI"))
     with pytest.raises(UsageError, match="unknown sequence 'T3'"):
         replace(config, sequences=("T3",))
+
+
+def test_a_licence_that_two_starts_share_is_named_once(config, tmp_path):
+    starts = []
+    for seed, licence in enumerate(("of the bodies; of the labels", "of the bodies; of the atlas")):
+        own = replace(config, run_folder=tmp_path / f"start{seed}", name=f"start{seed}")
+        package = written(own, own.new_network(seed, deep_supervision=True).state_dict())
+        rewrite(package, replace(package.spec, weights_license=licence))
+        starts.append(str(package.path))
+    both = CrossPseudoStageConfig(
+        run_folder=tmp_path / "pair", data=config.data, network=config.network, strides=STRIDES, start=starts[0],
+        second_start=starts[1], keep_heads=True, branch="second",
+    )  # fmt: skip
+    weights = both.new_network(0, deep_supervision=True).state_dict()
+    state = {"step": 1, "method": {"networks": {"first": weights, "second": weights}}}
+    checkpoints.save(both.run_folder / "checkpoints", 1, state, is_best=False)
+    write_stage_package(both, NOTHING, is_validated=False)
+    spec = ModelPackage.load(both.run_folder / "model").spec
+    assert spec.weights_license == "of the bodies; of the labels; of the atlas"
