@@ -12,17 +12,19 @@ import pytest
 from helpers.places import ROOT
 from helpers.tiny_data import run_script
 from helpers.volumes import make_volume
-from LiverMRISegLib.anatomy import CHAOS, LIVER, RIGHT_KIDNEY, TOTAL_MR
+from LiverMRISegLib.anatomy import BTCV, CHAOS, LIVER, RIGHT_KIDNEY, TOTAL_MR
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.volume import Volume
 
 
 @pytest.fixture
 def data(tmp_path):
-    """Two T2 volumes with all four organs, a T1 volume with a liver, one with a labelled slice, two of one body."""
+    """Two T2 volumes with four organs, a T1 volume and two CT with a liver, one with a labelled slice, two of a body."""
     for folder, image, label, values in (
         ("mr_t2_liver_kidneys_spleen", "mr_01.nii.gz", "mr_01_label.nii.gz", list(CHAOS)),
         ("mr_t2_liver_kidneys_spleen", "mr_02.nii.gz", "mr_02_label.nii.gz", list(CHAOS)),
+        ("ct_multiorgan", "ct_05.nii.gz", "ct_05_label.nii.gz", [BTCV.value_of(LIVER)]),
+        ("ct_multiorgan", "ct_06.nii.gz", "ct_06_label.nii.gz", [BTCV.value_of(LIVER)]),
         ("mr_t1_slab", "example_mr_sm.nii.gz", "example_seg_mr.nii.gz", [TOTAL_MR.value_of(LIVER)]),
     ):
         volume = make_volume(size=(40, 36, 14), spacing=(4.0, 4.0, 7.0), seed=len(image) + len(label))
@@ -50,7 +52,7 @@ def test_the_default_models_figures(data, tiny_package, tmp_path):
     done = called("evaluate_any_sequence.py", "--model", tiny_package, "--data", data, "--output", tmp_path / "eval")
     assert done.returncode == 0, done.stderr
     metrics = json.loads((tmp_path / "eval" / "metrics.json").read_text())
-    assert [entry["cases"] for entry in metrics] == [2, 1, 1]
+    assert [entry["cases"] for entry in metrics] == [2, 1, 1, 1]
     assert {organ.name for organ in CHAOS.organs} <= metrics[0].keys()
     tables = (tmp_path / "eval" / "tables.md").read_text()
     assert "| mr_02 |" in tables
@@ -60,7 +62,7 @@ def test_the_default_models_figures(data, tiny_package, tmp_path):
     assert set(re.findall(r"\d\.\d+", agreed)) == {"1.000"}
     assert (tmp_path / "eval" / "sheet.png").read_bytes().startswith(b"\x89PNG")
     rows = list(csv.DictReader((tmp_path / "eval" / "scores.csv").open()))
-    assert len(rows) == 2 * 4 + 1 + 1
+    assert len(rows) == 2 * 4 + 1 + 1 + 1
 
 
 def test_slices_without_labels_are_not_scored(monkeypatch):

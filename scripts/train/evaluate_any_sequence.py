@@ -1,4 +1,4 @@
-"""The default model on the real MR volumes of ../shared/data: every case, the means, a sheet of pictures.
+"""The default model on real MR and on CT of held-out bodies: every case, the means, a sheet of pictures.
 
 evaluate_any_sequence.py [--model NAME|PATH] [--data ../shared/data] --output FOLDER
 writes scores.csv, tables.md (for the model card), metrics.json (for the package) and sheet.png, and tells how far the
@@ -25,7 +25,7 @@ from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from real_sets import DATA_SETS, FLIP_ANGLES, DataSet, cases_of, scores_of
+from real_sets import DATA_SETS, FLIP_ANGLES, HELD_OUT_CT, DataSet, cases_of, scores_of
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def main() -> int:
     try:
         arguments.output.mkdir(parents=True, exist_ok=True)
         segmenter = Segmenter.load(arguments.model)
-        results = [(kind, evaluate(segmenter, arguments.data, kind, pictures)) for kind in DATA_SETS]
+        results = [(kind, evaluate(segmenter, arguments.data, kind, pictures)) for kind in (*DATA_SETS, HELD_OUT_CT)]
         agreed = agreement(segmenter, arguments.data, pictures)
     except LiverMRISegError as error:
         logger.error("%s", error)

@@ -1,4 +1,4 @@
-"""The real MR volumes with references that models are measured on: where they are in a data folder, what is scored."""
+"""The real volumes with references that models are measured on: where they are in a data folder, what is scored."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import CHAOS, TOTAL_MR, LabelSet
+from LiverMRISegLib.anatomy import BTCV, CHAOS, TOTAL_MR, LabelSet
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.evaluation.cohort import CaseScores, score_case
 from LiverMRISegLib.inference.segmentation import Segmentation
@@ -19,7 +19,8 @@ from LiverMRISegLib.volume import Volume
 class DataSet:
     """Real volumes with references: `images` is a pattern below the data folder, `label_ending` replaces `ending`.
 
-    `labelled_slices`: only some slices have labels, and these alone are scored.
+    `labelled_slices`: only some slices have labels, and these alone are scored. `names`: only images of these names
+    belong to the set, all if empty.
     """
 
     name: str
@@ -28,6 +29,7 @@ class DataSet:
     label_ending: str
     labels: LabelSet
     labelled_slices: bool = False
+    names: tuple[str, ...] = ()
 
 
 T2_SPIR = DataSet(
@@ -48,6 +50,15 @@ CORONAL_GRE = DataSet(
     CHAOS,
     labelled_slices=True,
 )
+# Bodies that no recipe trains on. Their CT is no MR, but its edges are real and all organs have labels by people.
+HELD_OUT_CT = DataSet(
+    "CT of three bodies that were held out",
+    "ct_multiorgan/ct_*.nii.gz",
+    ".nii.gz",
+    "_label.nii.gz",
+    BTCV,
+    names=("ct_05.nii.gz", "ct_17.nii.gz", "ct_26.nii.gz"),
+)
 DATA_SETS = (T2_SPIR, T1_SLAB, CORONAL_GRE)
 # Five contrasts of one body without labels: what a model makes of one should be what it makes of the others.
 FLIP_ANGLES = "mr_t1_flip_angles/*.nii.gz"
@@ -55,7 +66,11 @@ FLIP_ANGLES = "mr_t1_flip_angles/*.nii.gz"
 
 def cases_of(data: Path, kind: DataSet) -> list[tuple[Path, Path]]:
     """(image, label map) of every case; InputError if there is none."""
-    images = [p for p in sorted(data.glob(kind.images)) if not p.name.endswith("_label.nii.gz")]
+    images = [
+        path
+        for path in sorted(data.glob(kind.images))
+        if not path.name.endswith("_label.nii.gz") and (not kind.names or path.name in kind.names)
+    ]
     if not images:
         raise InputError(f"{data / kind.images}: no such image; check --data")
     return [(p, p.with_name(p.name.removesuffix(kind.ending) + kind.label_ending)) for p in images]
