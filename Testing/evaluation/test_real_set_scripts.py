@@ -19,7 +19,7 @@ from LiverMRISegLib.volume import Volume
 
 @pytest.fixture
 def data(tmp_path):
-    """Two T2 volumes with four organs, a T1 volume and two CT with a liver, one with a labelled slice, two of a body."""
+    """Two T2 volumes with four organs, a T1 and two CT with a liver, one with a labelled slice, two of one body."""
     for folder, image, label, values in (
         ("mr_t2_liver_kidneys_spleen", "mr_01.nii.gz", "mr_01_label.nii.gz", list(CHAOS)),
         ("mr_t2_liver_kidneys_spleen", "mr_02.nii.gz", "mr_02_label.nii.gz", list(CHAOS)),
