@@ -88,24 +88,30 @@ def test_the_sequence_comes_from_the_dicom_database(scene, monkeypatch):
 def test_those_that_suit_come_first_and_the_others_say_why(scene, models):
     found = offers(kind_of(named(scene, "GED4")))
     names = [offer.entry.name for offer in found]
-    assert names == ["liver-contrast", "liver-any-sequence", "liver-non-contrast"]
-    assert [bool(offer.warning) for offer in found] == [False, False, True]
-    assert "looks like GED4" in found[2].warning
+    assert names == ["liver-contrast", "liver-any-sequence", "liver-cps", "liver-non-contrast"]
+    assert [bool(offer.warning) for offer in found] == [False, False, True, True]
+    assert "looks like GED4; this model was trained for T2WI" in found[2].warning
     assert all("was made for MR" in o.warning for o in offers(kind_of(named(scene, "x", Modality="CT"))))
 
 
 def test_a_volume_of_unknown_sequence_gets_the_default_model_first(scene, models):
     names = [offer.entry.name for offer in offers(kind_of(named(scene, "volume")))]
-    assert names == ["liver-any-sequence", "liver-contrast", "liver-non-contrast"]
+    assert names == ["liver-any-sequence", "liver-contrast", "liver-cps", "liver-non-contrast"]
 
 
 def test_a_specialised_model_says_who_has_more_organs(scene, models):
-    special, default, unsuited = offers(kind_of(named(scene, "GED4")))
+    special, default, _, unsuited = offers(kind_of(named(scene, "GED4")))
     told = what_others_have(special, [special, default, unsuited])
     assert told == "liver-any-sequence also has pancreas, aorta, inferior vena cava, gallbladder, stomach."
     assert what_others_have(default, [special, default]) == ""
     assert what_others_have(special, [special, unsuited]) == ""
     assert what_others_have(unsuited, [default, unsuited]) == ""
+
+
+def test_a_t2_volume_gets_the_liver_model_that_learnt_from_t2(scene):
+    found = offers(kind_of(named(scene, "t2_haste_tra")))
+    assert [offer.entry.name for offer in found] == ["liver-cps", "liver-any-sequence"]
+    assert what_others_have(found[0], found).startswith("liver-any-sequence also has right kidney, left kidney, spleen, ")
 
 
 def test_a_model_that_says_nothing_of_its_images_suits_all(scene, models):
