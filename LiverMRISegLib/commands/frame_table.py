@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from LiverMRISegLib.commands.case_result import CaseResult
+from LiverMRISegLib.commands.case_result import SKIPPED, CaseResult
 from LiverMRISegLib.commands.frames import name_without_frame
 from LiverMRISegLib.errors import InputError
 
 
 def write_tables(results: Sequence[CaseResult]) -> list[Path]:
     """Write NAME_frames.csv beside the results of each: a line a frame, a column an organ, in mL.
+
+    A frame that was skipped has what an earlier table of that name says of it.
 
     Raises:
         OutputError: it cannot be written there.
@@ -28,12 +32,23 @@ def write_tables(results: Sequence[CaseResult]) -> list[Path]:
         if len(own) == 1 or not any(result.volumes_ml for result in own):  # all skipped, or failed
             continue
         path = own[0].case.output.with_name(f"{name_without_frame(own[0].case.name)}_frames.csv")
-        atomic_write_text(path, csv_table(*_table(own)))
+        atomic_write_text(path, csv_table(*_table(own, _earlier(path))))
         written.append(path)
     return written
 
 
-def _table(results: Sequence[CaseResult]) -> tuple[list[str], list[list[str]]]:
+def _earlier(path: Path) -> dict[str, dict[str, str]]:
+    """The rows of the table of an earlier call, by frame; none if there is none that can be read."""
+    try:
+        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
+        return {row["frame"]: row for row in rows if row.get("frame")}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError):
+        return {}
+
+
+def _table(
+    results: Sequence[CaseResult], earlier: Mapping[str, Mapping[str, str]]
+) -> tuple[list[str], list[list[str]]]:
     """Header and rows. "seconds" since the first is empty where the images do not say; "volume" is there if they do."""
     from LiverMRISegLib.io.read import Frame, list_frames
 
@@ -63,5 +78,9 @@ def _table(results: Sequence[CaseResult]) -> tuple[list[str], list[list[str]]]:
         trust = [f"{result.trust[organ]:.3f}" if organ in result.trust else "" for organ in scored]
         told = [frame.words] if is_told else []
         said = ["; ".join(result.flags), result.error]
-        rows.append([str(number), *told, time, result.status, *volumes, *trust, *said])
+        row = [str(number), *told, time, result.status, *volumes, *trust, *said]
+        if result.status == SKIPPED:
+            own = earlier.get(str(number), {})
+            row = [value or own.get(title) or "" for title, value in zip(header, row, strict=True)]
+        rows.append(row)
     return header, rows

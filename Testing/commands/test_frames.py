@@ -57,6 +57,30 @@ def test_all_frames_and_a_table_over_time(dynamic, tiny_package, tmp_path, capsy
         assert float(row["liver mL"]) == pytest.approx((mask == 1).sum() * 20 / 1000, abs=1e-3)
 
 
+def test_a_frame_is_not_taken_for_another_one(dynamic, tiny_package, tmp_path):
+    out = tmp_path / "out"
+    for number in ("1", "3"):
+        assert segment(tiny_package, dynamic, "-o", out, "--frame", number, "--skip-existing") == 0
+    assert sorted(path.name for path in out.iterdir()) == ["dyn_frame_01_seg.nii.gz", "dyn_frame_03_seg.nii.gz"]
+    assert segment(tiny_package, dynamic, "-o", out, "--frame", "4") == 3
+    (tmp_path / "single").mkdir()
+    nibabel.save(nibabel.load(dynamic).slicer[..., 0], tmp_path / "single/s.nii.gz")
+    assert segment(tiny_package, tmp_path / "single/s.nii.gz", "-o", tmp_path / "one", "--frame", "1") == 0
+    assert [path.name for path in (tmp_path / "one").iterdir()] == ["s_seg.nii.gz"]
+
+
+def test_frames_that_are_skipped_stay_in_the_table(dynamic, tiny_package, tmp_path):
+    out, table = tmp_path / "out", tmp_path / "out/dyn_frames.csv"
+    assert segment(tiny_package, dynamic, "-o", out, "--frame", "all") == 0
+    before = list(csv.DictReader(table.read_text().splitlines()))
+    (out / "dyn_frame_02_seg.nii.gz").unlink()
+    assert segment(tiny_package, dynamic, "-o", out, "--frame", "all", "--skip-existing") == 0
+    after = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row.pop("status") for row in after] == ["skipped", "done", "skipped"]
+    assert [row.pop("status") for row in before] == ["done"] * 3
+    assert after == before
+
+
 def test_trust_in_tables_json_and_report(dynamic, trusted_package, tmp_path, capsys):
     assert segment(trusted_package, dynamic, "-o", tmp_path / "m.nii.gz", "--frame", "2") == 0
     said = capsys.readouterr().out

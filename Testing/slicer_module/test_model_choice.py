@@ -111,7 +111,8 @@ def test_a_specialised_model_says_who_has_more_organs(scene, models):
 def test_a_t2_volume_gets_the_liver_model_that_learnt_from_t2(scene):
     found = offers(kind_of(named(scene, "t2_haste_tra")))
     assert [offer.entry.name for offer in found] == ["liver-cps", "liver-any-sequence"]
-    assert what_others_have(found[0], found).startswith("liver-any-sequence also has right kidney, left kidney, spleen, ")
+    told = what_others_have(found[0], found)
+    assert told.startswith("liver-any-sequence also has right kidney, left kidney, spleen, ")
 
 
 def test_a_model_that_says_nothing_of_its_images_suits_all(scene, models):
