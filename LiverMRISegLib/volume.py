@@ -228,10 +228,19 @@ def turned_to(volume: Volume, grid: Geometry, tolerance: float = 1e-3) -> Volume
 
 def spread_over(labelmap: Volume, grid: Geometry) -> Volume:
     """A label map on the whole `grid`, if its own is a part of that voxel on voxel; else as it is."""
-    start = [round(v) for v in grid.index_of(labelmap.geometry.origin)]
-    if not grid.cropped(start, labelmap.geometry.size).is_close(labelmap.geometry, SAME_PLACE):
-        return labelmap
-    return resample(labelmap, grid, nearest=True)
+    return resample(labelmap, grid, nearest=True) if covering(grid, labelmap.geometry) == grid else labelmap
+
+
+def covering(first: Geometry, second: Geometry) -> Geometry | None:
+    """The smallest grid that has the voxels of both; None where they are not parts of one grid, voxel on voxel."""
+    start = [round(v) for v in first.index_of(second.origin)]
+    if not first.cropped(start, second.size).is_close(second, SAME_PLACE):
+        return None
+    lower = [min(0, at) for at in start]
+    upper = [max(n, at + m) for n, at, m in zip(first.size, start, second.size, strict=True)]
+    if lower == [0, 0, 0] and tuple(upper) == first.size:
+        return first
+    return first.cropped(lower, [high - low for low, high in zip(lower, upper, strict=True)])
 
 
 def resample(volume: Volume, target: Geometry, *, nearest: bool = False, fill: float = 0.0) -> Volume:

@@ -10,7 +10,7 @@ from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.read import named_segments
-from LiverMRISegLib.volume import Volume, spread_over
+from LiverMRISegLib.volume import Volume, covering, spread_over
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def read_pair(
     The names of segments (.seg.nrrd) come before the label sets: Slicer numbers segments in its own way. An organ of
     `predicted_labels` that a prediction does not name was not found; one that a reference does not name is not
     compared; a segment of another name is warned of. A file that has only the box around its segments is put on the
-    grid of the other.
+    grid of the other, and two such files on the grid around both boxes.
 
     Raises:
         InputError: one cannot be read, or has two segments of one name.
@@ -31,12 +31,21 @@ def read_pair(
     prediction, reference = read_labelmap(predicted), read_labelmap(referred)
     named = _named(prediction, predicted, predicted_labels)
     truth = _named(reference, referred, reference_labels)
-    if prediction.metadata.get("cropped"):
-        prediction = spread_over(prediction, reference.geometry)
-    if reference.metadata.get("cropped"):
-        reference = spread_over(reference, prediction.geometry)
+    prediction, reference = _on_whole_grids(prediction, reference)
     meaning = predicted_labels if named is None else _with_missing(named, predicted_labels)
     return prediction, reference, meaning, reference_labels if truth is None else truth
+
+
+def _on_whole_grids(prediction: Volume, reference: Volume) -> tuple[Volume, Volume]:
+    """What has only the box around its segments on the grid of the other; two such boxes on the grid around both."""
+    if prediction.metadata.get("cropped") and reference.metadata.get("cropped"):
+        both = covering(prediction.geometry, reference.geometry) or reference.geometry
+        return spread_over(prediction, both), spread_over(reference, both)
+    if prediction.metadata.get("cropped"):
+        return spread_over(prediction, reference.geometry), reference
+    if reference.metadata.get("cropped"):
+        return prediction, spread_over(reference, prediction.geometry)
+    return prediction, reference
 
 
 def segment_labels(segments: Mapping[int, str], path: Path) -> LabelSet:

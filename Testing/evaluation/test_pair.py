@@ -51,6 +51,27 @@ def test_segments_of_slicer_are_what_their_names_say_and_where_they_are(tmp_path
     assert dice(references, predictions) == {"liver": 1.0, "right kidney": 1.0, "left kidney": 1.0, "spleen": 1.0}
 
 
+@pytest.mark.parametrize("other", [(3, 9, 3, 13, 2, 11), (2, 8, 1, 14, 2, 11), (4, 7, 5, 9, 2, 11)])
+def test_two_boxes_around_segments_are_compared_where_they_are(tmp_path, image, other):
+    """Voxels beyond the other's box are wrong ones, not lost ones."""
+    predictions, references = folders(tmp_path)
+    write_segments(references / "a.seg.nrrd", image, BOX)
+    write_segments(predictions / "a.seg.nrrd", image, other)
+    first, second = ({(z, y) for z in range(*b[:2]) for y in range(*b[2:4])} for b in (BOX, other))
+    expected = pytest.approx(2 * len(first & second) / (len(first) + len(second)), abs=1e-6)
+    assert dice(predictions, references) == {"liver": expected, "spleen": expected}
+
+
+def test_a_box_beyond_the_other_grid_is_refused(tmp_path, image):
+    predictions, references = folders(tmp_path)
+    write_segments(predictions / "a.seg.nrrd", image, BOX)
+    geometry = read_volume(image).geometry
+    half = geometry.cropped((0, 0, 0), (geometry.size[0], geometry.size[1], 6))
+    write_volume(Volume(truth()[:6], half), references / "a.nii.gz")
+    (case,) = evaluate_cohort(predictions, references, CHAOS, CHAOS)
+    assert "are not on the same grid" in case.error
+
+
 def test_an_organ_that_a_prediction_does_not_name_was_missed(tmp_path, image):
     predictions, references = folders(tmp_path)
     geometry = read_volume(image).geometry
