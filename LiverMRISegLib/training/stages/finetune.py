@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from LiverMRISegLib.anatomy import structure_named
-from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.methods.supervised import Supervised
@@ -35,10 +34,7 @@ class FinetuneConfig(StageConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        trained = {structure_named(organ).name for organ in self.data.organs}
-        for organ in self.emphasis:
-            if structure_named(organ).name not in trained:
-                raise UsageError(f"emphasis: '{organ}' is not one of data.organs")
+        self._check_trained("emphasis", self.emphasis)
 
     @property
     def class_emphasis(self) -> list[float] | None:
