@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from helpers.volumes import all_directions, as_rows, make_volume, oblique_directions
 from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.volume import AxisChange, Geometry, Volume, reorient, resample
+from LiverMRISegLib.volume import AxisChange, Geometry, Volume, covering, reorient, resample, spread_over
 
 CODES = [a + b + c for a in "LRPASI" for b in "LRPASI" for c in "LRPASI" if len({"LRPASI".index(x) // 2 for x in (a, b, c)}) == 3]  # fmt: skip  # noqa: E501
 
@@ -90,3 +90,18 @@ def test_resampling_a_linear_function_is_exact_in_any_direction():
 def test_an_array_must_fit_its_grid():
     with pytest.raises(UsageError, match="does not fit"):
         Volume(np.zeros((2, 3, 4)), Geometry((2, 3, 4)))
+
+
+@pytest.mark.parametrize("direction", oblique_directions())
+def test_a_part_is_spread_over_its_grid_and_one_beyond_it_stays(direction):
+    grid = Geometry((9, 8, 7), (1.5, 2.0, 3.0), (10.0, -4.0, 2.0), as_rows(direction))
+    part = Volume(np.arange(1, 25, dtype=np.uint8).reshape(2, 3, 4), grid.cropped((3, 2, 4), (4, 3, 2)))
+    whole = spread_over(part, grid)
+    assert whole.geometry == grid
+    assert np.array_equal(whole.array[4:6, 2:5, 3:7], part.array)
+    assert np.count_nonzero(whole.array) == part.array.size
+    small = grid.cropped((0, 0, 0), (5, 8, 7))
+    assert spread_over(part, small) is part
+    both = covering(small, part.geometry)
+    assert (both.size, both.origin) == ((7, 8, 7), pytest.approx(grid.origin))
+    assert covering(grid, part.geometry.cropped((0.5, 0, 0), (1, 1, 1))) is None

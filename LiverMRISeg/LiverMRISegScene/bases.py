@@ -68,6 +68,7 @@ def with_node(action: Callable[[Any], None]) -> Callable[..., None]:
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def observe(_caller: Any, _event: str, node: Any) -> None:
+        """Called by VTK."""
         action(node)
 
     return observe

@@ -24,17 +24,11 @@ _LEAST = 1e-30
 
 
 class DiceCrossEntropyFunction(torch.autograd.Function):
-    """`apply(logits, labels, unlabelled, emphasis)` is the loss, as `losses.DiceCrossEntropy` explains."""
+    """`apply(logits, labels, unlabelled)` is the loss, as `losses.DiceCrossEntropy` explains."""
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
-        unlabelled: torch.Tensor | None,
-        emphasis: torch.Tensor | None,
-    ) -> torch.Tensor:
-        """Logits [B, C, ...], labels [B, ...], bool [B, at least C] or None and float [C] or None to a scalar."""
+    def forward(ctx: Any, logits: torch.Tensor, labels: torch.Tensor, unlabelled: torch.Tensor | None) -> torch.Tensor:
+        """Logits [B, C, ...], labels [B, ...] and bool [B, at least C] or None to a scalar."""
         classes = logits.shape[1]
         shares = logits.detach().float().contiguous().softmax(1).flatten(2)
         labels = labels.flatten(1).long()
@@ -51,16 +45,19 @@ class DiceCrossEntropyFunction(torch.autograd.Function):
         entropy = -(group.clamp(min=_LEAST).log() * known).sum() / voxels
         overlap, there = _sums(right, labels, classes), _sums(known.float(), labels, classes)
         size = shares.sum(2) + there + _SMOOTH
-        weight = _dice_weights(hidden, emphasis)
-        dice = (weight * (1 - (2 * overlap + _SMOOTH) / size)).sum()
-        ctx.save_for_backward(shares, labels, known, right, group, hidden, weight, overlap, size, voxels)
+        counted = ~hidden
+        counted[:, 0] = False
+        dice = torch.where(counted, 1 - (2 * overlap + _SMOOTH) / size, 0).sum() / (len(labels) * (classes - 1))
+        ctx.save_for_backward(shares, labels, known, right, group, hidden, counted, overlap, size, voxels)
         ctx.shape, ctx.dtype = logits.shape, logits.dtype
         return dice + entropy
 
     @staticmethod
-    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+    def backward(ctx: Any, upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         """The gradient of the logits, in their type."""
-        shares, labels, known, right, group, hidden, weight, overlap, size, voxels = ctx.saved_tensors
+        shares, labels, known, right, group, hidden, counted, overlap, size, voxels = ctx.saved_tensors
+        samples, classes = hidden.shape
+        weight = counted.float() / (samples * (classes - 1))
         everywhere = weight * (2 * overlap + _SMOOTH) / size.square()
         own = (-2 * weight / size).gather(1, labels)
         mean = torch.einsum("bcn,bc->bn", shares, everywhere) + own * right
@@ -70,15 +67,7 @@ class DiceCrossEntropyFunction(torch.autograd.Function):
         gradient.addcmul_(shares, mean[:, None], value=-1)
         gradient.scatter_add_(1, labels[:, None], (own * right - _rightly(right, group, voxels) * known)[:, None])
         _hidden_part(gradient, shares, labels, group, hidden, voxels, known)
-        return gradient.mul_(upstream).reshape(ctx.shape).to(ctx.dtype), None, None, None
-
-
-def _dice_weights(hidden: torch.Tensor, emphasis: torch.Tensor | None) -> torch.Tensor:
-    """What the Dice of each sample and class counts, [B, C]: nothing for background and hidden classes."""
-    samples, classes = hidden.shape
-    weight = (~hidden).float() / (samples * (classes - 1))
-    weight[:, 0] = 0
-    return weight if emphasis is None else weight * emphasis.to(weight.device)
+        return gradient.mul_(upstream).reshape(ctx.shape).to(ctx.dtype), None, None
 
 
 def _sums(values: torch.Tensor, labels: torch.Tensor, classes: int) -> torch.Tensor:

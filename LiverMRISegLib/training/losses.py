@@ -18,14 +18,7 @@ class DiceCrossEntropy(torch.nn.Module):
     """Soft Dice (foreground classes, per sample, smooth 1e-5) plus cross entropy; voxels labelled IGNORE do not count.
 
     As nnU-Net's loss up to the constant 1 (methods: Isensee et al. 2021), computed by `dice_cross_entropy`.
-
-    Args:
-        emphasis: how many times the Dice of each class counts, [C]; once if None.
     """
-
-    def __init__(self, emphasis: Sequence[float] | None = None) -> None:
-        super().__init__()
-        self.emphasis = None if emphasis is None else torch.tensor(emphasis, dtype=torch.float32)
 
     def forward(
         self, logits: torch.Tensor, labels: torch.Tensor, unlabelled: torch.Tensor | None = None
@@ -41,7 +34,7 @@ class DiceCrossEntropy(torch.nn.Module):
         Returns:
             a scalar.
         """
-        loss: torch.Tensor = DiceCrossEntropyFunction.apply(logits, labels, unlabelled, self.emphasis)
+        loss: torch.Tensor = DiceCrossEntropyFunction.apply(logits, labels, unlabelled)
         return loss
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -18,22 +18,16 @@ class Supervised(SegmentationMethod):
 
     "unlabelled" (bool [B, 256]), where it comes too, names the classes that an image has no labels of. With a weight
     `consistency` there are "weak" and "weak labels" too, another image of each patient: both are learnt from, and the
-    answers to both are to be alike (Ouyang et al. 2023). `emphasis` is that of `losses.DiceCrossEntropy`.
+    answers to both are to be alike (Ouyang et al. 2023).
 
     Branches: "average" (of the last weights: `OptimizerConfig.averaging`) and "last".
     """
 
-    def __init__(
-        self,
-        network: torch.nn.Module,
-        setup: Setup,
-        consistency: float = 0.0,
-        emphasis: Sequence[float] | None = None,
-    ) -> None:
+    def __init__(self, network: torch.nn.Module, setup: Setup, consistency: float = 0.0) -> None:
         super().__init__(network, setup)
         self.consistency = consistency
         self._average = AveragedModel(self.module, setup.optimizer.averaging)
-        self._loss = DeepSupervision(DiceCrossEntropy(emphasis))
+        self._loss = DeepSupervision(DiceCrossEntropy())
         self._divergence = ViewDivergence()
 
     @property

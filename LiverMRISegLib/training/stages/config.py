@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -93,20 +92,16 @@ class StageConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_trained("offered", self.offered)
+        trained = {structure_named(organ).name for organ in self.data.organs}
+        for organ in self.offered:
+            if structure_named(organ).name not in trained:
+                raise UsageError(f"offered: '{organ}' is not one of data.organs")
         known = [sequence.value for sequence in Sequence]
         for name in self.sequences:
             if name not in known:
                 raise UsageError(f"sequences: unknown sequence '{name}'; known: {', '.join(known)}")
         if self.start_share and not self.start:
             raise UsageError(f"start_share {self.start_share} needs a start")
-
-    def _check_trained(self, setting: str, organs: Iterable[str]) -> None:
-        """UsageError if one of `organs`, of the setting of that name, is not trained."""
-        trained = {structure_named(organ).name for organ in self.data.organs}
-        for organ in organs:
-            if structure_named(organ).name not in trained:
-                raise UsageError(f"{setting}: '{organ}' is not one of data.organs")
 
     @property
     def starts(self) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from LiverMRISegLib.anatomy import structure_named
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.methods.supervised import Supervised
@@ -26,21 +25,8 @@ class FinetuneConfig(StageConfig):
     consistency: Annotated[float, Limits(least=0)] = 0.0
     """Weight of how far the network's answers to two images of a patient differ (`losses.ViewDivergence`), and both are
     learnt from; 0 makes one image of each. Ouyang et al. have 2 (10 over the five classes)."""
-    emphasis: dict[str, Annotated[float, Limits(0, 100)]] = field(default_factory=dict)
-    """How many times the Dice of an organ, by name, counts in the loss; once for organs without an entry. New heads of
-    a trained network, and organs of few voxels, learn slowly beside large ones that are learnt already."""
     branch: Annotated[Literal["average", "last", "mean"], OF_PACKAGE] = "average"
     """Which of the method's networks is validated and exported."""
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._check_trained("emphasis", self.emphasis)
-
-    @property
-    def class_emphasis(self) -> list[float] | None:
-        """`emphasis` of background and `data.organs`, as the loss takes it; None if all count once."""
-        times = {structure_named(organ).name: value for organ, value in self.emphasis.items()}
-        return [1.0, *(times.get(structure_named(organ).name, 1.0) for organ in self.data.organs)] if times else None
 
 
 def run(config: FinetuneConfig) -> RunResult:
@@ -48,8 +34,6 @@ def run(config: FinetuneConfig) -> RunResult:
     seed = config.loop.seed
     return run_stage(
         config,
-        lambda setup: Supervised(
-            config.new_network(seed, deep_supervision=True), setup, config.consistency, config.class_emphasis
-        ),
+        lambda setup: Supervised(config.new_network(seed, deep_supervision=True), setup, config.consistency),
         Needs(views=config.consistency > 0),
     )

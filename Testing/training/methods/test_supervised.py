@@ -6,14 +6,11 @@ import torch.nn.functional as F
 from lightning_fabric import Fabric
 
 from LiverMRISegLib.anatomy import IGNORE
-from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package.specification import InferenceSpec
 from LiverMRISegLib.training.losses import DeepSupervision, DiceCrossEntropy, ViewDivergence
 from LiverMRISegLib.training.methods.method import Setup
 from LiverMRISegLib.training.methods.supervised import Supervised
 from LiverMRISegLib.training.optimizers import OptimizerConfig
-from LiverMRISegLib.training.stages.data_config import DataConfig
-from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.validation import Validation
 
 SHAPE = (4, 4, 4)
@@ -32,10 +29,10 @@ class OneScale(torch.nn.Module):
         return (self.conv(x),)
 
 
-def method(consistency: float, emphasis: list[float] | None = None) -> Supervised:
+def method(consistency: float) -> Supervised:
     validation = Validation([], ["liver", "spleen"], InferenceSpec(SHAPE))
     setup = Setup(OptimizerConfig(), validation, Fabric(accelerator="cpu"), "last", 10)
-    return Supervised(OneScale(), setup, consistency, emphasis)
+    return Supervised(OneScale(), setup, consistency)
 
 
 def batch() -> dict:
@@ -99,22 +96,3 @@ def test_without_a_weight_one_image_is_learnt_from():
     data = batch()["labelled"]
     one = {key: data[key] for key in ("strong", "labels")}
     assert list(method(0.0).losses({"labelled": one}, 0)) == ["loss"]
-
-
-def test_an_organ_with_emphasis_counts_that_often():
-    config = FinetuneConfig(data=DataConfig(organs=("liver", "spleen")), emphasis={"spleen": 3.0})
-    assert config.class_emphasis == [1.0, 1.0, 3.0]
-    data = batch()["labelled"]
-    one = {key: data[key] for key in ("strong", "labels")}
-    plain, stressed = (method(0.0, weights).losses({"labelled": one}, 0)["loss"] for weights in (None, [1.0, 1.0, 3.0]))
-    shares = method(0.0).module(data["strong"])[0].softmax(1)[:, 2] * (data["labels"] != IGNORE)
-    truth = data["labels"] == 2
-    dice = 1 - 2 * (shares * truth).sum((1, 2, 3)) / (shares.sum((1, 2, 3)) + truth.sum((1, 2, 3)))
-    assert (stressed - plain).item() == pytest.approx(2 * dice.mean().item() / 2, abs=1e-5)
-
-
-def test_emphasis_without_entries_is_none_and_an_organ_that_is_not_trained_is_refused():
-    data = DataConfig(organs=("liver", "spleen"))
-    assert FinetuneConfig(data=data).class_emphasis is None
-    with pytest.raises(UsageError, match=r"emphasis: 'stomach' is not one of data\.organs"):
-        FinetuneConfig(data=data, emphasis={"stomach": 2.0})
