@@ -1,4 +1,4 @@
-"""From labelled CT to T2 MR without MR labels: ct_to_mr.py [--data DIR] [--rows NAME ...].
+"""From labelled CT to T2 MR without MR labels: ct_to_mr.py [--data DIR] [--seed N] [--rows NAME ...].
 
 30 CT (ct_multiorgan) with labels of four organs, 10 T2-SPIR volumes (mr_t2_liver_kidneys_spleen) of which training
 sees the images alone. Every first stage trains two networks on four fifths of the CT each, the first of which is
@@ -8,9 +8,7 @@ All networks have the same size, patches and steps; the last weights count.
 
 from __future__ import annotations
 
-import argparse
 import json
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from LiverMRISegLib.anatomy import BTCV, CHAOS
 from LiverMRISegLib.data.augmentation import AugmentationConfig
 from LiverMRISegLib.data.case_selection import FoldConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.pseudo_labels import pseudo_label
 from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig
@@ -35,7 +34,7 @@ from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
 from LiverMRISegLib.translation.slices import DomainConfig
 from LiverMRISegLib.translation.train_translator import TranslatorConfig
 from LiverMRISegLib.translation.translate import TranslateConfig
-from study import SCORES, run_folder_of, test
+from study import SCORES, parser_of, run_folder_of, test
 
 ORGANS = ("liver", "right kidney", "left kidney", "spleen")
 _MR = ("01", "02", "03", "05", "08", "10", "13", "15", "19", "20")
@@ -59,6 +58,12 @@ class Study:
     work: Path
     steps: int
     translator_steps: int
+    seed: int
+
+    @property
+    def folder(self) -> Path:
+        """Trainings and translations of this number of steps and this seed."""
+        return self.work / f"steps_{self.steps}_seed_{self.seed}"
 
     @property
     def ct(self) -> Path:
@@ -70,11 +75,10 @@ class Study:
         """Datalist of the MR, without labels."""
         return self.work / "mr.json"
 
-    def loop(self, steps: int, learning_rate: float, **more: object) -> LoopConfig:
-        """No validation: the last weights count."""
-        return LoopConfig(
-            steps=steps, learning_rate=learning_rate, validate_every=steps, checkpoint_every=250, log_every=50, **more
-        )  # type: ignore[arg-type]
+    def loop(self, steps: int, learning_rate: float, stage: int = 0, **more: object) -> LoopConfig:
+        """No validation: the last weights count. The stages of a seed begin with different weights."""
+        shared = {"validate_every": steps, "checkpoint_every": 250, "log_every": 50, "seed": 10 * self.seed + stage}
+        return LoopConfig(steps=steps, learning_rate=learning_rate, **{**shared, **more})  # type: ignore[arg-type]
 
     def tests(self) -> list[Scan]:
         """All MR with labels."""
@@ -98,18 +102,18 @@ def write_datalists(study: Study) -> None:
 
 def translations(study: Study, name: str, gan: CycleGanConfig, space: str = "intensity") -> Path:
     """Train a translator, translate all CT; the datalist of the translations."""
-    folder = study.work / "translators" / name.replace(" ", "_")
+    folder = study.folder / "translators" / name.replace(" ", "_")
     source = DomainConfig((study.ct,), percentiles=(0.0, 100.0))  # the CT files are windowed already
     common = {"cache": study.work / "cache", "spacing": (_SPACING,) * 3, "size": _SLICE, "space": space}
     segmenter = ""
     is_joint = gan.attend == "joint"  # then the translator trains its own segmenter
     if gan.local and not is_joint:
         segmenter = str(folder / "segmenter")
-        loop = replace(study.loop(600, 1e-3), validate_every=200)
+        loop = study.loop(600, 1e-3, validate_every=200)
         labelled = replace(source, labelled=True)
         slice_segmenter.run(SliceSegmenterConfig(Path(segmenter), labelled, ORGANS, batch=8, loop=loop, **common))
-    loop = study.loop(study.translator_steps, 2e-4, warmup=0, gradient_clip=0.0, schedule="constant then linear")
-    loop = replace(loop, validate_every=500)
+    schedule = {"warmup": 0, "gradient_clip": 0.0, "schedule": "constant then linear", "validate_every": 500}
+    loop = study.loop(study.translator_steps, 2e-4, **schedule)
     train_translator.run(
         TranslatorConfig(
             folder / "run",
@@ -146,15 +150,15 @@ def data_of(study: Study, *datalists: Path, synthetic: int = 0, space: str = "in
     )
 
 
-def train(study: Study, name: str, data: DataConfig, seed: int = 0) -> Path:
+def train(study: Study, name: str, data: DataConfig, stage: int = 0) -> Path:
     """Train a network from random weights; its package."""
-    folder = run_folder_of(name, study.work / f"steps_{study.steps}")
+    folder = run_folder_of(name, study.folder)
     config = FinetuneConfig(
         run_folder=folder,
         data=data,
         network="stunet-xxs",
         strides=((2, 2, 2), (2, 2, 2), (2, 2, 2), (1, 1, 1), (1, 1, 1)),
-        loop=replace(study.loop(study.steps, 3e-3, gradient_clip=12.0), seed=seed),
+        loop=study.loop(study.steps, 3e-3, stage, gradient_clip=12.0),
         branch="last",
         name=name.replace(" ", "-").replace(",", ""),
     )
@@ -168,13 +172,13 @@ def first_stage(study: Study, name: str, data: DataConfig) -> tuple[Path, Path]:
     models = []
     for number in (0, 1):
         label = name if number == 0 else f"{name} fold {number}"
-        models.append(train(study, label, replace(data, fold=FoldConfig(number, 5)), seed=number))
+        models.append(train(study, label, replace(data, fold=FoldConfig(number, 5)), stage=number))
     return models[0], models[1]
 
 
 def self_training(study: Study, name: str, data: DataConfig, models: tuple[Path, Path]) -> Path:
     """Pseudo labels by the two folds, the most consistent kept, a new network on both domains."""
-    output = study.work / f"steps_{study.steps}" / "labels" / name.replace(" ", "_")
+    output = study.folder / "labels" / name.replace(" ", "_")
     names = tuple(str(model) for model in models)
     pseudo_label.run(PseudoLabelConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
     lists = (*data.datalists, *[output / "datalist.json"] * _MR_SHARE)
@@ -183,19 +187,18 @@ def self_training(study: Study, name: str, data: DataConfig, models: tuple[Path,
             (output / "datalist.json",),
             replace(data, labelled_batch=1, synthetic=replace(data.synthetic, batch=1)),
         )
-    return train(study, f"{name} + self-training", replace(data, datalists=lists), seed=2)
+    return train(study, f"{name} + self-training", replace(data, datalists=lists), stage=2)
 
 
 def all_together(study: Study) -> Path:
     """What the two best teachers agree on, beside translated CT and images made from the CT's labels."""
-    folder = study.work / f"steps_{study.steps}"
-    teachers = [run_folder_of(f"{name} + self-training", folder) / "model" for name in _TEACHERS]
-    output = folder / "labels" / "all_together"
+    teachers = [run_folder_of(f"{name} + self-training", study.folder) / "model" for name in _TEACHERS]
+    output = study.folder / "labels" / "all_together"
     names = tuple(str(model) for model in teachers)
     pseudo_label.run(PseudoLabelConfig(names, (study.mr,), keep=_KEPT, output=output, device="cpu"))
-    translated = study.work / "translators" / "CycleGAN" / "volumes" / "datalist.json"
+    translated = study.folder / "translators" / "CycleGAN" / "volumes" / "datalist.json"
     lists = (translated, *[output / "datalist.json"] * _MR_SHARE)
-    return train(study, TOGETHER, data_of(study, *lists, synthetic=1), seed=3)
+    return train(study, TOGETHER, data_of(study, *lists, synthetic=1), stage=3)
 
 
 def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
@@ -225,16 +228,16 @@ def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
 
 def keep_scores(study: Study, name: str, model: Path) -> None:
     """Test a package on all MR, unless that was done."""
-    path = run_folder_of(name, study.work / f"steps_{study.steps}") / SCORES
+    path = run_folder_of(name, study.folder) / SCORES
     if not path.exists():
-        path.write_text(json.dumps(test(model, study.tests(), CHAOS), indent=1))
+        atomic_write_text(path, json.dumps(test(model, study.tests(), CHAOS), indent=1))
 
 
 def table(study: Study, names: list[str]) -> str:
     """Dice and NSD x 100 per organ, mean (SD) over cases, and the mean over organs."""
     lines = []
     for name in names:
-        path = run_folder_of(name, study.work / f"steps_{study.steps}") / SCORES
+        path = run_folder_of(name, study.folder) / SCORES
         if path.exists():
             scores = json.loads(path.read_text())
             cells, means = [], []
@@ -251,21 +254,18 @@ def table(study: Study, names: list[str]) -> str:
 
 def main() -> None:
     """Run the first stages asked for, each with its self-training, and show the table of all that are done."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--work", type=Path, default=Path("runs/ct_to_mr"))
-    parser.add_argument("--rows", nargs="*", default=None, help="names of the first stages to run (all)")
-    parser.add_argument("--steps", type=int, default=800)
+    parser = parser_of(__doc__, "runs/ct_to_mr", 800)
     parser.add_argument("--translator-steps", type=int, default=2000)
     arguments = parser.parse_args()
-    study = Study(arguments.data.absolute(), arguments.work, arguments.steps, arguments.translator_steps)
+    study = Study(
+        arguments.data.absolute(), arguments.work, arguments.steps, arguments.translator_steps, arguments.seed
+    )
     write_datalists(study)
     rows = make_rows(study)
     names = []
     for name, make in rows.items():
         names += [name, f"{name} + self-training"] if name != "CT only" else [name]
-        if arguments.rows is not None and name not in arguments.rows:
+        if arguments.rows and name not in arguments.rows:
             continue
         data = make()
         if name == "CT only":  # what the others are measured against; nobody would label MR with it
@@ -274,7 +274,7 @@ def main() -> None:
         models = first_stage(study, name, data)
         keep_scores(study, name, models[0])
         keep_scores(study, f"{name} + self-training", self_training(study, name, data, models))
-    if arguments.rows is None or TOGETHER in arguments.rows:
+    if not arguments.rows or TOGETHER in arguments.rows:
         keep_scores(study, TOGETHER, all_together(study))
     print(table(study, [*names, TOGETHER]))
 
