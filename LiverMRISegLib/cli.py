@@ -18,9 +18,9 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from LiverMRISegLib.commands import adapt, demo, evaluate, measure, models, segment
-from LiverMRISegLib.commands.streams import flush_results, give_up_stdout, prepare_streams
 from LiverMRISegLib.errors import LiverMRISegError, UsageError
 from LiverMRISegLib.inference.progress import CancelToken
+from LiverMRISegLib.io.streams import flush_results, give_up_stdout, prepare_streams
 from LiverMRISegLib.version import __version__
 
 INTERRUPTED = 130

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from LiverMRISegLib.commands.console import ProgressBar, add_common_options, note, say, table
 from LiverMRISegLib.commands.segment import SOME_FAILED, add_model_options
-from LiverMRISegLib.commands.streams import flush_results
 from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.io.streams import flush_results
 
 if TYPE_CHECKING:
     from LiverMRISegLib.adaptation.check import OrganCheck

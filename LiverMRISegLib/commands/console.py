@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import Any
 
-from LiverMRISegLib.commands.streams import write_result
+from LiverMRISegLib.io.streams import write_result
 
 
 def say(text: str = "") -> None:

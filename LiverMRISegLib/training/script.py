@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.io.streams import give_up_stdout
 from LiverMRISegLib.training.configuration import config_from_arguments
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ def run_script(config: type[T], run: Callable[[T], R], tell: Callable[[T, R], st
     except KeyboardInterrupt:
         logger.error("stopped; the same command resumes the run")
         return 130
+    except BrokenPipeError:  # the reader of --help (head, less) has ended
+        give_up_stdout()
+        return 0
     logger.info("%s", tell(settings, result))
     return 0
 

@@ -30,3 +30,17 @@ def test_what_trains_nothing_starts_without_torch(script):
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
     assert done.stdout.splitlines()[-1] == "imported: []"
+
+
+def test_a_reader_of_the_help_may_end_early():
+    """As `finetune.py --help | head`: the help is longer than what a pipe holds back."""
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "scripts/train/finetune.py"), "--help"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        told = process.stderr.read()
+    assert (process.returncode, told) == (0, b"")
