@@ -15,8 +15,12 @@ from LiverMRISegLib.models.catalog import list_models, load_model
 from LiverMRISegLib.phantom.study import LABELS, make_study
 from LiverMRISegLib.resources import DEFAULT_MODEL
 
-MOST_MB = {DEFAULT_MODEL: 12, "liver-cps": 12}
-LEAST_ORGANS = {DEFAULT_MODEL: {"liver", "spleen", "right kidney", "left kidney"}, "liver-cps": {"liver"}}
+MOST_MB = {DEFAULT_MODEL: 12, "abdomen-any-sequence": 12, "liver-cps": 12}
+LEAST_ORGANS = {
+    DEFAULT_MODEL: {"liver", "spleen", "right kidney", "left kidney"},
+    "abdomen-any-sequence": {"liver", "spleen", "oesophagus", "duodenum", "portal and splenic vein"},
+    "liver-cps": {"liver"},
+}
 REAL = DATA / "mr_t2_liver_kidneys_spleen"
 
 

@@ -77,7 +77,7 @@ def model_for(kind: VolumeKind, asked: str) -> str:
         if kind.sequence.value in spec.sequences and set(spec.labels.organs) >= organs
     }
     fewest = min(named.values(), default=0)
-    best = sorted(name for name, count in named.items() if count == fewest)
+    best = sorted((name for name, count in named.items() if count == fewest), key=lambda n: (n != DEFAULT_MODEL, n))
     return asked if asked in best or not best else best[0]
 
 

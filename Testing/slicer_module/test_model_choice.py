@@ -88,31 +88,34 @@ def test_the_sequence_comes_from_the_dicom_database(scene, monkeypatch):
 def test_those_that_suit_come_first_and_the_others_say_why(scene, models):
     found = offers(kind_of(named(scene, "GED4")))
     names = [offer.entry.name for offer in found]
-    assert names == ["liver-contrast", "liver-any-sequence", "liver-cps", "liver-non-contrast"]
-    assert [bool(offer.warning) for offer in found] == [False, False, True, True]
-    assert "looks like GED4; this model was trained for T2WI" in found[2].warning
+    assert names == ["liver-contrast", "liver-any-sequence", "abdomen-any-sequence", "liver-cps", "liver-non-contrast"]
+    assert [bool(offer.warning) for offer in found] == [False, False, False, True, True]
+    assert "looks like GED4; this model was trained for T2WI" in found[3].warning
     assert all("was made for MR" in o.warning for o in offers(kind_of(named(scene, "x", Modality="CT"))))
 
 
 def test_a_volume_of_unknown_sequence_gets_the_default_model_first(scene, models):
     names = [offer.entry.name for offer in offers(kind_of(named(scene, "volume")))]
-    assert names == ["liver-any-sequence", "liver-contrast", "liver-cps", "liver-non-contrast"]
+    assert names == ["liver-any-sequence", "abdomen-any-sequence", "liver-contrast", "liver-cps", "liver-non-contrast"]
 
 
 def test_a_specialised_model_says_who_has_more_organs(scene, models):
-    special, default, _, unsuited = offers(kind_of(named(scene, "GED4")))
+    special, default, widest, _, unsuited = offers(kind_of(named(scene, "GED4")))
     told = what_others_have(special, [special, default, unsuited])
     assert told == "liver-any-sequence also has pancreas, aorta, inferior vena cava, gallbladder, stomach."
     assert what_others_have(default, [special, default]) == ""
+    told = what_others_have(default, [special, default, widest])
+    assert told == "abdomen-any-sequence also has oesophagus, duodenum, portal and splenic vein."
+    assert what_others_have(widest, [special, default, widest]) == ""
     assert what_others_have(special, [special, unsuited]) == ""
     assert what_others_have(unsuited, [default, unsuited]) == ""
 
 
 def test_a_t2_volume_gets_the_liver_model_that_learnt_from_t2(scene):
     found = offers(kind_of(named(scene, "t2_haste_tra")))
-    assert [offer.entry.name for offer in found] == ["liver-cps", "liver-any-sequence"]
+    assert [offer.entry.name for offer in found] == ["liver-cps", "liver-any-sequence", "abdomen-any-sequence"]
     told = what_others_have(found[0], found)
-    assert told.startswith("liver-any-sequence also has right kidney, left kidney, spleen, ")
+    assert told.startswith("abdomen-any-sequence also has right kidney, left kidney, spleen, ")
 
 
 def test_a_model_that_says_nothing_of_its_images_suits_all(scene, models):
@@ -124,7 +127,8 @@ def test_a_model_that_says_nothing_of_its_images_suits_all(scene, models):
 
 def test_search_by_name_organ_and_sequence(scene, models):
     kind = kind_of(named(scene, "volume"))
-    assert [o.entry.name for o in offers(kind, "pancreas")] == ["liver-any-sequence"]
+    assert [o.entry.name for o in offers(kind, "pancreas")] == ["liver-any-sequence", "abdomen-any-sequence"]
+    assert [o.entry.name for o in offers(kind, "duodenum")] == ["abdomen-any-sequence"]
     assert [o.entry.name for o in offers(kind, "CONTRAST ged3")] == ["liver-contrast"]
     assert offers(kind, "knee") == []
 

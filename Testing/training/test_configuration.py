@@ -152,7 +152,7 @@ SHIPPED = {
 RECIPE = "liver_any_sequence"
 RECIPE_KINDS = {
     RECIPE: FinetuneConfig,
-    "liver_any_sequence_2": FinetuneConfig,
+    "abdomen_any_sequence": FinetuneConfig,
     "liver_cps": CrossPseudoStageConfig,
 }
 STAGES = [CONFIGS / f"{name}.yaml" for name, kind in SHIPPED.items() if issubclass(kind, StageConfig)]
