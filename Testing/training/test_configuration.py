@@ -215,8 +215,9 @@ def test_the_recipe_makes_a_model_of_the_shipped_kind():
     assert not config.start
 
 
-def test_the_next_recipe_goes_on_from_the_first():
-    first, following = (read_config(FinetuneConfig, RECIPES / f"{name}.yaml") for name in (RECIPE, f"{RECIPE}_2"))
+def test_the_recipe_of_more_organs_goes_on_from_the_first():
+    names = (RECIPE, "abdomen_any_sequence")
+    first, following = (read_config(FinetuneConfig, RECIPES / f"{name}.yaml") for name in names)
     assert Path(following.start) == first.run_folder / "model"
     assert following.keep_heads
     assert following.data.organs[: len(first.data.organs)] == first.data.organs
