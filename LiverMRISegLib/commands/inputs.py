@@ -45,7 +45,7 @@ def find_sources(inputs: Sequence[Path], series: str | None = None, images: int 
         images: how many the model takes a case; where it is more than one, folders are not taken apart.
 
     Raises:
-        InputError: the only input does not exist, or has no volume.
+        InputError: the only input does not exist, or has no volume; a volume is spread over several folders.
     """
     found: list[Source] = []
     any_folder = False
@@ -54,9 +54,48 @@ def find_sources(inputs: Sequence[Path], series: str | None = None, images: int 
         # A CD with one series is that series.
         any_folder = any_folder or not (len(own) == 1 and (own[0].files[0] == given or _is_below(own[0], given)))
         found += own
+    _refuse_spread_series(found)
     if images > 1:
         found = _cases_of([source.files[0] for source in found], images)
     return Found(_of_different_names(found), any_folder or len(found) > 1)
+
+
+def _refuse_spread_series(sources: Sequence[Source]) -> None:
+    """InputError if folders have parts of one volume, as some exports fill a folder with so many images and begin anew.
+
+    Each would pass for a volume of fewer slices.
+    """
+    folders: dict[str, list[Path]] = {}
+    for source in sources if len(sources) > 1 else ():
+        uid = source.series or _only_series(source.files[0])
+        if uid:
+            folders.setdefault(uid, []).append(source.files[0])
+    for uid, own in folders.items():
+        if len(set(own)) > 1 and _are_parts(own, uid):
+            raise InputError(
+                f"{own[0]}: has only a part of the images of series {uid}; others are in "
+                f"{_listed([str(folder) for folder in own[1:]])}: move them to one folder"
+            )
+
+
+def _only_series(folder: Path) -> str:
+    """UID of the series of a DICOM folder; "" where it is none, or has several."""
+    from LiverMRISegLib.io import list_series
+
+    try:
+        series = list_series(folder) if folder.is_dir() else []
+    except InputError:
+        return ""
+    return series[0].uid if len(series) == 1 else ""
+
+
+def _are_parts(folders: Sequence[Path], uid: str) -> bool:
+    from LiverMRISegLib.io.dicom.series import parts_of_one_volume
+
+    try:
+        return parts_of_one_volume(folders, uid)
+    except InputError:  # which is told when they are read
+        return False
 
 
 def _is_below(source: Source, given: Path) -> bool:

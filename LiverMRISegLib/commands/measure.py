@@ -82,7 +82,7 @@ def _is_report(output: Path) -> bool:
 
 
 def _check_report(arguments: argparse.Namespace, cases: Sequence[MeasureCase]) -> None:
-    from LiverMRISegLib.commands.measure_cases import is_dicom_seg
+    from LiverMRISegLib.io.dicom.folders import is_dicom_seg
 
     if len(cases) != 1 or not cases[0].is_segmentation or not is_dicom_seg(cases[0].source.files[0]):
         raise UsageError(

@@ -117,6 +117,8 @@ def _segmentations_in(given: Path, all_files: bool) -> list[Path]:
 
 
 def _is_segmentation(path: Path) -> bool:
+    from LiverMRISegLib.io.dicom.folders import is_dicom_seg
+
     return _is_called_segmentation(path) or (not path.name.lower().endswith(LABELMAP_ENDINGS) and is_dicom_seg(path))
 
 
@@ -125,20 +127,6 @@ def _is_called_segmentation(path: Path) -> bool:
     if not name.endswith(LABELMAP_ENDINGS):
         return False
     return name.endswith(".seg.nrrd") or name_of(path).lower().endswith(_SUFFIXES[0])
-
-
-def is_dicom_seg(path: Path) -> bool:
-    """Whether a file is a DICOM SEG, by its header."""
-    from LiverMRISegLib.io.dicom import tags
-    from LiverMRISegLib.io.dicom.elements import is_dicom_file
-    from LiverMRISegLib.io.dicom.header import read_dicom_header
-
-    if not is_dicom_file(path):
-        return False
-    try:
-        return read_dicom_header(path).text(tags.MODALITY) == "SEG"
-    except InputError:
-        return False
 
 
 def _is_one_image(path: Path) -> bool:

@@ -13,6 +13,8 @@ from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case, wrong_side_shares
 from LiverMRISegLib.evaluation.pair import read_pair
+from LiverMRISegLib.io.dicom.elements import is_dicom_file
+from LiverMRISegLib.io.dicom.folders import is_dicom_seg
 from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.io.tables import csv_table, markdown_table
@@ -21,6 +23,7 @@ from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 METRICS = ("dsc", "nsd", "hd", "hd95", "hd95_pooled", "predicted_ml", "reference_ml")
+_DICOM = ".dcm"
 _SUFFIXES = ("_seg", "_label", "_segmentation", "")
 # The share of an organ called the other side's from which on the sides must be swapped, not an outline wrong.
 _SWAPPED = 0.5
@@ -194,15 +197,16 @@ def _by_name(folder: Path) -> dict[str, Path]:
             raise InputError(f"{folder}: {found[name].name} and {path.name} are both of case '{name}'; keep one")
         found[name] = path
     if not found:
-        raise InputError(f"{folder}: contains no label map ({', '.join(LABELMAP_ENDINGS)}); check the path")
+        raise InputError(f"{folder}: contains no label map ({', '.join(LABELMAP_ENDINGS)}, DICOM SEG); check the path")
     return found
 
 
 def _case_name(path: Path) -> str | None:
+    """The NAME of NAME.nii.gz, NAME_seg.dcm and the like; None for what is not a label map."""
     if path.name.startswith("."):
         return None
-    for ending in LABELMAP_ENDINGS:
-        if path.name.lower().endswith(ending):
-            name = path.name[: -len(ending)]
-            return next(name[: len(name) - len(s)] for s in _SUFFIXES if name.endswith(s))
-    return None
+    ending = next((e for e in (*LABELMAP_ENDINGS, _DICOM) if path.name.lower().endswith(e)), None)
+    if ending is None or (ending == _DICOM and is_dicom_file(path) and not is_dicom_seg(path)):
+        return None
+    name = path.name[: -len(ending)]
+    return next(name[: len(name) - len(s)] for s in _SUFFIXES if name.endswith(s))

@@ -10,7 +10,7 @@ from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.read import named_segments
-from LiverMRISegLib.volume import Volume, covering, spread_over
+from LiverMRISegLib.volume import Volume, covering, reorient, spread_over
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ def read_pair(
 ) -> tuple[Volume, Volume, LabelSet, LabelSet]:
     """Prediction and reference, and what the values of each mean.
 
-    The names of segments (.seg.nrrd) come before the label sets: Slicer numbers segments in its own way. An organ of
+    The names of segments (.seg.nrrd, DICOM SEG) come before the label sets: their numbers say nothing. An organ of
     `predicted_labels` that a prediction does not name was not found; one that a reference does not name is not
     compared; a segment of another name is warned of. A file that has only the box around its segments is put on the
     grid of the other, and two such files on the grid around both boxes.
@@ -38,6 +38,11 @@ def read_pair(
 
 def _on_whole_grids(prediction: Volume, reference: Volume) -> tuple[Volume, Volume]:
     """What has only the box around its segments on the grid of the other; two such boxes on the grid around both."""
+    # First with the same order of axes: that of a DICOM SEG is that of the scanner's images.
+    if prediction.metadata.get("cropped"):
+        prediction = reorient(prediction, reference.geometry.orientation)
+    elif reference.metadata.get("cropped"):
+        reference = reorient(reference, prediction.geometry.orientation)
     if prediction.metadata.get("cropped") and reference.metadata.get("cropped"):
         both = covering(prediction.geometry, reference.geometry) or reference.geometry
         return spread_over(prediction, both), spread_over(reference, both)

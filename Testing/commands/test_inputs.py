@@ -129,3 +129,22 @@ def test_links_in_a_circle_fail_alone(tmp_path, tiny_package, capsys):
     said = capsys.readouterr()
     assert "1 done, 1 failed" in said.out
     assert "loop.nii.gz: is a link to a file that is not here" in said.err
+
+
+def test_parts_of_one_volume_in_several_folders_are_no_volumes(tmp_path):
+    """As exports that begin a new folder after so many images."""
+    write_series(tmp_path / "in" / "a")
+    (tmp_path / "in" / "b").mkdir()
+    for path in sorted((tmp_path / "in" / "a").iterdir())[6:]:
+        path.rename(tmp_path / "in" / "b" / path.name)
+    for inputs in ([tmp_path / "in"], [tmp_path / "in" / "a", tmp_path / "in" / "b"]):
+        with pytest.raises(InputError, match=r"a: has only a part .* others are in .*b: move them to one folder"):
+            find_sources(inputs)
+
+
+def test_copies_of_a_series_are_volumes(tmp_path):
+    write_series(tmp_path / "in" / "a")
+    write_series(tmp_path / "in" / "b")
+    assert names(tmp_path / "in") == ["a", "b"]
+    next(iter((tmp_path / "in" / "b").iterdir())).unlink()
+    assert names(tmp_path / "in") == ["a", "b"]

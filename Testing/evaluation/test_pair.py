@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.corrected_masks import write_segments
+from helpers.dicom_series import whole_numbered_volume, write_dicom_series
 from helpers.tiny_data import SHAPE, write_scan
 from LiverMRISegLib.anatomy import CHAOS, SPLEEN, LabelSet
 from LiverMRISegLib.errors import InputError
@@ -137,3 +138,32 @@ def test_an_unexpected_error_stays_in_its_case(tmp_path, image, monkeypatch):
     cases = list(evaluate_cohort(predictions, references, CHAOS, CHAOS))
     assert [case.error for case in cases] == ["MemoryError: too large", ""]
     assert cases[1].scores
+
+
+def test_dicom_seg_is_compared_by_its_names_whatever_the_order_of_axes(tmp_path):
+    pytest.importorskip("highdicom")
+    predictions, references = folders(tmp_path)
+    write_dicom_series(tmp_path / "series", whole_numbered_volume())
+    source = read_volume(tmp_path / "series")
+    labels = np.zeros(source.array.shape, np.uint8)
+    labels[2:8, 3:9, 2:6], labels[2:6, 3:13, 7:11] = 1, 4
+    write_segmentation(predictions / "a_seg.dcm", labels, CHAOS, source.geometry, source=source)
+    write_volume(reorient(Volume(labels, source.geometry), "RAS"), references / "a.nii.gz")
+    (predictions / "a_seg_sr.dcm").write_bytes(next((tmp_path / "series").iterdir()).read_bytes())
+    assert {organ: dice(predictions, references)[organ] for organ in ("liver", "spleen")} == {"liver": 1, "spleen": 1}
+    assert dice(references, predictions) == {"liver": 1, "spleen": 1}
+
+
+@pytest.mark.parametrize("kept", [0, 600])
+def test_a_damaged_dicom_seg_is_not_passed_over(tmp_path, kept):
+    pytest.importorskip("highdicom")
+    predictions, references = folders(tmp_path)
+    write_dicom_series(tmp_path / "series", whole_numbered_volume())
+    source = read_volume(tmp_path / "series")
+    for place in (predictions, references):
+        write_segmentation(
+            place / "a.dcm", np.ones(source.array.shape, np.uint8), CHAOS, source.geometry, source=source
+        )
+    (references / "a.dcm").write_bytes((references / "a.dcm").read_bytes()[:kept])
+    (case,) = evaluate_cohort(predictions, references, CHAOS, CHAOS)
+    assert "a.dcm" in case.error

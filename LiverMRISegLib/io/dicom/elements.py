@@ -40,11 +40,13 @@ class PixelPlace:
     """Where the pixels are: `tag` of their element, and the bytes (start, length) of its parts.
 
     Native pixels have one part. Encapsulated ones have their offset table, then the fragments.
+    `are_words`: they are stored as words of two bytes (VR OW), whatever the size of a pixel.
     """
 
     tag: int
     parts: tuple[tuple[int, int], ...]
     is_encapsulated: bool
+    are_words: bool = False
 
 
 @dataclass(frozen=True)
@@ -225,7 +227,7 @@ class _Walk:
         elif len(self._levels) == 1 and self._found is not None and tag <= self._found.tag:
             raise self._source.damaged()  # bytes were put in between the pixels
         elif tag in PIXELS and len(self._levels) == 1:
-            self._found = self._pixels(tag, length)
+            self._found = self._pixels(tag, vr, length)
         elif length == _UNDEFINED or (tag in KEPT_SEQUENCES and level.values is not None):
             self._open(level, tag, vr, length)
         else:
@@ -278,12 +280,12 @@ class _Walk:
             raise self._source.damaged()
         self._levels.append(level)
 
-    def _pixels(self, tag: int, length: int) -> PixelPlace:
+    def _pixels(self, tag: int, vr: bytes, length: int) -> PixelPlace:
         if length != _UNDEFINED:
             if self._place + length > self._source.size:
                 raise self._source.damaged()
             start, self._place = self._place, self._place + length
-            return PixelPlace(tag, ((start, length),), is_encapsulated=False)
+            return PixelPlace(tag, ((start, length),), is_encapsulated=False, are_words=vr == b"OW")
         parts: list[tuple[int, int]] = []
         for _ in range(_MOST_ELEMENTS):
             found, _, length = self._head(_Level("set", 0, False, is_implicit=True))

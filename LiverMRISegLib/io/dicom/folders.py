@@ -10,7 +10,7 @@ from pathlib import Path
 
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.dicom import tags
-from LiverMRISegLib.io.dicom.elements import DamagedDicomError
+from LiverMRISegLib.io.dicom.elements import DamagedDicomError, is_dicom_file
 from LiverMRISegLib.io.dicom.folder_files import (
     dicom_files,
     has_lost_files,
@@ -26,6 +26,7 @@ _DIRECTORY_CLASS, _PRIVATE = "1.2.840.10008.1.3.10", ""
 _IMAGE_CLASSES = frozenset({"4", "4.1", "4.3", "4.4", "2", "2.1", "2.2", "7", "7.2", "7.3"})
 # Spectroscopy is 4.2; waveforms, presentation states, raw data and segmentations, reports, documents, radiotherapy.
 _RESULT_CLASSES = frozenset({"9", "11", "66", "67", "68", "88", "104", "481"})
+_SEGMENTATION_CLASS = "66"
 _MOST_FILES, _MOST_NAMED = 200_000, 10
 
 
@@ -64,6 +65,16 @@ def is_dicom_folder(folder: Path) -> bool:
     if not folder.is_dir():
         return False
     return has_lost_files(folder) or any(_header(path) is not None for path in dicom_files(folder))
+
+
+def is_dicom_seg(path: Path) -> bool:
+    """Whether a file is a DICOM SEG, by its header; of a damaged one, by its first bytes."""
+    if not is_dicom_file(path):
+        return False
+    try:
+        return read_dicom_header(path).text(tags.MODALITY) == "SEG"
+    except InputError:
+        return (_storage_class(path) or "").split(".")[0] == _SEGMENTATION_CLASS
 
 
 def list_series(folder: Path) -> list[SeriesInfo]:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -42,9 +46,26 @@ def check_pixels(header: DicomHeader) -> None:
                 f"{path}: its header announces {megabytes(needed)}, but the file has {megabytes(present)}: "
                 "truncated or not a real image; export or copy it again"
             )
-    elif present < needed:
+    else:
+        _check_native(path, present, needed, most_left=kind.itemsize * min(header.rows, header.columns))
+
+
+def check_segment_pixels(header: DicomHeader) -> None:
+    """InputError unless a DICOM SEG, where it is not compressed, has as many pixels as it announces; no pixels pass."""
+    place = header.elements.pixels
+    if place is None or place.is_encapsulated:
+        return
+    pixels = header.rows * header.columns * header.frames
+    check_fits_memory(header.path, pixels)
+    needed = -(-pixels * header.integer(tags.BITS_ALLOCATED) // 8)  # pixels of 1 bit are packed
+    _check_native(header.path, place.parts[0][1], needed)
+
+
+def _check_native(path: Path, present: int, needed: int, most_left: int = 0) -> None:
+    """InputError unless there are as many bytes of pixels as are needed, and less than two, or `most_left`, more."""
+    if present < needed:
         raise InputError(f"{path}: lacks part of its pixels; copy or export the series again")
-    elif present - needed >= max(2, kind.itemsize * min(header.rows, header.columns)):
+    if present - needed >= max(2, most_left):
         raise InputError(f"{path}: contains more pixels than its header announces; export the series again")
 
 
@@ -109,12 +130,21 @@ def _native(header: DicomHeader, place: PixelPlace, kind: np.dtype, numbers: Seq
     size = math.prod(shape) * kind.itemsize
     content = bytearray()
     with readable(header.path), header.elements.open() as file:
+        if place.are_words and kind.itemsize == 1 and header.elements.is_big_endian:
+            file = io.BytesIO(_swapped(file, *place.parts[0]))
+            place = replace(place, parts=((0, place.parts[0][1]),))
         for number in numbers:
             file.seek(place.parts[0][0] + number * size)
             content += file.read(size)
     if len(content) != size * len(numbers):
         raise InputError(f"{header.path}: lacks part of its pixels; copy or export the series again")
     return _significant(np.frombuffer(content, kind).reshape(len(numbers), *shape), header)
+
+
+def _swapped(file: BinaryIO, start: int, length: int) -> bytes:
+    """The bytes of big-endian words, each of which has its second byte first (PS3.5, A.3), in their order."""
+    file.seek(start)
+    return np.frombuffer(file.read(length - length % 2), np.uint16).byteswap().tobytes()
 
 
 def _place(header: DicomHeader) -> PixelPlace:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,12 @@ from LiverMRISegLib.anatomy import ANATOMICAL_STRUCTURE, CHAOS, LabelSet, Organ
 from LiverMRISegLib.errors import InputError, OutputError
 from LiverMRISegLib.extras import require
 from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.io.dicom import tags
 from LiverMRISegLib.io.dicom.colors import cielab
-from LiverMRISegLib.io.dicom.elements import read_elements
 from LiverMRISegLib.io.dicom.equipment import EQUIPMENT
+from LiverMRISegLib.io.dicom.header import read_dicom_header
+from LiverMRISegLib.io.dicom.pixels import check_segment_pixels
+from LiverMRISegLib.io.dicom.quiet import quiet, reason_of
 from LiverMRISegLib.io.dicom.seg_frames import put_on_grid, refer_to_frames
 from LiverMRISegLib.version import __version__
 from LiverMRISegLib.volume import Geometry, Volume
@@ -24,8 +25,6 @@ _MAY_BE_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber",
 )  # fmt: skip
-# What an error quotes may be the patient's name or birthday.
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 # What rounding to two decimals can make of perpendicular directions (cosine).
 _PERPENDICULAR = 0.02
 
@@ -48,7 +47,7 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
         numbered[labelmap == value] = number
     descriptions = [_description(highdicom, n, organ) for n, (_, organ) in enumerate(present, start=1)]
     segmentation = _made(path, source, numbered, descriptions)
-    with atomic_path(path) as temporary:
+    with atomic_path(path) as temporary, quiet():
         segmentation.save_as(str(temporary))
 
 
@@ -85,28 +84,35 @@ def read_dicom_seg(path: Path) -> Volume:
         UsageError: highdicom is not installed.
     """
     highdicom, _ = _libraries()
-    read_elements(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    header = read_dicom_header(path)
+    check_segment_pixels(header)
+    with quiet():
+        try:
             segmentation = highdicom.seg.segread(path)
             volume = segmentation.get_volume(combine_segments=True, perpendicular_tol=_PERPENDICULAR)
-    except Exception as error:  # of damaged files pydicom and highdicom raise nearly everything
-        reason = _QUOTED.sub("'...'", " ".join(str(error).split()))[:200]
-        raise InputError(f"{path}: is not a DICOM SEG that can be read as a label map ({reason})") from error
+            names = {
+                int(n): segmentation.get_segment_description(n).segment_label for n in segmentation.segment_numbers
+            }
+        except Exception as error:  # of damaged files pydicom and highdicom raise nearly everything
+            message = f"{path}: is not a DICOM SEG that can be read as a label map ({reason_of(error)[:200]})"
+            raise InputError(message) from None
+    # A label map's background may be described as a segment, number 0.
+    facts: dict[str, Any] = {"segments": {n: name for n, name in names.items() if n}, "cropped": True}
+    if frame := header.text(tags.FRAME_OF_REFERENCE):
+        facts["frame of reference"] = frame
+    return Volume(np.asarray(volume.array), _geometry(volume), path.name.removesuffix(".dcm"), facts)
+
+
+def _geometry(volume: Any) -> Geometry:
+    """highdicom's index axes are ours, [Z, Y, X], and its world is DICOM's, LPS; ITK's order is x, y, z."""
     slices, rows, columns = volume.spatial_shape
-    # highdicom's index axes are ours, [Z, Y, X], and its world is DICOM's, LPS; ITK's order is x, y, z.
     direction = np.array(volume.direction)[:, ::-1]
-    geometry = Geometry(
+    return Geometry(
         (columns, rows, slices),
         tuple(float(s) for s in volume.spacing[::-1]),  # type: ignore[arg-type]
         tuple(float(p) for p in volume.position),  # type: ignore[arg-type]
         tuple(tuple(float(v) for v in row) for row in direction),  # type: ignore[arg-type]
     )
-    names = {int(n): segmentation.get_segment_description(n).segment_label for n in segmentation.segment_numbers}
-    frame = str(segmentation.get("FrameOfReferenceUID", "") or "")
-    facts = {"segments": names, "cropped": True, **({"frame of reference": frame} if frame else {})}
-    return Volume(np.asarray(volume.array), geometry, path.name.removesuffix(".dcm"), facts)
 
 
 def segments_of(path: Path) -> dict[int, str]:
@@ -139,8 +145,7 @@ def _made(path: Path, source: Volume, numbered: np.ndarray, descriptions: list[A
     files = list(source.metadata["dicom_files"])
     highdicom, pydicom = _libraries()
     order = source.metadata.get("frame_order")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             # A file without preamble is one too; `force` takes it.
             datasets = [pydicom.dcmread(file, stop_before_pixels=True, force=True) for file in files]
@@ -160,8 +165,7 @@ def _made(path: Path, source: Volume, numbered: np.ndarray, descriptions: list[A
         except OutputError:
             raise
         except Exception as error:  # of files that break the standard pydicom and highdicom raise nearly everything
-            reason = _QUOTED.sub("'...'", " ".join(str(error).split()))
-            message = f"{path}: the DICOM images do not allow a DICOM SEG ({reason}); write .seg.nrrd"
+            message = f"{path}: the DICOM images do not allow a DICOM SEG ({reason_of(error)}); write .seg.nrrd"
             raise OutputError(message) from None
 
 

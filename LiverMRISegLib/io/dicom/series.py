@@ -58,6 +58,24 @@ def volumes_of(path: Path, uid: str | None = None) -> tuple[Part, ...]:
     return _taken_apart(source, _planes(source.headers)).parts
 
 
+def parts_of_one_volume(folders: Sequence[Path], uid: str) -> bool:
+    """Whether the images of a series in several folders are one volume only together; copies are whole alone.
+
+    Raises:
+        InputError: a file is damaged.
+    """
+    headers = [_chosen(folder, find_series(folder), uid).headers for folder in folders]
+    together = _without_copies([header for own in headers for header in own])
+    if len(together) <= max(len(own) for own in headers):
+        return False
+    try:
+        stacked("", _planes(together))
+        _check_one_space("", together)
+    except InputError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class _Source:
     """The files that are read, how messages begin that are about them, and what is known of them already."""

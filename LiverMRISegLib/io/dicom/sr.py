@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +13,11 @@ from LiverMRISegLib.extras import require
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.dicom.elements import read_elements
 from LiverMRISegLib.io.dicom.equipment import EQUIPMENT
+from LiverMRISegLib.io.dicom.quiet import quiet, reason_of
 from LiverMRISegLib.version import __version__
 
 _IMAGING_PROCEDURE = Code("363679005", "Imaging procedure")
 _COMMENT = Code("121106", "Comment", "DCM")
-# What an error quotes may be the patient's name or birthday.
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 @dataclass(frozen=True)
@@ -64,13 +61,12 @@ def write_dicom_sr(path: Path, segmentation: Path, groups: Sequence[Group], para
     source = _dicom_seg(segmentation)
     if not any(group.figures for group in groups):
         raise OutputError(f"{path}: nothing was measured, and a DICOM SR cannot be empty; write .csv instead")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             report = _report(source, [group for group in groups if group.figures], parameters)
         except Exception as error:  # of files that break the standard pydicom and highdicom raise nearly everything
-            reason = _QUOTED.sub("'...'", " ".join(str(error).split()))
-            raise OutputError(f"{path}: the DICOM SEG does not allow a DICOM SR ({reason}); write .csv") from None
+            message = f"{path}: the DICOM SEG does not allow a DICOM SR ({reason_of(error)}); write .csv"
+            raise OutputError(message) from None
         with atomic_path(path) as temporary:
             report.save_as(str(temporary))
 
@@ -79,12 +75,11 @@ def _dicom_seg(path: Path) -> Any:
     import pydicom
 
     read_elements(path)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         try:
             source = pydicom.dcmread(path, stop_before_pixels=True)
-        except Exception as error:
-            raise InputError(f"{path}: cannot be read as a DICOM SEG; write it again") from error
+        except Exception:
+            raise InputError(f"{path}: cannot be read as a DICOM SEG; write it again") from None
     if source.get("Modality") != "SEG":
         raise InputError(f"{path}: is not a DICOM SEG; give the segmentation that was measured")
     return source

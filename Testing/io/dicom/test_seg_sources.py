@@ -1,5 +1,9 @@
 """DICOM SEG of images in any character set, with colours, checked before the computation; damaged ones are refused."""
 
+import copy
+import logging
+import traceback
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -116,3 +120,58 @@ def test_directions_of_two_decimals(tmp_path):
 
     path = written(tmp_path, edited_series(tmp_path / "s", rounded, volume=whole_numbered_volume(direction)))
     assert highdicom.seg.segread(path).get_volume(combine_segments=True).spatial_shape[1:] == LABELS.shape[1:]
+
+
+def test_no_message_of_a_library_quotes_the_file(tmp_path, caplog):
+    """pydicom logs and quotes values that break the standard, whatever they are."""
+
+    def spoil(data, _):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            data.PatientID, data.AccessionNumber, data.StudyInstanceUID = "SECRET" * 20, "SECRET" * 9, "1.2.SECRET"
+
+    path = written(tmp_path, edited_series(tmp_path / "s", spoil))
+    read_labelmap(path)
+    data = pydicom.dcmread(path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.add_new("FrameOfReferenceUID", "UI", "1.2.SECRET")
+        data.SegmentSequence[0].SegmentLabel, data.BitsAllocated = "SECRET" * 20, 1
+        del data.SegmentSequence[0].SegmentAlgorithmType
+        data.save_as(tmp_path / "odd.dcm")
+    caplog.clear()
+    with pytest.raises(InputError) as error:
+        read_labelmap(tmp_path / "odd.dcm")
+    assert not caplog.records
+    assert "SECRET" not in "".join(traceback.format_exception(error.value))
+    assert logging.getLogger("pydicom").isEnabledFor(logging.WARNING)
+
+
+@pytest.mark.parametrize("change", [{"Rows": -1}, {"Rows": 1}, {"NumberOfFrames": -1}])
+def test_a_dicom_seg_of_other_pixels_than_announced(tmp_path, change):
+    write_dicom_series(tmp_path / "s", whole_numbered_volume())
+    data = pydicom.dcmread(written(tmp_path, tmp_path / "s"))
+    for keyword, difference in change.items():
+        data[keyword].value += difference
+    data.PerFrameFunctionalGroupsSequence = data.PerFrameFunctionalGroupsSequence[: data.NumberOfFrames]
+    data.save_as(tmp_path / "odd.dcm")
+    with pytest.raises(InputError, match=r"contains more pixels than|lacks part of its pixels"):
+        read_labelmap(tmp_path / "odd.dcm")
+
+
+def test_the_background_of_a_label_map_is_not_a_segment(tmp_path):
+    """dcmqi describes it as segment 0."""
+    write_dicom_series(tmp_path / "s", whole_numbered_volume())
+    sources = [pydicom.dcmread(path) for path in sorted((tmp_path / "s").iterdir())]
+    described = pydicom.dcmread(written(tmp_path, tmp_path / "s")).SegmentSequence
+    segments = [highdicom.seg.SegmentDescription.from_dataset(segment) for segment in described]
+    made = highdicom.seg.Segmentation(
+        sources, (LABELS > 0).astype(np.uint8) + (LABELS > 1), "LABELMAP", segments, highdicom.UID(), 9,
+        highdicom.UID(), 1, "M", "X", "1", "1",
+    )  # fmt: skip
+    made.SegmentSequence = [copy.deepcopy(made.SegmentSequence[0]), *made.SegmentSequence]
+    made.SegmentSequence[0].SegmentNumber, made.SegmentSequence[0].SegmentLabel = 0, "Background"
+    made.save_as(tmp_path / "labelmap.dcm")
+    back = read_labelmap(tmp_path / "labelmap.dcm")
+    assert back.metadata["segments"] == {1: "Liver", 2: "Left kidney"}
+    assert (back.array == 1).sum() == (LABELS == 1).sum()

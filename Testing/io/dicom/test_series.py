@@ -8,7 +8,7 @@ import pytest
 from helpers.dicom_series import edited_series as edited
 from helpers.dicom_series import whole_numbered_volume as series
 from helpers.dicom_series import write_dicom_series
-from helpers.volumes import all_directions, oblique_directions
+from helpers.volumes import all_directions, make_volume, oblique_directions
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import find_volumes, is_dicom_folder, list_series, read_volume, write_segmentation
@@ -246,3 +246,18 @@ def test_inverted_images_are_turned_back(tmp_path, signed):
     edited(tmp_path / "mixed", invert, only=range(3))
     with pytest.raises(InputError, match="some are inverted"):
         read_volume(tmp_path / "mixed")
+
+
+@pytest.mark.parametrize("columns", [20, 19])
+def test_bytes_in_big_endian_words(tmp_path, columns):
+    """8 bits a pixel with the VR OW: of every two the second is stored first, also across rows."""
+    made = np.random.default_rng(0).integers(0, 256, (12, 16, columns)).astype(np.uint8)
+    write_dicom_series(tmp_path / "s", make_volume(size=(columns, 16, 12)))
+    for plane, path in zip(made, sorted((tmp_path / "s").iterdir()), strict=True):
+        data = pydicom.dcmread(path)
+        data.BitsAllocated, data.BitsStored, data.HighBit = 8, 8, 7
+        data.PixelData = np.frombuffer(plane.tobytes(), ">u2").astype("<u2").tobytes()
+        data["PixelData"].VR = "OW"
+        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRBigEndian
+        pydicom.dcmwrite(path, data, implicit_vr=False, little_endian=False, force_encoding=True)
+    assert np.array_equal(read_volume(tmp_path / "s").array, made)
