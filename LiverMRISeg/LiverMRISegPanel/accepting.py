@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -17,10 +18,10 @@ from LiverMRISegScene.segment_volumes import id_of
 
 
 class Accepting:
-    """The question whether to accept, and the button that undoes it."""
+    """The question whether to accept, and the button that undoes it; `answered` is called after the answer."""
 
-    def __init__(self, ui: Any, table: ResultTable) -> None:
-        self.ui, self._table = ui, table
+    def __init__(self, ui: Any, table: ResultTable, answered: Callable[[], None]) -> None:
+        self.ui, self._table, self._answered = ui, table, answered
         self._older: Any = None
         self._inside: ChosenBox | None = None
         self._before = table.shown
@@ -102,6 +103,7 @@ class Accepting:
         self.ui.acceptFrame.setVisible(False)
         if self._older is not None and self._older.GetScene() is not None:
             self._older.SetDisplayVisibility(True)
+        self._answered()
 
 
 def _together(node: Any, before: SceneResult, newer: SceneResult) -> SceneResult:

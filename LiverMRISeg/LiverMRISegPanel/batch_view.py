@@ -15,7 +15,7 @@ from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import save_text
 from LiverMRISegPanel.tables import fit_columns, show_only
-from LiverMRISegPanel.words import hidden, state_text, time_left
+from LiverMRISegPanel.words import breakable, state_text, time_left
 from LiverMRISegScene import batch
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.jobs import DONE, EARLIER, WAITING, Job, JobQueue
@@ -88,22 +88,28 @@ class BatchView:
             if job.disagreements:
                 self.changed(job)
         self._log.add(_("Batch: {text}").format(text=_summary(self.jobs)))
-        self._save_table()
+        why_no_table = self._save_table()
         odd = sum(bool(job.disagreements) for job in self.jobs)
-        text = _("Batch: {text}.").format(text=_summary(self.jobs))
-        self.ui.statusLabel.setText(text + (" " + _("{n} volumes disagree: see State.").format(n=odd) if odd else ""))
+        said = [_("Batch: {text}.").format(text=_summary(self.jobs))]
+        if odd:
+            said.append(_("{n} volumes disagree: see State.").format(n=odd))
+        if why_no_table:
+            said.append(_("The table was not written: {why}.").format(why=why_no_table))
+        self.ui.statusLabel.setText(breakable(" ".join(said)))
         self.update()
 
-    def _save_table(self) -> None:
-        """Write the volumes of a folder's batch beside its results, together with those of earlier runs."""
+    def _save_table(self) -> str:
+        """Write the volumes of a folder's batch beside its results, with those of earlier runs; empty, or why not."""
         path = self._table_path
         if path is None:
-            return
+            return ""
         try:
             batch.set_aside_foreign_table(path)
             atomic_write_text(path, batch.as_csv(self.jobs, batch.read_table(path)))
         except (LiverMRISegError, OSError) as error:
-            self._log.add(hidden(str(error), [path]))
+            self._log.add_hidden(str(error), [path])
+            return str(error)
+        return ""
 
     @property
     def _table_path(self) -> Path | None:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import qt
+import slicer
 
 from LiverMRISegPanel.words import hidden
 from LiverMRISegScene.jobs import DONE, Job
+from LiverMRISegScene.volumes import names_in_scene
 
 
 class LogView:
@@ -22,12 +26,19 @@ class LogView:
         """Add a line with the time."""
         self.ui.logText.appendPlainText(f"{time.strftime('%H:%M:%S')}  {text}")
 
+    def add_hidden(self, text: str, paths: Iterable[Path] = (), names: Iterable[str] = ()) -> None:
+        """Add a line without files and folders, without these names and those of the scene's nodes."""
+        self.add(hidden(text, paths, [*names, *names_in_scene(slicer.mrmlScene)]))
+
     def add_job(self, job: Job) -> None:
         """Add how a job ended."""
         paths = [path for path in (job.source, job.output) if path is not None]
-        message = job.message if job.state == DONE else hidden(job.message, paths, job.name)
-        self.add(f"{job.model}: {job.state}, {message}")
-        if job.state == DONE and job.result is not None:
+        if job.state != DONE:
+            frame = [job.frame.node.GetName()] if job.frame is not None else []
+            self.add_hidden(f"{job.model}: {job.state}, {job.message}", paths, [job.name, *frame])
+            return
+        self.add(f"{job.model}: {job.state}, {job.message}")
+        if job.result is not None:
             provenance = job.result.provenance
             parts = [f"{part} {seconds:.1f} s" for part, seconds in provenance.get("seconds", {}).items()]
             self.add(f"engine {provenance.get('engine')}; {', '.join(parts)}")

@@ -14,7 +14,7 @@ from LiverMRISegLib.measurement.maps import IMAGE
 from LiverMRISegPanel.log_view import LogView
 from LiverMRISegPanel.result_table import ResultTable, save_text
 from LiverMRISegPanel.tables import fit_columns, show_only
-from LiverMRISegPanel.words import breakable, hidden
+from LiverMRISegPanel.words import breakable
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.dicom_database import add_to_database, can_write, free_folder
 from LiverMRISegScene.jobs import JobQueue
@@ -129,11 +129,11 @@ class MeasureView:
         if add_to_database(folder):
             text += " " + _("They are in Slicer's DICOM database.")
         self._say(text)
-        self._log.add(hidden(text, [folder]))
+        self._log.add_hidden(text, [folder])
 
     def _failed(self, why: str) -> None:
         self._say(_("Failed: {why}").format(why=why))
-        self._log.add(hidden(why))
+        self._log.add_hidden(why)
 
     def _say(self, text: str) -> None:
         self.ui.statusLabel.setText(breakable(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from html import escape
 from typing import Any
 
 import qt
@@ -26,7 +27,7 @@ class ModelPicker:
         self._gpus: Sequence[Device] | None = None
         self._query = GpuQuery(self._gpus_found)
         self._wanted = remembered("model")
-        self._excluded = set(filter(None, remembered("excluded organs").split(",")))
+        self._excluded = set(filter(None, remembered("excluded organs").split("\n")))
         ui.modelSearch.connect("textChanged(QString)", self._searched)
         ui.modelSelector.connect("activated(int)", self._chosen)
         ui.organList.connect("itemChanged(QListWidgetItem*)", self._organ_checked)
@@ -92,7 +93,7 @@ class ModelPicker:
         self.ui.fitWarning.setText(self._remark(offer))
         self.ui.fitWarning.setVisible(bool(self.ui.fitWarning.text))
         lines = details(offer, size_mb(offer.entry)) if offer is not None else []
-        self.ui.modelDetails.setText("<br>".join(f"<b>{title}:</b> {text}" for title, text in lines))
+        self.ui.modelDetails.setText("<br>".join(f"<b>{title}:</b> {escape(text)}" for title, text in lines))
         self._fill_organs()
         self._changed()
 
@@ -150,6 +151,6 @@ class ModelPicker:
     def _organ_checked(self, item: Any) -> None:
         checked = item.checkState() == qt.Qt.Checked
         (self._excluded.discard if checked else self._excluded.add)(item.text())
-        remember("excluded organs", ",".join(sorted(self._excluded)))
+        remember("excluded organs", "\n".join(sorted(self._excluded)))
         self._say_which_organs()
         self._changed()

@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 
+from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegPanel.batch_view import BatchView
 from LiverMRISegPanel.consent import agreed
 from LiverMRISegPanel.log_view import LogView
@@ -97,7 +98,11 @@ class Panel:
     def _may_run(self, models: Sequence[str]) -> str:
         if why_not := self.maintenance.why_not_installed():
             return _("Not segmented: {why}.").format(why=why_not)
-        return "" if agreed(models) else _("Not segmented: the licence of the weights was not accepted.")
+        try:
+            is_agreed = agreed(models)
+        except LiverMRISegError as error:  # a model has gone since it was listed, or is damaged
+            return _("Not segmented: {why}.").format(why=error)
+        return "" if is_agreed else _("Not segmented: the licence of the weights was not accepted.")
 
     def _volume_changed(self, node: Any) -> None:
         volume = volume_shown(node)

@@ -142,7 +142,7 @@ class ResultTable:
         there = {row.organ_id for row in found}
         other = result.volumes_ml.items() if result is not None else ()
         lost = [SegmentVolume("", organ, 0.0 if self.node is not None else ml) for organ, ml in other]
-        self._rows = [*found, *(row for row in lost if row.organ_id not in there)]
+        self._rows = [] if self._trouble else [*found, *(row for row in lost if row.organ_id not in there)]
         if result is not None and self._is_new and not self._trouble:
             made = {row.organ_id: row.ml for row in self._rows}
             result = self._result = replace(result, made_ml={**made, **result.made_ml})
@@ -167,7 +167,7 @@ class ResultTable:
         first = self._checks.first
         flags = [*([first] if first else []), *(f"\u26a0 {flag}" for flag in self._checks.all_flags)]
         said = [self._trouble] if self._trouble else flags
-        self.ui.flagsLabel.setText("<br>".join(said))
+        self.ui.flagsLabel.setText("\n".join(said))
         self.ui.flagsLabel.setVisible(bool(said))
 
     def _name_item(self, row: SegmentVolume) -> Any:

@@ -44,8 +44,9 @@ class RunView:
     ) -> None:
         self.ui, self._queue, self._picker = ui, queue, picker
         self._table, self._log, self._why_not = table, log, why_not
-        self.accepting = Accepting(ui, table)
+        self.accepting = Accepting(ui, table, self.update)
         self._jobs: list[Job] = []
+        self._hint = ""
         ui.segmentButton.connect("clicked(bool)", self._clicked)
         ui.againButton.connect("clicked(bool)", self._again)
         ui.editButton.connect("clicked(bool)", self._edit)
@@ -54,7 +55,7 @@ class RunView:
     def reset(self) -> None:
         """Return to the empty state."""
         self.accepting.reset()
-        self._jobs = []
+        self._jobs, self._hint = [], ""
         self._table.show(None)
         self.update()
 
@@ -63,14 +64,16 @@ class RunView:
         busy, own = self._queue.is_busy, self._is_running
         why_not = "" if busy else self._missing()
         self.ui.segmentButton.setText(_("Cancel") if own else _("Segment"))
-        self.ui.segmentButton.setEnabled(own or not (busy or why_not))
-        self.ui.againButton.setEnabled(self._table.node is not None and not busy)
+        waits = busy or self.accepting.is_asking
+        self.ui.segmentButton.setEnabled(own or not (waits or why_not))
+        self.ui.againButton.setEnabled(self._table.node is not None and not waits)
         self.ui.progressBar.setVisible(busy)
-        self.ui.outputSelector.setEnabled(not is_sequence(self.ui.inputSelector.currentNode()))
-        if why_not:
-            self.ui.statusLabel.setText(why_not)
-        elif not busy and self.ui.statusLabel.text in hints().values():
-            self.ui.statusLabel.setText(_("Ready."))
+        is_free = not self.accepting.is_asking and not is_sequence(self.ui.inputSelector.currentNode())
+        self.ui.outputSelector.setEnabled(is_free)
+        if not busy and why_not != self._hint:  # said once: what is said later, of a batch, stays
+            self._hint = why_not
+            if why_not or self.ui.statusLabel.text in hints().values():
+                self.ui.statusLabel.setText(why_not or _("Ready."))
 
     def changed(self, job: Job) -> None:
         """Show the progress of the run."""
@@ -135,7 +138,7 @@ class RunView:
 
     def _begin(self, node: Any, organs: Sequence[str] | None, older: Any) -> None:
         offer = self._picker.offer
-        if offer is None or self._queue.is_busy:
+        if offer is None or self._queue.is_busy or self.accepting.is_asking:
             return
         if why_not := self._why_not([offer.entry.name]):
             self.ui.statusLabel.setText(why_not)

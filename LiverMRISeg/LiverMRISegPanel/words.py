@@ -24,12 +24,12 @@ def time_left(seconds: float | None) -> str:
     return _("about {n} min left").format(n=round(seconds / 60))
 
 
-def hidden(text: str, paths: Iterable[Path] = (), name: str = "") -> str:
-    """A text without the name of the volume and without files and folders, since each may contain a patient's name."""
+def hidden(text: str, paths: Iterable[Path] = (), names: Iterable[str] = ()) -> str:
+    """A text without these names of nodes and without files and folders, since each may contain a patient's name."""
     for folder in sorted({path.parent for path in paths}, key=lambda p: -len(str(p))):
         text = re.sub(rf"{re.escape(str(folder))}(?:[\\/]{_END})?", lambda _found: _("the file"), text)
-    if name:
-        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![^\W_])", lambda _found: _("the volume"), text)
+    for name in sorted(filter(None, set(names)), key=len, reverse=True):
+        text = re.sub(rf"(?<![\w.]){re.escape(name)}(?![^\W_])", lambda _found: _("a node"), text)
     return _FILE.sub(_("a file"), _PATH.sub(_("a path"), text))
 
 

@@ -24,15 +24,23 @@ def add_table(scene: Any, sequence: Any, results: Mapping[Frame, SceneResult]) -
     organs = list(dict.fromkeys(organ for result in results.values() for organ in result.volumes_ml))
     ordered = sorted(results.items(), key=lambda entry: entry[0].number)
     _add_column(node, _("frame"), [frame.number for frame, _result in ordered])
-    is_number = sequence.GetIndexType() == sequence.NumericIndex
-    values = [float(frame.value) if is_number else frame.value for frame, _result in ordered]
-    _add_column(node, index_title(sequence), values)
+    _add_column(node, index_title(sequence), _index_values(sequence, [frame.value for frame, _result in ordered]))
     for organ in organs:
         _add_column(node, organ + _ML, [result.volumes_ml.get(organ, math.nan) for _frame, result in ordered])
     for organ in dict.fromkeys(organ for result in results.values() for organ in result.trust):
         _add_column(node, _trust_title(organ), [result.trust.get(organ, math.nan) for _frame, result in ordered])
     _add_column(node, _check_title(), [result.error or "; ".join(result.flags) for _frame, result in ordered])
     return node
+
+
+def _index_values(sequence: Any, texts: list[str]) -> Sequence[Any]:
+    """The index as numbers; as it is where Slicer only takes it for numbers, which is its default."""
+    if sequence.GetIndexType() != sequence.NumericIndex:
+        return texts
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        return texts
 
 
 def update_row(table: Any, number: int, segments: Iterable[SegmentVolume], checks: Checks) -> None:

@@ -27,7 +27,7 @@ from LiverMRISegLib.inference.worker.tasks import study_request
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime
-from LiverMRISegScene.results import SceneResult, accepted, prepared, result_of, stamp_of, told
+from LiverMRISegScene.results import SceneResult, accepted, prepared, result_of, stamp_of, temporary_folder, told
 from LiverMRISegScene.sequences import Frame
 from LiverMRISegScene.volume_kind import frame_of_reference, kind_of
 
@@ -142,8 +142,8 @@ class JobQueue:
             failed(_("a segmentation is already running; wait for it to finish or cancel it"))
             return
         self._done = done
-        self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
         try:
+            self._folder = temporary_folder()
             self._worker.ask(make(Path(self._folder.name)), lambda event: self._answered(done, failed, event))
         except (LiverMRISegError, OSError) as error:
             self._done = None
@@ -161,9 +161,14 @@ class JobQueue:
             self._worker.cancel()
 
     def abandon(self) -> None:
-        """The scene closes or the application exits: end the process and do not touch the scene any more."""
+        """The scene closes or the application exits: end the process and do not touch the scene any more.
+
+        A process that works for somebody else, the console or another panel, is left alone.
+        """
+        is_own = self.is_busy
         self._jobs, self._current, self._done = [], None, None
-        self._worker.close()
+        if is_own or not self._worker.is_busy:
+            self._worker.close()
         self._clean()
 
     def _next(self) -> None:
@@ -215,7 +220,7 @@ class JobQueue:
             source, target, modality = job.source, job.output, None
         else:
             check_takes_one_image(job.model)
-            self._folder = tempfile.TemporaryDirectory(prefix="LiverMRISeg-")
+            self._folder = temporary_folder()
             source, target, modality = _written(job, Path(self._folder.name))
         return segment_request(
             source, target, model=job.model, device=job.device, organs=job.organs, modality=modality,

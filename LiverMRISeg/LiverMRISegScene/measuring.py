@@ -15,7 +15,7 @@ from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.segment_volumes import key_of
-from LiverMRISegScene.segmentations import image_array, segment_ids, segment_image
+from LiverMRISegScene.segmentations import check_label_maps, image_array, segment_ids, segment_image
 from LiverMRISegScene.volume_kind import dicom_files
 from LiverMRISegScene.volumes import matrix_array, volume_of
 
@@ -44,7 +44,8 @@ def measure_task(
     """Write the segments of a segmentation, on the grid of its volume, and the maps.
 
     Raises:
-        InputError: the segmentation is empty or under another transform than its volume, or a map cannot be used.
+        InputError: the segmentation is empty or under another transform than its volume, has no label maps, or has a
+            segment outside the volume; or a map cannot be used.
     """
     files = []
     for number, choice in enumerate(maps):
@@ -121,12 +122,14 @@ def _layers(segmentation: Any, volume: Any, folder: Path, is_moved: bool = True)
     if segmentation.GetTransformNodeID() != volume.GetTransformNodeID():
         text = _("{name}: is not under the same transform as the volume; move both under one")
         raise InputError(text.format(name=segmentation.GetName()))
+    check_label_maps(segmentation)
     arrays: list[np.ndarray] = []
     names: list[dict[str, int]] = []
     used: set[str] = set()
     for segment_id in segment_ids(segmentation):
         mask = mask_on(segmentation, segment_id, volume)
         if not mask.any():
+            _check_is_empty(segmentation, segment_id, volume)
             continue
         fits = (n for n, array in enumerate(arrays) if not array[mask].any() and len(names[n]) < _MOST)
         number = next(fits, len(arrays))
@@ -145,6 +148,15 @@ def _layers(segmentation: Any, volume: Any, folder: Path, is_moved: bool = True)
         write_volume(Volume(array, geometry, str(volume.GetName())), file)
         layers.append(Layer(file, labels))
     return tuple(layers)
+
+
+def _check_is_empty(segmentation: Any, segment_id: str, volume: Any) -> None:
+    """Raise InputError if a segment has voxels, though none in the volume: it would be missing in silence."""
+    image = segment_image(segmentation, segment_id)
+    if image is not None and image_array(image).any():
+        text = _("{segment} of {name}: is outside the volume {volume}; choose the volume that it was made from")
+        segment = key_of(segmentation, segment_id)
+        raise InputError(text.format(segment=segment, name=segmentation.GetName(), volume=volume.GetName()))
 
 
 def _unmoved(volume: Any) -> Any:

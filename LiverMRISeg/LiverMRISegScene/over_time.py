@@ -12,7 +12,7 @@ from LiverMRISegLib.inference.flag import as_flags
 from LiverMRISegLib.inference.progress import Progress
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.frame_table import add_chart, add_table
-from LiverMRISegScene.results import SceneResult, labels_from, prepared, result_of
+from LiverMRISegScene.results import SceneResult, labels_from, prepared, result_of, stamp_of
 from LiverMRISegScene.segment_volumes import id_of
 from LiverMRISegScene.segmentations import GEOMETRY_REFERENCE, fill_segmentation, place_beside
 from LiverMRISegScene.sequences import SEQUENCE, Frame, add_in_step, browser_of, frames_of
@@ -73,6 +73,7 @@ class OverTime:
         self.browser = browser_of(scene, sequence)
         self._organs: Any = None
         self._results: dict[Frame, SceneResult] = {}
+        self._stamps: dict[Frame, int] = {}
 
     @property
     def name(self) -> str:
@@ -93,6 +94,7 @@ class OverTime:
         """As `results.prepared`, under the transform of the volume that shows the current frame."""
         self._check()
         shown = self._shown_volume
+        self._stamps[frame] = stamp_of(frame.node)
         return prepared(frame.node, folder, shown.GetParentTransformNode() if shown is not None else None)
 
     def accept(self, frame: Frame, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
@@ -104,7 +106,7 @@ class OverTime:
         import slicer
 
         self._check()
-        labelmap, labels = labels_from(frame.node, folder, reply)
+        labelmap, labels = labels_from(frame.node, folder, reply, self._stamps[frame])
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(f"{self.name} organs")
         fill_segmentation(node, frame.node, labelmap, labels)
@@ -155,6 +157,7 @@ class OverTime:
         made.SetIndexName(self._sequence.GetIndexName())
         made.SetIndexUnit(self._sequence.GetIndexUnit())
         made.SetIndexType(self._sequence.GetIndexType())
+        made.SetNumericIndexValueTolerance(self._sequence.GetNumericIndexValueTolerance())  # else frames fall together
         return made
 
     def _check(self) -> None:

@@ -15,6 +15,7 @@ from LiverMRISegScene.segmentations import (
     LABELMAP,
     image_array,
     image_to_world,
+    no_label_maps,
     segment_ids,
     segment_image,
 )
@@ -101,8 +102,7 @@ def _check(node: Any, newer: Any, ids: list[str]) -> None:
         text = _("{name}: is not under the same transform as the volume; choose a new segmentation")
         raise InputError(text.format(name=node.GetName()))
     if segmentation.GetNumberOfSegments() and segmentation.GetSourceRepresentationName() != LABELMAP:
-        text = _("{name}: has no label maps; make binary label map its source representation (Segmentations module)")
-        raise InputError(text.format(name=node.GetName()))
+        raise InputError(no_label_maps(node))
 
 
 def _following(node: Any) -> dict[str, str]:

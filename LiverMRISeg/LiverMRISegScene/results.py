@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, structure_named
-from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.errors import InputError, OutputError
 from LiverMRISegLib.inference.flag import Flag, as_flags, from_parts
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
 
@@ -41,15 +43,31 @@ class SceneResult:
         object.__setattr__(self, "flags", as_flags(self.flags))
 
 
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for the files of a request. What cannot be deleted, as it is being scanned, does not end a run.
+
+    Raises:
+        OutputError: the disk is full, or not writable.
+    """
+    try:
+        return tempfile.TemporaryDirectory(prefix="LiverMRISeg-", ignore_cleanup_errors=True)
+    except OSError as error:
+        text = _("no temporary folder can be made ({error}); free some disk space")
+        raise OutputError(text.format(error=error)) from error
+
+
 def prepared(volume_node: Any, folder: Path, under: Any = None) -> tuple[Path, Path]:
     """Write a volume node to a file for the worker; returns it, and the file that the worker writes its labels to.
 
     `under`: see `volume_of`.
 
     Raises:
-        InputError: the volume cannot be used.
+        InputError: the volume cannot be used, or was removed from the scene.
         OutputError: the temporary folder is full or not writable.
     """
+    _check_is_there(volume_node)
+    if volume_node.IsA("vtkMRMLLabelMapVolumeNode"):
+        raise InputError(f"{volume_node.GetName()}: is a label map; choose an image")
     source = folder / _SOURCE
     write_volume(volume_of(volume_node, under), source)
     return source, folder / _LABELS
@@ -60,18 +78,28 @@ def told(text: str, folder: Path, name: str) -> str:
     return text.replace(str(folder / _SOURCE), name)
 
 
-def labels_from(volume_node: Any, folder: Path, reply: Mapping[str, Any]) -> tuple[np.ndarray, LabelSet]:
+def labels_from(volume_node: Any, folder: Path, reply: Mapping[str, Any], stamp: int) -> tuple[np.ndarray, LabelSet]:
     """The labels uint8 [Z, Y, X] that the worker wrote to `folder` for a volume, and what they mean.
 
+    `stamp`: of the volume when it was written.
+
     Raises:
-        InputError: the volume was removed, or its size has changed in the meantime.
+        InputError: the volume was removed, or it has changed in the meantime, as the one that shows a sequence does.
     """
-    if volume_node.GetScene() is None or volume_node.GetImageData() is None:
-        raise InputError(f"{volume_node.GetName()}: was removed from the scene while it was being segmented")
-    labelmap = read_labelmap(folder / _LABELS).array
-    if labelmap.shape != volume_node.GetImageData().GetDimensions()[::-1]:
+    _check_is_there(volume_node)
+    labelmap, image = read_labelmap(folder / _LABELS).array, volume_node.GetImageData()
+    if image is None or labelmap.shape != image.GetDimensions()[::-1]:
         raise _changed(volume_node)
+    if stamp_of(volume_node) != stamp:
+        segmented, now = read_volume(folder / _SOURCE).array, volume_of(volume_node).array
+        if not np.array_equal(segmented, now, equal_nan=True):
+            raise _changed(volume_node)
     return labelmap, LabelSet("result", {int(v): structure_named(name, int(v)) for name, v in reply["labels"].items()})
+
+
+def _check_is_there(volume_node: Any) -> None:
+    if volume_node.GetScene() is None:
+        raise InputError(f"{volume_node.GetName()}: was removed from the scene before it was segmented")
 
 
 def _changed(volume_node: Any) -> InputError:
@@ -84,18 +112,8 @@ def stamp_of(volume_node: Any) -> int:
 
 
 def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any], stamp: int) -> SceneResult:
-    """Make a new segmentation node from the labels that the worker wrote to `folder` and from its `reply`.
-
-    `stamp`: of the volume when it was written.
-
-    Raises:
-        InputError: the volume was removed, or it has changed in the meantime, as the one that shows a sequence does.
-    """
-    labelmap, labels = labels_from(volume_node, folder, reply)
-    if stamp_of(volume_node) != stamp:
-        segmented, now = read_volume(folder / _SOURCE).array, volume_of(volume_node).array
-        if not np.array_equal(segmented, now, equal_nan=True):
-            raise _changed(volume_node)
+    """Make a new segmentation node from the labels that the worker wrote; arguments and errors as `labels_from`."""
+    labelmap, labels = labels_from(volume_node, folder, reply, stamp)
     node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
     return result_of(volume_node.GetName(), node, reply)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegScene.segmentations import image_array, image_to_world, segment_ids, segment_image
+from LiverMRISegScene.segmentations import check_label_maps, image_array, image_to_world, segment_ids, segment_image
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,9 @@ def segment_volumes(node: Any) -> list[SegmentVolume]:
     """Every segment of a segmentation node with its volume, in order.
 
     Raises:
-        InputError: the segmentation's transform is not linear.
+        InputError: the segmentation's transform is not linear, or it has no label maps.
     """
+    check_label_maps(node)
     return [
         SegmentVolume(segment_id, key_of(node, segment_id), _volume_ml(node, segment_id))
         for segment_id in segment_ids(node)

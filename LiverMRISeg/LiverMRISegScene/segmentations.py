@@ -55,10 +55,27 @@ def segment_ids(node: Any) -> list[str]:
     return [segmentation.GetNthSegmentID(n) for n in range(segmentation.GetNumberOfSegments())]
 
 
+def check_label_maps(node: Any) -> None:
+    """Raise InputError if a segmentation has segments but no label maps, as one that was made from surfaces."""
+    segmentation = node.GetSegmentation()
+    has_some = segmentation.GetSourceRepresentationName() == LABELMAP or segmentation.ContainsRepresentation(LABELMAP)
+    if segmentation.GetNumberOfSegments() and not has_some:
+        raise InputError(no_label_maps(node))
+
+
+def no_label_maps(node: Any) -> str:
+    """What to do about a segmentation without label maps."""
+    text = _("{name}: has no label maps; make binary label map its source representation (Segmentations module)")
+    return text.format(name=node.GetName())
+
+
 def segment_image(node: Any, segment_id: str) -> Any:
     """The label map of a segment alone (vtkOrientedImageData, 0 and 1); None if the segment has none."""
     import slicer
 
+    segment = node.GetSegmentation().GetSegment(segment_id)
+    if segment is None or segment.GetRepresentation(LABELMAP) is None:
+        return None
     image = slicer.vtkOrientedImageData()
     is_there = node.GetBinaryLabelmapRepresentation(segment_id, image)
     return image if is_there and image.GetNumberOfPoints() else None

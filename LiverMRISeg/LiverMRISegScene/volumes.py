@@ -46,6 +46,13 @@ def add_volume(scene: Any, volume: Volume, name: str) -> Any:
     return node
 
 
+def names_in_scene(scene: Any) -> list[str]:
+    """The names of all volumes, segmentations, transforms, ROIs and sequences: each may be a patient's."""
+    kinds = ("vtkMRMLTransformableNode", "vtkMRMLSequenceNode")
+    nodes = (scene.GetNthNodeByClass(n, kind) for kind in kinds for n in range(scene.GetNumberOfNodesByClass(kind)))
+    return [node.GetName() for node in nodes if node.GetName()]
+
+
 def ijk_to_world(node: Any, under: Any = None) -> np.ndarray:
     """4 x 4 matrix from voxel index (i, j, k) to world RAS, with parent transforms applied. `under`: see `volume_of`.
 

@@ -1,5 +1,6 @@
 """Jobs in a row through a real worker process: results, failures, cancel, a scene that changes meanwhile."""
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -102,6 +103,54 @@ def test_a_volume_that_was_removed_meanwhile(scene, worker, tiny_package):
     JobQueue(scene, worker, changed, record.finished).start([row])
     assert row.state == jobs.FAILED
     assert "removed from the scene" in row.message
+
+
+def test_what_is_not_there_or_no_image_is_not_sent_to_the_worker(scene, worker, tiny_package):
+    gone, labels = add_random(scene, "gone"), scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
+    scene.RemoveNode(gone)
+    rows = [Job(node.GetName(), str(tiny_package), "cpu", node=node) for node in (gone, labels)]
+    run(scene, worker, rows)
+    assert [row.message for row in rows] == [
+        "gone: was removed from the scene before it was segmented", "labels: is a label map; choose an image",
+    ]  # fmt: skip
+    assert worker.requests == []
+
+
+def test_a_temporary_file_that_cannot_be_deleted_does_not_end_the_run(scene, worker, tiny_package, monkeypatch):
+    """As on Windows while a virus scanner reads it."""
+
+    def deny(*_args, **_options):
+        raise PermissionError(13, "it is being used by another process")
+
+    rows = [Job(name, str(tiny_package), "cpu", node=add_random(scene, name)) for name in "ab"]
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "unlink", deny)
+        queue, _record = run(scene, worker, rows)
+    assert [row.state for row in rows] == [jobs.DONE, jobs.DONE]
+    assert not queue.is_busy
+
+
+def test_without_a_temporary_folder_nothing_hangs(scene, worker, tiny_package, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    row = Job("a", str(tiny_package), "cpu", node=add_random(scene, "a"))
+    queue, _record = run(scene, worker, [row])
+    assert row.message.startswith("no temporary folder can be made (")
+    told = []
+    queue.ask(lambda folder: {}, told.append, told.append)
+    assert told[0].startswith("no temporary folder can be made (")
+    assert not queue.is_busy
+
+
+def test_a_queue_that_is_abandoned_leaves_the_run_of_another_alone(scene, worker, tiny_package):
+    """Two panels, or a panel and the console, have one worker."""
+    row = Job("a", str(tiny_package), "cpu", node=add_random(scene, "a"))
+    other = JobQueue(scene, worker, lambda job: None, lambda all_jobs: None)
+    record = Record()
+    queue = JobQueue(scene, worker, lambda job: other.abandon(), record.finished)
+    queue.start([row])
+    assert (row.state, record.ended) == (jobs.DONE, [[row]])
+    other.abandon()
+    assert worker._process is None  # nobody needs it now
 
 
 def test_files_go_to_files(scene, worker, tiny_package, tmp_path):

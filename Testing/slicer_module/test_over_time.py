@@ -21,6 +21,7 @@ from LiverMRISegScene.frame_table import add_table
 from LiverMRISegScene.logic import SceneLogic
 from LiverMRISegScene.segment_volumes import segment_volumes
 from LiverMRISegScene.sequences import find_browser
+from LiverMRISegScene.volumes import add_volume
 
 SIZE = (40, 36, 24)
 
@@ -81,6 +82,38 @@ def test_a_volume_that_shows_another_frame_meanwhile_gets_no_result_of_the_first
     else:
         with pytest.raises(InputError, match="changed while it was being segmented"):
             logic.segment(shown, progress=browse, **options)
+
+
+def test_a_frame_that_changes_meanwhile_gets_no_result(scene, logic, options):
+    import slicer
+
+    sequence, _ = add_sequence(scene, volumes_of(2))
+
+    def edit(text, done):
+        if text.startswith("frame 1") and done < 0.3:
+            slicer.util.updateVolumeFromArray(sequence.GetNthDataNode(0), make_volume(size=SIZE, seed=9).array)
+
+    found = list(logic.segment_sequence(sequence, progress=edit, **options).frames.values())
+    assert [result.error for result in found] == [
+        "dynamic: changed while it was being segmented; segment it again", "",
+    ]  # fmt: skip
+
+
+def test_an_index_of_small_steps_and_one_that_is_no_number(scene, logic, options):
+    import slicer
+
+    sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "fast")
+    sequence.SetNumericIndexValueTolerance(1e-6)
+    for n, volume in enumerate(volumes_of(3)):
+        node = add_volume(scene, volume, "fast")
+        sequence.SetDataNodeAtValue(node, f"{n * 0.0004:g}")
+        scene.RemoveNode(node)
+    result = logic.segment_sequence(sequence, **options)
+    assert [result.sequence.GetNthIndexValue(n) for n in range(3)] == ["0", "0.0004", "0.0008"]
+    named = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "named")  # Slicer takes its index for numbers, its default
+    named.SetDataNodeAtValue(slicer.util.getNode("fast"), "arterial")
+    table = logic.segment_sequence(named, **options).table
+    assert table.GetTable().GetColumn(1).GetValue(0) == "arterial"
 
 
 def test_a_table_and_a_curve(scene, logic, options):

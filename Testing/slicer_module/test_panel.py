@@ -99,6 +99,8 @@ def test_show_in_3d_hide_an_organ_copy_and_save(host, panel, scene, phantom, mon
 
 
 def test_a_long_flag_does_not_make_its_row_high(panel):
+    import qt
+
     from LiverMRISegLib.inference.flag import PARTS, Flag
     from LiverMRISegScene.results import SceneResult
 
@@ -111,6 +113,7 @@ def test_a_long_flag_does_not_make_its_row_high(panel):
     panel.table.show(SceneResult("x", None, {"liver": 1500.0}, [long]))
     assert panel.ui.resultTable.item(0, 3).toolTip() == long.text
     assert long in panel.ui.flagsLabel.text
+    assert panel.ui.flagsLabel.textFormat == panel.ui.statusLabel.textFormat == qt.Qt.PlainText  # "cyst <b>" stays
 
 
 def test_the_organ_that_the_model_trusts_least_is_to_be_looked_at_first(panel):
@@ -124,7 +127,7 @@ def test_the_organ_that_the_model_trusts_least_is_to_be_looked_at_first(panel):
     cells = {name: [cell.text() for cell in row] for name, row in rows(panel.ui.resultTable).items()}
     assert cells["liver"][2:] == ["0.91", ""]
     assert cells["spleen"][2:] == ["0.62", "check the outline"]
-    assert panel.ui.flagsLabel.text.startswith("Look at this organ first: spleen (trust 0.62)<br>")
+    assert panel.ui.flagsLabel.text.startswith("Look at this organ first: spleen (trust 0.62)\n")
     assert "spleen\t200.0\t0.62\tcheck the outline" in panel.table.as_text("\t")
     panel.table.show(SceneResult("x", None, volumes))
     assert panel.ui.resultTable.isColumnHidden(2)
@@ -142,10 +145,13 @@ def test_a_second_run_keeps_the_old_result_until_accepted(host, panel, scene, ph
     older.GetSegmentation().AddSegment(mine, "mine")
     segment(host, panel)
     assert panel.ui.acceptFrame.visible
+    can_be_changed = (panel.ui.segmentButton, panel.ui.againButton, panel.ui.outputSelector)
+    assert not any(widget.enabled for widget in can_be_changed)  # first the answer
     assert len(segmentations(scene)) == 2
     assert older.GetSegmentation().GetSegment("liver") is None
     host.click(panel.ui.discardButton)
     assert segmentations(scene) == [older]
+    assert all(widget.enabled for widget in can_be_changed)
     assert "drawn by hand" in rows(panel.ui.resultTable)
     segment(host, panel)
     host.click(panel.ui.acceptButton)

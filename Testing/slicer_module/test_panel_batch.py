@@ -98,6 +98,7 @@ def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path, monkeypatch):
     host.click(panel.ui.batchListButton)
     host.click(panel.ui.batchRunButton)
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert panel.ui.statusLabel.text == "Batch: 2 done."  # though no volume of the scene is chosen
     results = tmp_path / "in" / "LiverMRISeg"
     assert sorted(p.name for p in results.iterdir()) == ["p1_T1_seg.seg.nrrd", "p1_T2_seg.seg.nrrd", "volumes.csv"]
     host.click(panel.ui.batchListButton)
@@ -115,6 +116,28 @@ def test_a_folder_is_a_batch_that_goes_on(host, panel, tmp_path, monkeypatch):
     rows = list(csv.DictReader((results / "volumes.csv").open()))
     assert [row["state"] for row in rows] == ["done"] * 3
     assert [row["liver mL"] for row in rows[:2]] == [row["liver mL"] for row in first]
+
+
+def test_a_table_that_cannot_be_written_is_told(host, bright_worker, panel, tmp_path, monkeypatch):
+    """As while a spreadsheet program has it open."""
+    from LiverMRISegLib.errors import OutputError
+    from LiverMRISegLib.io import write_volume
+    from LiverMRISegPanel import batch_view
+
+    def deny(path, _text):
+        raise OutputError(f"{path}: cannot be written (it is open in another program)")
+
+    write_volume(make_volume(size=(40, 36, 24)), tmp_path / "p1_T1.nii.gz")
+    monkeypatch.setattr(batch_view, "atomic_write_text", deny)
+    panel.ui.batchCollapsibleButton.collapsed = False
+    panel.ui.batchSource.setCurrentIndex(2)
+    panel.ui.batchFolder.currentPath = str(tmp_path)
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    said = panel.ui.statusLabel.text
+    assert said.startswith("Batch: 1 done. The table was not written: ")
+    assert said.endswith("cannot be written (it is open in another program).")
 
 
 def test_the_folder_is_browsed_for_and_an_empty_one_is_refused(host, panel, tmp_path, monkeypatch):
@@ -182,9 +205,9 @@ def test_words_without_names(tmp_path):
         f"{folder}/Anna_0001.nii.gz: is damaged", "the first is Anna_0001.dcm;", "Anna: has no voxels",
         f"{folder}: cannot be read", "Anna_0001: has another grid", "/data/Anna/x y", "see C:\\Anna\\t2",
     ):  # fmt: skip
-        said = hidden(told, [folder / "Anna_0000.nii.gz"], "Anna")
+        said = hidden(told, [folder / "Anna_0000.nii.gz"], ["Anna"])
         assert not any(word in said for word in ("Anna", "Mueller", "1970")), said
-    assert hidden("12.1 s, about 3 and/or 4", name="1") == "12.1 s, about 3 and/or 4"
+    assert hidden("12.1 s, about 3 and/or 4", names=["1"]) == "12.1 s, about 3 and/or 4"
 
 
 def test_volumes_of_a_patient_that_disagree_say_so_in_both_rows(host, bright_worker, panel, scene):

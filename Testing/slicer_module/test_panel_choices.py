@@ -85,6 +85,37 @@ def test_weights_that_are_not_free_are_asked_for_once(host, panel, scene, phanto
     assert len(host.dialogs.shown) == 2
 
 
+def test_a_model_that_is_gone_or_damaged_since_it_was_listed_says_so(host, second_model, panel, scene, tmp_path):
+    folder = tmp_path / "models" / second_model
+    panel.ui.inputSelector.setCurrentNode(add_random(scene, "T1WI"))
+    panel.picker.want(second_model)
+    weights = bytearray((folder / "weights.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "weights.safetensors").write_bytes(weights)
+    segment(host, panel)
+    assert "has the wrong sha256: it is damaged or was changed" in panel.ui.statusLabel.text
+    (folder / "model.json").write_text("{")
+    host.click(panel.ui.segmentButton)
+    assert "model.json: is not JSON" in panel.ui.statusLabel.text
+    (folder / "model.json").unlink()
+    host.click(panel.ui.segmentButton)
+    assert f"Not segmented: {second_model}: no model has this name" in panel.ui.statusLabel.text
+    panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    assert not panel.queue.is_busy
+
+
+def test_signs_of_html_in_a_model_are_shown(panel):
+    from dataclasses import replace
+
+    picker = panel.picker
+    offer = picker._offers[0]
+    spec = replace(offer.spec, intended_use="age <18 years, and >2 kg")
+    picker._offers[0] = replace(offer, spec=spec)
+    picker._show_offer()
+    assert "age &lt;18 years, and &gt;2 kg" in panel.ui.modelDetails.text
+
+
 def test_models_that_do_not_fit_are_marked_and_search_finds(host, panel, scene):
     panel.ui.inputSelector.setCurrentNode(add_random(scene, "CT thorax"))
     assert "The volume is CT" in panel.ui.fitWarning.text

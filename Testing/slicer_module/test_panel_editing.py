@@ -75,13 +75,13 @@ def test_what_was_said_of_an_outline_goes_once_it_is_edited(host, panel, scene, 
     node, volume = result
     show_with_trust(panel, node)
     assert trust_and_check(panel, "liver") == UNEDITED
-    assert panel.ui.flagsLabel.text.split("<br>") == [
+    assert panel.ui.flagsLabel.text.split("\n") == [
         "Look at this organ first: liver (trust 0.60)",
         "\u26a0 liver has trust 0.60", "\u26a0 liver touches the edge", "\u26a0 the file is odd",
     ]  # fmt: skip
     draw(node, "liver", LESS, volume)
     assert host.wait(lambda: trust_and_check(panel, "liver") == EDITED, SECONDS)
-    assert panel.ui.flagsLabel.text.split("<br>") == [
+    assert panel.ui.flagsLabel.text.split("\n") == [
         "Look at this organ first: spleen (trust 0.80)",
         "\u26a0 liver touches the edge (edited since)", "\u26a0 the file is odd",
     ]  # fmt: skip
@@ -113,7 +113,7 @@ def test_an_edited_organ_stays_edited_when_another_one_is_segmented_again(host, 
         host.click(button)
         assert trust_and_check(panel, "liver") == EDITED
         assert trust_and_check(panel, "spleen") == [trust, ""]
-    assert panel.ui.flagsLabel.text.split("<br>") == [
+    assert panel.ui.flagsLabel.text.split("\n") == [
         "\u26a0 liver touches the edge (edited since)", "\u26a0 the file is odd"
     ]  # fmt: skip
 

@@ -28,10 +28,10 @@ def rows(panel):
     return [[table.item(r, c).text() for c in range(table.columnCount)] for r in range(table.rowCount)]
 
 
-def measure(host, panel):
+def measure(host, panel, is_sent=True):
     panel.ui.measureCollapsibleButton.collapsed = False
     host.click(panel.ui.measureButton)
-    assert not panel.ui.segmentButton.enabled
+    assert panel.ui.segmentButton.enabled != is_sent
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
     return rows(panel)
 
@@ -85,6 +85,43 @@ def test_what_cannot_be_measured_says_why(host, panel, scene, result):
     host.click(panel.ui.measureButton)
     assert "organs: is not under the same transform as the volume" in panel.ui.statusLabel.text
     assert not panel.queue.is_busy
+
+
+def test_a_segment_outside_the_volume_is_not_left_out_in_silence(host, panel, scene, result):
+    node, _ = result
+    node.SetNodeReferenceID("referenceImageGeometryRef", None)
+    made = make_volume(size=SIZE)
+    part = Volume(made.array[:, :, :15].copy(), replace(made.geometry, size=(15, *SIZE[1:])))
+    panel.ui.inputSelector.setCurrentNode(add_volume(scene, part, "part"))
+    assert measure(host, panel, is_sent=False) == []
+    said = "spleen of organs: is outside the volume part; choose the volume that it was made from"
+    assert said in panel.ui.statusLabel.text
+
+
+def test_no_name_of_a_node_reaches_the_log(host, panel, scene, result):
+    import vtk
+
+    from helpers.sequence_nodes import add_sequence
+
+    node, volume = result
+    node.SetName("Muller^Anna organs")
+    volume.SetName("Muller^Anna")
+    bent = scene.AddNewNodeByClass("vtkMRMLTransformNode", "of Muller^Anna")
+    bent.SetAndObserveTransformToParent(vtk.vtkThinPlateSplineTransform())
+    volume.SetAndObserveTransformNodeID(bent.GetID())
+    measure(host, panel, is_sent=False)
+    assert "Muller^Anna organs: is not under the same transform" in panel.ui.statusLabel.text
+    panel.ui.outputSelector.setCurrentNode(None)
+    host.click(panel.ui.segmentButton)
+    assert "'of Muller^Anna' is not linear" in panel.ui.statusLabel.text
+    sequence, browser = add_sequence(scene, [make_volume(size=SIZE)])
+    sequence.GetNthDataNode(0).SetName("frame of Muller^Anna")
+    browser.GetProxyNode(sequence).SetAndObserveTransformNodeID(bent.GetID())
+    panel.ui.inputSelector.setCurrentNode(sequence)
+    host.click(panel.ui.segmentButton)
+    assert "frame of Muller^Anna: its transform" in panel.ui.statusLabel.text
+    assert "is not linear" in panel.ui.logText.toPlainText()
+    assert "Anna" not in panel.ui.logText.toPlainText()
 
 
 def test_a_segmentation_on_a_finer_grid_is_measured_on_the_volumes(scene, result):

@@ -11,6 +11,7 @@ from helpers.scene_tools import add_random, draw
 from helpers.volumes import oblique_directions
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError
+from LiverMRISegScene.measuring import measure_task
 from LiverMRISegScene.replacing import replace_segments
 from LiverMRISegScene.roi import chosen_box
 from LiverMRISegScene.segment_volumes import segment_volumes
@@ -155,12 +156,17 @@ def test_volumes_follow_edits_and_scaled_transforms(scene, volume, older):
     assert segment_volumes(older)[-1].ml == 0.0
 
 
-def test_a_segmentation_without_label_maps_is_refused(scene, volume):
+def test_a_segmentation_without_label_maps_is_refused(scene, volume, tmp_path):
     surfaces = add(scene, volume, OLD[0])
     assert surfaces.GetSegmentation().CreateRepresentation("Closed surface")
     surfaces.GetSegmentation().SetSourceRepresentationName("Closed surface")
-    with pytest.raises(InputError, match="organs: has no label maps; make binary label map its source"):
+    words = "organs: has no label maps; make binary label map its source"
+    with pytest.raises(InputError, match=words):
         replace_segments(surfaces, add(scene, volume, *NEW))
+    with pytest.raises(InputError, match=words):
+        segment_volumes(surfaces)
+    with pytest.raises(InputError, match=words):
+        measure_task(surfaces, volume, (), tmp_path)
 
 
 def test_a_smaller_volume_of_the_same_name_is_not_mixed_up(scene, volume, older):

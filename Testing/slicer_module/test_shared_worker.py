@@ -47,6 +47,30 @@ def test_a_cancel_in_the_console(stuck_worker, panel, console, phantom):
     assert not panel.worker.is_busy
 
 
+def test_closing_the_scene_while_the_console_waits(panel, console, scene):
+    """A script may let events happen while it waits; the panel's scene closes, and the console is not left hanging."""
+
+    def close(_text, _done):
+        if scene.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode"):
+            scene.Clear(0)
+
+    with pytest.raises(LiverMRISegError, match="T1WI: was removed from the scene"):
+        console.segment(add_random(scene, "T1WI"), progress=close)
+    assert panel.worker.process_id
+
+
+def test_a_second_panel_leaves_the_run_of_the_first_alone(host, slow_worker, module, panel, phantom):
+    other = host.show_panel(module)
+    segment(host, panel, phantom, wait=False)
+    other.panel.ui.inputSelector.setCurrentNode(phantom)
+    host.click(other.panel.ui.segmentButton)
+    assert "already running; wait for it to finish or cancel it" in other.panel.ui.statusLabel.text
+    other.cleanup()
+    other.parent.close()
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert panel.ui.statusLabel.text.startswith("Done")
+
+
 def test_a_worker_that_cannot_start(monkeypatch, panel, console, phantom):
     from LiverMRISegPanel import qt_worker
 

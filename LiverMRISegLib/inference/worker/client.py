@@ -13,7 +13,7 @@ import time
 from collections import deque
 from typing import IO, Any
 
-from LiverMRISegLib.errors import CancelledError
+from LiverMRISegLib.errors import CancelledError, LiverMRISegError
 from LiverMRISegLib.inference.processes import NO_WINDOW, end_tree, library_path
 from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
 from LiverMRISegLib.inference.worker.conversation import Conversation
@@ -40,7 +40,7 @@ def ask_and_wait(
 
     Raises:
         CancelledError: within a second after `cancel` was used.
-        LiverMRISegError: what the worker raised, or why it died.
+        LiverMRISegError: what the worker raised, or why it died, or that it was closed in the meantime.
     """
     events: deque[Event] = deque()
     worker.ask(request, events.append)
@@ -48,6 +48,8 @@ def ask_and_wait(
     while True:
         give_up = _cancelled(worker, cancel or CancelToken(), give_up)
         worker.listen(_POLL_SECONDS)
+        if not events and not worker.is_busy:
+            raise LiverMRISegError("the segmentation process was closed while it was asked for something")
         while events:
             event = events.popleft()
             if isinstance(event, ProgressEvent):

@@ -29,7 +29,7 @@ def exported(task: ExportTask) -> dict[str, Any]:
     """
     reports = measurements_of(task.measured) if task.measured is not None else []
     files = []
-    with tempfile.TemporaryDirectory(prefix="LiverMRISeg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="LiverMRISeg-", ignore_cleanup_errors=True) as folder:
         source = _source(task.images, Path(folder))
         placed = [on_grid(read_labelmap(layer.file), source.geometry, source.name) for layer in task.layers]
         check_segmentation_target(task.folder / "segmentation.dcm", source)

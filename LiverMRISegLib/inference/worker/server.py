@@ -57,7 +57,7 @@ class Server:
         self._writing = threading.Lock()
         self._segmenter: Any = None
         self._studies: Any = None
-        self._loaded: tuple[str, str] | None = None
+        self._loaded: tuple[Any, ...] | None = None
 
     def run(self) -> None:
         """Serve until told to quit or the requests end."""
@@ -159,12 +159,15 @@ class Server:
 
     def _load(self, model: str | None, device: str | None) -> dict[str, Any]:
         from LiverMRISegLib.inference.segmenter import Segmenter
+        from LiverMRISegLib.models.catalog import find_model
+        from LiverMRISegLib.models.package.storage import stamp
         from LiverMRISegLib.resources import DEFAULT_MODEL
 
-        wanted = (model or DEFAULT_MODEL, device or "auto")
+        path, device = find_model(model or DEFAULT_MODEL), device or "auto"
+        wanted = (path, device, stamp(path))  # another model may have taken the name in the meantime
         if wanted != self._loaded:
             self._segmenter, self._loaded = None, None
-            self._segmenter = Segmenter.load(*wanted)
+            self._segmenter = Segmenter.load(path, device)
             self._loaded = wanted
         return {"model": self._segmenter.package.spec.name, "engine": self._segmenter.engine.name}
 

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 
 import LiverMRISegLib
+from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import make_volume
 from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError, ModelError, UsageError
 from LiverMRISegLib.inference.flag import to_parts
@@ -24,6 +26,7 @@ from LiverMRISegLib.inference.worker.client import WorkerClient
 from LiverMRISegLib.inference.worker.protocol import load_request, segment_request
 from LiverMRISegLib.inference.worker.server import Server
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.models.package.model_package import save_package
 
 
 @pytest.fixture
@@ -65,6 +68,30 @@ def test_same_result_as_in_process_and_the_model_stays_loaded(client, segment, s
     assert reply["trust"] == here.trust == {}
     assert seen == sorted(seen)
     assert set(np.unique(read_labelmap(tmp_path / "b.nrrd").array)) <= {0, 1}
+
+
+def test_another_model_of_the_same_name_is_loaded(client, source, tmp_path):
+    """As after an import in place of an older one: the worker lives on in Slicer."""
+    spec, package = tiny_spec(), tmp_path / "mine"
+
+    def segmented(seed):
+        save_package(spec, random_weights(spec, seed), package)
+        client.call(segment_request(source, tmp_path / "o.nrrd", model=str(package), device="cpu"))
+        return read_labelmap(tmp_path / "o.nrrd").array
+
+    first = segmented(0)
+    shutil.rmtree(package)
+    second = segmented(1)
+    assert not np.array_equal(first, second)
+    assert np.array_equal(second, Segmenter.load(package, "cpu").segment(read_volume(source)).labelmap)
+    shutil.rmtree(package)
+    with pytest.raises(ModelError, match="no model has this name"):
+        client.call(segment_request(source, tmp_path / "o.nrrd", model=str(package), device="cpu"))
+
+
+def test_a_worker_that_is_closed_ends_the_waiting(client, segment, source, tmp_path):
+    with pytest.raises(LiverMRISegError, match="was closed while it was asked for something"):
+        client.call(segment(source, tmp_path / "o.nrrd"), lambda text, done: client.close())
 
 
 def test_errors_keep_their_kind_and_the_worker_lives_on(client, segment, source, tmp_path):
