@@ -71,6 +71,7 @@ class Accepting:
         try:
             self._done = replace_segments(older, newer, self._inside)
         except LiverMRISegError as error:
+            self.ui.outputSelector.setCurrentNode(newer)  # it stays beside the older one, and is what is shown
             self.ui.statusLabel.setText(str(error))
             return
         newer_result, before = self._table.shown[0], self._before[0]

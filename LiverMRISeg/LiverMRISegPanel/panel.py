@@ -20,7 +20,6 @@ from LiverMRISegPanel.run_view import RunView
 from LiverMRISegPanel.scene_choices import SceneChoices, show_in_slices
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.jobs import Job, JobQueue
-from LiverMRISegScene.results import SceneResult
 from LiverMRISegScene.sequences import volume_shown
 
 
@@ -120,7 +119,7 @@ class Panel:
     def _segmentation_changed(self, node: Any) -> None:
         self.choices.save()
         if node is not None and node is not self.table.node and not self.run.accepting.is_asking:
-            self.table.show(SceneResult(node.GetName(), node))
+            self.table.put_back(self.table.recall(node))
             self._update()
 
     def _input_changed(self) -> None:
@@ -140,6 +139,8 @@ class Panel:
 
     def _jobs_finished(self, jobs: Sequence[Job]) -> None:
         if jobs and self.batch.owns(jobs[0]):
+            for result in (job.result for job in jobs if job.result is not None):
+                self.table.keep(result)
             self.batch.finished(jobs)
         else:
             self.run.finished(jobs)

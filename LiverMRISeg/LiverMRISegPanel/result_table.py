@@ -24,6 +24,8 @@ from LiverMRISegScene.segment_volumes import SegmentVolume, id_of, segment_volum
 _ORGAN, _ML, _TRUST, _LOOK = range(4)
 _WIDEST = 160
 
+Shown = tuple[SceneResult | None, SequenceResult | None]
+
 
 class ResultTable:
     """The result section of the panel. Slicer's own widgets show the segments; the table beside has what they lack."""
@@ -33,6 +35,7 @@ class ResultTable:
         self._result: SceneResult | None = None
         self._over_time: SequenceResult | None = None
         self._is_new = False
+        self._known: dict[str, Shown] = {}
         self._frame = 0
         self._checks = Checks(SceneResult(""))
         self._rows: list[SegmentVolume] = []
@@ -63,13 +66,30 @@ class ResultTable:
         self._show(result.current, result)
 
     @property
-    def shown(self) -> tuple[SceneResult | None, SequenceResult | None]:
+    def shown(self) -> Shown:
         """What is shown, to `put_back` it later."""
         return self._result, self._over_time
 
-    def put_back(self, shown: tuple[SceneResult | None, SequenceResult | None]) -> None:
+    def put_back(self, shown: Shown) -> None:
         """Show again what was shown."""
         self._show(*shown)
+
+    def keep(self, result: SceneResult) -> None:
+        """What was said of a segmentation, for when it is chosen."""
+        if result.node is not None:
+            self._known[result.node.GetID()] = result, None
+
+    def recall(self, node: Any) -> Shown:
+        """A segmentation with what was said of it, in this scene and since the panel was made."""
+        result, over_time = self._known.get(node.GetID(), (None, None))
+        if result is None or result.node is not node:
+            return SceneResult(node.GetName(), node), None
+        return (over_time.current if over_time is not None else result), over_time
+
+    def forget(self) -> None:
+        """Show nothing: the scene was closed."""
+        self._known.clear()
+        self.show(None)
 
     @property
     def node(self) -> Any:
@@ -147,6 +167,8 @@ class ResultTable:
             made = {row.organ_id: row.ml for row in self._rows}
             result = self._result = replace(result, made_ml={**made, **result.made_ml})
             self._is_new = False
+        if result is not None and self.node is not None:
+            self._known[self.node.GetID()] = result, self._over_time
         self._checks = Checks.of(result if result is not None else SceneResult(""), self._rows)
 
     def _fill(self) -> None:

@@ -56,7 +56,7 @@ class RunView:
         """Return to the empty state."""
         self.accepting.reset()
         self._jobs, self._hint = [], ""
-        self._table.show(None)
+        self._table.forget()
         self.update()
 
     def update(self) -> None:

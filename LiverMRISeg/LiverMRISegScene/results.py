@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from LiverMRISegLib.errors import InputError, OutputError
 from LiverMRISegLib.inference.flag import Flag, as_flags, from_parts
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.segment_volumes import id_of
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
 
@@ -115,7 +116,8 @@ def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any
     """Make a new segmentation node from the labels that the worker wrote; arguments and errors as `labels_from`."""
     labelmap, labels = labels_from(volume_node, folder, reply, stamp)
     node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
-    return result_of(volume_node.GetName(), node, reply)
+    result = result_of(volume_node.GetName(), node, reply)
+    return replace(result, made_ml={id_of(organ): ml for organ, ml in result.volumes_ml.items()})
 
 
 def result_of(name: str, node: Any, reply: Mapping[str, Any]) -> SceneResult:

@@ -116,12 +116,15 @@ def test_what_is_not_there_or_no_image_is_not_sent_to_the_worker(scene, worker, 
     assert worker.requests == []
 
 
-def test_a_temporary_file_that_cannot_be_deleted_does_not_end_the_run(scene, worker, tiny_package, monkeypatch):
+def test_a_temporary_file_that_cannot_be_deleted_does_not_end_the_run(
+    scene, worker, tiny_package, tmp_path, monkeypatch
+):
     """As on Windows while a virus scanner reads it."""
 
     def deny(*_args, **_options):
         raise PermissionError(13, "it is being used by another process")
 
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     rows = [Job(name, str(tiny_package), "cpu", node=add_random(scene, name)) for name in "ab"]
     with monkeypatch.context() as patch:
         patch.setattr(os, "unlink", deny)

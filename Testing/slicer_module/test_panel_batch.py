@@ -70,6 +70,10 @@ def test_a_batch_of_four_with_a_bad_one(host, panel, scene, monkeypatch, tmp_pat
     assert states == {"T1WI": "done", "GED2": "done", "T2WI": "done", "DWI": "failed"}
     assert len(segmentations(scene)) == 3
     assert panel.ui.statusLabel.text == "Batch: 3 done, 1 failed."
+    made = panel.batch.jobs[1].result
+    panel.ui.outputSelector.setCurrentNode(made.node)
+    assert panel.ui.flagsLabel.text.count("\u26a0") == len(made.flags) > 0
+    panel.ui.outputSelector.setCurrentNode(None)
     assert "nothing to segment" in panel.ui.batchTable.item(3, 2).text()
     assert panel.ui.batchRunButton.text == "Run the rest"
     target = tmp_path / "batch.csv"

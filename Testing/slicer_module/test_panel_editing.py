@@ -88,6 +88,32 @@ def test_what_was_said_of_an_outline_goes_once_it_is_edited(host, panel, scene, 
     assert "0.60" not in panel.table.as_text(",")
 
 
+def test_what_was_said_of_a_result_is_there_when_it_is_chosen_again(panel, scene, result):
+    from LiverMRISegLib.anatomy import CHAOS
+    from LiverMRISegLib.inference.flag import EDGE, TRUST, Flag
+    from LiverMRISegScene.results import SceneResult
+    from LiverMRISegScene.segmentations import add_segmentation
+
+    node, volume = result
+    liver = np.zeros((24, 36, 40), np.uint8)
+    liver[4:12, 4:20, 5:20] = 1
+    other = add_segmentation(scene, volume, liver, CHAOS, "other")
+    flags = [Flag("is cut", "liver", EDGE), Flag("has trust 0.62: check the outline", "liver", TRUST)]
+    panel.table.show(SceneResult("x", node, {"liver": 38.4, "spleen": 6.0}, flags, trust={"liver": 0.62}))
+    said = panel.ui.flagsLabel.text
+    assert "liver is cut" in said
+    panel.ui.outputSelector.setCurrentNode(other)
+    assert panel.ui.flagsLabel.text == ""
+    panel.ui.outputSelector.setCurrentNode(node)
+    assert panel.ui.flagsLabel.text == said
+    panel.ui.outputSelector.setCurrentNode(other)
+    draw(node, "liver", (liver > 0) & (np.arange(40) > 9), volume)
+    panel.ui.outputSelector.setCurrentNode(node)
+    assert panel.ui.flagsLabel.text == "\u26a0 liver is cut (edited since)"
+    scene.Clear(0)
+    assert panel.table._known == {}
+
+
 def test_a_segment_that_is_renamed_keeps_what_was_said_of_its_organ(host, panel, scene, result):
     node, _volume = result
     show_with_trust(panel, node)
