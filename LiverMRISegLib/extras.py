@@ -16,7 +16,8 @@ def require(what: str, extra: str, *modules: str) -> None:
     """
     missing = [name for name in modules if find_spec(name) is None]
     if missing:
-        raise UsageError(f"{what} needs {' and '.join(missing)}: {how_to_install(extra, *missing)}")
+        first, last = ", ".join(missing[:-1]), missing[-1]
+        raise UsageError(f"{what} needs {f'{first} and {last}' if first else last}: {how_to_install(extra, *missing)}")
 
 
 def how_to_install(extra: str, *packages: str) -> str:

@@ -79,8 +79,20 @@ def test_a_report_of_several_cases_escapes_what_it_is_told(tmp_path):
     assert "not found" in text
     assert "network 1.5" in text
     assert "For research use only" in text
-    assert not re.search(r'(src|href)="(?!data:)', text)
+    assert not re.search(r'(src|href)="(?!data:|#case-)', text)
     assert "Look at this organ first" not in text
+
+
+def test_a_report_of_several_cases_begins_with_a_line_for_each(tmp_path):
+    volume, labels = marked()
+    labels[2:6, 3:9, 3:9] = CHAOS.value_of(SPLEEN)
+    result = Segmentation(labels, CHAOS, volume.geometry, {}, ["one", "two"], {}, volume, {"liver": 0.9, "spleen": 0.6})
+    write_report(tmp_path / "r.html", [ReportCase.of(name, volume, result) for name in ("first", "second")])
+    text = (tmp_path / "r.html").read_text()
+    lines = re.findall(r'<tr>\s*<td><a href="#(case-\d)">(\w+)</a></td>(.*?)</tr>', text, re.DOTALL)
+    assert [(place, name) for place, name, _ in lines] == [("case-1", "first"), ("case-2", "second")]
+    assert re.findall(r"<td[^>]*>([^<]*)</td>", lines[1][2])[-3:] == ["2.9", "spleen (trust 0.60)", "2"]
+    assert all(f'<section id="{place}">' in text for place, _, _ in lines)
 
 
 def test_a_report_says_which_organ_is_to_be_looked_at_first(tmp_path):

@@ -143,7 +143,8 @@ class _Adaptation:
         new = self._packaged(trained, corrections, ())
         after = self._masks(new, [*held_out, *(unlabelled and compared)], "masks_of_the_new_model")
         checks = check_held_out(corrections.held_out, before, after, self.labels)
-        where = f"{len(compared)} {'volumes without masks' if unlabelled else 'held-out volumes'}"
+        kind = "without masks" if unlabelled else "held out"
+        where = f"{len(compared)} {'volume' if len(compared) == 1 else 'volumes'} {kind}"
         _tell_checks(checks, agreement(compared, before, after, self.labels), where)
         self._install(self._packaged(trained, corrections, checks), checks)
         return SOME_FAILED if corrections.bad or bad else 0

@@ -267,10 +267,12 @@ def _tell_one(case: Measurements) -> None:
     for figure in case.derived:
         rows.append((figure.name, "-" if figure.value is None else f"{figure.value:.1f}", *["-"] * len(case.units)))
     say(table(header, rows))
+    of_maps = list(dict.fromkeys(case.notes.values()))
     for organ in case.organs:
         for remark in [*organ.remarks, *dict.fromkeys(text for s in organ.statistics.values() for text in s.remarks)]:
-            say(f"note: {remark if organ.organ.name in remark else f'{organ.organ.name}: {remark}'}")
-    for remark in case.remarks:
+            if remark not in of_maps:  # those are the same for every organ
+                say(f"note: {remark if organ.organ.name in remark else f'{organ.organ.name}: {remark}'}")
+    for remark in [*of_maps, *case.remarks]:
         say(f"note: {remark}")
 
 

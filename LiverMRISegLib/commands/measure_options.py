@@ -67,11 +67,15 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def _add_rules(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--erode", type=float, default=0.0, metavar="MM", help="of maps leave out what is nearer to an organ's surface"
+        "--erode",
+        type=float,
+        default=0.0,
+        metavar="MM",
+        help="leave out map voxels nearer than MM to an organ's surface",
     )
     parser.add_argument(
         "--outliers", type=float, metavar="K",
-        help="of maps leave out values farther than K x 1.4826 MAD from the organ's median (vessels), e.g. 3",
+        help="leave out map values farther than K x 1.4826 MAD from the organ's median (vessels), e.g. 3",
     )  # fmt: skip
 
 

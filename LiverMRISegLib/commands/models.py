@@ -131,8 +131,8 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
     package = load_model(arguments.model)
     tensors = package.verify()
-    name, found = f"{package.spec.name} {package.spec.version}", f"{tensors} tensors, {package.size_mb:.1f} MB"
-    say(f"{name} is complete and undamaged: {found}")
+    found = f"{package.spec.version}, {tensors} tensors, {package.size_mb:.1f} MB"
+    say(f"{arguments.model} is complete and undamaged: version {found}")
     return 0
 
 
@@ -256,5 +256,7 @@ def _images(spec: ModelSpec) -> list[str]:
 
 
 def _measured(metric: dict[str, Any]) -> str:
-    where = f"{metric.pop('data set', 'unnamed data')} ({metric.pop('cases', '?')} cases)"
-    return f"{where}: " + ", ".join(f"{key} {value}" for key, value in metric.items())
+    data, cases, figure = metric.pop("data set", "unnamed data"), metric.pop("cases", "?"), metric.pop("figure", "")
+    where = f"{data} ({cases} {'case' if cases == 1 else 'cases'})"
+    figures = ", ".join(f"{key} {value}" for key, value in metric.items())
+    return f"{where}: " + (f"{figure}: {figures}" if figure else figures)

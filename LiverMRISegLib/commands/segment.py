@@ -243,7 +243,10 @@ def _tell_one(result: CaseResult) -> None:
         for organ, volume in result.volumes_ml.items()
     ]
     say(table(("organ", "mL", *(["trust"] if has_trust else [])), rows))
-    say(f"look at this organ first: {_lowest_trust(result)}" if has_trust else f"trust: {result.provenance['trust']}")
+    if not has_trust:
+        say(f"trust: {result.provenance['trust']}")
+    elif len(result.trust) > 1:
+        say(f"look at this organ first: {_lowest_trust(result)}")
     for flag in result.flags:
         say(f"note: {flag}")
     say(f"{result.case.output} written in {result.seconds:.1f} s")
@@ -260,12 +263,14 @@ def _lowest_trust(result: CaseResult) -> str:
 
 
 def _cohort_table(results: Sequence[CaseResult]) -> str:
+    """Notes of each case, then a line per case: what a reader needs last is at the end of a long output."""
     organs = list(dict.fromkeys(organ for result in results for organ in result.volumes_ml))
-    header = ("case", "status", *(f"{organ} mL" for organ in organs), "lowest trust", "seconds", "flags")
+    notes = [f"note: {result.case.name}: {'; '.join(result.flags)}" for result in results if result.flags]
+    header = ("case", "status", *organs, "lowest trust", "seconds")
     rows = []
     for result in results:
         volumes = (f"{result.volumes_ml[organ]:.1f}" if organ in result.volumes_ml else "-" for organ in organs)
-        facts = (_lowest_trust(result), f"{result.seconds:.1f}", "; ".join(result.flags))
-        rows.append((result.case.name, result.status, *volumes, *facts))
+        rows.append((result.case.name, result.status, *volumes, _lowest_trust(result), f"{result.seconds:.1f}"))
     counts = Counter(result.status for result in results)
-    return table(header, rows) + "\n" + ", ".join(f"{n} {status}" for status, n in counts.items())
+    title = ["volumes in mL:"] if organs else []
+    return "\n".join([*notes, *title, table(header, rows), ", ".join(f"{n} {status}" for status, n in counts.items())])

@@ -69,7 +69,7 @@ class PreparedCases:
         """
         allow_open_files(2 * len(scans))
         cases, problems = [], []
-        for datalist, scan in tqdm(scans, "volumes", disable=None, leave=False, dynamic_ncols=True):
+        for datalist, scan in tqdm(scans, "preparing", disable=None, leave=False, dynamic_ncols=True):
             try:
                 cases.append(self.load(datalist, scan, labelled=labelled))
             except InputError as error:

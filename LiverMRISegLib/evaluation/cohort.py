@@ -57,8 +57,10 @@ def labels_named(name: str) -> LabelSet:
 def pair_cases(predictions: Path, references: Path) -> list[tuple[str, Path | None, Path]]:
     """(name, prediction or None, reference) for every reference, by name; NAME_seg.* or NAME.* fits NAME(_label).*.
 
+    Where a folder has NAME.* beside NAME_label.*, the first is the image and is ignored.
+
     Raises:
-        InputError: a folder is missing or contains no label map, or two files have the same name.
+        InputError: a folder is missing or contains no label map, or two label maps have the same name.
     """
     predicted, referred = _by_name(predictions), _by_name(references)
     return [(name, predicted.get(name), path) for name, path in referred.items()]
@@ -188,25 +190,33 @@ def _deviation(values: Sequence[float]) -> float:
 def _by_name(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; check the path")
-    found: dict[str, Path] = {}
+    found: dict[str, dict[Path, bool]] = {}
     for path in sorted(folder.iterdir()):
-        name = _case_name(path)
-        if name is None:
-            continue
-        if name in found:
-            raise InputError(f"{folder}: {found[name].name} and {path.name} are both of case '{name}'; keep one")
-        found[name] = path
+        if (case := _case_of(path)) is not None:
+            found.setdefault(case[0], {})[path] = case[1]
     if not found:
         raise InputError(f"{folder}: contains no label map ({', '.join(LABELMAP_ENDINGS)}, DICOM SEG); check the path")
-    return found
+    return {name: _label_map(name, files) for name, files in found.items()}
 
 
-def _case_name(path: Path) -> str | None:
-    """The NAME of NAME.nii.gz, NAME_seg.dcm and the like; None for what is not a label map."""
+def _label_map(name: str, files: Mapping[Path, bool]) -> Path:
+    """Of the files of a case the one whose name says that it is a label map, or the only one."""
+    label_maps = [path for path, says_so in files.items() if says_so] or list(files)
+    if len(label_maps) > 1:
+        first, second = label_maps[0], label_maps[1]
+        raise InputError(f"{first.parent}: {first.name} and {second.name} are both of case '{name}'; keep one")
+    return label_maps[0]
+
+
+def _case_of(path: Path) -> tuple[str, bool] | None:
+    """The NAME of NAME.nii.gz, NAME_seg.dcm and the like, and whether the file says that it is a label map; None for
+    what is not one.
+    """
     if path.name.startswith("."):
         return None
     ending = next((e for e in (*LABELMAP_ENDINGS, _DICOM) if path.name.lower().endswith(e)), None)
     if ending is None or (ending == _DICOM and is_dicom_file(path) and not is_dicom_seg(path)):
         return None
     name = path.name[: -len(ending)]
-    return next(name[: len(name) - len(s)] for s in _SUFFIXES if name.endswith(s))
+    suffix = next(s for s in _SUFFIXES if name.endswith(s))
+    return name[: len(name) - len(suffix)], bool(suffix) or ending in (".seg.nrrd", _DICOM)

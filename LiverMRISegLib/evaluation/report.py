@@ -34,20 +34,30 @@ table { border-collapse: collapse; margin: .3rem 0 .8rem } td, th { padding: .15
 td.number { text-align: right; font-variant-numeric: tabular-nums } tr + tr td { border-top: 1px solid var(--line) }
 .dot { display: inline-block; width: .8em; height: .8em; border-radius: 3px; margin-right: .5em }
 .flag { margin: .2rem 0 } .flag::before { content: "\\26A0\\FE0E\\00a0\\00a0"; color: #d9822b }
-details { opacity: .8; font-size: .9em } .columns { display: flex; flex-wrap: wrap; gap: 0 3rem }
+details { opacity: .8; font-size: .9em } .wide { overflow-x: auto }
+.columns { display: flex; flex-wrap: wrap; gap: 0 3rem }
 </style></head><body>
 <h1>LiverMRISeg</h1>
 <p class="research"><strong>For research use only.</strong> Not a medical device; every outline must be looked at by a
 person who can judge it.</p>
+{% if cases|length > 1 %}
+<section><h2>All cases: volumes in mL</h2>
+<div class="wide"><table><tr><th>Case</th>{% for title in overview.columns %}<th>{{ title }}</th>{% endfor %}</tr>
+{% for row in overview.rows %}<tr>
+<td><a href="#case-{{ loop.index }}">{{ row.name }}</a></td>
+{% for cell in row.volumes %}<td class="number">{{ cell }}</td>{% endfor %}<td>{{ row.first }}</td>
+<td class="number">{{ row.flags }}</td></tr>
+{% endfor %}</table></div></section>
+{% endif %}
 {% for case in cases %}
-<section><h2>{{ case.name }}</h2>
+<section id="case-{{ loop.index }}"><h2>{{ case.name }}</h2>
 <img alt="Three planes with the outlines of the organs" src="data:image/png;base64,{{ case.picture }}">
 <div class="columns"><div><table><tr><th>Organ</th>{% for title in case.columns %}<th>{{ title }}</th>{% endfor %}</tr>
 {% for organ in case.organs %}<tr>
 <td><span class="dot" style="background:{{ organ.color }}"></span>{{ organ.title }}</td>
 {% for cell in organ.cells %}<td class="number">{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
-<div>{% for organ in case.first %}<p>Look at this organ first: <strong>{{ organ }}</strong></p>{% endfor %}
+<div>{% if case.first %}<p>Look at this organ first: <strong>{{ case.first }}</strong></p>{% endif %}
 {% for flag in case.flags %}<p class="flag">{{ flag }}</p>{% else %}<p>No flags.</p>{% endfor %}</div></div>
 <details><summary>Provenance</summary><table>
 {% for key, value in case.provenance %}<tr><td>{{ key }}</td><td>{{ value }}</td></tr>{% endfor %}
@@ -88,7 +98,29 @@ def write_report(path: Path, cases: Sequence[ReportCase], missing: Sequence[str]
     from jinja2 import Environment
 
     template = Environment(autoescape=True, trim_blocks=True).from_string(_TEMPLATE)
-    atomic_write_text(path, template.render(cases=[_shown(case) for case in cases], missing=missing))
+    shown = [_shown(case) for case in cases]
+    atomic_write_text(path, template.render(cases=shown, overview=_overview(cases), missing=missing))
+
+
+def _overview(cases: Sequence[ReportCase]) -> dict[str, Any]:
+    """A line for each case, so that those to look at are found among many: volumes, lowest trust, number of flags."""
+    volumes = [{found.organ: found.volume_ml for found in case.measurements.organs} for case in cases]
+    organs = list(dict.fromkeys(organ for case in volumes for organ in case))
+    rows = [
+        {
+            "name": case.name,
+            "volumes": ["" if (ml := own.get(organ)) is None else f"{ml:.1f}" for organ in organs],
+            "first": _first(case),
+            "flags": len(case.flags),
+        }
+        for case, own in zip(cases, volumes, strict=True)
+    ]
+    return {"columns": [*(organ.title for organ in organs), "Look at first", "Flags"], "rows": rows}
+
+
+def _first(case: ReportCase) -> str:
+    """The organ to look at first, and its trust."""
+    return next((f"{organ} (trust {score:.2f})" for organ, score in first_to_check(case.trust)), "")
 
 
 def _shown(case: ReportCase) -> dict[str, Any]:
@@ -110,7 +142,7 @@ def _shown(case: ReportCase) -> dict[str, Any]:
         "picture": base64.b64encode(case.picture).decode("ascii"),
         "columns": columns,
         "organs": organs,
-        "first": [f"{organ} (trust {score:.2f})" for organ, score in first_to_check(case.trust)[:1]],
+        "first": _first(case),
         "flags": list(case.flags),
         "provenance": [(key, _words(value)) for key, value in case.provenance.items()],
     }

@@ -21,6 +21,10 @@ UNITS = {
 }  # fmt: skip
 IMAGE = "image"
 _INSIDE = 0.5
+# A map of the usual unit has values beyond these somewhere (fat, fluid, vessels); one of another unit has none.
+_OTHER_UNITS = {"%": (1.5, "a fraction from 0 to 1"), "ms": (10.0, "in s"), "/s": (2.0, "in 1/ms")}
+# Fit and noise carry a fat fraction a little beyond 100 %, not so many voxels so far.
+_FAR_ABOVE_PERCENT, _NOTABLE_SHARE = 150.0, 0.01
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,27 @@ class QuantityMap:
 
 
 def quantity_map(name: str, volume: Volume, unit: str | None = None) -> QuantityMap:
-    """`volume` as the map called `name`, which gives the usual unit where `unit` does not."""
-    return QuantityMap(volume, UNITS.get(name.lower(), "") if unit is None else unit)
+    """`volume` as the map called `name`, which gives the usual unit where `unit` does not.
+
+    A note says where the values contradict the unit that was assumed by the name.
+    """
+    if unit is not None:
+        return QuantityMap(volume, unit)
+    usual = UNITS.get(name.lower(), "")
+    return QuantityMap(volume, usual, _doubt(name, volume.array, usual))
+
+
+def _doubt(name: str, values: np.ndarray, unit: str) -> str:
+    """Why `values` are hardly in `unit`; empty where nothing speaks against it."""
+    finite = values[np.isfinite(values)]
+    if unit not in _OTHER_UNITS or not finite.size or finite.min() == finite.max():
+        return ""
+    highest, (least, other) = float(finite.max()), _OTHER_UNITS[unit]
+    if highest <= least:
+        return f"no value of {name} is above {highest:.3g}: is it {other}, not in {unit}?"
+    if unit == "%" and np.count_nonzero(finite > _FAR_ABOVE_PERCENT) > _NOTABLE_SHARE * finite.size:
+        return f"many values of {name} are far above 100 %: is it stored in tenths of a percent?"
+    return ""
 
 
 def check_same_patient(labelmap: Volume, name: str, volume: Volume) -> None:

@@ -92,8 +92,10 @@ def test_a_cohort_goes_on_after_a_bad_case(tmp_path, tiny_package):
     done = segment(folder, "-o", output, "--report", report, model=tiny_package)
     fails(done, 5, rf"b\.nii\.gz.*; {old} is the result of an earlier call")
     assert names(output) == ["a_seg.nii.gz", "b_seg.nii.gz", "c_seg.nii.gz"]
-    assert "2 done" in done.stdout
-    assert "1 failed" in done.stdout
+    table = done.stdout[done.stdout.index("volumes in mL:\n") :].splitlines()
+    assert re.fullmatch(r"case +status +liver +right kidney +left kidney +spleen +lowest trust +seconds", table[1])
+    assert [line.split()[:2] for line in table[2:5]] == [["a", "done"], ["b", "failed"], ["c", "done"]]
+    assert table[5] == "2 done, 1 failed"
     assert re.search(r"Not in this report</h2>\s*<p class=\"flag\">b: failed, .*b\.nii\.gz", report.read_text())
     old.unlink()
     os.utime(folder / "a.nii.gz", (time.time() + 100,) * 2)

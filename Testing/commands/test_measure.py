@@ -139,6 +139,7 @@ def test_fat_fractions_of_pairs(tmp_path, capsys):
         "fat fraction (water, fat)": "10", "fat fraction (in, out of phase)": "10",
     }  # fmt: skip
     assert "f may be 100 - f" in rows["fat fraction (in, out of phase)"]["remarks"]
+    assert capsys.readouterr().out.count("f may be 100 - f") == 1
     refused(capsys, 2, "give --water and --fat", seg, "--water", water, "-o", out)
 
 

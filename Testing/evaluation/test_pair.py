@@ -124,6 +124,21 @@ def test_masks_with_other_axes_are_compared_and_warned_of_in_the_patient(tmp_pat
         assert ("100 % of the right kidney is called the other side's" in caplog.text) == (said == 0)
 
 
+def test_images_beside_the_label_maps_are_not_taken_for_these(tmp_path, image):
+    predictions, references = folders(tmp_path)
+    volume = read_volume(image)
+    mask = Volume(truth(), volume.geometry)
+    for ending in ("nii.gz", "mha"):
+        write_volume(volume, references / f"a.{ending}")
+    write_volume(mask, references / "a_label.nii.gz")
+    write_volume(volume, predictions / "a.nii.gz")
+    write_segmentation(predictions / "a.seg.nrrd", mask.array, CHAOS, mask.geometry)
+    assert set(dice(predictions, references).values()) == {1.0}
+    write_volume(mask, references / "a_seg.nii.gz")
+    with pytest.raises(InputError, match=r"r: a_label\.nii\.gz and a_seg\.nii\.gz are both of case 'a'; keep one"):
+        dice(predictions, references)
+
+
 def test_an_unexpected_error_stays_in_its_case(tmp_path, image, monkeypatch):
     predictions, references = folders(tmp_path)
     for place in (predictions, references):

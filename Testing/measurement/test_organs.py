@@ -142,6 +142,24 @@ def test_many_exact_zeros_are_said():
     assert "are exactly 0: a map may mark a failed fit so" in found.statistics["t1"].remarks[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "low", "high", "words"),
+    [
+        ("pdff", 0.02, 0.9, "no value of pdff is above 0.9: is it a fraction from 0 to 1, not in %?"),
+        ("PDFF", 0, 900, "many values of PDFF are far above 100 %: is it stored in tenths of a percent?"),
+        ("t1", 0.3, 2.5, "no value of t1 is above 2.5: is it in s, not in ms?"),
+        ("r2*", 0.03, 0.5, "no value of r2* is above 0.5: is it in 1/ms, not in /s?"),
+        ("pdff", -5, 104, ""), ("t1", 300, 2500, ""), ("r2*", 20, 400, ""), ("adc", 0.001, 0.003, ""),
+    ],
+)  # fmt: skip
+def test_values_that_contradict_the_unit_of_their_name_are_said(name, low, high, words):
+    geometry = grid()
+    values = Volume(np.linspace(low, high, int(np.prod(geometry.shape))).reshape(geometry.shape), geometry)
+    found = spleen_of(measure(labelmap_of(geometry), CHAOS, {name: quantity_map(name, values)}))
+    assert found.statistics[name].remarks == ((words,) if words else ())
+    assert not quantity_map(name, values, "own").note
+
+
 def test_erosion_leaves_out_the_edge_and_may_leave_nothing():
     geometry = grid()
     labels = labelmap_of(geometry)
