@@ -6,6 +6,7 @@ torch and Lightning are not imported here: scripts that need neither start in a 
 from __future__ import annotations
 
 import logging
+import math
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
@@ -43,4 +44,13 @@ def run_script(config: type[T], run: Callable[[T], R], tell: Callable[[T, R], st
 
 def run_training(config: type[T], run: Callable[[T], RunResult]) -> int:
     """`run_script` of a stage that trains."""
-    return run_script(config, run, lambda _, r: f"step {r.step}, best score {r.best_score:.4f}, in {r.folder}")
+    return run_script(config, run, lambda _, result: where_it_ended(result))
+
+
+def where_it_ended(result: RunResult) -> str:
+    """The last line of a training, in words."""
+    if result.hours:
+        return "this was only the preview: nothing was trained"
+    has_score = math.isfinite(result.best_score)
+    score = f"best validation score {result.best_score:.4f}" if has_score else "nothing was validated"
+    return f"step {result.step} reached, {score}; everything is in {result.folder}"

@@ -1,11 +1,15 @@
 """What the scripts of the stages share; those that train nothing do not wait for what only training needs."""
 
+import math
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from helpers.places import ROOT
+from LiverMRISegLib.training.loop import RunResult
+from LiverMRISegLib.training.script import where_it_ended
 
 WHAT_IT_IMPORTED = """
 import runpy, sys
@@ -44,3 +48,15 @@ def test_a_reader_of_the_help_may_end_early():
         process.stdout.close()
         told = process.stderr.read()
     assert (process.returncode, told) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [
+        (RunResult(Path("f"), 7, 0.91234), "step 7 reached, best validation score 0.9123; everything is in f"),
+        (RunResult(Path("f"), 7, -math.inf), "step 7 reached, nothing was validated; everything is in f"),
+        (RunResult(Path("f"), 0, math.nan, hours=3.0), "this was only the preview: nothing was trained"),
+    ],
+)
+def test_where_a_training_ended(result, words):
+    assert where_it_ended(result) == words

@@ -51,7 +51,7 @@ def write_stage_package(config: StageConfig, pools: Pools, *, is_validated: bool
     members = _members(config, state)
     path = config.run_folder / "model"
     write_package(_specification(config, pools, state, len(members)), members, path)
-    logger.info("%s written, from step %d", path, state["step"])
+    logger.info("%s written, from step %d; use it as --model %s", path, state["step"], path)
 
 
 def _members(config: StageConfig, state: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:
