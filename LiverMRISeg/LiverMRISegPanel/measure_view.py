@@ -41,6 +41,7 @@ class MeasureView:
     def __init__(self, ui: Any, queue: JobQueue, table: ResultTable, log: LogView, changed: Callable[[], None]) -> None:
         self.ui, self._queue, self._table, self._log, self._changed = ui, queue, table, log, changed
         self._reply: Mapping[str, Any] = {"header": [], "rows": []}
+        self._state: tuple[Any, ...] = ()
         for text in (_("no pair of images"), _("water and fat images"), _("in- and out-of-phase images")):
             ui.fatPairSelector.addItem(text)
         show_only(ui.measureTable)
@@ -50,6 +51,7 @@ class MeasureView:
         ui.dicomButton.connect("clicked(bool)", self._export)
         self._pair_changed(_NO_PAIR)
         self.reset()
+        table.changed = self._check_is_current
 
     def reset(self) -> None:
         """An empty table."""
@@ -92,6 +94,8 @@ class MeasureView:
         if node is None or volume is None:
             return
         self._say(_("Measuring ..."))
+        self._table.refresh()  # it is a moment behind what is drawn
+        self._state = self._table.state
         self._queue.ask(
             lambda folder: measure_request(measure_task(node, volume, self._maps, folder, **self._rules)),
             self._measured,
@@ -102,6 +106,13 @@ class MeasureView:
     def _measured(self, reply: Mapping[str, Any]) -> None:
         self._show(reply)
         self._say(_("Measured."))
+        self._check_is_current()
+
+    def _check_is_current(self) -> None:
+        """Figures of another segmentation, or of one that was edited since, must not be taken for those of this one."""
+        if self._reply["rows"] and self._table.state != self._state:
+            self.reset()
+            self._say(_("The segmentation has changed since it was measured; click Measure again."))
 
     def _export(self, _checked: bool = False) -> None:
         node, volume = self._table.node, self._volume()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,10 +29,14 @@ Shown = tuple[SceneResult | None, SequenceResult | None]
 
 
 class ResultTable:
-    """The result section of the panel. Slicer's own widgets show the segments; the table beside has what they lack."""
+    """The result section of the panel. Slicer's own widgets show the segments; the table beside has what they lack.
+
+    `changed` is called when another segmentation is shown, or its segments were edited.
+    """
 
     def __init__(self, ui: Any) -> None:
         self.ui = ui
+        self.changed: Callable[[], None] = lambda: None
         self._result: SceneResult | None = None
         self._over_time: SequenceResult | None = None
         self._is_new = False
@@ -96,6 +101,11 @@ class ResultTable:
         """The segmentation that is shown; None if there is none, or it was removed from the scene."""
         node = self._result.node if self._result is not None else None
         return node if node is not None and node.GetScene() is not None else None
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """Another one when another segmentation is shown, or its segments measure something else."""
+        return (self.node, *self._rows)
 
     @property
     def selected_organ(self) -> str:
@@ -191,6 +201,7 @@ class ResultTable:
         said = [self._trouble] if self._trouble else flags
         self.ui.flagsLabel.setText("\n".join(said))
         self.ui.flagsLabel.setVisible(bool(said))
+        self.changed()
 
     def _name_item(self, row: SegmentVolume) -> Any:
         item = qt.QTableWidgetItem(row.key)

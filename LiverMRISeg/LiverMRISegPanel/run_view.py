@@ -169,8 +169,9 @@ class RunView:
         self.ui.resultCollapsibleButton.collapsed = False
         if job.result is None:
             return
+        is_asking = self.accepting.ask(job.result)
         self.ui.statusLabel.setText(_("Done in {time}.").format(time=job.message))
-        if not self.accepting.ask(job.result):
+        if not is_asking:
             self.ui.outputSelector.setCurrentNode(self._table.node)
 
     def _show_over_time(self, jobs: Sequence[Job], over_time: OverTime) -> None:

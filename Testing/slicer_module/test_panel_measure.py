@@ -98,6 +98,27 @@ def test_a_segment_outside_the_volume_is_not_left_out_in_silence(host, panel, sc
     assert said in panel.ui.statusLabel.text
 
 
+def test_figures_go_once_the_segmentation_is_another(host, panel, scene, result):
+    from LiverMRISegLib.anatomy import CHAOS
+    from LiverMRISegScene.segmentations import add_segmentation
+
+    node, volume = result
+    assert len(measure(host, panel)) == 2
+    panel.ui.outputSelector.setCurrentNode(None)
+    assert len(rows(panel)) == 2  # the same result is shown
+    labels = np.zeros(SIZE[::-1], np.uint8)
+    labels[4:12, 4:20, 5:20] = 1
+    panel.ui.outputSelector.setCurrentNode(add_segmentation(scene, volume, labels, CHAOS, "other"))
+    assert rows(panel) == []
+    assert not panel.ui.measureExportButton.enabled
+    assert panel.ui.statusLabel.text.startswith("The segmentation has changed since it was measured")
+    panel.ui.outputSelector.setCurrentNode(node)
+    assert len(measure(host, panel)) == 2
+    draw(node, "liver", (labels > 0) & (np.arange(40) > 9), volume)
+    panel.table.refresh()
+    assert rows(panel) == []
+
+
 def test_no_name_of_a_node_reaches_the_log(host, panel, scene, result):
     import vtk
 
