@@ -77,6 +77,11 @@ class CrossPseudoConfig(Checked):
     pseudo: PseudoTermConfig = field(default_factory=lambda: PseudoTermConfig(weight=1.0))
     """How pseudo labels count that come with the unlabelled volumes (paper 002)."""
 
+    @property
+    def has_ramp(self) -> bool:
+        """Whether the weight rises from nearly 0, by the preset or by `ramp`."""
+        return (PRESETS[self.preset].ramp if self.ramp == "preset" else self.ramp) == "sigmoid"
+
 
 class Pair(torch.nn.Module):
     """Two networks that are trained as one module."""
@@ -117,7 +122,7 @@ class CrossPseudoSupervision(SegmentationMethod):
         super().__init__(Pair(first, second), setup)
         self.preset = PRESETS[cps.preset]
         self.weight = cps.weight or self.preset.weight
-        self.ramp = self.preset.ramp if cps.ramp == "preset" else cps.ramp
+        self._has_ramp = cps.has_ramp
         self._pseudo = PseudoTerm(cps.pseudo, self.steps, self.preset.supervised)
 
     @property
@@ -137,7 +142,7 @@ class CrossPseudoSupervision(SegmentationMethod):
             self.preset.supervised([scale[:count] for scale in outputs], labels) for outputs in (first, second)
         )
         cross = self._cross(first, second, count)
-        weight = self.weight * (sigmoid_ramp(step, self.steps) if self.ramp == "sigmoid" else 1.0)
+        weight = self.weight * (sigmoid_ramp(step, self.steps) if self._has_ramp else 1.0)
         loss = supervised + weight * cross
         terms = {"supervised": supervised, "cross": cross}
         if "labels" in batch.get("unlabelled", {}):

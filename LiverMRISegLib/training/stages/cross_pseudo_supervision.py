@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -13,6 +14,7 @@ from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
 from LiverMRISegLib.training.stages.semi_supervised import refuse_unknown_voxels, semi_supervised_loop
 from LiverMRISegLib.training.stages.stage import Needs, run_stage
 
+logger = logging.getLogger(__name__)
 # Far from any seed that a person gives: the second network's.
 _SECOND_SEED = 7_919
 
@@ -54,6 +56,11 @@ def run_cross_pseudo_supervision(config: CrossPseudoStageConfig) -> RunResult:
     """Train; errors as in `run_stage`."""
     if config.cps.preset == "ssl4mis":
         refuse_unknown_voxels(config, "the loss of preset ssl4mis")
+    if not config.start and not config.cps.has_ramp:
+        logger.warning(
+            "both networks begin at random, and each learns from the other's first labels with their whole weight; "
+            "with few labels that was worse than labels alone: take --cps.preset dice, or name a --start"
+        )
     seed, other = config.loop.seed, replace(config, keep_heads=False)
 
     def _make(setup: Setup) -> CrossPseudoSupervision:

@@ -47,6 +47,17 @@ def test_a_corrupt_volume_is_named_before_training_begins(datalist, tmp_path):
         run_finetune(config_of("finetune", tmp_path, path))
 
 
+@pytest.mark.parametrize(("preset", "ramp", "is_warned"), [
+    ("paper", "preset", True), ("original", "preset", True), ("dice", "none", True),
+    ("paper", "sigmoid", False), ("dice", "preset", False),
+])  # fmt: skip
+def test_two_random_networks_are_warned_of_the_whole_weight(tmp_path, caplog, preset, ramp, is_warned):
+    config = config_of("cross_pseudo_supervision", tmp_path, write_only_labelled(tmp_path / "only"))
+    with pytest.raises(UsageError):  # there is nothing unlabelled; said after the warning
+        run_cross_pseudo_supervision(replace(config, cps=replace(config.cps, preset=preset, ramp=ramp)))
+    assert ("both networks begin at random" in caplog.text) == is_warned
+
+
 def test_methods_that_need_unlabelled_volumes_say_so(tmp_path):
     config = config_of("cross_pseudo_supervision", tmp_path, write_only_labelled(tmp_path / "only"))
     with pytest.raises(UsageError, match="no unlabelled scan"):
