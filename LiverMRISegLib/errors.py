@@ -25,6 +25,15 @@ class InputError(LiverMRISegError):
     exit_status = 3
 
 
+class SeveralVolumesError(InputError):
+    """A file or a DICOM series holds several volumes, and nobody said which is meant."""
+
+    @property
+    def facts(self) -> str:
+        """The message without what to do after its last semicolon, for whoever has no --frame."""
+        return str(self).rpartition(";")[0]
+
+
 class ModelError(LiverMRISegError):
     """A model package or foreign checkpoint cannot be used."""
 

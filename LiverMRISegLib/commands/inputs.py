@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of
 
+logger = logging.getLogger(__name__)
 ALL = "all"
 _ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 _LONGEST_DESCRIPTION, _MOST_NAMED, _MOST_LOOKED_AT = 40, 5, 20_000
@@ -55,6 +57,7 @@ def find_sources(inputs: Sequence[Path], series: str | None = None, images: int 
         any_folder = any_folder or not (len(own) == 1 and (own[0].files[0] == given or _is_below(own[0], given)))
         found += own
     _refuse_spread_series(found)
+    _say_what_is_ignored(found)
     if images > 1:
         found = _cases_of([source.files[0] for source in found], images)
     return Found(_of_different_names(found), any_folder or len(found) > 1)
@@ -76,6 +79,18 @@ def _refuse_spread_series(sources: Sequence[Source]) -> None:
                 f"{own[0]}: has only a part of the images of series {uid}; others are in "
                 f"{_listed([str(folder) for folder in own[1:]])}: move them to one folder"
             )
+
+
+def _say_what_is_ignored(sources: Sequence[Source]) -> None:
+    """Volumes of other formats in a DICOM folder, such as those that dcm2niix writes beside the images."""
+    from LiverMRISegLib.io.dicom.elements import is_dicom_file
+    from LiverMRISegLib.io.read import is_volume_file
+
+    for folder in dict.fromkeys(source.files[0] for source in sources if source.files[0].is_dir()):
+        beside = [path for path in sorted(folder.iterdir()) if is_volume_file(path) and not is_dicom_file(path)]
+        if beside:
+            names = _listed([path.name for path in beside])
+            logger.warning("%s: has DICOM images, so other volumes in it are ignored: %s", folder, names)
 
 
 def _only_series(folder: Path) -> str:

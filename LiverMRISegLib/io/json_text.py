@@ -14,8 +14,9 @@ def parse_json(text: str | bytes, deepest: int = DEEPEST) -> Any:
     """The data in `text` (bytes: UTF-8, with or without the byte order mark that Windows puts before it).
 
     Raises:
-        ValueError: it is not JSON or not UTF-8, a whole number has thousands of digits, or lists and objects are nested
-            more than `deepest` levels, which would exhaust the stack of whoever walks through them.
+        ValueError: it is not JSON or not UTF-8, an object has a key twice, a whole number has thousands of digits, or
+            lists and objects are nested more than `deepest` levels, which would exhaust the stack of whoever walks
+            through them.
     """
     decoded = text.decode("utf-8-sig") if isinstance(text, bytes) else text.removeprefix("\ufeff")
     depth = 0
@@ -24,4 +25,12 @@ def parse_json(text: str | bytes, deepest: int = DEEPEST) -> Any:
         depth += (kind in "[{") - (kind in "]}")
         if depth > deepest:
             raise ValueError(f"nested more than {deepest} levels")
-    return json.loads(decoded)
+    return json.loads(decoded, object_pairs_hook=_of_different_keys)
+
+
+def _of_different_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)!r} is there twice")
+    return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.errors import InputError, SeveralVolumesError, UsageError
 from LiverMRISegLib.io.dicom.elements import is_dicom_file
 from LiverMRISegLib.io.dicom.folders import is_dicom_folder
 from LiverMRISegLib.io.dicom.series import read_file, read_series, volumes_of
@@ -27,10 +28,6 @@ _NO_NAME = re.compile(r"segment[ _-]*\d*", re.IGNORECASE)
 _MASK_VALUES = 20
 # Label maps of many structures: measured 0.89 and more of equal neighbours, real images, 8-bit ones too, 0.11 at most.
 _MANY_LABELS, _HIGHEST_LABEL, _EVEN_SHARE = 256, 2**16 - 1, 0.75
-
-
-class SeveralFramesError(InputError):
-    """A file holds several volumes, and nobody said which is meant."""
 
 
 class MaskGivenError(InputError):
@@ -79,7 +76,8 @@ def read_map(path: str | Path, *, series: str | None = None) -> Volume:
         UsageError: `series` is given for a file.
     """
     path = _possible(path)
-    volume = _as_stored(path, series, None)
+    with _only_volume():
+        volume = _as_stored(path, series, None)
     array = volume.array.astype(np.float32)
     array[~np.isfinite(array)] = np.nan
     padding = padding_of(volume.array)
@@ -147,7 +145,9 @@ def read_labelmap(path: str | Path) -> Volume:
 
         return read_dicom_seg(path)
     header = read_header(path)
-    array = scaled(read_voxels(header, _chosen_frame(header, None)), header.scale)
+    with _only_volume():
+        frame = _chosen_frame(header, None)
+    array = scaled(read_voxels(header, frame), header.scale)
     if not np.issubdtype(array.dtype, np.integer):
         if not np.all(np.isfinite(array)) or not np.array_equal(array, np.round(array)):
             raise InputError(
@@ -157,6 +157,15 @@ def read_labelmap(path: str | Path) -> Volume:
     if array.min() < 0:
         raise InputError(f"{path}: contains negative values, a label map has none; check that it is not an image")
     return Volume(array, header.geometry, name_of(path), header.metadata)
+
+
+@contextlib.contextmanager
+def _only_volume() -> Iterator[None]:
+    """What several volumes are told where none can be chosen."""
+    try:
+        yield
+    except SeveralVolumesError as error:
+        raise SeveralVolumesError(f"{error.facts}; save the one that is meant as a file of its own") from None
 
 
 def named_segments(labelmap: Volume) -> Mapping[int, str]:
@@ -206,7 +215,7 @@ def _chosen_frame(header: VolumeHeader, frame: int | None) -> int:
     """The number of the frame, from 0."""
     count = header.frames
     if frame is None and count > 1:
-        raise SeveralFramesError(
+        raise SeveralVolumesError(
             f"{header.path}: has {count} frames; choose one with --frame N (1 to {count}), or all with --frame all"
         )
     if frame is not None and not 1 <= frame <= count:

@@ -90,16 +90,19 @@ def check_sizes(stored: Stored, needed: int, slack: int, voxels: int) -> None:
     for file in stored.files:
         with readable(stored.header):
             size = file.stat().st_size
-        present += size
         start = 0 if stored.start == AT_END else stored.start
+        present += max(0, size - start - (stored.skip if stored.encoding == RAW else 0))
         room = size - start if stored.packed is None else stored.packed
         if stored.packed is not None and start + stored.packed > size:
             raise InputError(f"{stored.header}: the compressed file is truncated; copy or export it again")
         most = room * _SMALLEST[stored.encoding] if stored.encoding != ASCII else needed
         few = room + 1 < 2 * voxels // len(stored.files) if stored.encoding == ASCII else most < stored.skip + share
         if few:
+            announced, found = megabytes(needed), megabytes(present)
+            if announced == found:
+                announced, found = f"{needed} bytes", f"{present} bytes"
             raise InputError(
-                f"{stored.header}: its header announces {megabytes(needed)}, but the file has {megabytes(present)}: "
+                f"{stored.header}: its header announces {announced}, but the file has {found}: "
                 "truncated or not a real volume; export or copy it again"
             )
         if stored.encoding == RAW and stored.start != AT_END and not stored.lines:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -156,10 +157,22 @@ def _parsed(path: Path, where: str) -> Any:
 
 
 def _bounded_loader() -> Any:
-    """YAML's safe loader; merged mappings (`<<`), each of which may merge others twice, do not unfold without bound."""
+    """YAML's safe loader: no key is there twice, and merged mappings (`<<`) do not unfold without bound.
+
+    Each of these may merge others twice.
+    """
     import yaml
 
     class Loader(yaml.SafeLoader):
+        def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+            """As YAML says; a key that is there twice is an error, not the last one's value."""
+            node: yaml.MappingNode = super().compose_mapping_node(anchor)
+            counts = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+            twice = [key for key, count in counts.items() if count > 1 and key != "<<"]
+            if twice:
+                raise yaml.YAMLError(f"the key {twice[0]!r} is there twice")
+            return node
+
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
             """Merge as YAML says, after counting what that gives."""
             count = 0

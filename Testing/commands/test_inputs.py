@@ -148,3 +148,16 @@ def test_copies_of_a_series_are_volumes(tmp_path):
     assert names(tmp_path / "in") == ["a", "b"]
     next(iter((tmp_path / "in" / "b").iterdir())).unlink()
     assert names(tmp_path / "in") == ["a", "b"]
+
+
+def test_volumes_beside_dicom_images_are_ignored_and_said(tmp_path, caplog):
+    """dcm2niix writes its volumes into the folder of the images."""
+    write_series(tmp_path / "P1" / "s")
+    write_volume(make_volume(), tmp_path / "P1" / "s" / "t2.nii.gz")
+    write_volume(make_volume(), tmp_path / "P1" / "s" / "t2_seg.nii.gz")
+    for given in (tmp_path / "P1" / "s", tmp_path / "P1", tmp_path):
+        caplog.clear()
+        assert len(find_sources([given]).sources) == 1
+        assert [record.getMessage() for record in caplog.records] == [
+            f"{tmp_path / 'P1' / 's'}: has DICOM images, so other volumes in it are ignored: t2.nii.gz"
+        ]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from LiverMRISegLib.anatomy import CHAOS, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY
+from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.evaluation import cohort
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_markdown, score_case, summarise
 from LiverMRISegLib.evaluation.metrics import OrganScores
 from LiverMRISegLib.volume import Geometry, Volume
@@ -67,3 +69,9 @@ def test_the_table_of_a_cohort():
     assert lines[4] == "| **mean** | **1.000** | **0.500** | **1.000** | **1.000** |"
     assert lines[-1] == "| called the other side, most | - | 0.00 % | 0.00 % | - |"
     assert "three" not in "".join(lines)
+
+
+def test_a_value_with_two_names_is_refused(tmp_path):
+    (tmp_path / "labels.json").write_text('{"1": "liver", "1": "spleen"}')
+    with pytest.raises(UsageError, match=r"labels\.json: is not a label file .*\(the key '1' is there twice\)"):
+        cohort.labels_named(str(tmp_path / "labels.json"))

@@ -286,3 +286,11 @@ def test_the_upper_case_of_other_systems(tmp_path):
     plain(tmp_path, "f.hdr").rename(tmp_path / "F.HDR")
     (tmp_path / "f.img").rename(tmp_path / "F.IMG")
     assert np.array_equal(read_volume(tmp_path / "F.HDR", may_be_mask=True).array, ramp())
+
+
+def test_a_truncated_file_says_how_many_bytes_of_voxels_it_has(tmp_path):
+    path = tmp_path / "v.nii"
+    write_volume(make_volume(), path)
+    path.write_bytes(path.read_bytes()[:-7])
+    needed = make_volume().array.nbytes
+    refused(path, f"announces {needed} bytes, but the file has {needed - 7} bytes: truncated")

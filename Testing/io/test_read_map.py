@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
+from helpers.dicom_series import whole_numbered_volume, write_shared_series
 from helpers.volumes import make_volume
-from LiverMRISegLib.errors import UsageError
-from LiverMRISegLib.io import read_map, write_volume
+from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.io import read_labelmap, read_map, write_volume
 from LiverMRISegLib.volume import Volume
 
 
@@ -38,3 +40,21 @@ def test_a_map_of_few_values_is_one(tmp_path):
     assert (read_map(tmp_path / "map.nii").array == 7).all()
     with pytest.raises(UsageError, match="a series can only be chosen in a DICOM folder"):
         read_map(tmp_path / "map.nii", series="1.2")
+
+
+@pytest.mark.parametrize("read", [read_map, read_labelmap])
+def test_where_no_frame_can_be_chosen_none_is_asked_for(tmp_path, read):
+    sitk.WriteImage(sitk.JoinSeries([make_volume().to_sitk()] * 3), str(tmp_path / "map.nii.gz"))
+    with pytest.raises(InputError, match=r"has 3 frames; save the one that is meant as a file of its own$"):
+        read(tmp_path / "map.nii.gz")
+
+
+def test_a_series_of_several_maps(tmp_path):
+    pytest.importorskip("pydicom")
+
+    def change(data, number, _):
+        data.EchoTime = str(number + 1)
+
+    write_shared_series(tmp_path / "s", [whole_numbered_volume()] * 2, change)
+    with pytest.raises(InputError, match=r"2 volumes that differ in echo time .*; save the one that is meant"):
+        read_map(tmp_path / "s")

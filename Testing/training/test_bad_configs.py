@@ -24,6 +24,7 @@ FILES = {
     "a date of month 13": (b"name: 2024-13-45", "month must be in 1..12"),
     "a date for a name": (b"name: 2024-12-05", "name must be text, not datetime.date"),
     "a number that is none": (b"loop: {steps: !!int abc}", "'abc'"),
+    "a key twice": (b"loop: {steps: 1, seed: 2, steps: 3}", "the key 'steps' is there twice"),
     "code": (b"loop: !!python/object/apply:os.system [ls]", "could not determine a constructor"),
     "an anchor that contains itself": (b"loop: &a {seed: *a}", "nested too deeply"),
     "a file that contains itself": (b"&a {loop: *a}", "nested too deeply"),

@@ -13,9 +13,9 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.data.segment_names import check_segment_names
-from LiverMRISegLib.errors import LiverMRISegError
+from LiverMRISegLib.errors import LiverMRISegError, SeveralVolumesError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
-from LiverMRISegLib.io.read import MaskGivenError, SeveralFramesError
+from LiverMRISegLib.io.read import MaskGivenError
 from LiverMRISegLib.measurement.label_shapes import voxels_of_values
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.volume import SAME_PLACE, Volume, turned_to
@@ -55,8 +55,8 @@ def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[Chec
         except MaskGivenError:
             refused.append((scan.image, _A_MASK))
             continue
-        except SeveralFramesError as error:  # there is no --frame here
-            refused.append((scan.image, f"{str(error).partition(';')[0]}; save the one that is meant as a file"))
+        except SeveralVolumesError as error:  # there is no --frame here
+            refused.append((scan.image, f"{error.facts}; save the one that is meant as a file"))
             continue
         except LiverMRISegError as error:
             refused.append((scan.image, str(error)))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.errors import InputError, SeveralVolumesError
 from LiverMRISegLib.io.dicom import tags
 from LiverMRISegLib.io.dicom.folders import FoundSeries, find_series
 from LiverMRISegLib.io.dicom.frame_facts import facts_of
@@ -216,7 +216,7 @@ def _part(subject: str, shared: SharedSeries, frame: int | None, planes: int) ->
     """The chosen volume of the series."""
     count = max(1, len(shared.parts))
     if frame is None and count > 1:
-        raise InputError(
+        raise SeveralVolumesError(
             f"{subject} has {count} volumes that differ in {shared.difference}; choose one with --frame N "
             f"(1 to {count}), or all with --frame all"
         )

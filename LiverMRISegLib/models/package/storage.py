@@ -9,7 +9,7 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -169,6 +169,9 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
     names = [entry.filename for entry in entries]
     if len(set(names)) != len(names):
         raise ModelError(f"{path}: contains an entry twice; {_REMEDY}")
+    folder = _packed_folder(names)
+    if folder:
+        raise ModelError(f"{path}: its files are in a folder, '{folder}'; unpack it and give that folder")
     for entry in entries:
         _check_name(entry.filename, path)
         _check_size(entry.filename, entry.file_size, path)
@@ -180,6 +183,14 @@ def _entries(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise ModelError(f"{path}: '{entry.filename}' is a link; {_REMEDY}")
     return entries
+
+
+def _packed_folder(names: Sequence[str]) -> str:
+    """The folder with a package that was packed, and not its files (macOS puts files of its own beside it); else ""."""
+    folders = {name.partition("/")[0] for name in names} - {"__MACOSX"}
+    folder = folders.pop() if len(folders) == 1 else ""
+    is_plain = bool(folder.strip(".")) and ".." not in "".join(names)
+    return folder if is_plain and f"{folder}/{SPECIFICATION}" in names else ""
 
 
 def _sha256(file: IO[bytes], size: int, what: str) -> str:

@@ -31,6 +31,13 @@ def test_names_in_a_zip(tmp_path, name):
     assert [p.name for p in tmp_path.iterdir()] == ["p.zip"]
 
 
+def test_a_folder_that_was_packed(tmp_path):
+    entries = [("tiny/", ""), ("tiny/model.json", "{}"), ("tiny/weights.safetensors", b"x"), ("__MACOSX/._tiny", b"x")]
+    refused(zipped(tmp_path / "p.zip", entries), "its files are in a folder, 'tiny'; unpack it and give that folder")
+    refused(zipped(tmp_path / "q.zip", [*entries, ("tiny/../../x", b"x")]), "does not belong in a package")
+    refused(zipped(tmp_path / "r.zip", [("../model.json", "{}")]), "does not belong in a package")
+
+
 def test_an_entry_twice(tmp_path):
     with pytest.warns(UserWarning, match="Duplicate"):
         path = zipped(tmp_path / "p.zip", [("model.json", "{}"), ("model.json", "{}")])
