@@ -101,6 +101,9 @@ class LiverMRISegWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         for name in [name for name in sys.modules if name.partition(".")[0] in ours]:
             del sys.modules[name]
         ScriptedLoadableModuleWidget.onReload(self)
+        import slicer
+
+        slicer.modules.LiverMRISegWidget.enter()  # the new one is shown already, and Slicer does not tell it
 
     def _on_scene_closing(self, _caller: Any, _event: Any) -> None:
         self.panel.scene_closing()

@@ -100,7 +100,16 @@ class ModelPicker:
     def _remark(self, offer: ModelOffer | None) -> str:
         if offer is None:
             return _("No model matches the search. Change the search text, or import a model below.")
-        return f"\u26a0 {offer.warning}" if offer.warning else what_others_have(offer, self._offers)
+        said = f"\u26a0 {offer.warning}" if offer.warning else what_others_have(offer, self._offers)
+        return "\n".join(filter(None, (self._lost(), said)))
+
+    def _lost(self) -> str:
+        """That another model is chosen than before, or than the scene was saved with, must not pass in silence."""
+        is_there = self._wanted in [offer.entry.name for offer in self._offers]
+        if not self._wanted or is_there or self.ui.modelSearch.text:
+            return ""
+        text = _("{model}, which was chosen before, is not on this computer.")
+        return "\u26a0 " + text.format(model=self._wanted)
 
     def _fill_organs(self) -> None:
         blocked = self.ui.organList.blockSignals(True)

@@ -90,6 +90,7 @@ class Panel:
 
     def close(self) -> None:
         """The application exits or the module is reloaded."""
+        self.choices.pause()  # after a reload the old selectors live on, hidden
         self.queue.abandon()
         self.picker.close()
         self.table.close()

@@ -105,6 +105,19 @@ def test_a_model_that_is_gone_or_damaged_since_it_was_listed_says_so(host, secon
     assert not panel.queue.is_busy
 
 
+def test_a_model_that_the_scene_was_saved_with_and_is_not_here_is_named(panel):
+    panel.picker.want("of-another-computer")
+    assert panel.picker.offer is not None
+    said = panel.ui.fitWarning.text
+    assert said.startswith("\u26a0 of-another-computer, which was chosen before, is not on this computer.")
+    panel.ui.modelSearch.setText("liver")
+    assert "of-another-computer" not in panel.ui.fitWarning.text
+    panel.ui.modelSearch.setText("")
+    assert panel.ui.fitWarning.text == said
+    panel.picker._chosen(0)
+    assert "of-another-computer" not in panel.ui.fitWarning.text
+
+
 def test_signs_of_html_in_a_model_are_shown(panel):
     from dataclasses import replace
 
