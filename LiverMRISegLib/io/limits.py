@@ -37,7 +37,6 @@ class Limits:
 
 Share = Annotated[float, Limits(0, 1)]
 Probability = Annotated[float, Limits(0, 1)]
-Positive = Annotated[float, Limits(above=0)]
 NotNegative = Annotated[float, Limits(least=0)]
 Count = Annotated[int, Limits(1, 1_000_000_000)]
 Seed = Annotated[int, Limits(0, 2**32 - 1)]

@@ -57,7 +57,6 @@ class Plan:
 
     axes: tuple[int, int, int]
     spacing: tuple[float, float, float]
-    median_shape: tuple[float, float, float]
     topology: Topology
     features: tuple[int, ...]
     blocks: tuple[int, ...]
@@ -100,7 +99,6 @@ def make_plan(
     return Plan(
         (axes[0], axes[1], axes[2]),
         (spacing[0], spacing[1], spacing[2]),
-        (float(median[0]), float(median[1]), float(median[2])),
         topology,
         _features(levels),
         _KINDS[kind].blocks[:levels],

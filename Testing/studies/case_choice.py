@@ -9,14 +9,12 @@ one, the consistency of `scripts/train/pseudo_label.py` at three gammas two.
 
 from __future__ import annotations
 
-import argparse
 import csv
 import io
 import math
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, fields
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -24,12 +22,10 @@ from scipy.stats import spearmanr
 from LiverMRISegLib.evaluation.trust_fit import FALSE_ALARMS, POOR, samples_of
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.inference.trust import trust_of
-from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import csv_table, markdown_table
 from LiverMRISegLib.pseudo_labels.pseudo_label import fold_labels
 from LiverMRISegLib.pseudo_labels.ranking import case_scores, consistency
-from LiverMRISegLib.resources import DEFAULT_MODEL
-from trust import Task, tasks, usable
+from trust import Task, all_measured, parser_of, usable
 
 _DARKER, _BRIGHTER = 1.6, 0.6
 
@@ -143,22 +139,7 @@ def _by_case(outlines: Sequence[Outline], score: Callable[[Outline], float]) -> 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--changes", type=int, default=3, help="how often each volume is corrupted")
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    file = arguments.output / "outlines.csv"
-    outlines = from_csv(file.read_text(encoding="utf-8")) if file.exists() else []
-    done = {o.case for o in outlines}
-    segmenter = Segmenter.load(arguments.model)
-    for task in tasks(arguments.data, arguments.changes):
-        if task.case not in done:
-            outlines += measured(segmenter, task)
-            atomic_write_text(file, as_csv(outlines))
-            print(f"{task.case}: measured", flush=True)
+    outlines = all_measured(parser_of(__doc__, 3).parse_args(), "outlines.csv", measured, as_csv, from_csv)
     print(outline_table(outlines))
     print()
     print(case_table(outlines))

@@ -13,9 +13,11 @@ import argparse
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -35,6 +37,18 @@ from LiverMRISegLib.volume import reorient
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "train"))
 from real_sets import DATA_SETS, DataSet, cases_of
+
+_FILE = "samples.csv"
+
+
+class OfCase(Protocol):
+    """A figure of the task that `case` names."""
+
+    @property
+    def case(self) -> str: ...
+
+
+T = TypeVar("T", bound=OfCase)
 
 
 @dataclass(frozen=True)
@@ -123,25 +137,44 @@ def _weights(file: Path | None, model: str) -> TrustSpec:
     return found
 
 
-def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parser_of(description: str | None, changes: int) -> argparse.ArgumentParser:
+    """The command line of a study of these volumes, which by default are corrupted `changes` times each."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--changes", type=int, default=6, help="how often each volume is corrupted")
-    parser.add_argument("--trust", type=Path, help="weights as fit_trust.py writes them")
+    parser.add_argument("--changes", type=int, default=changes, help="how often each volume is corrupted")
     parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
+    return parser
+
+
+def all_measured(
+    arguments: argparse.Namespace,
+    name: str,
+    measure: Callable[[Segmenter, Task], list[T]],
+    as_text: Callable[[list[T]], str],
+    from_text: Callable[[str], list[T]],
+) -> list[T]:
+    """What `measure` finds in every task; kept in the file `name` of the output, where a stopped study goes on."""
     arguments.output.mkdir(parents=True, exist_ok=True)
-    file = arguments.output / "samples.csv"
-    samples = from_csv(file.read_text(encoding="utf-8"), str(file)) if file.exists() else []
-    done = {s.case for s in samples}
+    file = arguments.output / name
+    found = from_text(file.read_text(encoding="utf-8")) if file.exists() else []
+    done = {one.case for one in found}
     segmenter = Segmenter.load(arguments.model)
     for task in tasks(arguments.data, arguments.changes):
         if task.case not in done:
-            samples += measured(segmenter, task)
-            atomic_write_text(file, as_csv(samples))
+            found += measure(segmenter, task)
+            atomic_write_text(file, as_text(found))
             print(f"{task.case}: measured", flush=True)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = parser_of(__doc__, 6)
+    parser.add_argument("--trust", type=Path, help="weights as fit_trust.py writes them")
+    arguments = parser.parse_args()
+    read = partial(from_csv, where=str(arguments.output / _FILE))
+    samples = all_measured(arguments, _FILE, measured, as_csv, read)
     print(table(samples, _weights(arguments.trust, arguments.model)))
 
 

@@ -21,7 +21,7 @@ from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stages.data_config import DataConfig
 
-BEST, LAST = "best", "last"
+BEST = "best"
 OF_PACKAGE = MayChange.IN_ONE_TRAINING
 _Stride = Annotated[int, Limits(1, 16)]
 _Kernel = Annotated[int, Limits(1, 15)]
