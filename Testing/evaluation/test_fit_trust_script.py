@@ -70,5 +70,5 @@ def test_images_are_measured_then_fitted_to_and_the_weights_written(tiny_package
     assert "40 outlines, " in done.stderr
     trust = ModelPackage.load(model).spec.trust
     assert trust.weights["size"] > 0.8
-    assert trust.fitted_on == "40 painted images of bodies that the model did not learn from"
+    assert trust.fitted_on == "40 synthetic images of bodies that the model did not learn from"
     assert json.loads((output / "trust.json").read_text())["intercept"] == trust.intercept

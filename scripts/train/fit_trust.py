@@ -1,4 +1,4 @@
-"""Fit the trust score of a model to painted images of bodies that it did not learn from, and write it into its package.
+"""Fit the trust score of a model to synthetic images of bodies that it did not learn from, and write it into its package.
 
 fit_trust.py [--model NAME|PATH] [--recipe YAML] [--bodies YAML ...] [--images N] [--write] --output FOLDER
 writes samples.csv (an organ of an image a line; the same command goes on where it was stopped) and trust.json (the part
@@ -115,7 +115,7 @@ def run(arguments: argparse.Namespace) -> None:
     package = load_model(arguments.model)
     segmenter = Segmenter.load(arguments.model)
     samples = measured(segmenter, data, arguments.bodies, arguments.images, arguments.output / "samples.csv")
-    where = f"{len({s.case for s in samples})} painted images of bodies that the model did not learn from"
+    where = f"{len({s.case for s in samples})} synthetic images of bodies that the model did not learn from"
     spec = fit(samples, arguments.signs, where)
     atomic_write_text(arguments.output / "trust.json", json.dumps(to_plain(spec), indent=2) + "\n")
     found = cross_validated(samples, arguments.signs)
