@@ -1,4 +1,4 @@
-"""Fit the trust score of a model to synthetic images of bodies that it did not learn from, and write it into its package.
+"""Fit the trust score of a model to synthetic images of bodies that it did not learn from, and put it into its package.
 
 fit_trust.py [--model NAME|PATH] [--recipe YAML] [--bodies YAML ...] [--images N] [--write] --output FOLDER
 writes samples.csv (an organ of an image a line; the same command goes on where it was stopped) and trust.json (the part
