@@ -15,7 +15,7 @@ from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case, wrong_
 from LiverMRISegLib.evaluation.pair import read_pair
 from LiverMRISegLib.io.dicom.elements import is_dicom_file
 from LiverMRISegLib.io.dicom.folders import is_dicom_seg
-from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS
+from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS, resolved
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.io.tables import csv_table, markdown_table
 from LiverMRISegLib.models.catalog import load_model
@@ -60,9 +60,12 @@ def pair_cases(predictions: Path, references: Path) -> list[tuple[str, Path | No
     Where a folder has NAME.* beside NAME_label.*, the first is the image and is ignored.
 
     Raises:
+        UsageError: the two are one folder.
         InputError: a folder is missing or contains no label map, or two label maps have the same name.
     """
     predicted, referred = _by_name(predictions), _by_name(references)
+    if resolved(predictions) == resolved(references):
+        raise UsageError(f"{references}: is the folder of the predictions too; give the references that are compared")
     return [(name, predicted.get(name), path) for name, path in referred.items()]
 
 

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap
@@ -13,6 +15,7 @@ from LiverMRISegLib.io.read import named_segments
 from LiverMRISegLib.volume import Volume, covering, reorient, spread_over
 
 logger = logging.getLogger(__name__)
+_MOST_NAMED = 8
 
 
 def read_pair(
@@ -69,12 +72,21 @@ def _named(labelmap: Volume, path: Path, looked_for: LabelSet) -> LabelSet | Non
     """The labels by the names of segments, None where nobody named them; says which are none of those looked for."""
     segments = named_segments(labelmap)
     if not segments:
+        _warn_of_unknown_values(labelmap, path, looked_for)
         return None
     labels = segment_labels(segments, path)
     others = [organ.name for organ in labels.organs if organ not in looked_for.organs]
     if others:
         logger.warning("%s: not compared, since %s lacks it: %s", path, looked_for.name, ", ".join(others))
     return labels
+
+
+def _warn_of_unknown_values(labelmap: Volume, path: Path, labels: LabelSet) -> None:
+    """Say which values mean nothing: with the labels of another data set all organs would be missed in silence."""
+    unknown = [int(value) for value in np.unique(labelmap.array) if value and value not in labels]
+    if unknown:
+        listed = ", ".join(map(str, unknown[:_MOST_NAMED])) + (", ..." if len(unknown) > _MOST_NAMED else "")
+        logger.warning("%s: not compared, since %s does not have these values: %s", path, labels.name, listed)
 
 
 def _with_missing(named: LabelSet, looked_for: LabelSet) -> LabelSet:

@@ -9,7 +9,7 @@ from helpers.corrected_masks import write_segments
 from helpers.dicom_series import whole_numbered_volume, write_dicom_series
 from helpers.tiny_data import SHAPE, write_scan
 from LiverMRISegLib.anatomy import CHAOS, SPLEEN, LabelSet
-from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.evaluation import cohort
 from LiverMRISegLib.evaluation.cohort import evaluate_cohort
 from LiverMRISegLib.evaluation.pair import read_pair
@@ -182,3 +182,21 @@ def test_a_damaged_dicom_seg_is_not_passed_over(tmp_path, kept):
     (references / "a.dcm").write_bytes((references / "a.dcm").read_bytes()[:kept])
     (case,) = evaluate_cohort(predictions, references, CHAOS, CHAOS)
     assert "a.dcm" in case.error
+
+
+def test_values_without_a_meaning_are_said(tmp_path, image, caplog):
+    predictions, references = folders(tmp_path)
+    geometry = read_volume(image).geometry
+    write_volume(Volume(truth(), geometry), predictions / "a.nii.gz")
+    write_volume(Volume(truth() * 10, geometry), references / "a.nii.gz")
+    dice(predictions, references)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{references / 'a.nii.gz'}: not compared, since CHAOS does not have these values: 10, 40"
+    ]
+
+
+def test_a_folder_is_not_its_own_reference(tmp_path, image):
+    predictions, _ = folders(tmp_path)
+    write_volume(Volume(truth(), read_volume(image).geometry), predictions / "a.nii.gz")
+    with pytest.raises(UsageError, match="is the folder of the predictions too"):
+        dice(predictions, tmp_path / "r" / ".." / "p")
