@@ -245,7 +245,7 @@ def _tell_one(result: CaseResult) -> None:
     say(table(("organ", "mL", *(["trust"] if has_trust else [])), rows))
     if not has_trust:
         say(f"trust: {result.provenance['trust']}")
-    elif len(result.trust) > 1:
+    elif len(result.volumes_ml) > 1:
         say(f"look at this organ first: {_lowest_trust(result)}")
     for flag in result.flags:
         say(f"note: {flag}")
