@@ -29,7 +29,9 @@ class Segmentations:
         self._has_said = False
 
     def read(self, path: Path) -> tuple[Volume, LabelSet]:
-        """A label map and what its values mean: by --labels, its own names, or the default model.
+        """A label map and what its values mean: by the names of its segments, --labels, or the default model.
+
+        Names come first, as in `evaluate`: their numbers say nothing. --labels is for what has no names.
 
         Raises:
             InputError: it cannot be read, or names two segments alike.
@@ -37,16 +39,17 @@ class Segmentations:
         from LiverMRISegLib.evaluation.cohort import labels_named
         from LiverMRISegLib.evaluation.pair import segment_labels
         from LiverMRISegLib.io import read_labelmap
+        from LiverMRISegLib.io.read import named_segments
 
         labelmap = replace(read_labelmap(path), name=path.name)
-        segments = labelmap.metadata.get("segments")
-        if self._labels is not None:
-            labels = labels_named(self._labels)
-            _note_contradiction(path, segments or {}, labels)
-            return labelmap, labels
+        segments, given = labelmap.metadata.get("segments"), self._labels and labels_named(self._labels)
+        if given and not named_segments(labelmap):
+            return labelmap, given
         if segments is None:
             self._say(path)
             return labelmap, labels_named(DEFAULT_MODEL)
+        if given:
+            _note_contradiction(path, segments, given)
         return labelmap, segment_labels(segments, path)
 
     def _say(self, path: Path) -> None:
@@ -56,13 +59,13 @@ class Segmentations:
 
 
 def _note_contradiction(path: Path, segments: Mapping[int, str], labels: LabelSet) -> None:
-    """Say where a file calls a value otherwise than --labels, by which it is measured."""
+    """Say where a file, by whose names it is measured, calls a value otherwise than --labels."""
     for value, name in segments.items():
         said = labels.get(value)
         if said is not None and structure_named(name, value) in labels.organs and structure_named(name, value) != said:
             note(
-                f"{path.name}: calls value {value} {name}, and --labels calls it {said.name}, which was taken; omit "
-                "--labels to follow the file"
+                f"{path.name}: calls value {value} {name}, and --labels calls it {said.name}; the names in the file "
+                "count"
             )
             return
 

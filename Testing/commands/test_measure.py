@@ -167,13 +167,15 @@ def test_values_without_names_are_those_of_the_default_model_and_that_is_said(tm
     assert "its values are taken for those of liver-any-sequence; --labels says otherwise" in capsys.readouterr().err
 
 
-def test_names_that_contradict_the_labels_are_said(tmp_path, capsys):
+def test_names_in_a_file_come_before_the_labels_and_a_contradiction_is_said(tmp_path, capsys):
     seg = segmentation(tmp_path / "a.seg.nrrd")  # its 1 is the liver
-    options = ("--labels", "BTCV", "-o", tmp_path / "t.csv")
-    assert measured(seg, *options) == 0
-    assert "a.seg.nrrd: calls value 1 Liver, and --labels calls it spleen, which was taken" in capsys.readouterr().err
-    assert measured(seg, "--labels", "CHAOS", *options[2:]) == 0
-    assert "which was taken" not in capsys.readouterr().err
+    assert measured(seg, "-o", tmp_path / "names.csv") == 0
+    capsys.readouterr()
+    assert measured(seg, "--labels", "BTCV", "-o", tmp_path / "t.csv") == 0
+    assert "calls value 1 Liver, and --labels calls it spleen; the names in the file count" in capsys.readouterr().err
+    assert (tmp_path / "t.csv").read_text() == (tmp_path / "names.csv").read_text()
+    assert measured(seg, "--labels", "CHAOS", "-o", tmp_path / "t.csv") == 0
+    assert "the names in the file count" not in capsys.readouterr().err
 
 
 def test_what_cannot_be_measured_is_refused_and_leaves_nothing(tmp_path, capsys):
@@ -215,7 +217,8 @@ def test_an_organ_that_a_file_does_not_name_was_not_found(tmp_path, capsys):
     assert measured(tmp_path / "a.seg.nrrd", "--organs", "liver,spleen", "-o", out) == 0
     assert {row["organ"]: row["remarks"] for row in table(out)} == {"liver": "liver was not found", "spleen": ""}
     options = ("--organs", "pancreas", "-o", out)
-    refused(capsys, 2, "CHAOS has no 'pancreas'", tmp_path / "a.seg.nrrd", "--labels", "CHAOS", *options)
+    unnamed = segmentation(tmp_path / "b_seg.nii.gz")
+    refused(capsys, 2, "CHAOS has no 'pancreas'", unnamed, "--labels", "CHAOS", *options)
 
 
 def test_label_maps_beside_their_images(tmp_path):
