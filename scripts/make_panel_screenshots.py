@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 _WIDTH, _HEIGHT = 1240, 860
 _SECONDS = 300
 _PANEL_COLOURS = 96
+# What differs more among its red, green and blue is a colour, and counts so often.
+_GREY, _COLOUR_WEIGHT = 30, 50
 _SECTIONS = ("inputs", "outputs", "advanced", "result", "measure", "batch", "log", "maintenance")
 
 
@@ -202,7 +204,9 @@ def with_few_colours(picture: np.ndarray, width: int) -> Any:
     colours, where, counts = np.unique(
         picture[:, :width].reshape(-1, 3), axis=0, return_inverse=True, return_counts=True
     )
-    own = colours[np.argsort(-counts)[: _PANEL_COLOURS if picture.shape[1] > width else 256]]
+    # The shades of text outnumber the patches of organs.
+    weights = counts * np.where(np.ptp(colours, axis=1) > _GREY, _COLOUR_WEIGHT, 1)
+    own = colours[np.argsort(-weights)[: _PANEL_COLOURS if picture.shape[1] > width else 256]]
     nearest = ((colours[:, None].astype(int) - own) ** 2).sum(axis=2).argmin(axis=1)
     index[:, :width] = nearest[where.ravel()].reshape(len(picture), width)
     palette = own.ravel().tolist()
