@@ -30,7 +30,7 @@ def note(text: str) -> None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table with columns aligned by spaces and numbers to the right."""
-    lines = [[_printable(cell) for cell in line] for line in (header, *rows)]
+    lines = [[printable(cell) for cell in line] for line in (header, *rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
     right = [bool(rows) and all(_is_number(row[column]) for row in rows) for column in range(len(header))]
     return "\n".join(
@@ -84,9 +84,9 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def _printable(cell: str) -> str:
-    """Names of files may have line breaks, and bytes that are not text."""
-    return "".join(c if c.isprintable() else "?" for c in cell)
+def printable(text: str) -> str:
+    """`text` in one line that a terminal can show: names of files may have line breaks, and bytes that are not text."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _is_number(text: str) -> bool:

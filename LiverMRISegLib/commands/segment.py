@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from LiverMRISegLib.commands.case_result import DONE, FAILED, SKIPPED, CaseResult
-from LiverMRISegLib.commands.console import ProgressBar, add_common_options, comma_separated, note, say, say_json, table
+from LiverMRISegLib.commands.console import (
+    ProgressBar,
+    add_common_options,
+    comma_separated,
+    note,
+    printable,
+    say,
+    say_json,
+    table,
+)
 from LiverMRISegLib.commands.earlier_results import left_there, older_than_input, written_at
 from LiverMRISegLib.commands.frame_table import write_tables
 from LiverMRISegLib.commands.frames import frame_option
@@ -265,7 +274,7 @@ def _lowest_trust(result: CaseResult) -> str:
 def _cohort_table(results: Sequence[CaseResult]) -> str:
     """Notes of each case, then a line per case: what a reader needs last is at the end of a long output."""
     organs = list(dict.fromkeys(organ for result in results for organ in result.volumes_ml))
-    notes = [f"note: {result.case.name}: {'; '.join(result.flags)}" for result in results if result.flags]
+    notes = [printable(f"note: {each.case.name}: {'; '.join(each.flags)}") for each in results if each.flags]
     header = ("case", "status", *organs, "lowest trust", "seconds")
     rows = []
     for result in results:
