@@ -60,7 +60,7 @@ def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
     jobs = []
     for case in plan.cases:
         chosen = model if images > 1 else model_for(VolumeKind("MR", guess_sequence(case.name)), model)
-        job = Job(case.name, chosen, source=case.source, output=case.output, **options)
+        job = Job(case.name, chosen, source=case.source, output=case.output, problem=case.problem, **options)
         if case.output.exists():
             job.state, job.message = EARLIER, case.output.name
             job.model = earlier.get(case.name, {}).get("model") or ""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from LiverMRISegLib.errors import CancelledError, LiverMRISegError
+from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
 from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegLib.inference.worker.protocol import (
     DoneEvent,
@@ -38,6 +38,8 @@ WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done
 class Job:
     """One volume to segment: a node of the scene (`node`), or a file (`source`) whose result goes to `output`.
 
+    `problem`: why the file must not be read.
+
     Or a `frame` of a sequence, whose result is collected by `over_time`. With `inside` only that box is segmented.
     Results of one `study`, each with a `case` name of its own, are compared; `disagreements` says what is odd.
     """
@@ -49,6 +51,7 @@ class Job:
     node: Any = None
     source: Path | None = None
     output: Path | None = None
+    problem: str = ""
     frame: Frame | None = None
     over_time: OverTime | None = None
     inside: ChosenBox | None = None
@@ -216,6 +219,8 @@ class JobQueue:
             failed(str(event.error))
 
     def _request(self, job: Job) -> Request:
+        if job.problem:
+            raise InputError(job.problem)
         if job.source is not None and job.output is not None:
             source, target, modality = job.source, job.output, None
         else:

@@ -21,13 +21,14 @@ _LONGEST_DESCRIPTION, _MOST_NAMED, _MOST_LOOKED_AT = 40, 5, 20_000
 class Source:
     """A volume that was found: its name for results, its files, and which series and frame of them is meant.
 
-    `files` are the images of the case: one, but for a model that takes several.
+    `files` are the images of the case: one, but for a model that takes several. `problem`: why it must not be read.
     """
 
     name: str
     files: tuple[Path, ...]
     series: str | None = None
     frame: int | None = None
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def find_sources(inputs: Sequence[Path], series: str | None = None, images: int 
         images: how many the model takes a case; where it is more than one, folders are not taken apart.
 
     Raises:
-        InputError: the only input does not exist, or has no volume; a volume is spread over several folders.
+        InputError: the only input does not exist, or has no volume.
     """
     found: list[Source] = []
     any_folder = False
@@ -56,29 +57,32 @@ def find_sources(inputs: Sequence[Path], series: str | None = None, images: int 
         # A CD with one series is that series.
         any_folder = any_folder or not (len(own) == 1 and (own[0].files[0] == given or _is_below(own[0], given)))
         found += own
-    _refuse_spread_series(found)
     _say_what_is_ignored(found)
     if images > 1:
         found = _cases_of([source.files[0] for source in found], images)
-    return Found(_of_different_names(found), any_folder or len(found) > 1)
+    return Found(_of_different_names(without_parts(found)), any_folder or len(found) > 1)
 
 
-def _refuse_spread_series(sources: Sequence[Source]) -> None:
-    """InputError if folders have parts of one volume, as some exports fill a folder with so many images and begin anew.
+def without_parts(sources: Sequence[Source]) -> list[Source]:
+    """The sources; folders with parts of one volume have that as their problem.
 
-    Each would pass for a volume of fewer slices.
+    Some exports fill a folder with so many images and begin another: each would pass for a volume of fewer slices.
     """
     folders: dict[str, list[Path]] = {}
     for source in sources if len(sources) > 1 else ():
         uid = source.series or _only_series(source.files[0])
         if uid:
             folders.setdefault(uid, []).append(source.files[0])
+    problems: dict[Path, str] = {}
     for uid, own in folders.items():
         if len(set(own)) > 1 and _are_parts(own, uid):
-            raise InputError(
-                f"{own[0]}: has only a part of the images of series {uid}; others are in "
-                f"{_listed([str(folder) for folder in own[1:]])}: move them to one folder"
-            )
+            for folder in own:
+                others = _listed([str(other) for other in own if other != folder])
+                problems[folder] = (
+                    f"{folder}: has only a part of the images of series {uid}; others are in {others}: "
+                    "move them to one folder"
+                )
+    return [replace(source, problem=problems.get(source.files[0], "")) for source in sources]
 
 
 def _say_what_is_ignored(sources: Sequence[Source]) -> None:

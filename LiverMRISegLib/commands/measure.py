@@ -175,6 +175,8 @@ class _Measuring:
         from LiverMRISegLib.io import read_channels
         from LiverMRISegLib.io.read import MaskGivenError
 
+        if source.problem:
+            raise InputError(source.problem)
         try:
             return read_channels(source.files[0], self.images, series=source.series, frame=source.frame)
         except MaskGivenError as error:

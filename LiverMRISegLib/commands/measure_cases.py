@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from LiverMRISegLib.commands.frames import with_frames
-from LiverMRISegLib.commands.inputs import Source, find_sources
+from LiverMRISegLib.commands.inputs import Source, find_sources, without_parts
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS, name_of, resolved
 
@@ -82,6 +82,9 @@ def find_cases(
             found = find_sources([given], series, images)
             is_cohort = is_cohort or found.is_cohort
             cases += [MeasureCase(source.name, source) for source in with_frames(found.sources, frame)]
+    # Also of the folders of several inputs, which were searched one by one.
+    sources = without_parts([case.source for case in cases])
+    cases = [replace(case, source=source) for case, source in zip(cases, sources, strict=True)]
     return _of_different_names(cases), is_cohort or len(cases) > 1
 
 

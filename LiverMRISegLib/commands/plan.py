@@ -21,6 +21,7 @@ class Case:
     """One input volume and the file that its segmentation goes to; `further` are the other images of the case.
 
     `series` and `frame` are which of the series and volumes of `source` is meant (from 1), if it has several.
+    `problem`: why it must not be read.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Case:
     further: tuple[Path, ...] = ()
     frame: int | None = None
     series: str | None = None
+    problem: str = ""
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -106,7 +108,7 @@ def plan_cases(
         ending = file_format or "nii.gz"
         outputs = [output / f"{source.name}_seg.{ending}" for source in sources]
     cases = [
-        Case(own.name, own.files[0], file, own.files[1:], own.frame, own.series)
+        Case(own.name, own.files[0], file, own.files[1:], own.frame, own.series, own.problem)
         for own, file in zip(sources, outputs, strict=True)
     ]
     _check_clashes(cases)

@@ -167,6 +167,8 @@ class _Cohort:
     def _read(self, case: Case) -> list[Volume]:
         from LiverMRISegLib.io import read_channels
 
+        if case.problem:
+            raise InputError(case.problem)
         return read_channels(case.source, self.images, series=case.series, frame=case.frame)
 
     def _is_skipped(self, case: Case) -> bool:

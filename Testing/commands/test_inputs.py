@@ -1,6 +1,7 @@
 """What an INPUT stands for: folders of series at any depth, CDs, several series in a folder, archives."""
 
 import json
+import re
 import zipfile
 
 import pytest
@@ -9,6 +10,7 @@ from helpers.dicom_series import whole_numbered_volume, write_dicom_series
 from helpers.volumes import make_volume
 from LiverMRISegLib.cli import main
 from LiverMRISegLib.commands.inputs import find_sources
+from LiverMRISegLib.commands.measure_cases import find_cases
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import write_volume
 
@@ -131,15 +133,25 @@ def test_links_in_a_circle_fail_alone(tmp_path, tiny_package, capsys):
     assert "loop.nii.gz: is a link to a file that is not here" in said.err
 
 
-def test_parts_of_one_volume_in_several_folders_are_no_volumes(tmp_path):
+def test_parts_of_one_volume_in_several_folders_fail_and_the_others_go_on(tmp_path, tiny_package, capsys):
     """As exports that begin a new folder after so many images."""
     write_series(tmp_path / "in" / "a")
     (tmp_path / "in" / "b").mkdir()
     for path in sorted((tmp_path / "in" / "a").iterdir())[6:]:
         path.rename(tmp_path / "in" / "b" / path.name)
     for inputs in ([tmp_path / "in"], [tmp_path / "in" / "a", tmp_path / "in" / "b"]):
-        with pytest.raises(InputError, match=r"a: has only a part .* others are in .*b: move them to one folder"):
-            find_sources(inputs)
+        problems = [source.problem for source in find_sources(inputs).sources]
+        assert re.search(r"a: has only a part .* others are in .*b: move them to one folder", problems[0])
+        assert re.search(r"b: has only a part .* others are in .*a: move them to one folder", problems[1])
+    measured, _ = find_cases([tmp_path / "in" / "a", tmp_path / "in" / "b"], None, None, None, 1)
+    assert [case.source.problem for case in measured] == problems
+    write_volume(make_volume(), tmp_path / "in" / "c.nii.gz")
+    options = ["--model", str(tiny_package), "--device", "cpu"]
+    assert main(["segment", str(tmp_path / "in"), "-o", str(tmp_path / "out"), *options]) == 5
+    said = capsys.readouterr()
+    assert "1 done, 2 failed" in said.out.replace("2 failed, 1 done", "1 done, 2 failed")
+    assert "a: has only a part" in said.err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["c_seg.nii.gz"]
 
 
 def test_copies_of_a_series_are_volumes(tmp_path):

@@ -109,9 +109,12 @@ def test_what_is_not_there_or_no_image_is_not_sent_to_the_worker(scene, worker, 
     gone, labels = add_random(scene, "gone"), scene.AddNewNodeByClass("vtkMRMLLabelMapVolumeNode", "labels")
     scene.RemoveNode(gone)
     rows = [Job(node.GetName(), str(tiny_package), "cpu", node=node) for node in (gone, labels)]
+    part = Path("part")
+    rows.append(Job("part", str(tiny_package), "cpu", source=part, output=part, problem="part: has only a part"))
     run(scene, worker, rows)
     assert [row.message for row in rows] == [
         "gone: was removed from the scene before it was segmented", "labels: is a label map; choose an image",
+        "part: has only a part",
     ]  # fmt: skip
     assert worker.requests == []
 
