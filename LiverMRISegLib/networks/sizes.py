@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +61,24 @@ def check_size(widths: Sequence[int], strides: Sequence[Sequence[int]]) -> None:
         raise UsageError(f"widths must be six positive numbers of channels, not {list(widths)}")
     if len(strides) != 5 or any(len(s) != 3 or min(s) < 1 for s in strides):
         raise UsageError(f"strides must be five triples [Z, Y, X] of positive integers, not {list(strides)}")
+
+
+def check_input(strides: Sequence[Sequence[int]], shape: Sequence[int]) -> None:
+    """UsageError unless all strides divide an input of `shape` [Z, Y, X], and leave more than one voxel of it.
+
+    One voxel has no variance that instance normalisation could divide by.
+    """
+    whole = [math.prod(int(stride[axis]) for stride in strides) for axis in range(3)]
+    if any(size % stride for size, stride in zip(shape, whole, strict=True)):
+        nearest = [max(1, round(size / stride)) * stride for size, stride in zip(shape, whole, strict=True)]
+        raise UsageError(
+            f"a patch of {list(shape)} voxels does not fit the network's strides: its sides must be multiples of"
+            f" {whole}; the nearest is {nearest}"
+        )
+    if math.prod(shape) == math.prod(whole):
+        raise UsageError(
+            f"a patch of {list(shape)} voxels is too small: one voxel is left after all strides; enlarge it"
+        )
 
 
 def check_nnunet(

@@ -12,9 +12,8 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.networks.instance_norm import InstanceNorm3d
-from LiverMRISegLib.networks.sizes import DEFAULT_STRIDES, check_size
+from LiverMRISegLib.networks.sizes import DEFAULT_STRIDES, check_input, check_size
 
 
 class ResidualBlock(nn.Module):
@@ -101,7 +100,7 @@ class STUNet(nn.Module):
             UsageError: the input's size is not divisible by the strides, or so small that one voxel is left, which has
                 no variance to be normalised by.
         """
-        self._check(x.shape[2:])
+        check_input(self.strides, x.shape[2:])
         skips = []
         for stage in self.conv_blocks_context:
             x = stage(x)
@@ -112,22 +111,6 @@ class STUNet(nn.Module):
             if self.deep_supervision or level == len(self.seg_outputs) - 1:
                 outputs.append(self.seg_outputs[level](x))
         return tuple(reversed(outputs)) if self.deep_supervision else outputs[0]
-
-    def _check(self, shape: Sequence[int]) -> None:
-        left = 1
-        for axis, size in enumerate(shape):
-            divisor = 1
-            for stride in self.strides:
-                divisor *= stride[axis]
-            if size % divisor:
-                raise UsageError(
-                    f"an input of {tuple(shape)} voxels does not fit: axis {axis} must divide by {divisor}"
-                )
-            left *= size // divisor
-        if left == 1:
-            raise UsageError(
-                f"an input of {tuple(shape)} voxels is too small: one is left after all strides; enlarge it"
-            )
 
 
 def _stage(in_channels: int, out_channels: int, blocks: int, stride: Sequence[int] = (1, 1, 1)) -> nn.Sequential:

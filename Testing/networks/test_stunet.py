@@ -111,7 +111,7 @@ def test_wrong_arguments(name, kwargs, words):
 
 
 def test_wrong_input_size():
-    with pytest.raises(UsageError, match="axis 2 must divide by 4"):
+    with pytest.raises(UsageError, match=r"must be multiples of \[4, 4, 4\]; the nearest is \[8, 8, 8\]"):
         build_network("stunet", **TINY_KWARGS)(torch.zeros(1, 1, 8, 8, 10))
 
 

@@ -5,17 +5,16 @@ The shapes of the networks themselves are in `networks`; these classes say only 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from LiverMRISegLib.errors import LiverMRISegError, ModelError
+from LiverMRISegLib.errors import LiverMRISegError, ModelError, UsageError
 from LiverMRISegLib.io.dataclass_reader import read_dataclass
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.networks.registry import network_named
 from LiverMRISegLib.networks.shapes import Shape
-from LiverMRISegLib.networks.sizes import DEFAULT_STRIDES, GENERIC, NNUNETS, SAM_MED3D
+from LiverMRISegLib.networks.sizes import DEFAULT_STRIDES, GENERIC, NNUNETS, SAM_MED3D, check_input
 
 MOST_STAGES = 16
 Images = Annotated[int, Limits(1, 64)]
@@ -122,9 +121,7 @@ def check_patch(name: str, kwargs: Mapping[str, Any], patch: Sequence[int]) -> N
     """ModelError unless the strides of the network divide the patch, and leave more than one voxel at the end."""
     if name == SAM_MED3D:
         return
-    strides = kwargs.get("strides", DEFAULT_STRIDES)
-    whole = [math.prod(int(stride[axis]) for stride in strides) for axis in range(3)]
-    if any(size % stride for size, stride in zip(patch, whole, strict=True)) or math.prod(patch) == math.prod(whole):
-        raise ModelError(
-            f"inference.patch {list(patch)} does not fit the network: it must be a multiple of {whole}, and larger"
-        )
+    try:
+        check_input(kwargs.get("strides", DEFAULT_STRIDES), patch)
+    except UsageError as error:
+        raise ModelError(f"inference.patch: {error}") from error

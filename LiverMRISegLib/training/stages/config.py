@@ -14,7 +14,7 @@ from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.package.specification import NetworkSpec, OutlineOffset
 from LiverMRISegLib.networks.registry import build_network
-from LiverMRISegLib.networks.sizes import GENERIC, NNUNETS, STUNET_SIZES
+from LiverMRISegLib.networks.sizes import DEFAULT_STRIDES, GENERIC, NNUNETS, STUNET_SIZES, check_input
 from LiverMRISegLib.training.configuration import MayChange
 from LiverMRISegLib.training.initial_weights import SAME_AS_START, load_start, network_of
 from LiverMRISegLib.training.loop import LoopConfig
@@ -131,6 +131,13 @@ class StageConfig(Checked):
         elif self.widths:
             kwargs["widths"] = list(self.widths)
         return NetworkSpec(self.network, kwargs, members)
+
+    def check_patch(self) -> None:
+        """UsageError unless the network takes patches of `data.patch`: said before hours of preparation."""
+        try:
+            check_input(self.network_spec().kwargs.get("strides", DEFAULT_STRIDES), self.data.patch)
+        except UsageError as error:
+            raise UsageError(f"data.patch: {error}") from error
 
     def new_network(self, seed: int, *, deep_supervision: bool) -> torch.nn.Module:
         """The network with random weights of `seed`, and then those of `start`."""

@@ -57,6 +57,7 @@ def run_stage(config: StageConfig, make: MakeMethod, needs: Needs) -> RunResult:
         OutputError: run folder or cache cannot be written.
         TrainingError: the loss is not finite.
     """
+    config.check_patch()
     fabric = make_fabric(config.loop)
     with claimed_training(config, config.run_folder, fabric):
         return _run(config, make, fabric, needs)

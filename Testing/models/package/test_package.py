@@ -143,8 +143,11 @@ def abdomen_alone(document):
         (lambda d: d["preparation"].update(spacing=[1e-9, 1, 1]), "spacing.0. must be between 0.1 and 100"),
         (lambda d: d["preparation"].update(normalisation="ct"), "ct needs the intensities high, low, mean, std"),
         (lambda d: d["inference"].update(patch=[10**6] * 3), "patch.0. must be between 1 and 1024"),
-        (lambda d: d["inference"].update(patch=[1, 1, 1]), "patch .1, 1, 1. does not fit the network"),
-        (lambda d: d["inference"].update(patch=[4, 4, 4]), "patch .4, 4, 4. does not fit the network"),
+        (
+            lambda d: d["inference"].update(patch=[1, 1, 1]),
+            r"patch: a patch of \[1, 1, 1\] voxels does not fit the network",
+        ),
+        (lambda d: d["inference"].update(patch=[4, 4, 4]), r"patch: a patch of \[4, 4, 4\] voxels is too small"),
         (lambda d: d["inference"].update(overlap=0.9999999), "overlap must be between 0 and 0.95"),
         (lambda d: d["inference"].update(mirror_axes=[2] * 30), "each once"),
         (lambda d: d["inference"].update(region_margin=1e300), "region_margin must be between"),

@@ -47,6 +47,15 @@ def test_a_corrupt_volume_is_named_before_training_begins(datalist, tmp_path):
         run_finetune(config_of("finetune", tmp_path, path))
 
 
+@pytest.mark.parametrize("method", ["finetune", "cross_pseudo_supervision"])
+def test_a_patch_that_the_strides_do_not_divide_is_said_before_data_are_read(tmp_path, method):
+    config = config_of(method, tmp_path, tmp_path / "not_read.json")
+    config = replace(config, data=replace(config.data, patch=(17, 16, 16)))
+    with pytest.raises(UsageError, match=r"data\.patch: a patch of \[17, 16, 16\] voxels does not fit"):
+        STAGES[method][1](config)
+    assert not config.run_folder.exists()
+
+
 @pytest.mark.parametrize(("preset", "ramp", "is_warned"), [
     ("paper", "preset", True), ("original", "preset", True), ("dice", "none", True),
     ("paper", "sigmoid", False), ("dice", "preset", False),
