@@ -18,7 +18,7 @@ _WIDEST = 3.0
 
 
 @dataclass(frozen=True)
-class Plane:
+class ShownSlice:
     """A slice as it is shown: `image` and `labels` [rows, columns], rows downwards, and a pixel's height / width."""
 
     name: str
@@ -27,7 +27,7 @@ class Plane:
     aspect: float
 
 
-def planes(volume: Volume, labelmap: np.ndarray) -> list[Plane]:
+def planes(volume: Volume, labelmap: np.ndarray) -> list[ShownSlice]:
     """The axial, coronal and sagittal slice with most of the organs, from a volume of any orientation.
 
     Rows run from anterior to posterior (axial) or from head to foot, columns from the patient's right to left
@@ -42,7 +42,7 @@ def planes(volume: Volume, labelmap: np.ndarray) -> list[Plane]:
         image, mask = (np.take(array, index, axis) for array in (upright.array, labels))
         if axis != 0:  # z points up in the patient, and down in an array
             image, mask = image[::-1], mask[::-1]
-        found.append(Plane(name, image, mask, aspect))
+        found.append(ShownSlice(name, image, mask, aspect))
     return found
 
 
@@ -82,7 +82,7 @@ def development_png(volume: Volume, labelmaps: Sequence[np.ndarray], titles: Seq
     FigureCanvasAgg(figure)
     for number, (array, title) in enumerate(zip(turned, titles, strict=True)):
         axes = figure.add_subplot(1, len(turned), number + 1)
-        _draw(axes, Plane("axial", upright.array[index], array[index], y / x), labels, _window(volume.array))
+        _draw(axes, ShownSlice("axial", upright.array[index], array[index], y / x), labels, _window(volume.array))
         axes.set_title(title, color="white", fontsize=9)
     figure.subplots_adjust(left=0.01, right=0.99, top=1 - 0.3 / figure.get_size_inches()[1], bottom=0.01, wspace=0.03)
     buffer = io.BytesIO()
@@ -112,7 +112,7 @@ def curves_png(curves: Mapping[str, Sequence[float]], steps: str) -> bytes:
     return buffer.getvalue()
 
 
-def _draw(axes: Any, plane: Plane, labels: LabelSet, window: tuple[float, float]) -> None:
+def _draw(axes: Any, plane: ShownSlice, labels: LabelSet, window: tuple[float, float]) -> None:
     axes.imshow(plane.image, cmap="gray", vmin=window[0], vmax=window[1], aspect=plane.aspect, interpolation="bilinear")
     for value, organ in labels.items():
         mask = plane.labels == value

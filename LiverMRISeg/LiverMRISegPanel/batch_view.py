@@ -105,7 +105,7 @@ class BatchView:
             return ""
         try:
             batch.set_aside_foreign_table(path)
-            atomic_write_text(path, batch.as_csv(self.jobs, batch.read_table(path)))
+            atomic_write_text(path, batch.as_csv(self.jobs, batch.read_saved_rows(path)))
         except (LiverMRISegError, OSError) as error:
             self._log.add_hidden(str(error), [path])
             return str(error)
@@ -199,7 +199,7 @@ class BatchView:
         path = qt.QFileDialog.getSaveFileName(self.ui.batchTable, _("Save volumes"), batch.TABLE_FILE, "CSV (*.csv)")
         if path:
             table = self._table_path
-            save_text(path, batch.as_csv(self.jobs, batch.read_table(table) if table is not None else {}))
+            save_text(path, batch.as_csv(self.jobs, batch.read_saved_rows(table) if table is not None else {}))
 
 
 def _summary(jobs: Sequence[Job]) -> str:

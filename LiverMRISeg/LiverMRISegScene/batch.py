@@ -56,7 +56,7 @@ def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
     images = len(images_of(model))
     plan = plan_cases([folder], folder / RESULTS_FOLDER, "seg.nrrd", images)
     plan.prepare_output()
-    earlier = read_table(folder / RESULTS_FOLDER / TABLE_FILE)
+    earlier = read_saved_rows(folder / RESULTS_FOLDER / TABLE_FILE)
     jobs = []
     for case in plan.cases:
         chosen = model if images > 1 else model_for(VolumeKind("MR", guess_sequence(case.name)), model)
@@ -105,7 +105,7 @@ def patient_of(node: Any) -> int:
 Rows = Mapping[str, Mapping[str, str]]
 
 
-def read_table(path: Path) -> Rows:
+def read_saved_rows(path: Path) -> Rows:
     """The rows of a table that `as_csv` made, by volume, even if a spreadsheet program has saved it again.
 
     Empty if there is no such table.

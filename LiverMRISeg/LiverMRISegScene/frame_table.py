@@ -10,12 +10,12 @@ from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.checks import Checks
 from LiverMRISegScene.results import SceneResult
 from LiverMRISegScene.segment_volumes import SegmentVolume, id_of
-from LiverMRISegScene.sequences import Frame
+from LiverMRISegScene.sequences import SequenceFrame
 
 _ML = " mL"
 
 
-def add_table(scene: Any, sequence: Any, results: Mapping[Frame, SceneResult]) -> Any:
+def add_table(scene: Any, sequence: Any, results: Mapping[SequenceFrame, SceneResult]) -> Any:
     """A vtkMRMLTableNode: frame, index value, volume (mL) and trust of every organ, what to check or why it failed.
 
     A frame that failed has no numbers.

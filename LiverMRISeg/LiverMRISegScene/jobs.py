@@ -27,8 +27,8 @@ from LiverMRISegLib.inference.worker.tasks import study_request
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime
-from LiverMRISegScene.results import SceneResult, accepted, prepared, result_of, stamp_of, temporary_folder, told
-from LiverMRISegScene.sequences import Frame
+from LiverMRISegScene.results import SceneResult, accepted, prepared, request_folder, result_of, stamp_of, told
+from LiverMRISegScene.sequences import SequenceFrame
 from LiverMRISegScene.volume_kind import frame_of_reference, kind_of
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done", "failed", "cancelled", "done before"
@@ -52,7 +52,7 @@ class Job:
     source: Path | None = None
     output: Path | None = None
     problem: str = ""
-    frame: Frame | None = None
+    frame: SequenceFrame | None = None
     over_time: OverTime | None = None
     inside: ChosenBox | None = None
     study: str | None = None
@@ -146,7 +146,7 @@ class JobQueue:
             return
         self._done = done
         try:
-            self._folder = temporary_folder()
+            self._folder = request_folder()
             self._worker.ask(make(Path(self._folder.name)), lambda event: self._answered(done, failed, event))
         except (LiverMRISegError, OSError) as error:
             self._done = None
@@ -225,7 +225,7 @@ class JobQueue:
             source, target, modality = job.source, job.output, None
         else:
             check_takes_one_image(job.model)
-            self._folder = temporary_folder()
+            self._folder = request_folder()
             source, target, modality = _written(job, Path(self._folder.name))
         return segment_request(
             source, target, model=job.model, device=job.device, organs=job.organs, modality=modality,

@@ -20,7 +20,7 @@ from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegScene.measuring import MapChoice, measure_task, table_of
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime, SequenceResult
-from LiverMRISegScene.results import SceneResult, accepted, prepared, stamp_of, temporary_folder, told
+from LiverMRISegScene.results import SceneResult, accepted, prepared, request_folder, stamp_of, told
 from LiverMRISegScene.roi import chosen_box
 from LiverMRISegScene.segment_editor import source_volume
 from LiverMRISegScene.volume_kind import kind_of
@@ -68,7 +68,7 @@ class SceneLogic:
         """
         check_takes_one_image(model)
         inside = chosen_box(roi) if roi is not None else None
-        with temporary_folder() as folder:
+        with request_folder() as folder:
             source, target = prepared(volume_node, Path(folder))
             stamp, modality = stamp_of(volume_node), kind_of(volume_node).modality
             request = segment_request(
@@ -106,7 +106,7 @@ class SceneLogic:
             report = over_time.progress_of(frame, progress)
             try:
                 (cancel or CancelToken()).check()
-                with temporary_folder() as folder:
+                with request_folder() as folder:
                     source, target = over_time.prepared(frame, Path(folder))
                     request = segment_request(source, target, **options)
                     reply = self._asked(request, Path(folder), over_time.name, report, cancel)
@@ -161,7 +161,7 @@ class SceneLogic:
         if grid is None:
             raise InputError(f"{segmentation.GetName()}: its volume is not in the scene; give it as `volume`")
         choices = [MapChoice(name, node) for name, node in maps.items()]
-        with temporary_folder() as folder:
+        with request_folder() as folder:
             task = measure_task(segmentation, grid, choices, Path(folder), erosion_mm=erosion_mm, outliers=outliers)
             return table_of(ask_and_wait(self._worker, measure_request(task)))
 

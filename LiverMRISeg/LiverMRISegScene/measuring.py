@@ -16,7 +16,7 @@ from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.segment_volumes import key_of
 from LiverMRISegScene.segmentations import check_label_maps, image_array, segment_ids, segment_image
-from LiverMRISegScene.volume_kind import dicom_files
+from LiverMRISegScene.volume_kind import loaded_dicom_files
 from LiverMRISegScene.volumes import matrix_array, volume_of
 
 _MOST = 200
@@ -73,7 +73,7 @@ def export_task(
     Raises:
         InputError: the volume did not come from DICOM, or as `measure_task`.
     """
-    images = dicom_files(volume)
+    images = loaded_dicom_files(volume)
     if not images:
         text = _("{name}: did not come from Slicer's DICOM database; load it from there to export to DICOM")
         raise InputError(text.format(name=volume.GetName()))

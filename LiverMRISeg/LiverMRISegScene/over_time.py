@@ -15,7 +15,7 @@ from LiverMRISegScene.frame_table import add_chart, add_table
 from LiverMRISegScene.results import SceneResult, labels_from, prepared, result_of, stamp_of
 from LiverMRISegScene.segment_volumes import id_of
 from LiverMRISegScene.segmentations import GEOMETRY_REFERENCE, fill_segmentation, place_beside
-from LiverMRISegScene.sequences import SEQUENCE, Frame, add_in_step, browser_of, frames_of
+from LiverMRISegScene.sequences import SEQUENCE, SequenceFrame, add_in_step, browser_of, frames_of
 from LiverMRISegScene.volume_kind import VolumeKind, kind_of
 
 
@@ -33,7 +33,7 @@ class SequenceResult:
     browser: Any
     table: Any
     chart: Any
-    frames: Mapping[Frame, SceneResult] = field(default_factory=dict)
+    frames: Mapping[SequenceFrame, SceneResult] = field(default_factory=dict)
 
     @property
     def number(self) -> int:
@@ -72,8 +72,8 @@ class OverTime:
         self.frames = frames_of(sequence)
         self.browser = browser_of(scene, sequence)
         self._organs: Any = None
-        self._results: dict[Frame, SceneResult] = {}
-        self._stamps: dict[Frame, int] = {}
+        self._results: dict[SequenceFrame, SceneResult] = {}
+        self._stamps: dict[SequenceFrame, int] = {}
 
     @property
     def name(self) -> str:
@@ -90,14 +90,14 @@ class OverTime:
     def _shown_volume(self) -> Any:
         return self.browser.GetProxyNode(self._sequence)
 
-    def prepared(self, frame: Frame, folder: Path) -> tuple[Path, Path]:
+    def prepared(self, frame: SequenceFrame, folder: Path) -> tuple[Path, Path]:
         """As `results.prepared`, under the transform of the volume that shows the current frame."""
         self._check()
         shown = self._shown_volume
         self._stamps[frame] = stamp_of(frame.node)
         return prepared(frame.node, folder, shown.GetParentTransformNode() if shown is not None else None)
 
-    def accept(self, frame: Frame, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
+    def accept(self, frame: SequenceFrame, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
         """Put a frame's segmentation into the new sequence.
 
         Raises:
@@ -116,7 +116,7 @@ class OverTime:
         result = self._results[frame] = result_of(self.name, kept, reply)
         return result
 
-    def fail(self, frame: Frame, why: str) -> None:
+    def fail(self, frame: SequenceFrame, why: str) -> None:
         """A frame that could not be segmented: its row of the table says why."""
         self._results[frame] = SceneResult(self.name, error=why)
 
@@ -141,7 +141,7 @@ class OverTime:
         chart = add_chart(self._scene, table, self.name, shown)
         return SequenceResult(self.name, self._organs, shown, self.browser, table, chart, dict(self._results))
 
-    def progress_of(self, frame: Frame, report: Callable[[str, float], None] | None) -> Progress | None:
+    def progress_of(self, frame: SequenceFrame, report: Callable[[str, float], None] | None) -> Progress | None:
         """Tells the progress of a frame as one of the whole."""
         if report is None:
             return None

@@ -44,7 +44,7 @@ class SceneResult:
         object.__setattr__(self, "flags", as_flags(self.flags))
 
 
-def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+def request_folder() -> tempfile.TemporaryDirectory[str]:
     """A folder for the files of a request. What cannot be deleted, as it is being scanned, does not end a run.
 
     Raises:

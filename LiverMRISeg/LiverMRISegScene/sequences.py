@@ -14,7 +14,7 @@ BROWSER = "vtkMRMLSequenceBrowserNode"
 
 
 @dataclass(frozen=True)
-class Frame:
+class SequenceFrame:
     """A frame: its number from 1, its value of the sequence's index, and its data node, which no scene's view shows."""
 
     number: int
@@ -27,7 +27,7 @@ def is_sequence(node: Any) -> bool:
     return bool(node is not None and node.IsA(SEQUENCE))
 
 
-def frames_of(sequence: Any) -> list[Frame]:
+def frames_of(sequence: Any) -> list[SequenceFrame]:
     """All frames of a sequence of scalar volumes.
 
     Raises:
@@ -38,7 +38,7 @@ def frames_of(sequence: Any) -> list[Frame]:
         raise InputError(_("{name}: is an empty sequence; load it again").format(name=sequence.GetName()))
     if sequence.GetDataNodeClassName() != VOLUME:
         raise InputError(_("{name}: is not a sequence of volumes; choose another").format(name=sequence.GetName()))
-    return [Frame(n + 1, sequence.GetNthIndexValue(n), sequence.GetNthDataNode(n)) for n in range(count)]
+    return [SequenceFrame(n + 1, sequence.GetNthIndexValue(n), sequence.GetNthDataNode(n)) for n in range(count)]
 
 
 def find_browser(scene: Any, sequence: Any) -> Any:

@@ -50,7 +50,7 @@ def frame_of_reference(node: Any) -> str | None:
     return _found(node, "DICOM.FrameOfReferenceUID", "0020,0052")
 
 
-def dicom_files(node: Any) -> list[str]:
+def loaded_dicom_files(node: Any) -> list[str]:
     """The DICOM files that a volume node was loaded from, by Slicer's database; empty if they are not known."""
     import slicer
 

@@ -11,7 +11,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers import OwnDataOptions, import_folder
 from LiverMRISegLib.data.importers.own_data import IGNORE
 from LiverMRISegLib.data.importers.plain_folder import OTHER_MASK, import_volumes
-from LiverMRISegLib.data.importers.summary import Checked, check_scans, in_one_line
+from LiverMRISegLib.data.importers.summary import CheckedScan, check_scans, in_one_line
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.hashing import hash_of
 
@@ -111,9 +111,9 @@ def read_unlabelled(source: Path, options: OwnDataOptions, corrections: Correcti
     return found, bad
 
 
-def _told_apart(cases: Sequence[Checked]) -> tuple[list[Checked], list[Named]]:
+def _told_apart(cases: Sequence[CheckedScan]) -> tuple[list[CheckedScan], list[Named]]:
     """The first case of each image, and the others: one would be learnt from, and the other held out to judge it."""
-    first: dict[str, Checked] = {}
+    first: dict[str, CheckedScan] = {}
     twice = []
     for case in cases:
         other = first.setdefault(hash_of(case.scan.image), case)
@@ -122,7 +122,7 @@ def _told_apart(cases: Sequence[Checked]) -> tuple[list[Checked], list[Named]]:
     return list(first.values()), twice
 
 
-def _correction(checked: Checked, datalist: Datalist, labels: LabelSet) -> Correction:
+def _correction(checked: CheckedScan, datalist: Datalist, labels: LabelSet) -> Correction:
     values = {}
     for value in checked.voxels:
         try:

@@ -92,14 +92,14 @@ def expected_hours(config: StageConfig) -> float:
     """Of the whole training, by a few of its steps; 0 if it has begun already.
 
     Raises:
-        UsageError: memory or disk will not do; and as `train`.
+        UsageError: memory or disk will not do; and as `train_package`.
     """
     if newest_step(config.run_folder / "checkpoints") is not None:
         return 0.0
     return _run(replace(config, loop=replace(config.loop, preview=True))).hours
 
 
-def train(config: StageConfig) -> ModelPackage:
+def train_package(config: StageConfig) -> ModelPackage:
     """Train, or go on with a training that was stopped; the package of its weights. Errors as of `run_stage`."""
     _run(config)
     return ModelPackage.load(config.run_folder / "model")

@@ -168,7 +168,7 @@ class _Adaptation:
 
     def _trained(self, corrections: Corrections, before: Masks, unlabelled: Sequence[Scan]) -> ModelPackage:
         from LiverMRISegLib.adaptation.masks import write_training_data
-        from LiverMRISegLib.adaptation.training import expected_hours, train, training_config
+        from LiverMRISegLib.adaptation.training import expected_hours, train_package, training_config
 
         given = self.arguments
         lists = write_training_data(corrections.training, before, unlabelled, self.labels, self.folder / "filled")
@@ -177,7 +177,7 @@ class _Adaptation:
         expected = f"{_time(hours)} on this computer" if hours else "resumed"
         say(f"training    {given.steps} steps, {expected}; Ctrl-C stops it, and the same command resumes it")
         flush_results()
-        return train(config)
+        return train_package(config)
 
     def _packaged(self, trained: ModelPackage, corrections: Corrections, checks: Sequence[OrganCheck]) -> ModelPackage:
         from LiverMRISegLib.adaptation.adapted_package import write_adapted

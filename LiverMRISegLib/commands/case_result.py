@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from LiverMRISegLib.commands.plan import Case
+from LiverMRISegLib.commands.plan import SegmentCase
 
 DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 
@@ -14,7 +14,7 @@ DONE, FAILED, SKIPPED = "done", "failed", "skipped"
 class CaseResult:
     """The outcome of one case; `error` is empty unless it failed. It has no label map, so that many fit in memory."""
 
-    case: Case
+    case: SegmentCase
     status: str
     seconds: float = 0.0
     error: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from LiverMRISegLib.commands.plan import Case
+from LiverMRISegLib.commands.plan import SegmentCase
 
 
 def written_at(path: Path) -> int | None:
@@ -15,13 +15,13 @@ def written_at(path: Path) -> int | None:
         return None
 
 
-def left_there(case: Case, before: int | None) -> str:
+def left_there(case: SegmentCase, before: int | None) -> str:
     """What to add to the error of a case: its output is there all the same, and was before (`written_at`)."""
     is_there = before is not None and written_at(case.output) == before
     return f"; {case.output} is the result of an earlier call" if is_there else ""
 
 
-def older_than_input(case: Case) -> list[str]:
+def older_than_input(case: SegmentCase) -> list[str]:
     """A flag for a result that may be of another version of its input."""
     from LiverMRISegLib.inference.flag import INPUT, Flag
 

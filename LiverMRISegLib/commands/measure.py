@@ -13,7 +13,7 @@ from LiverMRISegLib.commands.inputs import ALL
 from LiverMRISegLib.commands.measure_cases import (
     MeasureCase,
     Pairing,
-    case_name,
+    case_of_mask,
     find_cases,
     ignored_segmentations,
 )
@@ -60,9 +60,9 @@ def run(arguments: argparse.Namespace) -> int:
         check_writable(path)
     found, failed = work.results()
     if is_report:
-        from LiverMRISegLib.measurement.dicom_report import write_report
+        from LiverMRISegLib.measurement.dicom_report import write_dicom_report
 
-        write_report(arguments.output, found[0], work.cases[0].source.files[0])
+        write_dicom_report(arguments.output, found[0], work.cases[0].source.files[0])
     else:
         lines = [row for case in found for row in rows(case)]
         lines += [error_row(name, error) for name, error in failed.items()]
@@ -196,7 +196,7 @@ def _note_ignored(inputs: Sequence[Path]) -> None:
     for given in inputs:
         ignored = ignored_segmentations(given)
         if ignored:
-            pattern = "{case}" + ignored[0].name.removeprefix(case_name(ignored[0]))
+            pattern = "{case}" + ignored[0].name.removeprefix(case_of_mask(ignored[0]))
             others = f" and {len(ignored) - 1} more" if len(ignored) > 1 else ""
             note(
                 f"{given}: its volumes are segmented anew, {ignored[0].name}{others} beside them ignored; to measure "

@@ -77,7 +77,7 @@ def find_cases(
         files = _segmentations_in(given, all_files=labels is not None)
         if files:
             is_cohort = is_cohort or given.is_dir()
-            cases += [MeasureCase(case_name(file), Source(case_name(file), (file,)), True) for file in files]
+            cases += [MeasureCase(case_of_mask(file), Source(case_of_mask(file), (file,)), True) for file in files]
         else:
             found = find_sources([given], series, images)
             is_cohort = is_cohort or found.is_cohort
@@ -96,7 +96,7 @@ def ignored_segmentations(given: Path) -> list[Path]:
     return [path for path in named if path.is_file() and not path.name.startswith(".")]
 
 
-def case_name(path: Path) -> str:
+def case_of_mask(path: Path) -> str:
     """The NAME of NAME_seg.nii.gz, NAME.seg.nrrd, NAME_seg.dcm, NAME_label.nii.gz."""
     name = _stem(path)
     return next((name[: -len(end)] for end in _SUFFIXES if name.endswith(end) and name != end), name)
@@ -111,7 +111,7 @@ def _segmentations_in(given: Path, all_files: bool) -> list[Path]:
     files = [path for path in sorted(given.iterdir()) if path.is_file() and not path.name.startswith(".")]
     if all_files:
         files = [f for f in files if f.name.lower().endswith(LABELMAP_ENDINGS) or _is_segmentation(f)]
-        return [f for f in files if case_name(f) != _stem(f)] or files  # images may be beside them
+        return [f for f in files if case_of_mask(f) != _stem(f)] or files  # images may be beside them
     from LiverMRISegLib.io.read import is_dicom_folder, is_volume_file
 
     if is_dicom_folder(given) or any(is_volume_file(file) for file in files):

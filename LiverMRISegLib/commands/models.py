@@ -152,11 +152,11 @@ def run_import_foreign(arguments: argparse.Namespace) -> int:
 def run_import_nnunet(arguments: argparse.Namespace) -> int:
     """Convert a folder of a trained nnU-Net model into the user's models folder."""
     from LiverMRISegLib.models.catalog import check_new_name, folder_for_imports
-    from LiverMRISegLib.models.importers.import_nnunet import CHECKPOINT, import_nnunet
+    from LiverMRISegLib.models.importers.import_nnunet import CHECKPOINT, import_nnunet_model
     from LiverMRISegLib.models.package.model_package import load_spec
 
     check_new_name(arguments.name)
-    path = import_nnunet(
+    path = import_nnunet_model(
         arguments.source,
         arguments.name,
         folder_for_imports(),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from LiverMRISegLib.commands.case_result import CaseResult
 from LiverMRISegLib.commands.inputs import ALL
-from LiverMRISegLib.commands.plan import Case
+from LiverMRISegLib.commands.plan import SegmentCase
 
 if TYPE_CHECKING:
     from LiverMRISegLib.inference.segmentation import Segmentation
@@ -30,7 +30,7 @@ class OneStudy:
         """For the arguments of `segment`: a DICOM folder of which all series are taken is a study."""
         return cls(arguments.one_study or arguments.series == ALL)
 
-    def add(self, case: Case, volume: Volume, segmentation: Segmentation) -> None:
+    def add(self, case: SegmentCase, volume: Volume, segmentation: Segmentation) -> None:
         """Take the organs of a case."""
         if self._is_wanted:
             from LiverMRISegLib.measurement.study import Place

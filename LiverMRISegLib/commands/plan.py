@@ -17,7 +17,7 @@ from LiverMRISegLib.io.leftovers import remove_stale_files
 
 
 @dataclass(frozen=True)
-class Case:
+class SegmentCase:
     """One input volume and the file that its segmentation goes to; `further` are the other images of the case.
 
     `series` and `frame` are which of the series and volumes of `source` is meant (from 1), if it has several.
@@ -39,10 +39,10 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Plan:
+class SegmentPlan:
     """The cases of a call. In a cohort (`is_cohort`) one failure does not stop the others."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[SegmentCase, ...]
     is_cohort: bool
     made_folders: list[Path] = field(default_factory=list)
 
@@ -87,7 +87,7 @@ def plan_cases(
     images: int = 1,
     frame: str | None = None,
     series: str | None = None,
-) -> Plan:
+) -> SegmentPlan:
     """The cases of `inputs` (files, folders of volumes, DICOM folders) for -o `output`.
 
     Where a model takes several `images` a case, each input stands for all images of its case (`io.channels`).
@@ -108,11 +108,11 @@ def plan_cases(
         ending = file_format or "nii.gz"
         outputs = [output / f"{source.name}_seg.{ending}" for source in sources]
     cases = [
-        Case(own.name, own.files[0], file, own.files[1:], own.frame, own.series, own.problem)
+        SegmentCase(own.name, own.files[0], file, own.files[1:], own.frame, own.series, own.problem)
         for own, file in zip(sources, outputs, strict=True)
     ]
     _check_clashes(cases)
-    return Plan(tuple(cases), is_cohort)
+    return SegmentPlan(tuple(cases), is_cohort)
 
 
 def _is_file_name(output: Path) -> bool:
@@ -142,8 +142,8 @@ def _check_folder(output: Path, inputs: Sequence[Path], is_cohort: bool) -> None
             )
 
 
-def _check_clashes(cases: Sequence[Case]) -> None:
-    owner: dict[str, Case] = {}
+def _check_clashes(cases: Sequence[SegmentCase]) -> None:
+    owner: dict[str, SegmentCase] = {}
     sources = {_key(file): file for case in cases for file in (case.source, *case.further)}
     for case in cases:
         key = _key(case.output)

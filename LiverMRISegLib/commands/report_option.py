@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from LiverMRISegLib.commands.case_result import DONE, CaseResult
-from LiverMRISegLib.commands.plan import Case, Plan
+from LiverMRISegLib.commands.plan import SegmentCase, SegmentPlan
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.file_names import resolved
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class Report:
     """Collects the cases of --report; does nothing without the option."""
 
-    def __init__(self, path: Path | None, plan: Plan) -> None:
+    def __init__(self, path: Path | None, plan: SegmentPlan) -> None:
         self.path = path
         self._cases: list[Any] = []
         if path is None:
@@ -41,7 +41,7 @@ class Report:
         """Whether a report was written."""
         return self.path is not None and bool(self._cases)
 
-    def add(self, case: Case, volume: Volume, segmentation: Segmentation) -> None:
+    def add(self, case: SegmentCase, volume: Volume, segmentation: Segmentation) -> None:
         """Add a case to the report."""
         if self.path is not None:
             from LiverMRISegLib.evaluation.report import ReportCase

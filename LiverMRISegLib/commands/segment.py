@@ -26,7 +26,7 @@ from LiverMRISegLib.commands.earlier_results import left_there, older_than_input
 from LiverMRISegLib.commands.frame_table import write_tables
 from LiverMRISegLib.commands.frames import frame_option
 from LiverMRISegLib.commands.one_study import OneStudy
-from LiverMRISegLib.commands.plan import Case, Plan, plan_cases
+from LiverMRISegLib.commands.plan import SegmentCase, SegmentPlan, plan_cases
 from LiverMRISegLib.commands.read_ahead import ReadAhead
 from LiverMRISegLib.commands.report_option import Report
 from LiverMRISegLib.commands.sr_option import SrOption
@@ -134,7 +134,7 @@ class _Cohort:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: SegmentPlan,
         arguments: argparse.Namespace,
         images: Sequence[str],
         organs: list[str] | None,
@@ -164,18 +164,22 @@ class _Cohort:
                     result = CaseResult(case, FAILED, error=describe(error, case.source) + left_there(case, before))
                 yield replace(result, seconds=time.perf_counter() - start)
 
-    def _read(self, case: Case) -> list[Volume]:
+    def _read(self, case: SegmentCase) -> list[Volume]:
         from LiverMRISegLib.io import read_channels
 
         if case.problem:
             raise InputError(case.problem)
         return read_channels(case.source, self.images, series=case.series, frame=case.frame)
 
-    def _is_skipped(self, case: Case) -> bool:
+    def _is_skipped(self, case: SegmentCase) -> bool:
         return self.arguments.skip_existing and case.output.exists()
 
     def _result(
-        self, case: Case, following: Case | None, reader: ReadAhead[Case, list[Volume]], progress: ProgressBar
+        self,
+        case: SegmentCase,
+        following: SegmentCase | None,
+        reader: ReadAhead[SegmentCase, list[Volume]],
+        progress: ProgressBar,
     ) -> CaseResult:
         from LiverMRISegLib.io import check_segmentation_target
 
@@ -232,7 +236,7 @@ def describe(error: Exception, source: Path) -> str:
     return " ".join(f"{source}: unexpected {type(error).__name__}: {error}".split())
 
 
-def _tell(results: Sequence[CaseResult], plan: Plan) -> None:
+def _tell(results: Sequence[CaseResult], plan: SegmentPlan) -> None:
     if plan.is_cohort:
         say(_cohort_table(results))
     else:

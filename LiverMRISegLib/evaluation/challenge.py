@@ -18,7 +18,7 @@ from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, reason_of, score_case, summarise
-from LiverMRISegLib.evaluation.efficiency import Cost, gpu_memory_reader, measure_cost, visible_gpu
+from LiverMRISegLib.evaluation.efficiency import RunCost, gpu_memory_reader, measure_cost, visible_gpu
 from LiverMRISegLib.evaluation.groups import grouped_table
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.atomic import atomic_write_text
@@ -60,7 +60,7 @@ class JudgedCase:
     """Agreement and cost of one case."""
 
     case: CaseScores
-    cost: Cost
+    cost: RunCost
     scan: Scan
 
 
@@ -128,7 +128,7 @@ def _names(scans: Sequence[Scan]) -> list[str]:
 
 
 def _judge(
-    name: str, listed: Listed, labels: LabelSet, config: ChallengeConfig, measured: Callable[[list[str]], Cost]
+    name: str, listed: Listed, labels: LabelSet, config: ChallengeConfig, measured: Callable[[list[str]], RunCost]
 ) -> JudgedCase:
     datalist, scan = listed
     made = config.output / f"{name}.nii.gz"

@@ -22,7 +22,7 @@ _MB = 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Cost:
+class RunCost:
     """Seconds, sum of the memory readings and highest reading in MB (None without an NVIDIA GPU); `status` of exit."""
 
     seconds: float
@@ -72,7 +72,7 @@ def gpu_memory_reader(gpu: str = "0") -> Callable[[], float] | None:
 
 def measure_cost(
     command: Sequence[str], read_mb: Callable[[], float] | None, environment: Mapping[str, str] | None = None
-) -> Cost:
+) -> RunCost:
     """Run `command` to its end while `read_mb` is called every 0.1 s. Raises OSError if it cannot be started.
 
     `environment`: variables in addition to those of this process.
@@ -96,7 +96,7 @@ def measure_cost(
     seconds = time.perf_counter() - started
     known = read_mb is not None and readings
     area, peak = (sum(readings), max(readings)) if known else (None, None)
-    return Cost(seconds, area, peak, process.returncode, messages)
+    return RunCost(seconds, area, peak, process.returncode, messages)
 
 
 def _poll(read_mb: Callable[[], float] | None, readings: list[float], over: threading.Event) -> None:

@@ -79,9 +79,9 @@ class Segmentation:
         elif dicom_seg is None:
             raise UsageError(f"{path}: a DICOM SR refers to a DICOM SEG; save that first, and give it as dicom_seg")
         else:
-            from LiverMRISegLib.measurement.dicom_report import write_report
+            from LiverMRISegLib.measurement.dicom_report import write_dicom_report
 
-            write_report(path, self.measure(maps, rules), Path(dicom_seg))
+            write_dicom_report(path, self.measure(maps, rules), Path(dicom_seg))
 
     def save(self, path: str | Path) -> None:
         """Write to .nii.gz, .nii, .nrrd, .mha, .seg.nrrd or (for DICOM inputs) .dcm, whole or not at all.

@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.text_voxels import from_hex, numbers
-from LiverMRISegLib.io.unpack import PADDING, DamagedError, Source, bunzipped, gunzipped, inflated
+from LiverMRISegLib.io.text_voxels import from_hex, numbers_in_text
+from LiverMRISegLib.io.unpack import PADDING, ByteSource, DamagedError, bunzipped, gunzipped, inflated
 
 RAW, GZIP, ZLIB, BZIP2, ASCII, HEX = "raw", "gzip", "zlib", "bzip2", "ascii", "hex"
 AT_END = -1
 # Deflate cannot make anything smaller than by this factor; bzip2 can, its voxels are only counted as they come.
 _SMALLEST = {RAW: 1.0, GZIP: 1032.0, ZLIB: 1032.0, BZIP2: float("inf"), HEX: 0.5}
-_UNPACKED: dict[str, Callable[[Source], Iterator[bytes]]] = {
+_UNPACKED: dict[str, Callable[[ByteSource], Iterator[bytes]]] = {
     GZIP: gunzipped, ZLIB: inflated, BZIP2: bunzipped, HEX: from_hex,
 }  # fmt: skip
 
@@ -159,8 +159,8 @@ class _Window:
 def _unpack_part(
     stored: Stored, stream: BufferedReader, kind: np.dtype, window: _Window, place: int, share: int, slack: int
 ) -> None:
-    limited: Source = stream if stored.packed is None else _Limited(stream, stored.packed)
-    blocks = numbers(limited, kind) if stored.encoding == ASCII else _UNPACKED[stored.encoding](limited)
+    limited: ByteSource = stream if stored.packed is None else _Limited(stream, stored.packed)
+    blocks = numbers_in_text(limited, kind) if stored.encoding == ASCII else _UNPACKED[stored.encoding](limited)
     seen = -stored.skip
     for block in blocks:
         view, first = memoryview(block), max(0, -seen)
@@ -194,7 +194,7 @@ def _more_than_announced(stored: Stored) -> InputError:
 class _Limited:
     """The next `count` bytes of a stream."""
 
-    def __init__(self, stream: Source, count: int) -> None:
+    def __init__(self, stream: ByteSource, count: int) -> None:
         self._stream, self._left = stream, count
 
     def read(self, count: int) -> bytes:

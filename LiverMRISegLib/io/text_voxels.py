@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from LiverMRISegLib.io.unpack import Source
+from LiverMRISegLib.io.unpack import ByteSource
 
 _READ = 2**20
 # Python takes more than this for a number: underscores, and digits of other scripts.
@@ -18,14 +18,14 @@ _WHOLE = re.compile(rb"[-+0-9\s]*")
 _FLOAT = re.compile(rb"(?:[-+0-9.e\s]|nan|inf(?:inity)?)*")
 
 
-def numbers(stream: Source, kind: np.dtype) -> Iterator[bytes]:
+def numbers_in_text(stream: ByteSource, kind: np.dtype) -> Iterator[bytes]:
     """Numbers between blanks or line breaks, as bytes of `kind`."""
     convert = _whole_numbers if kind.kind in "iu" else _floats
     for text in _whole_words(stream):
         yield convert(text, kind).tobytes()
 
 
-def from_hex(stream: Source) -> Iterator[bytes]:
+def from_hex(stream: ByteSource) -> Iterator[bytes]:
     """The bytes that pairs of hexadecimal digits stand for."""
     held = b""
     while block := stream.read(_READ):
@@ -37,7 +37,7 @@ def from_hex(stream: Source) -> Iterator[bytes]:
         raise ValueError("a hexadecimal digit is missing")
 
 
-def _whole_words(stream: Source) -> Iterator[bytes]:
+def _whole_words(stream: ByteSource) -> Iterator[bytes]:
     """The text in pieces that end between words."""
     held = b""
     while block := stream.read(_READ):

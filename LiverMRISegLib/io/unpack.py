@@ -15,7 +15,7 @@ _GZIP_OR_NOTHING, _ZLIB = 31, 15
 PADDING = b"\0\r\n"
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """What has bytes to read."""
 
     def read(self, count: int, /) -> bytes:
@@ -26,7 +26,7 @@ class DamagedError(Exception):
     """The packed bytes end too early, do not unpack, or have another checksum than they should."""
 
 
-def gunzipped(stream: Source) -> Iterator[bytes]:
+def gunzipped(stream: ByteSource) -> Iterator[bytes]:
     """What gzip packed (RFC 1952), of one member or several; DamagedError unless each has its length and CRC."""
     rest = b""
     while True:
@@ -38,14 +38,14 @@ def gunzipped(stream: Source) -> Iterator[bytes]:
             raise DamagedError
 
 
-def inflated(stream: Source) -> Iterator[bytes]:
+def inflated(stream: ByteSource) -> Iterator[bytes]:
     """What zlib packed (RFC 1950); DamagedError unless it has its Adler checksum."""
     rest = yield from _inflated(stream, _ZLIB, b"")
     if rest.strip(PADDING) or _after_padding(stream):
         raise DamagedError
 
 
-def bunzipped(stream: Source) -> Iterator[bytes]:
+def bunzipped(stream: ByteSource) -> Iterator[bytes]:
     """What bzip2 packed, of one stream or several; DamagedError unless each has its checksums."""
     rest = b""
     while True:
@@ -66,7 +66,7 @@ def bunzipped(stream: Source) -> Iterator[bytes]:
             raise DamagedError
 
 
-def _inflated(stream: Source, bits: int, packed: bytes) -> Generator[bytes, None, bytes]:
+def _inflated(stream: ByteSource, bits: int, packed: bytes) -> Generator[bytes, None, bytes]:
     """As `zlib.decompressobj(bits)` unpacks `packed` and the stream; returns what follows in the last block read."""
     unpack = zlib.decompressobj(bits)
     while not unpack.eof:
@@ -83,7 +83,7 @@ def _inflated(stream: Source, bits: int, packed: bytes) -> Generator[bytes, None
     return unpack.unused_data
 
 
-def _after_padding(stream: Source) -> bytes:
+def _after_padding(stream: ByteSource) -> bytes:
     """The first bytes of the rest of the stream that are not padding."""
     while block := stream.read(_READ):
         if found := block.lstrip(PADDING):

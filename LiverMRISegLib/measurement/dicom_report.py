@@ -36,7 +36,7 @@ _UNITS = {
 _ML, _MM = Code("ml", "milliliter", "UCUM"), Code("mm", "millimeter", "UCUM")
 
 
-def write_report(path: Path, found: Measurements, segmentation: Path) -> None:
+def write_dicom_report(path: Path, found: Measurements, segmentation: Path) -> None:
     """Write a DICOM SR of what was measured of a DICOM SEG; an organ that was not found has no segment to report on.
 
     Raises:

@@ -52,7 +52,7 @@ class Topology:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What nnU-Net would train with; `axes` puts the array's axes in the order that all else here is in."""
 
     axes: tuple[int, int, int]
@@ -71,7 +71,7 @@ def make_plan(
     kind: str = PLAIN,
     memory_gb: float = _REFERENCE_GB,
     channels: int = 1,
-) -> Plan:
+) -> TrainingPlan:
     """The full-resolution plan.
 
     Args:
@@ -96,7 +96,7 @@ def make_plan(
     batch = round(reference / estimate * _REFERENCE_BATCH)
     voxels = float(np.prod(median)) * len(shapes)
     most = round(voxels * _KINDS[kind].most_of_data / math.prod(topology.patch))
-    return Plan(
+    return TrainingPlan(
         (axes[0], axes[1], axes[2]),
         (spacing[0], spacing[1], spacing[2]),
         topology,

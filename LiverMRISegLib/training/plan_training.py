@@ -20,7 +20,7 @@ from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.networks.sizes import PLAIN
 from LiverMRISegLib.preparation.nnunet_scheme import nonzero_box
 from LiverMRISegLib.training.configuration import read_settings
-from LiverMRISegLib.training.plan_rules import Plan, make_plan
+from LiverMRISegLib.training.plan_rules import TrainingPlan, make_plan
 from LiverMRISegLib.volume import reorient
 
 logger = logging.getLogger(__name__)
@@ -67,7 +67,7 @@ class Fingerprint:
     intensities: np.ndarray
 
 
-def run(config: PlanTrainingConfig) -> Plan:
+def run(config: PlanTrainingConfig) -> TrainingPlan:
     """Look at every labelled volume, and write the plan.
 
     Raises:
@@ -130,7 +130,7 @@ def orientation_of(axes: tuple[int, int, int]) -> str:
     return "".join(_ARRAY_AXES[axis] for axis in reversed(axes))
 
 
-def _data(config: PlanTrainingConfig, plan: Plan, found: Fingerprint, *, is_ct: bool) -> dict[str, Any]:
+def _data(config: PlanTrainingConfig, plan: TrainingPlan, found: Fingerprint, *, is_ct: bool) -> dict[str, Any]:
     data: dict[str, Any] = {
         "datalists": [str(path.absolute()) for path in config.datalists],
         "organs": list(config.organs),
@@ -148,7 +148,7 @@ def _data(config: PlanTrainingConfig, plan: Plan, found: Fingerprint, *, is_ct: 
     return data
 
 
-def _network(config: PlanTrainingConfig, plan: Plan) -> dict[str, Any]:
+def _network(config: PlanTrainingConfig, plan: TrainingPlan) -> dict[str, Any]:
     strides = [list(stride) for stride in plan.topology.strides]
     if config.network == "stunet":
         return {"strides": [*strides[1:], *([[1, 1, 1]] * 5)][:5]}
@@ -161,7 +161,7 @@ def _network(config: PlanTrainingConfig, plan: Plan) -> dict[str, Any]:
     }
 
 
-def summary(config: PlanTrainingConfig, plan: Plan) -> str:
+def summary(config: PlanTrainingConfig, plan: TrainingPlan) -> str:
     """One line about a plan."""
     spacing, patch = (" x ".join(f"{n:g}" for n in triple) for triple in (plan.spacing, plan.topology.patch))
     return f"{config.output}: {spacing} mm, patch {patch}, batch {plan.batch}, {len(plan.topology.strides)} levels"

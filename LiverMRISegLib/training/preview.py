@@ -46,7 +46,7 @@ class Inferences:
 
 
 @dataclass(frozen=True)
-class Cost:
+class TrainingCost:
     """Of a whole training: steps, seconds a step and a tile, inferences, disk and memory in GB."""
 
     steps: int
@@ -79,7 +79,7 @@ def preview(
     validation: Validation | None = None,
     images: int = 0,
     shapes: Sequence[tuple[int, ...]] = (),
-) -> Cost:
+) -> TrainingCost:
     """Time a few steps, which change `method` and nothing else, and say what all of them will cost.
 
     Args:
@@ -102,7 +102,7 @@ def preview(
         inferences = _inferences(validation, images, config, shapes)
         tile_seconds = _timed_tile(method, validation, fabric)
     checkpoint = _size_gb(method.state_dict()) * (_KEPT_CHECKPOINTS + 1)
-    cost = Cost(config.steps, seconds, inferences, tile_seconds, prepared_gb + checkpoint, memory)
+    cost = TrainingCost(config.steps, seconds, inferences, tile_seconds, prepared_gb + checkpoint, memory)
     logger.info("%s", cost)
     check_room("the training", memory, _total_gb(fabric), cost.disk_gb, folder, _REMEDY)
     return cost

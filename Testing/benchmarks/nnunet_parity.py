@@ -27,7 +27,7 @@ from LiverMRISegLib.anatomy import LIVER, RIGHT_KIDNEY, SPLEEN
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_channels, read_labelmap, write_volume
-from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet_model
 from LiverMRISegLib.models.importers.nnunet_plans import preparation_of
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.phantom.study import LABELS, make_study
@@ -253,7 +253,7 @@ def on_outline(labels: np.ndarray, voxels: np.ndarray) -> int:
 
 def compare(folder: Path, model: Model, source: Path, files: dict[str, list[Path]]) -> list[tuple[float, float]]:
     """Print a line per input and mirroring; returns the Dice of every label, against 16 and against 32 bits."""
-    package = import_nnunet(source, "parity", folder / "packages" / model.name.replace(" ", "_"))
+    package = import_nnunet_model(source, "parity", folder / "packages" / model.name.replace(" ", "_"))
     segmenter = Segmenter.load(package, "cpu")
     scores: list[tuple[float, float]] = []
     for mirror in (False, True):

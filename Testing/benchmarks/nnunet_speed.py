@@ -30,7 +30,7 @@ import psutil
 from common import machine
 from LiverMRISegLib.inference.tuning import Setting, settings_of
 from LiverMRISegLib.io import read_labelmap, write_volume
-from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet_model
 from LiverMRISegLib.models.package.model_package import ModelPackage, rewrite
 from LiverMRISegLib.preparation.interpolation import resize_linear
 from LiverMRISegLib.volume import Geometry, Volume
@@ -144,7 +144,7 @@ def compare(run: Run, folder: Path) -> None:
     plan = plans({"3d_fullres": configuration(run.design, run.spacing, run.patch)})
     document = checkpoint(run.design.network(ORGANS + 1).state_dict())
     model = write_folder(folder, plan, dataset(organs), {"fold_0": document})
-    package = import_nnunet(model, "speed", folder / "models")
+    package = import_nnunet_model(model, "speed", folder / "models")
     files = made_files(run, folder)
     reference = folder / "theirs"
     reference.mkdir()

@@ -10,7 +10,7 @@ from helpers.ellipsoids import ellipsoid, grid
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.commands.case_result import DONE, CaseResult
 from LiverMRISegLib.commands.one_study import OneStudy
-from LiverMRISegLib.commands.plan import Case
+from LiverMRISegLib.commands.plan import SegmentCase
 from LiverMRISegLib.commands.report_option import Report
 from LiverMRISegLib.inference.segmentation import Segmentation
 from LiverMRISegLib.volume import Volume
@@ -21,7 +21,7 @@ FIELD = grid((3.0, 3.0, 4.0), (60.0, 50.0, 100.0))
 def segmented(name, half_axes):
     labels = ellipsoid(FIELD, half_axes).astype(np.uint8) * 4
     volume = Volume(labels.astype(np.float32), FIELD, name)
-    return Case(name, Path(f"{name}.nii"), Path(f"{name}_seg.nii")), Segmentation(
+    return SegmentCase(name, Path(f"{name}.nii"), Path(f"{name}_seg.nii")), Segmentation(
         labels, CHAOS, FIELD, {}, [], {}, volume
     )
 

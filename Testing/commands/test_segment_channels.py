@@ -18,7 +18,7 @@ from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.inference.worker.client import WorkerClient
 from LiverMRISegLib.inference.worker.protocol import segment_request
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
-from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet_model
 from LiverMRISegLib.volume import reorient
 
 # None in sys.modules is what an import that fails looks like.
@@ -31,7 +31,7 @@ WITHOUT_TORCH = (
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     source, _ = made.two_images(folder, "PlainConvUNet", ("liver", "spleen"))
-    return import_nnunet(source, "two", folder)
+    return import_nnunet_model(source, "two", folder)
 
 
 def write_case(folder, name, turn="LPS", seed=0):

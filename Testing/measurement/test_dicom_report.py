@@ -15,7 +15,7 @@ from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.inference.segmentation import Segmentation
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.dicom.sr import write_dicom_sr
-from LiverMRISegLib.measurement.dicom_report import groups_of, write_report
+from LiverMRISegLib.measurement.dicom_report import groups_of, write_dicom_report
 from LiverMRISegLib.measurement.maps import quantity_map
 from LiverMRISegLib.measurement.organs import Rules, measure
 from LiverMRISegLib.volume import Volume
@@ -128,7 +128,7 @@ def test_what_cannot_be_reported_is_refused(written, result, tmp_path):
         write_dicom_sr(tmp_path / "sr.dcm", written / "sr.dcm", [])
     nothing = measure(Volume(result.labelmap * 0, result.geometry), LabelSet("liver", {1: LIVER}))
     with pytest.raises(OutputError, match="nothing was measured, and a DICOM SR cannot be empty"):
-        write_report(tmp_path / "sr.dcm", nothing, written / "o.dcm")
+        write_dicom_report(tmp_path / "sr.dcm", nothing, written / "o.dcm")
     with pytest.raises(UsageError, match="save that first, and give it as dicom_seg"):
         result.save_measurements(tmp_path / "sr.dcm")
     with pytest.raises(UsageError, match=r"measurements are written to \.csv, or to \.dcm"):

@@ -20,7 +20,7 @@ from LiverMRISegLib.models.package.specification import NNUNET, ChannelSpec, Net
 from LiverMRISegScene.batch import (
     as_csv,
     folder_jobs,
-    read_table,
+    read_saved_rows,
     scene_jobs,
     set_aside_foreign_table,
     volumes_in_scene,
@@ -222,7 +222,7 @@ def test_the_table_keeps_what_an_earlier_run_found(scene, tmp_path):
     rows = scene_jobs([named(scene, n) for n in names], "liver-any-sequence")
     rows[0].state, rows[0].result = "done", SceneResult("a", None, {"liver": 1500.0}, ["liver touches the edge"])
     (tmp_path / "volumes.csv").write_text(as_csv(rows[:1]))
-    before = read_table(tmp_path / "volumes.csv")
+    before = read_saved_rows(tmp_path / "volumes.csv")
     again = scene_jobs([named(scene, n) for n in names], "liver-any-sequence")
     again[0].state = again[2].state = EARLIER
     again[1].state, again[1].result = "done", SceneResult("b", None, {"spleen": 200.0})
@@ -240,20 +240,20 @@ def test_a_table_that_a_spreadsheet_saved_again_is_still_ours(scene, tmp_path, m
     rows[0].state, rows[0].result = "done", SceneResult("a", None, {"liver": 1500.0})
     path = tmp_path / "volumes.csv"
     path.write_bytes(b"\xef\xbb\xbf" + as_csv(rows).replace(",", mark).replace("\n", "\r\n").encode())
-    assert read_table(path)["a"]["liver mL"] == "1500.0"
+    assert read_saved_rows(path)["a"]["liver mL"] == "1500.0"
     set_aside_foreign_table(path)
     assert path.exists()
     path.write_text("volume,liver mL\na,1\n")  # a column was removed
     again = scene_jobs([named(scene, "a")], "liver-any-sequence")
     again[0].state = EARLIER
-    assert as_csv(again, read_table(path)).splitlines()[1] == "a,liver-any-sequence,done before,,"
+    assert as_csv(again, read_saved_rows(path)).splitlines()[1] == "a,liver-any-sequence,done before,,"
 
 
 @pytest.mark.parametrize("content", [b"name,age\nx,3\n", b"\xff\xfe\x00"])
 def test_a_table_of_others_is_kept_aside(tmp_path, content):
     path = tmp_path / "volumes.csv"
     path.write_bytes(content)
-    assert read_table(path) == {}
+    assert read_saved_rows(path) == {}
     set_aside_foreign_table(path)
     assert not path.exists()
     path.write_bytes(b"others")

@@ -14,7 +14,7 @@ from LiverMRISegLib.training import preview
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import BidirectionalCopyPaste
-from LiverMRISegLib.training.preview import Cost, Inferences
+from LiverMRISegLib.training.preview import Inferences, TrainingCost
 from LiverMRISegLib.training.stages import cross_pseudo_supervision, finetune
 from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig, run_bidirectional_copy_paste
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig
@@ -23,7 +23,7 @@ from LiverMRISegLib.training.validation import LabelledImage, Validation
 
 
 def test_hours_are_of_steps_and_of_inferences():
-    cost = Cost(1000, 1.8, Inferences(30, 4, 60), 6.0, 1.0, 2.0)
+    cost = TrainingCost(1000, 1.8, Inferences(30, 4, 60), 6.0, 1.0, 2.0)
     assert cost.hours == pytest.approx((1000 * 1.8 + (30 * 4 + 60) * 6.0) / 3600)
     assert str(cost) == (
         "1,000 steps of 1.80 s; 4 validations of 30 tiles and 60 at the end, 6.00 s each; 0.8 hours; disk 1.0 GB; "

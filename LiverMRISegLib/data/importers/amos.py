@@ -7,7 +7,7 @@ from pathlib import Path
 from LiverMRISegLib import anatomy
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.datalist import Datalist, Scan
-from LiverMRISegLib.data.importers.layout import folder, numbered, some
+from LiverMRISegLib.data.importers.layout import files_by_number, folder, some
 from LiverMRISegLib.errors import InputError
 
 _LAST_CT = 500
@@ -34,9 +34,9 @@ def _split(source: Path, ending: str, split: str, must_have: bool) -> list[Scan]
     pattern = r"amos_(\d{4})\.nii\.gz"
     images = folder(source / f"images{ending}", "AMOS 2022")
     label_folder = source / f"labels{ending}"
-    labels = numbered(folder(label_folder, "AMOS 2022"), pattern) if must_have or label_folder.is_dir() else {}
+    labels = files_by_number(folder(label_folder, "AMOS 2022"), pattern) if must_have or label_folder.is_dir() else {}
     scans = []
-    for number, image in some(numbered(images, pattern), images, "amos_0001.nii.gz").items():
+    for number, image in some(files_by_number(images, pattern), images, "amos_0001.nii.gz").items():
         if must_have and number not in labels:
             raise InputError(f"{image}: has no labels{ending}/{image.name}; the data set is not complete")
         sequence = "CT" if int(number) <= _LAST_CT else Sequence.T1WI.value

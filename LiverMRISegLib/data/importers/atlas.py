@@ -6,7 +6,7 @@ from pathlib import Path
 
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.datalist import Datalist, Scan
-from LiverMRISegLib.data.importers.layout import folder, numbered, some
+from LiverMRISegLib.data.importers.layout import files_by_number, folder, some
 from LiverMRISegLib.errors import InputError
 
 
@@ -19,9 +19,9 @@ def import_atlas(source: Path, _output: Path) -> Datalist:
         InputError: another layout, or an image without labels.
     """
     images = folder(source / "imagesTr", "ATLAS 2023")
-    labels = numbered(folder(source / "labelsTr", "ATLAS 2023"), r"lb(\d+)\.nii\.gz")
+    labels = files_by_number(folder(source / "labelsTr", "ATLAS 2023"), r"lb(\d+)\.nii\.gz")
     scans = []
-    for number, image in some(numbered(images, r"im(\d+)\.nii\.gz"), images, "im0.nii.gz").items():
+    for number, image in some(files_by_number(images, r"im(\d+)\.nii\.gz"), images, "im0.nii.gz").items():
         if number not in labels:
             raise InputError(f"{image}: has no labelsTr/lb{number}.nii.gz; the data set is not complete")
         scans.append(Scan(f"atlas-{number}", Sequence.C_VENOUS.value, image, labels[number]))

@@ -14,7 +14,7 @@ import numpy as np
 
 from LiverMRISegLib.anatomy import Sequence as MrSequence
 from LiverMRISegLib.data.importers.layout import folder
-from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed, numbered_names
+from LiverMRISegLib.data.importers.own_data import FoundCase, Imported, OwnDataOptions, listed, numbered_names
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.io.json_text import parse_json
@@ -70,7 +70,7 @@ def import_bids(source: Path, output: Path, options: OwnDataOptions) -> Imported
         sequence = _SUFFIXES.get(image.suffix)
         told = (image.stem, sequence.value if sequence else image.suffix)
         patient = image.stem.split("_")[0]
-        cases.append(Case(image.name, image.path, labels, told, patient, _vendor(image.path)))
+        cases.append(FoundCase(image.name, image.path, labels, told, patient, _vendor(image.path)))
     used = {path for found in (*maps_of.values(), *masks_of.values()) for path in found}
     left_out = [(path, _NO_IMAGE) for path in (*maps, *masks) if path not in used]
     return listed(source.name, {**{n: name for name, n in numbers.items()}, **values}, cases, options, left_out)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from LiverMRISegLib.data.importers.layout import why_missing
-from LiverMRISegLib.data.importers.own_data import IGNORE, LICENCE, Case, OwnDataOptions
+from LiverMRISegLib.data.importers.own_data import IGNORE, LICENCE, FoundCase, OwnDataOptions
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.file_names import name_of, why_impossible
 from LiverMRISegLib.io.json_text import parse_json
@@ -34,7 +34,7 @@ def read_dataset_json(path: Path) -> Mapping[str, Any]:
     return document
 
 
-def licence_of(document: Mapping[str, Any]) -> str:
+def stated_licence(document: Mapping[str, Any]) -> str:
     """As the data set says it, in either spelling; else that the data are their owner's."""
     said = document.get("licence") or document.get("license")
     return said if isinstance(said, str) and not said.startswith(_NO_LICENCE) else LICENCE
@@ -56,17 +56,17 @@ def values_of(document: Mapping[str, Any], options: OwnDataOptions, path: Path) 
     """What the values mean by the options, else by the document; a value to ignore is one by either.
 
     Raises:
-        InputError: as `labels_of`.
+        InputError: as `names_by_value`.
     """
     labels = document.get("labels")
     if not options.values:
-        return labels_of(labels, path) if labels else {}
+        return names_by_value(labels, path) if labels else {}
     said = labels.items() if isinstance(labels, Mapping) else ()
     ignored = {key: entry for key, entry in said if IGNORE in (str(key).lower(), str(entry).lower())}
-    return {**labels_of(ignored, path), **options.values}
+    return {**names_by_value(ignored, path), **options.values}
 
 
-def labels_of(labels: Any, path: Path) -> dict[int, str]:
+def names_by_value(labels: Any, path: Path) -> dict[int, str]:
     """Value to name without background, from {"liver": 1} (nnU-Net v2) or {"1": "liver"} (v1, the decathlon).
 
     A region {"liver": [1, 2]} is one structure of several values, as long as no other one has them too.
@@ -108,7 +108,7 @@ def only_one(given: Any, what: str, path: Path) -> Any:
     return given[0]
 
 
-def listed_case(name: str, image: Any, labels: Any, path: Path, channel: str, split: str) -> Case | None:
+def listed_case(name: str, image: Any, labels: Any, path: Path, channel: str, split: str) -> FoundCase | None:
     """A case by the paths that the document `path` lists for it; None if they are not paths.
 
     Relative paths count from the document's folder. `name` is the image's where it is empty.
@@ -120,7 +120,9 @@ def listed_case(name: str, image: Any, labels: Any, path: Path, channel: str, sp
         return None
     file = _file(path.parent, image)
     own = name_of(file)
-    return Case(name or own, file, _file(path.parent, labels) if labels else None, (channel, name, own), split=split)
+    return FoundCase(
+        name or own, file, _file(path.parent, labels) if labels else None, (channel, name, own), split=split
+    )
 
 
 def _file(folder: Path, name: str) -> Path:
@@ -129,9 +131,9 @@ def _file(folder: Path, name: str) -> Path:
     return file if file.exists() else Path(os.path.normpath(folder / name.replace("\\", "/")))
 
 
-def here(cases: Sequence[Case], path: Path) -> tuple[list[Case], list[tuple[Path, str]]]:
+def here(cases: Sequence[FoundCase], path: Path) -> tuple[list[FoundCase], list[tuple[Path, str]]]:
     """The cases all of whose files are here, and the others, each with the reason; `path` lists them."""
-    found: list[Case] = []
+    found: list[FoundCase] = []
     left_out: list[tuple[Path, str]] = []
     for case in cases:
         missing = next((file for file in (case.image, case.labels) if file and not file.exists()), None)

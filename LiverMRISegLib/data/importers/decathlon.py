@@ -11,13 +11,13 @@ from typing import Any
 
 from LiverMRISegLib.data.importers.dataset_json import (
     here,
-    licence_of,
     listed_case,
     only_channel,
     read_dataset_json,
+    stated_licence,
     values_of,
 )
-from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
+from LiverMRISegLib.data.importers.own_data import FoundCase, Imported, OwnDataOptions, listed
 from LiverMRISegLib.data.importers.summary import in_one_line
 from LiverMRISegLib.errors import InputError
 
@@ -58,7 +58,7 @@ def import_decathlon(source: Path, _output: Path, options: OwnDataOptions) -> Im
     if any(isinstance(entry, dict) and "fold" in entry for entries in lists.values() for entry in entries):
         left_out.append((path, _FOLDS))
     name = str(document.get("name", path.parent.name))
-    return listed(name, values, _named_apart(cases), options, left_out, licence_of(document))
+    return listed(name, values, _named_apart(cases), options, left_out, stated_licence(document))
 
 
 def _list_of(entries: Any, key: str, path: Path) -> list[Any]:
@@ -67,7 +67,7 @@ def _list_of(entries: Any, key: str, path: Path) -> list[Any]:
     return entries
 
 
-def _cases(entries: Sequence[Any], path: Path, split: str, channel: str) -> Iterator[Case]:
+def _cases(entries: Sequence[Any], path: Path, split: str, channel: str) -> Iterator[FoundCase]:
     for entry in entries:
         image, labels = (entry.get("image"), entry.get("label")) if isinstance(entry, dict) else (entry, None)
         case = listed_case("", image, labels, path, channel, split)
@@ -78,7 +78,7 @@ def _cases(entries: Sequence[Any], path: Path, split: str, channel: str) -> Iter
         yield case
 
 
-def _named_apart(cases: Sequence[Case]) -> list[Case]:
+def _named_apart(cases: Sequence[FoundCase]) -> list[FoundCase]:
     counts = Counter(name for name, _ in {(case.name, case.image) for case in cases})
     if max(counts.values()) == 1:
         return list(cases)

@@ -12,7 +12,7 @@ from pathlib import Path
 from LiverMRISegLib import anatomy
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.data.datalist import Datalist, Scan
-from LiverMRISegLib.data.importers.layout import folder, numbered, some
+from LiverMRISegLib.data.importers.layout import files_by_number, folder, some
 from LiverMRISegLib.data.importers.lld_mmri import flat_scans
 from LiverMRISegLib.errors import InputError
 
@@ -91,8 +91,8 @@ def _pair(source: Path, pairs: tuple[tuple[str, str], ...]) -> tuple[Path, Path]
 
 
 def _labelled_ct(images: Path, label_folder: Path, pattern: str, patient: str) -> Iterator[Scan]:
-    found = numbered(images, rf"{pattern}_0000\.nii\.gz")
-    labels = numbered(label_folder, rf"{pattern}(?:_0000)?\.nii\.gz") if label_folder.is_dir() else {}
+    found = files_by_number(images, rf"{pattern}_0000\.nii\.gz")
+    labels = files_by_number(label_folder, rf"{pattern}(?:_0000)?\.nii\.gz") if label_folder.is_dir() else {}
     for number, image in some(found, images, "FLARE22_Tr_0001_0000.nii.gz").items():
         if number not in labels:
             name = image.name.replace("_0000.nii.gz", ".nii.gz")
@@ -101,12 +101,12 @@ def _labelled_ct(images: Path, label_folder: Path, pattern: str, patient: str) -
 
 
 def _amos(images: Path) -> Iterator[Scan]:
-    for number, image in some(numbered(images, _AMOS_NAME), images, "amos_0507_0000.nii.gz").items():
+    for number, image in some(files_by_number(images, _AMOS_NAME), images, "amos_0507_0000.nii.gz").items():
         yield Scan(f"amos-{number}", Sequence.T1WI.value, image)
 
 
 def _validation(images: Path, label_folder: Path) -> Iterator[Scan]:
-    of_amos = numbered(images, _AMOS_NAME)
+    of_amos = files_by_number(images, _AMOS_NAME)
     found = [(f"amos-{number}", Sequence.T1WI.value, image) for number, image in of_amos.items()]
     others = set(of_amos.values())
     found += [(s.patient, s.sequence, s.image) for s in flat_scans(images, leave_out=others)]

@@ -23,7 +23,7 @@ def why_missing(path: Path) -> str:
     return _NOT_HERE if path.is_symlink() and not path.exists() else ""
 
 
-def numbered(path: Path, pattern: str) -> dict[str, Path]:
+def files_by_number(path: Path, pattern: str) -> dict[str, Path]:
     """The files of a folder whose whole name matches `pattern`, by its first group, in the order of their numbers."""
     found = {m[1]: file for file in path.iterdir() if (m := re.fullmatch(pattern, file.name))}
     return dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))

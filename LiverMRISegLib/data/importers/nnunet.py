@@ -9,14 +9,14 @@ from typing import Any
 
 from LiverMRISegLib.data.importers.dataset_json import (
     here,
-    licence_of,
     listed_case,
     only_channel,
     read_dataset_json,
+    stated_licence,
     values_of,
 )
 from LiverMRISegLib.data.importers.layout import folder
-from LiverMRISegLib.data.importers.own_data import Case, Imported, OwnDataOptions, listed
+from LiverMRISegLib.data.importers.own_data import FoundCase, Imported, OwnDataOptions, listed
 from LiverMRISegLib.data.importers.summary import in_one_line
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS
@@ -55,10 +55,10 @@ def import_nnunet(source: Path, _output: Path, options: OwnDataOptions) -> Impor
         raise InputError(_why_none(source, ending, document, left_out))
     if not values and any(case.labels for case in cases):
         raise InputError(f"{table}: has no labels; add them as nnU-Net describes")
-    return listed(str(document.get("name", source.name)), values, cases, options, left_out, licence_of(document))
+    return listed(str(document.get("name", source.name)), values, cases, options, left_out, stated_licence(document))
 
 
-def _training_cases(source: Path, document: Mapping[str, Any], ending: str, channel: str) -> list[Case]:
+def _training_cases(source: Path, document: Mapping[str, Any], ending: str, channel: str) -> list[FoundCase]:
     if "dataset" in document:
         return _listed_cases(document["dataset"], source / "dataset.json", channel)
     return _cases(folder(source / "imagesTr", _YOUR_DATA), source / "labelsTr", ending, "train", channel)
@@ -74,7 +74,7 @@ def _ending(document: Mapping[str, Any], table: Path) -> str:
     return ending
 
 
-def _listed_cases(entries: Any, table: Path, channel: str) -> list[Case]:
+def _listed_cases(entries: Any, table: Path, channel: str) -> list[FoundCase]:
     """The cases of "dataset"."""
     if not isinstance(entries, Mapping):
         raise InputError(
@@ -98,7 +98,7 @@ def _filled_in(given: Any) -> Any:
     return os.path.expandvars(given) if isinstance(given, str) else given
 
 
-def _cases(images: Path, labels: Path, ending: str, split: str, channel: str) -> list[Case]:
+def _cases(images: Path, labels: Path, ending: str, split: str, channel: str) -> list[FoundCase]:
     """The cases of two folders; none where there is no folder of images."""
     cases = []
     for image in _files(images):
@@ -106,7 +106,7 @@ def _cases(images: Path, labels: Path, ending: str, split: str, channel: str) ->
             name = image.name.removesuffix(f"{_FIRST}{ending}")
             label = labels / f"{name}{ending}"
             given = label if label.is_file() or label.is_symlink() else None
-            cases.append(Case(name, image, given, (channel, name), split=split))
+            cases.append(FoundCase(name, image, given, (channel, name), split=split))
     return cases
 
 
@@ -119,7 +119,7 @@ def _place(path: Path) -> str:
     return os.path.normpath(path.absolute())
 
 
-def _files_of(cases: Sequence[Case]) -> set[str]:
+def _files_of(cases: Sequence[FoundCase]) -> set[str]:
     return {_place(path) for case in cases for path in (case.image, case.labels) if path}
 
 

@@ -47,7 +47,7 @@ class OwnDataOptions:
 
 
 @dataclass(frozen=True)
-class Case:
+class FoundCase:
     """One volume as its layout gives it; `told` are the words that may name its sequence, the nearest first."""
 
     name: str
@@ -71,7 +71,7 @@ class Imported:
 def listed(
     name: str,
     values: Mapping[int, str],
-    cases: Sequence[Case],
+    cases: Sequence[FoundCase],
     options: OwnDataOptions,
     left_out: Sequence[tuple[Path, str]] = (),
     licence: str = LICENCE,
@@ -104,13 +104,13 @@ def _without_ignored(values: Mapping[int, str], name: str) -> tuple[dict[int, st
     return {value: organ for value, organ in values.items() if value not in ignored}, sum(ignored)
 
 
-def first_of_each(cases: Sequence[Case]) -> tuple[dict[str, Case], list[tuple[Path, str]]]:
+def first_of_each(cases: Sequence[FoundCase]) -> tuple[dict[str, FoundCase], list[tuple[Path, str]]]:
     """The first case of each name and image, and the others, each with the reason.
 
     An importer that writes label maps by the cases' names asks before it writes.
     """
-    first: dict[str, Case] = {}
-    images: dict[Path, Case] = {}
+    first: dict[str, FoundCase] = {}
+    images: dict[Path, FoundCase] = {}
     twice = []
     for case in cases:
         same = images.get(case.image)
@@ -208,7 +208,7 @@ def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
-def _scan(case: Case, row: Mapping[str, str], options: OwnDataOptions) -> Scan:
+def _scan(case: FoundCase, row: Mapping[str, str], options: OwnDataOptions) -> Scan:
     patient, vendor, centre, split = (
         row.get(key) or getattr(case, key) for key in ("patient", "vendor", "centre", "split")
     )

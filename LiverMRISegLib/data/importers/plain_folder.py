@@ -12,7 +12,7 @@ import numpy as np
 
 from LiverMRISegLib.data.importers.layout import folder, why_missing
 from LiverMRISegLib.data.importers.own_data import (
-    Case,
+    FoundCase,
     Imported,
     OwnDataOptions,
     first_of_each,
@@ -72,7 +72,7 @@ def import_volumes(source: Path, options: OwnDataOptions) -> Imported:
     return listed(source.name, {}, [replace(case, labels=None) for case in cases], options, left_out)
 
 
-def _found(source: Path, options: OwnDataOptions) -> tuple[list[Case], list[LeftOut]]:
+def _found(source: Path, options: OwnDataOptions) -> tuple[list[FoundCase], list[LeftOut]]:
     found = (p for p in folder(source, "your volumes").rglob("*") if _is_volume(p))
     named = sorted(p for p in found if not _is_made(p, source, options.made))
     cases, left_out = _cases([p for p in named if p.is_file()], source, options)
@@ -94,7 +94,7 @@ def _is_volume(path: Path) -> bool:
     return is_volume_file(path) or (path.name.lower().endswith(VOLUME_ENDINGS) and not path.name.startswith("."))
 
 
-def _cases(found: Sequence[Path], source: Path, options: OwnDataOptions) -> tuple[list[Case], list[LeftOut]]:
+def _cases(found: Sequence[Path], source: Path, options: OwnDataOptions) -> tuple[list[FoundCase], list[LeftOut]]:
     """Images with their label maps, and the files that are neither."""
     results = [p for p in found if _RESULT.search(_plain_name(p))]
     files = [p for p in found if p not in results]
@@ -139,14 +139,14 @@ def _key(path: Path, source: Path) -> tuple[str, ...]:
     return (*parts, _RESULT.sub("", _MARKS.sub("", _plain_name(path))))
 
 
-def _case(image: Path, source: Path, labels: Path | None) -> Case:
+def _case(image: Path, source: Path, labels: Path | None) -> FoundCase:
     inside = image.relative_to(source)
-    return Case("_".join(_key(image, source)), image, labels, (*reversed(inside.parts[:-1]), str(inside)))
+    return FoundCase("_".join(_key(image, source)), image, labels, (*reversed(inside.parts[:-1]), str(inside)))
 
 
 def _renumbered(
-    cases: Sequence[Case], source: Path, output: Path, usual: Mapping[int, str]
-) -> tuple[dict[int, str], list[Case], list[LeftOut]]:
+    cases: Sequence[FoundCase], source: Path, output: Path, usual: Mapping[int, str]
+) -> tuple[dict[int, str], list[FoundCase], list[LeftOut]]:
     """What values mean in all cases, the cases with label maps of these values, and those that cannot be read.
 
     The names of segments that `usual` lacks are numbered behind it.
@@ -179,7 +179,7 @@ def _has_names(labels: Path) -> bool:
     return labels.name.lower().endswith(_SEGMENTATION)
 
 
-def _write(case: Case, segments: Mapping[int, str], numbers: Mapping[str, int], output: Path) -> Path:
+def _write(case: FoundCase, segments: Mapping[int, str], numbers: Mapping[str, int], output: Path) -> Path:
     labelmap = read_labelmap(case.labels or case.image)
     array = np.zeros(labelmap.array.shape, np.uint8)
     for value, name in segments.items():

@@ -25,7 +25,7 @@ _A_MASK = "is a label map by its values, but no image has its name; call it as i
 
 
 @dataclass(frozen=True)
-class Checked:
+class CheckedScan:
     """A scan as its files really are: spacing (mm) and size as (x, y, z), voxels of each label value.
 
     `is_turned`: the label map was written anew with the axes of its image.
@@ -38,13 +38,13 @@ class Checked:
     is_turned: bool = False
 
 
-def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[Checked], list[tuple[Path, str]]]:
+def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[CheckedScan], list[tuple[Path, str]]]:
     """Read every image and label map; those that cannot be used come back with the reason.
 
     A label map must be on the grid of its image and hold known values alone. One of the same voxels whose axes are in
     another order, or point the other way, is written with the image's axes to the folder `made`; refused without one.
     """
-    checked: list[Checked] = []
+    checked: list[CheckedScan] = []
     refused: list[tuple[Path, str]] = []
     for scan in tqdm(datalist.scans, "reading", disable=None, dynamic_ncols=True):
         try:
@@ -75,7 +75,7 @@ def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[Chec
         if made is not None and turned is not None and turned is not labels:
             # A number of its own: two scans may have one name until a user's table tells them apart.
             used = _rewritten(scan, turned, made / f"turned_{len(checked)}_{case_name(scan)}.nii.gz")
-        checked.append(Checked(used, image.geometry.spacing, image.geometry.size, voxels, used is not scan))
+        checked.append(CheckedScan(used, image.geometry.spacing, image.geometry.size, voxels, used is not scan))
     return checked, refused
 
 
@@ -85,7 +85,7 @@ def _rewritten(scan: Scan, labels: Volume, path: Path) -> Scan:
     return replace(scan, labels=path.absolute())
 
 
-def summary_text(datalist: Datalist, checked: Sequence[Checked], left_out: Sequence[tuple[Path, str]]) -> str:
+def summary_text(datalist: Datalist, checked: Sequence[CheckedScan], left_out: Sequence[tuple[Path, str]]) -> str:
     """The summary as lines of text."""
     scans = [each.scan for each in checked]
     lines = [
@@ -113,7 +113,7 @@ def in_one_line(path: Path, reason: str) -> str:
     return " ".join(text.split())
 
 
-def picture_sheet(datalist: Datalist, checked: Sequence[Checked]) -> bytes | None:
+def picture_sheet(datalist: Datalist, checked: Sequence[CheckedScan]) -> bytes | None:
     """A PNG of up to eight labelled cases, evenly chosen, in radiological display; None without labels."""
     labelled = [each.scan for each in checked if each.scan.labels is not None]
     if not labelled:

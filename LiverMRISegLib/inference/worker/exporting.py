@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from LiverMRISegLib.errors import InputError, OutputError
-from LiverMRISegLib.inference.worker.measuring import labels_of, measurements_of
+from LiverMRISegLib.inference.worker.measuring import measurements_of, structures_of
 from LiverMRISegLib.inference.worker.tasks import ExportTask
 from LiverMRISegLib.io import check_segmentation_target, read_labelmap, read_volume, write_segmentation
-from LiverMRISegLib.measurement.dicom_report import write_report
+from LiverMRISegLib.measurement.dicom_report import write_dicom_report
 from LiverMRISegLib.volume import Geometry, Volume, resample
 
 
@@ -36,11 +36,11 @@ def exported(task: ExportTask) -> dict[str, Any]:
         _make(task.folder)
         for layer, labelmap in zip(task.layers, placed, strict=True):
             target = free_path(task.folder, task.name)
-            write_segmentation(target, labelmap, labels_of(layer), source.geometry, source=source)
+            write_segmentation(target, labelmap, structures_of(layer), source.geometry, source=source)
             files.append(str(target))
     for file, found in zip(tuple(files), reports, strict=False):
         report = free_path(task.folder, f"{Path(file).stem}_measurements")
-        write_report(report, found, Path(file))
+        write_dicom_report(report, found, Path(file))
         files.append(str(report))
     return {"files": files}
 

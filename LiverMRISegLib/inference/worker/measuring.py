@@ -31,10 +31,10 @@ def measurements_of(task: MeasureTask) -> list[Measurements]:
         raise UsageError(f"two maps have the same name: {', '.join(names)}; give each a name of its own")
     maps = {one.name: _map(one) for one in task.maps}
     rules = Rules(task.erosion_mm, task.outliers)
-    return [measure(read_labelmap(layer.file), labels_of(layer), maps, rules, task.name) for layer in task.layers]
+    return [measure(read_labelmap(layer.file), structures_of(layer), maps, rules, task.name) for layer in task.layers]
 
 
-def labels_of(layer: Layer) -> LabelSet:
+def structures_of(layer: Layer) -> LabelSet:
     """The structures of a layer by their names."""
     return LabelSet("segments", {value: structure_named(name, value) for name, value in layer.labels.items()})
 

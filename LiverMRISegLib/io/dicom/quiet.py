@@ -28,6 +28,6 @@ def quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-def reason_of(error: Exception) -> str:
+def reason_without_quotes(error: Exception) -> str:
     """What an error of theirs says, in one line, without what it quotes."""
     return _QUOTED.sub("'...'", " ".join(str(error).split()))

@@ -16,7 +16,7 @@ from LiverMRISegLib.io.dicom.colors import cielab
 from LiverMRISegLib.io.dicom.equipment import EQUIPMENT
 from LiverMRISegLib.io.dicom.header import read_dicom_header
 from LiverMRISegLib.io.dicom.pixels import check_segment_pixels
-from LiverMRISegLib.io.dicom.quiet import quiet, reason_of
+from LiverMRISegLib.io.dicom.quiet import quiet, reason_without_quotes
 from LiverMRISegLib.io.dicom.seg_frames import put_on_grid, refer_to_frames
 from LiverMRISegLib.version import __version__
 from LiverMRISegLib.volume import Geometry, Volume
@@ -94,7 +94,9 @@ def read_dicom_seg(path: Path) -> Volume:
                 int(n): segmentation.get_segment_description(n).segment_label for n in segmentation.segment_numbers
             }
         except Exception as error:  # of damaged files pydicom and highdicom raise nearly everything
-            message = f"{path}: is not a DICOM SEG that can be read as a label map ({reason_of(error)[:200]})"
+            message = (
+                f"{path}: is not a DICOM SEG that can be read as a label map ({reason_without_quotes(error)[:200]})"
+            )
             raise InputError(message) from None
     # A label map's background may be described as a segment, number 0.
     facts: dict[str, Any] = {"segments": {n: name for n, name in names.items() if n}, "cropped": True}
@@ -165,7 +167,9 @@ def _made(path: Path, source: Volume, numbered: np.ndarray, descriptions: list[A
         except OutputError:
             raise
         except Exception as error:  # of files that break the standard pydicom and highdicom raise nearly everything
-            message = f"{path}: the DICOM images do not allow a DICOM SEG ({reason_of(error)}); write .seg.nrrd"
+            message = (
+                f"{path}: the DICOM images do not allow a DICOM SEG ({reason_without_quotes(error)}); write .seg.nrrd"
+            )
             raise OutputError(message) from None
 
 

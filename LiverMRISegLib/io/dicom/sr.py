@@ -13,7 +13,7 @@ from LiverMRISegLib.extras import require
 from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.dicom.elements import read_elements
 from LiverMRISegLib.io.dicom.equipment import EQUIPMENT
-from LiverMRISegLib.io.dicom.quiet import quiet, reason_of
+from LiverMRISegLib.io.dicom.quiet import quiet, reason_without_quotes
 from LiverMRISegLib.version import __version__
 
 _IMAGING_PROCEDURE = Code("363679005", "Imaging procedure")
@@ -65,7 +65,7 @@ def write_dicom_sr(path: Path, segmentation: Path, groups: Sequence[Group], para
         try:
             report = _report(source, [group for group in groups if group.figures], parameters)
         except Exception as error:  # of files that break the standard pydicom and highdicom raise nearly everything
-            message = f"{path}: the DICOM SEG does not allow a DICOM SR ({reason_of(error)}); write .csv"
+            message = f"{path}: the DICOM SEG does not allow a DICOM SR ({reason_without_quotes(error)}); write .csv"
             raise OutputError(message) from None
         with atomic_path(path) as temporary:
             report.save_as(str(temporary))

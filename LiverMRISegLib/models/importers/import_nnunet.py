@@ -41,7 +41,7 @@ _PLANS, _DATASET, _ALL = "plans.json", "dataset.json", "fold_all"
 _WRAPPERS = ("_orig_mod.", "module.")
 
 
-def import_nnunet(
+def import_nnunet_model(
     source: Path, name: str, folder: Path, *, folds: Sequence[str] = (), checkpoint: str = CHECKPOINT
 ) -> Path:
     """Convert a trained-model folder (TRAINER__PLANS__CONFIGURATION) into the package `folder / name`.
@@ -79,7 +79,7 @@ def _save(spec: ModelSpec, states: Sequence[Mapping[str, np.ndarray]], target: P
 
 
 def _import_first_version(source: Path, name: str, folder: Path, folds: Sequence[str], checkpoint: str) -> Path:
-    """`import_nnunet` of a folder of nnU-Net v1."""
+    """`import_nnunet_model` of a folder of nnU-Net v1."""
     file = nnunet_v1.CHECKPOINT if checkpoint == CHECKPOINT else checkpoint
     members = _members(source, folds, file, whole="all")
     if not (source / _DATASET).exists():

@@ -18,7 +18,7 @@ import numpy as np
 
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.io.atomic_folder import recover_folder
-from LiverMRISegLib.models.package.tensors import NUMBER_TYPES, TensorPlace, read_header
+from LiverMRISegLib.models.package.tensors import NUMBER_TYPES, TensorPlace, read_tensor_places
 
 SPECIFICATION = "model.json"
 LARGEST_SPECIFICATION = 4 * 1024**2
@@ -78,7 +78,7 @@ def places(path: Path, name: str) -> dict[str, TensorPlace]:
     """
     size = next(size for found, size, _ in stamp(path) if found == name)
     with _safetensors(path, name), _opened(path, name) as file:
-        return read_header(file, size)
+        return read_tensor_places(file, size)
 
 
 def read_tensors(path: Path, name: str, prefix: str = "") -> dict[str, np.ndarray]:

@@ -37,7 +37,7 @@ class TensorPlace:
     size: int
 
 
-def read_header(file: IO[bytes], size: int) -> dict[str, TensorPlace]:
+def read_tensor_places(file: IO[bytes], size: int) -> dict[str, TensorPlace]:
     """The tensors of a file of `size` bytes, by name.
 
     Raises:

@@ -15,7 +15,7 @@ from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.models import catalog
-from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet_model
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.networks.registry import build_network
 from LiverMRISegLib.preparation.own_scheme import prepare
@@ -43,7 +43,7 @@ def expected(array, networks, flips=((),)) -> np.ndarray:
 @pytest.mark.parametrize("engine", [TorchEngine, OpenVinoEngine])
 @KINDS
 def test_the_network_is_the_same(kind, engine, tmp_path):
-    package = ModelPackage.load(import_nnunet(write(tmp_path, kind=kind), "n", tmp_path / "models"))
+    package = ModelPackage.load(import_nnunet_model(write(tmp_path, kind=kind), "n", tmp_path / "models"))
     package.verify()
     scan, made_by = volume(), engine(package) if engine is OpenVinoEngine else engine(package, "cpu")
     labelmap = Segmenter(package, made_by).segment(scan).labelmap
@@ -53,7 +53,7 @@ def test_the_network_is_the_same(kind, engine, tmp_path):
 
 def test_folds_are_averaged_and_mirrored_only_when_asked(tmp_path):
     axes = {"inference_allowed_mirroring_axes": (1, 2)}
-    path = import_nnunet(write(tmp_path, seeds=(0, 1, 2), more=axes), "n", tmp_path / "models")
+    path = import_nnunet_model(write(tmp_path, seeds=(0, 1, 2), more=axes), "n", tmp_path / "models")
     scan, segmenter = volume(), Segmenter.load(path, "cpu")
     networks = [network(seed=seed) for seed in range(3)]
     assert segmenter.package.spec.inference.mirror_axes == (1, 2)
@@ -65,14 +65,14 @@ def test_folds_are_averaged_and_mirrored_only_when_asked(tmp_path):
 
 def test_without_mirroring_axes_there_is_no_tta(tmp_path):
     more = {"inference_allowed_mirroring_axes": None}
-    path = import_nnunet(write(tmp_path, more=more), "n", tmp_path / "models")
+    path = import_nnunet_model(write(tmp_path, more=more), "n", tmp_path / "models")
     with pytest.raises(UsageError, match="tta"):
         Segmenter.load(path, "cpu").segment(volume(), tta=True)
 
 
 @pytest.mark.parametrize("code", ["LPS", "RAI", "SPL", "ASR"])
 def test_the_array_is_taken_as_it_lies(code, tmp_path):
-    segmenter = Segmenter.load(import_nnunet(write(tmp_path), "n", tmp_path / "models"), "cpu")
+    segmenter = Segmenter.load(import_nnunet_model(write(tmp_path), "n", tmp_path / "models"), "cpu")
     turned = reorient(volume(shape=(16, 16, 16)), code)
     cut = Volume(np.ascontiguousarray(turned.array[:8]), Geometry((16, 16, 8), (2.0, 2.0, 4.0), (0.0, 0.0, 0.0),
                  turned.geometry.direction))  # fmt: skip
@@ -81,7 +81,7 @@ def test_the_array_is_taken_as_it_lies(code, tmp_path):
 
 @pytest.mark.parametrize("number", range(3))
 def test_oblique_images_too(number, tmp_path):
-    segmenter = Segmenter.load(import_nnunet(write(tmp_path), "n", tmp_path / "models"), "cpu")
+    segmenter = Segmenter.load(import_nnunet_model(write(tmp_path), "n", tmp_path / "models"), "cpu")
     scan = volume(oblique_directions()[number])
     result = segmenter.segment(scan)
     assert np.array_equal(result.labelmap, expected(scan.array, [network()]))
@@ -89,7 +89,7 @@ def test_oblique_images_too(number, tmp_path):
 
 
 def test_a_reader_that_turns_images_is_followed(tmp_path):
-    path = import_nnunet(
+    path = import_nnunet_model(
         write(tmp_path, plans={**plan(), "image_reader_writer": "NibabelIOWithReorient"}), "n", tmp_path / "models"
     )
     scan = volume()
@@ -99,7 +99,7 @@ def test_a_reader_that_turns_images_is_followed(tmp_path):
 
 
 def test_names_values_and_colours_survive(tmp_path):
-    package = ModelPackage.load(import_nnunet(write(tmp_path), "n", tmp_path / "models"))
+    package = ModelPackage.load(import_nnunet_model(write(tmp_path), "n", tmp_path / "models"))
     labels = package.spec.labels
     assert labels[1] is LIVER
     assert labels[2] is RIGHT_KIDNEY
@@ -114,7 +114,7 @@ def test_two_names_of_one_organ_and_many_structures(tmp_path):
     labels = {"liver": 1, "Liver": 2, "esophagus": 3, **{f"rib {n}": n for n in range(4, 40)}, "ignore": 40}
     weights = made.Design("PlainConvUNet", FEATURES).network(40).state_dict()
     folder = made.write_folder(tmp_path, plan(), made.dataset(labels), {"fold_0": made.checkpoint(weights)})
-    found = ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).spec.labels
+    found = ModelPackage.load(import_nnunet_model(folder, "n", tmp_path / "models")).spec.labels
     assert [found[1].name, found[2].name, found[3].name] == ["liver", "Liver (2)", "oesophagus"]
     assert len(found) == 39
     assert len({organ.color for organ in found.organs[3:]}) == 36
@@ -125,7 +125,7 @@ def test_the_specification(tmp_path):
     whole = made.configuration(design, SPACING, PATCH, normalisation="CTNormalization")
     plans = made.plans({"3d_fullres": whole}, transpose=(2, 0, 1))
     folder = write(tmp_path, plans=plans, data={"channel_names": {"0": "CT"}})
-    spec = ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).spec
+    spec = ModelPackage.load(import_nnunet_model(folder, "n", tmp_path / "models")).spec
     assert (spec.modality, spec.preparation.normalisation, spec.preparation.transpose) == ("CT", "ct", (2, 0, 1))
     assert spec.preparation.intensity == {"low": 20.0, "high": 420.0, "mean": 180.0, "std": 90.0}
     assert (spec.preparation.spacing, spec.preparation.orientation) == ((4.0, 2.0, 2.0), None)
@@ -143,7 +143,7 @@ def test_old_plans_and_inherited_configurations(kind, tmp_path):
     configurations = {"3d_lowres": lowres, "middle": {"inherits_from": "3d_lowres", "spacing": SPACING},
                       "3d_fullres": {"inherits_from": "middle", "batch_size": 7}}  # fmt: skip
     folder = write(tmp_path, kind=kind, plans=made.plans(configurations))
-    path = import_nnunet(folder, "n", tmp_path / "models")
+    path = import_nnunet_model(folder, "n", tmp_path / "models")
     scan = volume()
     assert np.array_equal(
         Segmenter.load(path, "cpu").segment(scan).labelmap, expected(scan.array, [network(kind)])
@@ -160,17 +160,17 @@ def test_configuration_is_the_checkpoints_else_the_folders(tmp_path):
         ("nnUNetTrainer__nnUNetPlans__3d_lowres", {"init_args": {}}, 9.0),
     ]):  # fmt: skip
         folder = write(tmp_path / str(number), plans=two, more=more, name=name)
-        spec = ModelPackage.load(import_nnunet(folder, f"n{number}", tmp_path / "models")).spec
+        spec = ModelPackage.load(import_nnunet_model(folder, f"n{number}", tmp_path / "models")).spec
         assert spec.preparation.spacing[0] == spacing
     folder = write(tmp_path / "none", plans=two, more={"init_args": {}}, name="model")
     with pytest.raises(ModelError, match="name the folder TRAINER__PLANS__CONFIGURATION"):
-        import_nnunet(folder, "x", tmp_path)
+        import_nnunet_model(folder, "x", tmp_path)
 
 
 def test_prefixes_and_doubles_of_the_state(tmp_path):
     state = {f"module._orig_mod.{key}": tensor for key, tensor in network().state_dict().items()}
     folder = made.write_folder(tmp_path, plan(), made.dataset(LABELS), {"fold_all": made.checkpoint(state)})
-    weights = ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).weights
+    weights = ModelPackage.load(import_nnunet_model(folder, "n", tmp_path / "models")).weights
     assert not any(".all_modules." in key or key.startswith(("decoder.encoder", "module")) for key in weights)
     assert sum(tensor.size for tensor in weights.values()) == sum(p.numel() for p in network().parameters())
 
@@ -182,7 +182,7 @@ def test_which_folds(tmp_path):
     torch.save(document, folder / "fold_0" / "checkpoint_best.pth")
 
     def count(name, **options):
-        return ModelPackage.load(import_nnunet(folder, name, tmp_path / "models", **options)).spec.network.members
+        return ModelPackage.load(import_nnunet_model(folder, name, tmp_path / "models", **options)).spec.network.members
 
     assert count("a") == 2
     assert count("b", folds=["all"]) == 1
@@ -201,7 +201,7 @@ def test_numbers_as_numpy_1_wrote_them(tmp_path):
     torch.save(made.checkpoint(network().state_dict()), path, _use_new_zipfile_serialization=False)
     path.write_bytes(path.read_bytes().replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
     assert b"numpy.core.multiarray" in path.read_bytes()
-    ModelPackage.load(import_nnunet(folder, "n", tmp_path / "models")).verify()
+    ModelPackage.load(import_nnunet_model(folder, "n", tmp_path / "models")).verify()
 
 
 def test_the_command(tmp_path, monkeypatch, capsys):
@@ -225,7 +225,7 @@ def test_the_command(tmp_path, monkeypatch, capsys):
 
 def test_an_imported_model_labels_cases_as_it_segments(tmp_path):
     plans = {**plan(), "transpose_forward": [1, 0, 2], "transpose_backward": [1, 0, 2]}
-    package = ModelPackage.load(import_nnunet(write(tmp_path, plans=plans), "n", tmp_path / "models"))
+    package = ModelPackage.load(import_nnunet_model(write(tmp_path, plans=plans), "n", tmp_path / "models"))
     image = volume(oblique_directions()[0], (13, 18, 21))
     engine = TorchEngine(package, "cpu", "float32")
     _, labelmap = fold_labels(image, [Segmenter(package, engine)] * 2)
@@ -251,7 +251,7 @@ def test_what_stunets_trainers_fine_tuned(trainer, plan_format, tmp_path):
     plans = {**plan(), "configurations": {"3d_fullres": given}}
     folds = {"fold_0": made.checkpoint(net.state_dict(), trainer_name=trainer)}
     source = made.write_folder(tmp_path, plans, made.dataset(LABELS), folds, f"{trainer}__nnUNetPlans__3d_fullres")
-    package = ModelPackage.load(import_nnunet(source, "n", tmp_path / "models"))
+    package = ModelPackage.load(import_nnunet_model(source, "n", tmp_path / "models"))
     package.verify()
     assert (package.spec.network.name, package.spec.network.kwargs["strides"]) == ("stunet-s", ours["strides"])
     assert package.spec.provenance[0]["trainer"] == trainer
@@ -266,4 +266,4 @@ def test_a_stunet_of_unknown_size_is_refused(tmp_path):
     with pytest.raises(
         ModelError, match="its trainer is STUNetTrainer_giant; known sizes are small, base, large, huge"
     ):
-        import_nnunet(source, "n", tmp_path / "models")
+        import_nnunet_model(source, "n", tmp_path / "models")

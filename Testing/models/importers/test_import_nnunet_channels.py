@@ -16,7 +16,7 @@ from LiverMRISegLib.inference.engines.openvino_engine import OpenVinoEngine
 from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models import catalog
-from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet_model
 from LiverMRISegLib.models.importers.nnunet_plans import modality_of
 from LiverMRISegLib.models.package.model_package import ModelPackage, load_spec, save_package
 from LiverMRISegLib.models.package.specification import ChannelSpec, PreparationSpec
@@ -30,7 +30,7 @@ SECOND = made.SECOND_INTENSITY
 
 def imported(folder, kind=KINDS[0], **changes):
     source, network = made.two_images(folder, kind, LABELS, **changes)
-    return import_nnunet(source, "two", folder / "models"), network
+    return import_nnunet_model(source, "two", folder / "models"), network
 
 
 def case(direction=None, shape=(8, 16, 16)) -> list[Volume]:
@@ -152,7 +152,7 @@ def test_weights_of_another_number_of_images_are_refused(tmp_path):
     alone = made.Design(KINDS[0], [4, 8, 8]).network(len(LABELS) + 1)
     torch.save(made.checkpoint(alone.state_dict()), source / "fold_0" / "checkpoint_final.pth")
     with pytest.raises(ModelError, match="shape"):
-        import_nnunet(source, "two", tmp_path / "models")
+        import_nnunet_model(source, "two", tmp_path / "models")
 
 
 def test_a_package_of_one_image_is_written_as_before(tmp_path):

@@ -9,7 +9,7 @@ import torch
 import nnunet_folder as made
 from helpers.nnunet_models import network, plan, write
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet_model
 
 CONFIGURATION = [
     ({"previous_stage": "3d_lowres"}, "second stage of a cascade"),
@@ -27,7 +27,7 @@ CONFIGURATION = [
 def test_configurations_that_are_refused(changes, words, tmp_path):
     folder = write(tmp_path, plans=plan(**changes))
     with pytest.raises(ModelError, match=words) as caught:
-        import_nnunet(folder, "x", tmp_path)
+        import_nnunet_model(folder, "x", tmp_path)
     assert str(folder / "plans.json") in str(caught.value)
     assert not (tmp_path / "x").exists()
 
@@ -48,14 +48,14 @@ def test_networks_that_are_refused(key, value, words, tmp_path):
     plans = plan()
     plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"][key] = value
     with pytest.raises(ModelError, match=words):
-        import_nnunet(write(tmp_path, plans=plans), "x", tmp_path)
+        import_nnunet_model(write(tmp_path, plans=plans), "x", tmp_path)
 
 
 def test_an_unknown_class_of_network(tmp_path):
     plans = plan()
     plans["configurations"]["3d_fullres"]["architecture"]["network_class_name"] = "somewhere.Primus"
     with pytest.raises(ModelError, match=r"its network is somewhere\.Primus; known are PlainConvUNet"):
-        import_nnunet(write(tmp_path, plans=plans), "x", tmp_path)
+        import_nnunet_model(write(tmp_path, plans=plans), "x", tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_an_unknown_class_of_network(tmp_path):
 def test_data_sets_that_are_refused(changes, words, tmp_path):
     folder = write(tmp_path, data=changes)
     with pytest.raises(ModelError, match=words) as caught:
-        import_nnunet(folder, "x", tmp_path)
+        import_nnunet_model(folder, "x", tmp_path)
     assert str(folder / "dataset.json") in str(caught.value)
 
 
@@ -87,19 +87,19 @@ def test_data_sets_that_are_refused(changes, words, tmp_path):
 )
 def test_plans_that_are_refused(changes, words, tmp_path):
     with pytest.raises(ModelError, match=words):
-        import_nnunet(write(tmp_path, plans={**plan(), **changes}), "x", tmp_path)
+        import_nnunet_model(write(tmp_path, plans={**plan(), **changes}), "x", tmp_path)
 
 
 def test_what_is_no_such_folder(tmp_path):
     with pytest.raises(ModelError, match=r"plans\.json: no such file; give the folder"):
-        import_nnunet(tmp_path, "x", tmp_path)
+        import_nnunet_model(tmp_path, "x", tmp_path)
     folder = write(tmp_path)
     (folder / "dataset.json").write_text("{")
     with pytest.raises(ModelError, match=r"dataset\.json: cannot be read"):
-        import_nnunet(folder, "x", tmp_path)
+        import_nnunet_model(folder, "x", tmp_path)
     (folder / "dataset.json").write_text("[]")
     with pytest.raises(ModelError, match=r"dataset\.json: does not contain a JSON object"):
-        import_nnunet(folder, "x", tmp_path)
+        import_nnunet_model(folder, "x", tmp_path)
 
 
 class Trap:
@@ -113,14 +113,14 @@ class Trap:
 def test_checkpoints_that_are_refused(tmp_path):
     folder = write(tmp_path, more={"more": Trap(tmp_path / "sprung")})
     with pytest.raises(ModelError, match=r"checkpoint_final\.pth: contains more than tensors"):
-        import_nnunet(folder, "x", tmp_path)
+        import_nnunet_model(folder, "x", tmp_path)
     assert not (tmp_path / "sprung").exists()
     torch.save({"state": 1}, folder / "fold_0" / "checkpoint_final.pth")
     with pytest.raises(ModelError, match="contains no 'network_weights'"):
-        import_nnunet(folder, "x", tmp_path)
+        import_nnunet_model(folder, "x", tmp_path)
     less = {key: tensor for key, tensor in network().state_dict().items() if "transpconvs.0" not in key}
     torch.save(made.checkpoint(less), folder / "fold_0" / "checkpoint_final.pth")
     with pytest.raises(
         ModelError, match=rf"^{re.escape(str(folder))}: .*transpconvs\.0\.\w+' of plain-unet is missing"
     ):
-        import_nnunet(folder, "x", tmp_path)
+        import_nnunet_model(folder, "x", tmp_path)

@@ -12,7 +12,7 @@ import torch
 from helpers.volumes import make_volume
 from LiverMRISegLib.cli import main
 from LiverMRISegLib.errors import ModelError
-from LiverMRISegLib.models.importers.import_nnunet import import_nnunet
+from LiverMRISegLib.models.importers.import_nnunet import import_nnunet_model
 from LiverMRISegLib.models.importers.plain_pickle import read_plain_pickle
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.networks import build_network
@@ -62,7 +62,7 @@ def write(folder, state, trainer="STUNetTrainer_small_ft", protocol=4, **changes
 @pytest.mark.parametrize("protocol", [2, 4])
 def test_a_fold_becomes_a_package(tmp_path, state, protocol):
     source = write(tmp_path / "trained", state, protocol=protocol)
-    package = ModelPackage.load(import_nnunet(source, "atlas", tmp_path / "models"))
+    package = ModelPackage.load(import_nnunet_model(source, "atlas", tmp_path / "models"))
     package.verify()
     spec = package.spec
     assert (spec.network.name, spec.network.kwargs["out_channels"]) == ("stunet-s", 3)
@@ -80,7 +80,7 @@ def test_a_fold_becomes_a_package(tmp_path, state, protocol):
 def test_images_are_resampled_before_they_are_normalised(tmp_path, state, masked):
     """So that mean and deviation are those of the prepared image: of all, or of what is inside the mask."""
     source = write(tmp_path / "trained", state, use_mask_for_norm={0: masked})
-    spec = ModelPackage.load(import_nnunet(source, "atlas", tmp_path / "models")).spec
+    spec = ModelPackage.load(import_nnunet_model(source, "atlas", tmp_path / "models")).spec
     volume = make_volume(seed=3)
     if masked:
         volume.array[:, :, :8] = 0
@@ -142,7 +142,7 @@ REFUSED = [
 def test_what_is_not_supported_is_said(tmp_path, state, changes, words):
     source = write(tmp_path / "trained", state, **changes)
     with pytest.raises(ModelError, match=words) as caught:
-        import_nnunet(source, "x", tmp_path)
+        import_nnunet_model(source, "x", tmp_path)
     assert f"{NAME}.pkl" in str(caught.value)
 
 
@@ -150,4 +150,4 @@ def test_the_names_of_the_labels_are_asked_for(tmp_path, state):
     source = write(tmp_path / "trained", state)
     (source / "dataset.json").unlink()
     with pytest.raises(ModelError, match=r"dataset\.json: no such file; .* copy dataset\.json of the task there"):
-        import_nnunet(source, "x", tmp_path)
+        import_nnunet_model(source, "x", tmp_path)
