@@ -16,6 +16,7 @@ from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.hashing import hash_of
 
 # From so many patients on, every fourth is held out: fewer leave too little to learn from.
+NO_MASK = "has no mask"
 LEAST_PATIENTS = 4
 _EVERY = 4
 Named = tuple[Path, str]
@@ -75,7 +76,7 @@ def read_corrections(source: Path, labels: LabelSet, options: OwnDataOptions, ma
     """
     imported = import_folder(source, made, options)
     masked = [scan for scan in imported.datalist.scans if scan.labels is not None]
-    ignored = [(scan.image, "has no mask") for scan in imported.datalist.scans if scan.labels is None]
+    ignored = [(scan.image, NO_MASK) for scan in imported.datalist.scans if scan.labels is None]
     ignored += [named for named in imported.left_out if named[1] == OTHER_MASK]
     bad = [named for named in imported.left_out if named[1] != OTHER_MASK]
     checked, refused = check_scans(replace(imported.datalist, scans=masked), made)

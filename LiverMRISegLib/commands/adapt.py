@@ -126,6 +126,7 @@ class _Adaptation:
         options = _options(given, self.start, self.folder)
         corrections = read_corrections(given.cases, self.labels, options, self.folder / "given")
         unlabelled, bad = read_unlabelled(given.unlabelled, options, corrections) if given.unlabelled else ([], [])
+        _tell_ignored(corrections, unlabelled, given.cases)
         _tell_cases(corrections, self.labels, self.start.spec.name)
         if self._are_values_assumed(corrections):
             say(f"values      of masks that do not name their organs: those of {self.start.spec.name}")
@@ -219,12 +220,21 @@ def _options(arguments: argparse.Namespace, start: ModelPackage, folder: Path) -
     )
 
 
-def _tell_cases(corrections: Corrections, labels: LabelSet, model: str) -> None:
-    from LiverMRISegLib.adaptation.corrections import LEAST_PATIENTS
+def _tell_ignored(corrections: Corrections, unlabelled: Sequence[Scan], folder: Path) -> None:
+    from LiverMRISegLib.adaptation.corrections import NO_MASK
     from LiverMRISegLib.data.importers.summary import in_one_line
 
-    for path, reason in corrections.ignored:
+    used = {scan.image for scan in unlabelled}
+    ignored = [named for named in corrections.ignored if named[0] not in used]
+    for path, reason in ignored:
         note(f"{in_one_line(path, reason)}; ignored")
+    if any(reason == NO_MASK for _, reason in ignored):
+        note(f"--unlabelled {folder} lets the model learn from the volumes without masks too (slower)")
+
+
+def _tell_cases(corrections: Corrections, labels: LabelSet, model: str) -> None:
+    from LiverMRISegLib.adaptation.corrections import LEAST_PATIENTS
+
     cases = corrections.all
     organs = Counter(labels[value].name for case in cases for value in case.organs)
     sequences = Counter(case.scan.sequence for case in cases)

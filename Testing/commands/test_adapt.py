@@ -133,10 +133,14 @@ def test_a_missing_library_and_bad_cases_leave_nothing_behind(place, models, tmp
 def test_a_worse_model_is_not_installed_unless_asked(place, models, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(check, "check_held_out", lambda *_: [OrganCheck("liver", 1, 0.9, 0.8)])
     arguments = words(place, "-o", "mine", "--steps", "1", "--run-folder", tmp_path / "run")
+    write_bare(place / "cases", 1)
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train", stopped)
+        patch.setattr(training, "train_package", stopped)
         assert main(arguments) == 130
-    assert f"the same command resumes the work in {tmp_path / 'run'}" in capsys.readouterr().err
+    noted = capsys.readouterr().err
+    assert "u0_T2WI.nii.gz: has no mask; ignored" in noted
+    assert f"--unlabelled {place / 'cases'} lets the model learn from the volumes without masks too" in noted
+    assert f"the same command resumes the work in {tmp_path / 'run'}" in noted
     assert main(arguments) == 4
     assert "is worse than start on the held-out volumes (mean Dice 0.800, before 0.900) and is not installed" in (
         capsys.readouterr().err
@@ -148,12 +152,12 @@ def test_a_worse_model_is_not_installed_unless_asked(place, models, tmp_path, ca
 
 def test_volumes_without_masks_are_learnt_from_too(place, models, tmp_path, capsys):
     few = write_cases(tmp_path / "few", 2)
-    arguments = words(
-        place, "--unlabelled", place / "bare", "-o", "mine", "--steps", "2", "--run-folder", tmp_path / "run"
-    )
+    write_bare(few, 2)
+    arguments = words(place, "-o", "mine", "--steps", "2", "--run-folder", tmp_path / "run")
     arguments[2] = str(few)
-    assert main(arguments) == 0
-    said = capsys.readouterr().out
+    assert main([*arguments, "--unlabelled", str(few)]) == 0
+    said, noted = capsys.readouterr()
+    assert "has no mask" not in noted
     assert "held out    none: fewer than 4 patients" in said
     assert "unlabelled  2 volumes, by cross pseudo supervision" in said
     assert "masks of the old and the new model, 2 volumes without masks" in said

@@ -38,7 +38,7 @@ def write_cases(folder: Path, count: int = 4) -> Path:
 
 def write_bare(folder: Path, count: int) -> Path:
     """Volumes u0, u1, ... of T2 without masks."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         write_scan(folder, f"u{number}", "T2WI", 50 + number)[1].unlink()
     return folder
