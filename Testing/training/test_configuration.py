@@ -168,6 +168,15 @@ def test_shipped_configs_read(name):
     assert read_config(SHIPPED[name], CONFIGS / f"{name}.yaml")
 
 
+@pytest.mark.parametrize("name", ["bidirectional_copy_paste", "cross_pseudo_supervision", "intermediate_domains"])
+def test_paper_001_trains_its_three_methods_alike(name):
+    """Section 3.2: Adam, batches of 4, at most 36 epochs (nnU-Net counts 250 steps to one)."""
+    config = read_config(SHIPPED[name], CONFIGS / f"{name}.yaml")
+    assert config.optimizer.name == "adam"
+    assert config.data.labelled_batch + config.data.unlabelled_batch == 4
+    assert config.loop.steps == 36 * 250
+
+
 @pytest.mark.parametrize("path", [*STAGES, *sorted(RECIPES.glob("*.yaml"))], ids=lambda p: p.stem)
 def test_patches_of_shipped_configs_fit_their_networks(path):
     """Every stride divides the patch, and the coarsest level is 3 voxels deep at least."""
