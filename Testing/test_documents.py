@@ -18,7 +18,8 @@ CARDS = sorted((ROOT / "Resources" / "models").glob("*.md"))
 LONGEST_CARD = 120
 METHODS = (
     "supervised", "cross_pseudo_supervision", "bidirectional_copy_paste", "intermediate_domains", "mean_teacher",
-    "dual_task", "one_label", "organ_attention", "anatomy_space", "domain_matching", "pseudo_labels", "domain_randomisation",
+    "dual_task", "one_label", "organ_attention", "anatomy_space", "domain_matching", "pseudo_labels",
+    "domain_randomisation",
 )  # fmt: skip
 # Commands that are run in a checkout of an earlier commit.
 _EARLIER = re.compile(r"^```\ngit worktree add .*?^```$", re.MULTILINE | re.DOTALL)

@@ -1,15 +1,18 @@
 """The script that fits the trust score of a model, as a real process: images are painted, measured and fitted to."""
 
 import json
+import runpy
 import shutil
 import sys
 
 import numpy as np
+import pytest
 
 from helpers.places import ROOT
 from helpers.structure_maps import torso
 from helpers.tiny_data import run_script
 from LiverMRISegLib.anatomy import CHAOS
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.trust_fit import Sample, as_csv, from_csv
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models.package.model_package import ModelPackage
@@ -72,3 +75,17 @@ def test_images_are_measured_then_fitted_to_and_the_weights_written(tiny_package
     assert trust.weights["size"] > 0.8
     assert trust.fitted_on == "40 synthetic images of bodies that the model did not learn from"
     assert json.loads((output / "trust.json").read_text())["intercept"] == trust.intercept
+
+
+def test_what_an_earlier_training_learnt_from_is_left_out(tmp_path, monkeypatch):
+    """The recipe may be one of any stage; body2 is held out by its own recipe, but the one before trained on it."""
+    monkeypatch.syspath_prepend(ROOT / "scripts/train")
+    script = runpy.run_path(str(ROOT / "scripts/train/fit_trust.py"))
+    own = recipe(tmp_path)
+    own.write_text(own.read_text() + "cps: {preset: dice}\nbranch: second\n")
+    before = tmp_path / "before.yaml"
+    before.write_text(own.read_text().replace("[body2]", "[body1]"))
+    data, earlier = (script["data_of"](path) for path in (own, before))
+    assert [body.name for body in script["held_out_bodies"](data, [])] == ["body2"]
+    with pytest.raises(UsageError, match="no body is there that the recipe does not train on"):
+        script["held_out_bodies"](data, [], [earlier])

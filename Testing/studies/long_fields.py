@@ -2,8 +2,9 @@
 
 long_fields.py [MODEL] [--data ../shared/data] [--images 8]
 
-The bodies are whole-body label maps that the default model was not trained on (abdomen-any-sequence knows one of them), the
-images are made by its recipe. Also the five flip angles of one volunteer, whose spleens can be checked by their place.
+The bodies are whole-body label maps that the default model was not trained on (abdomen-any-sequence knows one of them),
+the images are made by its recipe. Also the five flip angles of one volunteer, whose spleens can be checked by their
+place.
 """
 
 from __future__ import annotations

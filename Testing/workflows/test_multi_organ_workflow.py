@@ -148,7 +148,7 @@ def test_all_networks_of_paper_004_have_one_spacing():
         data = segmenter["data"]
         assert (data["spacing"], data["patch"], data["space"]) == ([2.5, 0.81, 0.81], [40, 224, 192], "anatomy")
     assert {key: flags for key, flags in settings.items() if key.endswith("flags")} == {
-        "translator_flags": ["--gan.identity-of", "translations"],
+        "translator_flags": ["--gan.adversarial", "log", "--gan.identity-of", "translations"],
         "match_flags": ["--metric", "least squares"],
     }
 

@@ -1,11 +1,12 @@
 """Fit the trust score of a model to synthetic images of bodies that it did not learn from, and put it into its package.
 
-fit_trust.py [--model NAME|PATH] [--recipe YAML] [--bodies YAML ...] [--images N] [--write] --output FOLDER
+fit_trust.py [--model NAME|PATH] [--recipe YAML ...] [--bodies YAML ...] [--images N] [--write] --output FOLDER
 writes samples.csv (an organ of an image a line; the same command goes on where it was stopped) and trust.json (the part
 `trust` of model.json). --write puts it into model.json too; the weights of the model are not touched.
 
 The bodies are those of the recipe's `synthetic.validation_bodies` and those of --bodies that the recipe does not train
-on. Half of the images are made worse by one to three of the corruptions of `evaluate_robustness.py`.
+on. A model that began with another one has learnt from its bodies too: name the recipes of both, its own first. Half of
+the images are made worse by one to three of the corruptions of `evaluate_robustness.py`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ from LiverMRISegLib.evaluation.corruption import Pair, corrupted
 from LiverMRISegLib.evaluation.trust_fit import Sample, as_csv, cross_validated, fit, from_csv, samples_of
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io.atomic import atomic_write_text
-from LiverMRISegLib.io.dataclass_reader import to_plain
+from LiverMRISegLib.io.dataclass_reader import read_dataclass, to_plain
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.model_package import rewrite
 from LiverMRISegLib.models.package.specification import TRUST_SIGNS
@@ -34,9 +36,8 @@ from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.synthesis.generator import ImageMaker
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, label_maps_of, load_structure_maps
 from LiverMRISegLib.synthesis.structure_maps import StructureMap
-from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.configuration import read_config, read_settings
 from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
-from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.volume import Geometry, Volume
 
 logger = logging.getLogger(__name__)
@@ -48,23 +49,40 @@ _MOST_CORRUPTIONS = 3
 _SET = "painted"
 
 
-def held_out_bodies(data: DataConfig, more: Sequence[Path]) -> list[StructureMap]:
-    """The recipe's validation bodies and those of the files `more`; the bodies that were trained on are not read."""
-    own = data.synthetic
+def data_of(recipe: Path) -> DataConfig:
+    """The part `data` of a recipe of any stage."""
+    return read_dataclass(DataConfig, read_settings(recipe).get("data") or {}, str(recipe))
+
+
+def held_out_bodies(data: DataConfig, more: Sequence[Path], earlier: Sequence[DataConfig] = ()) -> list[StructureMap]:
+    """The recipe's validation bodies and those of the files `more`; the bodies that were trained on are not read.
+
+    `earlier`: the data of trainings that this one began with.
+    """
+    own, known = data.synthetic, {path for each in earlier for path in _named(each.synthetic, trained=True)}
     sources = [
         replace(source, labelmaps=str(Path(source.labelmaps).parent / f"{name}{source.label_ending}"))
         for source in own.sources
         for name in own.validation_bodies
     ]
     there = [source for source in sources if (own.folder / source.labelmaps).exists()]
+    there = [alone for source in there for alone in _unseen(own.folder, source, known)]
     bodies = load_structure_maps(own.folder, there, data.spacing[0])
-    trained_on = {path.resolve() for source in own.sources for path in own.folder.glob(source.labelmaps)}
+    trained_on = {path for each in (data, *earlier) for path in _named(each.synthetic)}
     for other in (read_config(SyntheticConfig, file) for file in more):
         unseen = [alone for source in other.sources for alone in _unseen(other.folder, source, trained_on)]
         bodies += load_structure_maps(other.folder, unseen, data.spacing[0])
     if not bodies:
         raise UsageError("no body is there that the recipe does not train on; name others with --bodies")
     return bodies
+
+
+def _named(synthetic: SyntheticConfig, *, trained: bool = False) -> Iterator[Path]:
+    """The label maps that it names, or those of them that are `trained` on."""
+    for source in synthetic.sources:
+        for path in synthetic.folder.glob(source.labelmaps):
+            if not trained or path.name.removesuffix(source.label_ending) not in synthetic.validation_bodies:
+                yield path.resolve()
 
 
 def _unseen(folder: Path, source: StructureMapSource, trained_on: Collection[Path]) -> Iterator[StructureMapSource]:
@@ -76,10 +94,9 @@ def _unseen(folder: Path, source: StructureMapSource, trained_on: Collection[Pat
             yield replace(source, labelmaps=str(path.relative_to(folder)))
 
 
-def painted(data: DataConfig, more: Sequence[Path], first: int, last: int) -> Iterator[tuple[Pair, str, str]]:
+def painted(data: DataConfig, bodies: Sequence[StructureMap], first: int, last: int) -> Iterator[tuple[Pair, str, str]]:
     """Image and labels of the images `first` to `last`, the body's name, and what was done to the image."""
     z, y, x = (size + more for size, more in zip(data.patch, _BEYOND, strict=True))
-    bodies = held_out_bodies(data, more)
     settings = replace(data.synthetic.randomization, patch=(z, y, x), spacing=data.spacing[0])
     maker = ImageMaker(data.organs, settings, data.preparation, bodies)
     geometry = Geometry((x, y, z), (data.spacing[0],) * 3)
@@ -93,14 +110,16 @@ def painted(data: DataConfig, more: Sequence[Path], first: int, last: int) -> It
         yield changed, change, name
 
 
-def measured(segmenter: Segmenter, data: DataConfig, more: Sequence[Path], images: int, table: Path) -> list[Sample]:
+def measured(
+    segmenter: Segmenter, data: DataConfig, bodies: Callable[[], Sequence[StructureMap]], images: int, table: Path
+) -> list[Sample]:
     """The samples of all images; `table` is written anew after each, and those it has are not made again."""
     samples = from_csv(table.read_text(encoding="utf-8"), str(table)) if table.exists() else []
     done = 1 + max((int(s.case.rsplit(" ", 1)[1]) for s in samples), default=-1)
     referred = LabelSet(_SET, {value: organ_named(organ) for value, organ in enumerate(data.organs, start=1)})
     if done >= images:
         return samples
-    for (image, truth), change, name in painted(data, more, done, images):
+    for (image, truth), change, name in painted(data, bodies(), done, images):
         result = segmenter.segment(image)
         samples += samples_of((_SET, name, change), result, truth.array, referred)
         atomic_write_text(table, as_csv(samples))
@@ -111,10 +130,11 @@ def measured(segmenter: Segmenter, data: DataConfig, more: Sequence[Path], image
 def run(arguments: argparse.Namespace) -> None:
     """Measure, fit, write, tell."""
     arguments.output.mkdir(parents=True, exist_ok=True)
-    data = read_config(FinetuneConfig, arguments.recipe).data
+    data, *earlier = [data_of(recipe) for recipe in arguments.recipe]
     package = load_model(arguments.model)
     segmenter = Segmenter.load(arguments.model)
-    samples = measured(segmenter, data, arguments.bodies, arguments.images, arguments.output / "samples.csv")
+    bodies = partial(held_out_bodies, data, arguments.bodies, earlier)
+    samples = measured(segmenter, data, bodies, arguments.images, arguments.output / "samples.csv")
     where = f"{len({s.case for s in samples})} synthetic images of bodies that the model did not learn from"
     spec = fit(samples, arguments.signs, where)
     atomic_write_text(arguments.output / "trust.json", json.dumps(to_plain(spec), indent=2) + "\n")
@@ -135,7 +155,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--recipe", type=Path, default=HERE / "recipes" / "liver_any_sequence.yaml")
+    parser.add_argument("--recipe", type=Path, nargs="+", default=[HERE / "recipes" / "liver_any_sequence.yaml"])
     parser.add_argument("--bodies", type=Path, nargs="*", default=[HERE / "configs" / "parts" / "whole_bodies.yaml"])
     parser.add_argument("--images", type=int, default=150)
     parser.add_argument("--signs", nargs="+", choices=TRUST_SIGNS, default=list(TRUST_SIGNS), help="that get weights")
