@@ -72,6 +72,8 @@ lint: setup
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet . || { echo "Unformatted files; run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/mypy --no-error-summary
+	@MYPYPATH=Testing:Testing/studies:Testing/benchmarks \
+	  $(BIN)/mypy --no-error-summary --follow-imports=silent Testing/studies Testing/benchmarks
 	@echo "lint: clean"
 
 docs: setup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from LiverMRISegLib.data.case_cache import PreparedCase
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
+from LiverMRISegLib.models.package.specification import Space
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import MayChange, read_config
 from LiverMRISegLib.training.fabric import make_fabric
@@ -49,7 +50,7 @@ class SliceSegmenterConfig(Checked):
     """Orientation of the slices; empty keeps that of the files."""
     size: tuple[PatchSide, PatchSide] = (256, 256)
     """Voxels of a slice, [Y, X]."""
-    space: Literal["intensity", "anatomy", "smooth anatomy"] = "intensity"
+    space: Space = "intensity"
     """Intensities, or gradient magnitudes (paper 004)."""
     widths: tuple[_Width, _Width, _Width, _Width, _Width, _Width] = (16, 16, 32, 64, 128, 16)
     """Channels of the network's levels, and of its last layer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from lightning_fabric import Fabric
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
+from LiverMRISegLib.models.package.specification import Space
 from LiverMRISegLib.pseudo_labels.output_folder import hash_of_weights
 from LiverMRISegLib.training.configuration import MayChange, read_config
 from LiverMRISegLib.training.fabric import make_fabric
@@ -57,7 +58,7 @@ class TranslatorConfig(Checked):
     """Orientation of both domains; empty keeps that of the files."""
     size: tuple[PatchSide, PatchSide] = (256, 256)
     """Voxels of a slice, [Y, X]."""
-    space: Literal["intensity", "anatomy", "smooth anatomy"] = "intensity"
+    space: Space = "intensity"
     """Intensities, or gradient magnitudes of both domains (paper 004)."""
     segmenter: str = ""
     """Run folder of `train_slice_segmenter.py`; needed where `gan.local` is not 0 (paper 003's organ attention), unless

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ def main() -> None:
             package = ModelPackage.load(random_package(Path(folder) / "p", name, 14, PATCH))
             count = sum(array.size for array in package.weights.values())
             engine = load_engine(package, "cpu")
-            seconds[name] = best_seconds(lambda engine=engine: engine.predict(image))
+            seconds[name] = best_seconds(partial(engine.predict, image))
         print(f"{name:12s} {count / 1e6:6.2f} M parameters   {seconds[name]:6.3f} s a patch   ({engine.name})")
     print(
         f"RATIO network_sizes: stunet-xxs takes {seconds['stunet-s'] / seconds['stunet-xxs']:.1f} times less time "

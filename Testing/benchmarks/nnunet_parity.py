@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -141,8 +142,13 @@ def _turned(volume: Volume) -> Volume:
     old = volume.geometry
     centre = np.array(old.world_of([(n - 1) / 2 for n in old.size]))
     first = centre - turn @ ((np.array(old.size) - 1) / 2 * np.array(old.spacing))
-    grid = Geometry(old.size, old.spacing, tuple(map(float, first)), tuple(tuple(map(float, row)) for row in turn))
-    return resample(volume, grid)
+    rows = _triple(turn[0]), _triple(turn[1]), _triple(turn[2])
+    return resample(volume, Geometry(old.size, old.spacing, _triple(first), rows))
+
+
+def _triple(numbers: np.ndarray) -> tuple[float, float, float]:
+    x, y, z = map(float, numbers)
+    return x, y, z
 
 
 def trained(model: Model) -> list[dict[str, torch.Tensor]]:
@@ -157,11 +163,17 @@ def trained(model: Model) -> list[dict[str, torch.Tensor]]:
     return states
 
 
-def _train(net: torch.nn.Module, cases: list, patch: Sequence[int], steps: int, random: np.random.Generator) -> None:
+def _train(
+    net: torch.nn.Module,
+    cases: Sequence[tuple[np.ndarray, np.ndarray]],
+    patch: Sequence[int],
+    steps: int,
+    random: np.random.Generator,
+) -> None:
     optimizer = torch.optim.AdamW(net.parameters(), 3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, steps)
     for _ in range(steps):
-        image, labels = _patch(*cases[random.integers(len(cases))], patch, random)
+        image, labels = _patch(*cases[int(random.integers(len(cases)))], patch, random)
         loss = torch.nn.functional.cross_entropy(net(image), labels, torch.tensor([1.0, 2, 4, 4]))
         optimizer.zero_grad()
         loss.backward()
@@ -202,7 +214,7 @@ def write_models(folder: Path, models: Sequence[Model]) -> dict[Model, Path]:
 
 def reference(folder: Path, models: dict[Model, Path], files: dict[str, list[Path]]) -> None:
     """Let nnU-Net predict everything, with and without mirroring, with sums in 16 and in 32 bits."""
-    jobs = [
+    jobs: list[dict[str, Any]] = [
         {
             "model": str(path), "folds": list(range(model.folds)), "mirror": mirror, "wide": wide,
             "files": [list(map(str, files[name][: len(model.channels)])) for name in _tested(mirror, files)],

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 120
@@ -16,7 +17,7 @@ AIM_CANCEL = 1.0
 class Heartbeat:
     """A timer of the window's own event loop; the longest time between two beats is how long it stood still."""
 
-    def __init__(self, qt: object) -> None:
+    def __init__(self, qt: Any) -> None:
         self.longest, self._last = 0.0, time.perf_counter()
         self._timer = qt.QTimer()
         self._timer.connect("timeout()", self._beat)
@@ -72,7 +73,7 @@ def main() -> None:
     widget.cleanup()
 
 
-def in_main_thread(module: object, panel: object, heart: Heartbeat, host: object) -> float:
+def in_main_thread(module: Any, panel: Any, heart: Heartbeat, host: Any) -> float:
     """The longest standstill when the same volume is segmented by a call that waits."""
     logic = module.LiverMRISegLogic()
     node = panel.ui.inputSelector.currentNode()

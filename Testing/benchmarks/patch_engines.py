@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from common import best_seconds, random_package
+from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.inference.engines.openvino_engine import OpenVinoEngine
 from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
 from LiverMRISegLib.models.package.model_package import ModelPackage
@@ -58,7 +61,7 @@ def main() -> None:
 def measure(package: ModelPackage) -> float:
     """Print every engine's seconds and agreement; how many times as fast as torch in float32 the last one is."""
     image = smooth_image()
-    engines = {
+    engines: dict[str, Callable[[], Engine]] = {
         "torch float32": lambda: TorchEngine(package, "cpu", "float32"),
         "torch bfloat16 channels_last_3d": lambda: TorchEngine(package, "cpu", "bfloat16"),
         "openvino float32": lambda: OpenVinoEngine(package, "float32"),
@@ -68,7 +71,7 @@ def measure(package: ModelPackage) -> float:
     reference, base, last = None, 0.0, (0.0, 0.0)
     for name, make in engines.items():
         engine = make()
-        seconds = best_seconds(lambda engine=engine: engine.predict(image), 3)
+        seconds = best_seconds(partial(engine.predict, image), 3)
         labels = engine.predict(image)[0].argmax(0)
         if reference is None:
             reference, base = labels, seconds

@@ -46,7 +46,9 @@ def full_stack(package: Path) -> None:
 
     used = []
 
-    def stacked(slabs: Iterable[np.ndarray], _: object, shape: tuple[int, int, int], __: object) -> np.ndarray:
+    def stacked(
+        slabs: Iterable[np.ndarray], source: object, shape: tuple[int, int, int], nearest_axis: object = None
+    ) -> np.ndarray:
         used.append(True)
         logits = np.concatenate(list(slabs), axis=1)
         stack = np.empty((len(logits), *shape), np.float32)

@@ -28,7 +28,8 @@ def sample() -> Volume:
     centre = np.array(scan.geometry.world_of([(n - 1) / 2 for n in scan.geometry.size]))
     spacing, size = (1.5, 1.5, 6.0), (256, 256, 36)
     origin = centre - (np.array(size) - 1) / 2 * np.array(spacing)
-    return resample(scan, Geometry(size, spacing, tuple(float(v) for v in origin)))
+    x, y, z = map(float, origin)
+    return resample(scan, Geometry(size, spacing, (x, y, z)))
 
 
 def once(model: str, source: Path, output: Path) -> dict[str, float]:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from LiverMRISegLib.data.case_selection import FoldConfig
 from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import markdown_table
+from LiverMRISegLib.models.package.specification import Space
 from LiverMRISegLib.pseudo_labels import pseudo_label
 from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
@@ -34,7 +36,7 @@ from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
 from LiverMRISegLib.translation.slices import DomainConfig
 from LiverMRISegLib.translation.train_translator import TranslatorConfig
 from LiverMRISegLib.translation.translate import TranslateConfig
-from study import SCORES, parser_of, run_folder_of, test
+from study import SCORES, check_rows, parser_of, run_folder_of, test
 
 ORGANS = ("liver", "right kidney", "left kidney", "spleen")
 _MR = ("01", "02", "03", "05", "08", "10", "13", "15", "19", "20")
@@ -75,10 +77,10 @@ class Study:
         """Datalist of the MR, without labels."""
         return self.work / "mr.json"
 
-    def loop(self, steps: int, learning_rate: float, stage: int = 0, **more: object) -> LoopConfig:
+    def loop(self, steps: int, learning_rate: float, stage: int = 0, **more: Any) -> LoopConfig:
         """No validation: the last weights count. The stages of a seed begin with different weights."""
-        shared = {"validate_every": steps, "checkpoint_every": 250, "log_every": 50, "seed": 10 * self.seed + stage}
-        return LoopConfig(steps=steps, learning_rate=learning_rate, **{**shared, **more})  # type: ignore[arg-type]
+        every: dict[str, Any] = {"validate_every": steps, "checkpoint_every": 250, "log_every": 50, **more}
+        return LoopConfig(steps=steps, learning_rate=learning_rate, seed=10 * self.seed + stage, **every)
 
     def tests(self) -> list[Scan]:
         """All MR with labels."""
@@ -100,11 +102,11 @@ def write_datalists(study: Study) -> None:
     write_datalist(Datalist("CHAOS T2-SPIR", "research use", {}, images), study.mr)
 
 
-def translations(study: Study, name: str, gan: CycleGanConfig, space: str = "intensity") -> Path:
+def translations(study: Study, name: str, gan: CycleGanConfig, space: Space = "intensity") -> Path:
     """Train a translator, translate all CT; the datalist of the translations."""
     folder = study.folder / "translators" / name.replace(" ", "_")
     source = DomainConfig((study.ct,), percentiles=(0.0, 100.0))  # the CT files are windowed already
-    common = {"cache": study.work / "cache", "spacing": (_SPACING,) * 3, "size": _SLICE, "space": space}
+    common: dict[str, Any] = {"cache": study.work / "cache", "spacing": (_SPACING,) * 3, "size": _SLICE, "space": space}
     segmenter = ""
     is_joint = gan.attend == "joint"  # then the translator trains its own segmenter
     if gan.local and not is_joint:
@@ -112,8 +114,8 @@ def translations(study: Study, name: str, gan: CycleGanConfig, space: str = "int
         loop = study.loop(600, 1e-3, validate_every=200)
         labelled = replace(source, labelled=True)
         slice_segmenter.run(SliceSegmenterConfig(Path(segmenter), labelled, ORGANS, batch=8, loop=loop, **common))
-    schedule = {"warmup": 0, "gradient_clip": 0.0, "schedule": "constant then linear", "validate_every": 500}
-    loop = study.loop(study.translator_steps, 2e-4, **schedule)
+    more = {"warmup": 0, "gradient_clip": 0.0, "schedule": "constant then linear", "validate_every": 500}
+    loop = study.loop(study.translator_steps, 2e-4, **more)
     train_translator.run(
         TranslatorConfig(
             folder / "run",
@@ -133,7 +135,7 @@ def translations(study: Study, name: str, gan: CycleGanConfig, space: str = "int
     return output / "datalist.json"
 
 
-def data_of(study: Study, *datalists: Path, synthetic: int = 0, space: str = "intensity") -> DataConfig:
+def data_of(study: Study, *datalists: Path, synthetic: int = 0, space: Space = "intensity") -> DataConfig:
     """Two patches a step, `synthetic` of them made from the CT's labels."""
     return DataConfig(
         datalists=datalists,
@@ -167,12 +169,20 @@ def train(study: Study, name: str, data: DataConfig, stage: int = 0) -> Path:
     return folder / "model"
 
 
+def fold_of(data: DataConfig, number: int) -> DataConfig:
+    """Four fifths of the CT; where they take part as synthetic images alone, the last fifth's are left out of those."""
+    if data.labelled_batch:
+        return replace(data, fold=FoldConfig(number, 5))
+    left_out = tuple(f"ct_{body:02d}" for body in range(number, 30, 5))
+    return replace(data, synthetic=replace(data.synthetic, validation_bodies=left_out, validation_images=1))
+
+
 def first_stage(study: Study, name: str, data: DataConfig) -> tuple[Path, Path]:
     """The packages of two folds; the first is tested."""
     models = []
     for number in (0, 1):
         label = name if number == 0 else f"{name} fold {number}"
-        models.append(train(study, label, replace(data, fold=FoldConfig(number, 5)), stage=number))
+        models.append(train(study, label, fold_of(data, number), stage=number))
     return models[0], models[1]
 
 
@@ -207,7 +217,7 @@ def make_rows(study: Study) -> dict[str, Callable[[], DataConfig]]:
     attention, anatomy = replace(plain, local=1.0), replace(plain, identity=5.0)
     authors = replace(plain, identity=5.0, local=0.5, attend="joint", fusion="concatenate", segmentation=5.0)
 
-    def translated(name: str, gan: CycleGanConfig, space: str = "intensity") -> DataConfig:
+    def translated(name: str, gan: CycleGanConfig, space: Space = "intensity") -> DataConfig:
         return data_of(study, translations(study, name, gan, space), space=space)
 
     return {
@@ -262,6 +272,7 @@ def main() -> None:
     )
     write_datalists(study)
     rows = make_rows(study)
+    check_rows(arguments.rows, [*rows, TOGETHER])
     names = []
     for name, make in rows.items():
         names += [name, f"{name} + self-training"] if name != "CT only" else [name]

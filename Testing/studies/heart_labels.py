@@ -48,12 +48,12 @@ def patients(first: int, last: int) -> tuple[str, ...]:
     return tuple(f"la_{n:02d}" for n in range(first, last))
 
 
-def common(lists: Path, labels: int, work: Path, steps: int, seed: int) -> dict[str, Any]:
-    """What all rows share: data with the first patients labelled, network, loop."""
+def common(lists: Path, labelled: tuple[str, ...], work: Path, steps: int, seed: int) -> dict[str, Any]:
+    """What all rows share: data with these patients labelled, network, loop."""
     data = DataConfig(
         datalists=(lists,),
         organs=("left atrium",),
-        labelled=PoolConfig(patients=patients(0, labels)),
+        labelled=PoolConfig(patients=labelled),
         cache=work / "cache",
         spacing=(2.0, 2.0, 2.0),
         orientation="",
@@ -75,7 +75,7 @@ def common(lists: Path, labels: int, work: Path, steps: int, seed: int) -> dict[
 
 def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Row]:
     """The rows with this many labels."""
-    shared = common(lists, labels, work, steps, seed)
+    shared = common(lists, patients(0, labels), work, steps, seed)
     own_views = replace(shared["data"], augmentation=read_config(AugmentationConfig, _MIDSS_VIEWS))
     return [
         supervised(f"supervised, {labels}", shared),
@@ -92,7 +92,7 @@ def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Ro
 
 def few_rows(lists: Path, work: Path, steps: int, seed: int) -> list[Row]:
     """2 labelled and 10 unlabelled volumes."""
-    shared = common(lists, 2, work, steps, seed)
+    shared = common(lists, patients(0, 2), work, steps, seed)
     shared["data"] = replace(shared["data"], unlabelled=PoolConfig(patients=patients(2, 12)))
     shared["loop"] = replace(shared["loop"], precision="32-true")
     return [

@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,7 @@ PATCH = (168, 112, 168)
 BODIES = Path("scripts/train/configs/parts/whole_bodies.yaml")
 ORGANS = ("liver", "right kidney", "left kidney", "spleen", "pancreas", "gallbladder", "stomach")
 # The whole height is to be seen.
-UNCUT = {"crop_probability": 0.0, "in_plane_crop_probability": 0.0}
+UNCUT: dict[str, Any] = {"crop_probability": 0.0, "in_plane_crop_probability": 0.0}
 _FIRST_SEED, _FEWEST_VOXELS = 9_500_000, 100
 _GEOMETRY = Geometry(PATCH[::-1], (SPACING,) * 3)
 

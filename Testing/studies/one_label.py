@@ -23,7 +23,7 @@ from LiverMRISegLib.one_label.rounds import OneLabelConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from one_label_rounds import OneLabelRow, first_table, rounds_table, run_rounds
-from study import Row, cross_pseudo, mean_teacher, parser_of, run_folder_of, run_row, supervised, table
+from study import Row, check_rows, cross_pseudo, mean_teacher, parser_of, run_folder_of, run_row, supervised, table
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def everything_labelled(study: Study) -> list[tuple[Row, Sequence[Scan]]]:
     if study.name == "heart":
         data = replace(study.common["data"], labelled=PoolConfig())
         return [(supervised("supervised on all 60", study.common, data=data), study.tests)]
-    found = []
+    found: list[tuple[Row, Sequence[Scan]]] = []
     for fold in range(3):
         tests = study.tests[fold::3]
         patients = tuple(s.patient for s in study.lists.scans if s not in tests)
@@ -146,14 +146,16 @@ def main() -> None:
     if arguments.first:
         print(first_table(encoders(study, folder), study.lists))
         return
-    rows = [(row, study.tests) for row in peers(study)] + everything_labelled(study)
+    rows: list[tuple[Row, Sequence[Scan]]] = [(row, study.tests) for row in peers(study)]
+    rows += everything_labelled(study)
+    rounds = one_label(study, folder)
+    check_rows(arguments.rows, [row.name for row, _ in rows] + [row.name for row in rounds])
     for row, tests in rows:
         if not arguments.rows or row.name in arguments.rows:
             run_row(row, folder, tests, study.labels)
-    rounds = one_label(study, folder)
-    for row in rounds:
-        if not arguments.rows or row.name in arguments.rows:
-            run_rounds(row, study.lists, study.tests, study.labels)
+    for one in rounds:
+        if not arguments.rows or one.name in arguments.rows:
+            run_rounds(one, study.lists, study.tests, study.labels)
     print(table([row for row, _ in rows], folder))
     print(rounds_table(rounds))
 

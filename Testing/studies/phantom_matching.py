@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ def judged(labels: Path, lists: Lists) -> list[dict[str, Any]]:
     return scores
 
 
-def row(name: str, scores: list[Mapping[str, Any]]) -> list[str]:
+def row(name: str, scores: Collection[Mapping[str, Any]]) -> list[str]:
     """Mean Dice x 100 of each sequence, of the better and the worse ones."""
     groups = [(s.value,) for s in LLD_MMRI_SEQUENCES] + [_BETTER, _WORSE]
     cells = []

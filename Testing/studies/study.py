@@ -158,6 +158,12 @@ def table(rows: Sequence[Row], folder: Path, group: Callable[[dict[str, Any]], s
     return markdown_table(header, lines)
 
 
+def check_rows(wanted: Sequence[str], known: Sequence[str]) -> None:
+    """SystemExit if a wanted row does not exist: it would be left out in silence."""
+    if unknown := sorted(set(wanted) - set(known)):
+        raise SystemExit(f"unknown rows: {'; '.join(unknown)}. Known: {'; '.join(known)}")
+
+
 def main_of(
     rows: Sequence[Row],
     wanted: Sequence[str],
@@ -167,6 +173,7 @@ def main_of(
     group: Callable[[dict[str, Any]], str] | None = None,
 ) -> Path:
     """Run the wanted rows (all if none is named), print the table of those done; the best trained row's folder."""
+    check_rows(wanted, [row.name for row in rows])
     for row in rows:
         if not wanted or row.name in wanted:
             run_row(row, folder, tests, labels)

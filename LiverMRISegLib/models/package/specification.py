@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
 from LiverMRISegLib.anatomy import LIVER, LabelSet
 from LiverMRISegLib.errors import ModelError
@@ -16,7 +16,8 @@ from LiverMRISegLib.io.limits import Axis, Limits, Millimetres, PatchSide, Share
 SCHEMA_VERSION = 1
 MOST_MEMBERS = 100
 ANY_MODALITY = "any"
-SPACES = ("intensity", "anatomy", "smooth anatomy")
+Space = Literal["intensity", "anatomy", "smooth anatomy"]
+SPACES: tuple[str, ...] = get_args(Space)
 NORMALISATIONS = ("z-score", "z-score-nonzero", "z-score-positive", "percentile-z-score", "ct", "none", "unit-range")
 OWN, NNUNET = "own", "nnunet"
 BODY, ABDOMEN = "body", "abdomen"

@@ -13,7 +13,7 @@ from LiverMRISegLib.data.case_selection import FoldConfig, PoolConfig
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Share, Spacing
-from LiverMRISegLib.models.package.specification import PreparationSpec
+from LiverMRISegLib.models.package.specification import PreparationSpec, Space
 from LiverMRISegLib.synthesis.config import RandomizationConfig
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource
 from LiverMRISegLib.training.configuration import MayChange
@@ -85,7 +85,7 @@ class DataConfig(Checked):
     """Interpolation of the volumes on the way to the prepared grid: 1 linear, 3 cubic (nnU-Net)."""
     antialias: bool = False
     """Whether voxels of the prepared grid hold the mean of what they cover, where that grid is coarser."""
-    space: Literal["intensity", "anatomy", "smooth anatomy"] = "intensity"
+    space: Space = "intensity"
     """What the network sees: "intensity", "anatomy" for gradient magnitudes (paper 004), or "smooth anatomy" for those
     of the smoothed volume."""
     patch: tuple[PatchSide, PatchSide, PatchSide] = (64, 128, 128)
