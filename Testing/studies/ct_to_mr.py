@@ -114,8 +114,8 @@ def translations(study: Study, name: str, gan: CycleGanConfig, space: Space = "i
         loop = study.loop(600, 1e-3, validate_every=200)
         labelled = replace(source, labelled=True)
         slice_segmenter.run(SliceSegmenterConfig(Path(segmenter), labelled, ORGANS, batch=8, loop=loop, **common))
-    more = {"warmup": 0, "gradient_clip": 0.0, "schedule": "constant then linear", "validate_every": 500}
-    loop = study.loop(study.translator_steps, 2e-4, **more)
+    more: dict[str, Any] = {"warmup": 0, "gradient_clip": 0.0, "schedule": "constant then linear"}
+    loop = study.loop(study.translator_steps, 2e-4, validate_every=500, **more)
     train_translator.run(
         TranslatorConfig(
             folder / "run",
