@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist
+from LiverMRISegLib.data.datalist import SEQUENCES, Datalist, Scan, read_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
@@ -29,6 +30,12 @@ class PoolConfig(Checked):
     """Their patients, as in the datalist."""
     series: tuple[str, ...] = ()
     """Their series, as in the datalist: b400 or b800 of LiQA's DWI, a session of BIDS."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in self.sequences:
+            if name not in SEQUENCES:
+                raise UsageError(f"sequences: unknown sequence '{name}'; known: {', '.join(SEQUENCES)}")
 
     def __str__(self) -> str:
         chosen = {name: values for name, values in vars(self).items() if values}
@@ -80,7 +87,7 @@ def choose_pools(
         InputError: a datalist cannot be read.
         UsageError: nothing to train on, or a patient that is nowhere.
     """
-    lists = [read_datalist(path) for path in datalists]
+    lists = _read(datalists, needed=uses_labels or uses_unlabelled)
     with_labels = _chosen(lists, labelled, "train", needs_labels=True) if uses_labels else []
     taken = {scan.image for _, scan in with_labels}
     rest = _chosen(lists, unlabelled, "train") if uses_unlabelled else []
@@ -89,7 +96,7 @@ def choose_pools(
     sequences = tuple(name for names in asked for name in names) if all(asked) else ()
     validation = _chosen(lists, PoolConfig(sequences), "validation", needs_labels=True)
     if uses_labels and not with_labels:
-        raise UsageError(f"no labelled scan of split 'train' fits {labelled} in {', '.join(map(str, datalists))}")
+        raise _nothing_fits(lists, datalists, labelled, "train", needs_labels=True)
     if fold is not None and fold.number >= 0:
         with_labels, validation = _folded(with_labels, fold)
         held_out = {scan.patient for _, scan in validation}
@@ -113,13 +120,33 @@ def choose_scans(
     datalists: Sequence[Path], pool: PoolConfig, *, needs_labels: bool, split: str = "train"
 ) -> list[Listed]:
     """The chosen scans of a split; UsageError if there is none."""
-    found = _chosen([read_datalist(path) for path in datalists], pool, split, needs_labels=needs_labels)
+    lists = _read(datalists)
+    found = _chosen(lists, pool, split, needs_labels=needs_labels)
     if not found:
-        kind = "labelled scan" if needs_labels else "scan"
-        raise UsageError(
-            f"no {kind} of split '{split}' fits {pool} in {', '.join(map(str, datalists)) or 'no datalist'}"
-        )
+        raise _nothing_fits(lists, datalists, pool, split, needs_labels=needs_labels)
     return found
+
+
+def _read(datalists: Sequence[Path], *, needed: bool = True) -> list[Datalist]:
+    if needed and not datalists:
+        raise UsageError("datalists must name at least one file; write it with scripts/import_dataset.py")
+    return [read_datalist(path) for path in datalists]
+
+
+def _nothing_fits(
+    lists: Sequence[Datalist], datalists: Sequence[Path], pool: PoolConfig, split: str, *, needs_labels: bool
+) -> UsageError:
+    """The error that says what was asked for, and which scans of the split there are."""
+    kind = "labelled scan" if needs_labels else "scan"
+    there = [scan for _, scan in _chosen(lists, PoolConfig(), split, needs_labels=needs_labels)]
+    counts = Counter(scan.sequence for scan in there)
+    found = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    vendors = sorted({scan.vendor for scan in there if scan.vendor})
+    found += f" (vendors {', '.join(vendors)})" if vendors else ""
+    return UsageError(
+        f"no {kind} of split '{split}' fits {pool} in {', '.join(map(str, datalists))}; "
+        f"of that split there are {found or 'none'}"
+    )
 
 
 def _chosen(lists: Sequence[Datalist], pool: PoolConfig, split: str, *, needs_labels: bool = False) -> list[Listed]:

@@ -24,6 +24,7 @@ from LiverMRISegLib.io.dataclass_reader import read_dataclass
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.models.package.specification import SPACES
 
+SEQUENCES = (*(sequence.value for sequence in anatomy.Sequence), "CT")
 SPLITS = ("train", "validation", "test")
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 
@@ -46,9 +47,9 @@ class Scan:
     series: str = ""
 
     def __post_init__(self) -> None:
-        known = [sequence.value for sequence in anatomy.Sequence]
-        if self.sequence not in (*known, "CT"):
-            raise UsageError(f"scan of {self.image}: unknown sequence '{self.sequence}'; known: {', '.join(known)}, CT")
+        if self.sequence not in SEQUENCES:
+            known = ", ".join(SEQUENCES)
+            raise UsageError(f"scan of {self.image}: unknown sequence '{self.sequence}'; known: {known}")
         if self.split not in SPLITS:
             raise UsageError(f"scan of {self.image}: split must be one of {', '.join(SPLITS)}, not '{self.split}'")
 
@@ -151,7 +152,10 @@ def read_datalist(path: Path) -> Datalist:
     """
     try:
         document = parse_json(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        words = f"cannot be read ({error.strerror})"
+        raise InputError(f"{path}: {words}; a datalist is written by scripts/import_dataset.py") from error
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not a datalist ({error}); write it with scripts/import_dataset.py") from error
     found = read_dataclass(Datalist, document, str(path), InputError, {Path: lambda text: _absolute(path, text)})
     for scan in found.scans:

@@ -50,7 +50,9 @@ def labels_named(name: str) -> LabelSet:
     try:
         document = parse_json(path.read_bytes())
         return LabelSet(path.stem, {int(value): organ_named(organ) for value, organ in document.items()})
-    except (OSError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, AttributeError) as error:
         raise UsageError(f'{path}: is not a label file such as {{"1": "liver", "2": "spleen"}} ({error})') from error
 
 

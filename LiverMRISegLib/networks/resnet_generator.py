@@ -22,7 +22,7 @@ class ReflectedBlock(nn.Module):
 
 
 class ResnetGenerator(nn.Module):
-    """Slices [B, 1, Y, X] in [-1, 1] to slices of the other domain; Y and X must divide by 4.
+    """Slices [B, 1, Y, X] in [-1, 1] to slices of the other domain; Y and X are multiples of 4.
 
     Args:
         channels: of the slices.

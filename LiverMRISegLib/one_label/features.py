@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from LiverMRISegLib.errors import ModelError, UsageError
+from LiverMRISegLib.inference.engines.select import device_in_torch
 from LiverMRISegLib.inference.tiling import tile_starts
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import PreparationSpec
@@ -62,6 +63,7 @@ def load_encoder(package: ModelPackage, device: str = "cpu", levels: Sequence[in
 
     Raises:
         ModelError: a package of another network.
+        UsageError: no such device here, or no such levels.
     """
     name = package.spec.network.name
     network = network_named(name)
@@ -78,8 +80,8 @@ class _PackageFeatures:
     def __init__(self, package: ModelPackage, device: str) -> None:
         from LiverMRISegLib.models.package.built import built_member
 
-        self.preparation, self.device = package.spec.preparation, device
-        self.network: Any = built_member(package, 0).to(device)
+        self.preparation, self.device = package.spec.preparation, device_in_torch(device)
+        self.network: Any = built_member(package, 0).to(self.device)
 
     def _on_device(self, image: np.ndarray) -> Any:
         import torch

@@ -70,7 +70,7 @@ class FirstLabelsConfig(Checked):
     """Scores are shifted so that the template's organs come out best (ours)."""
     certainty: Probability = 0.95
     """Labels that are less certain than this on the template are left open; 0 leaves none open, as in the paper."""
-    device: str = "cpu"
+    device: str = "auto"
     """Device that computes: auto, cuda, mps or cpu."""
     cache: Path = Path("runs/cache")
     """Folder of features, shared by runs."""

@@ -16,7 +16,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.io.dataclass_reader import field_types, read_dataclass, to_plain, unchecked
 from LiverMRISegLib.io.file_names import resolved
 
@@ -38,7 +38,7 @@ def config_from_arguments(cls: type[T], arguments: Sequence[str]) -> T:
     """The config that `[--config FILE] [--key value ...]` describes. tyro answers --help and wrong flags (exit 2)."""
     import tyro
 
-    rest = list(arguments)
+    rest = [word for argument in arguments for word in _words_of(argument)]
     default: T | None = None
     if "--config" in rest:
         at = rest.index("--config")
@@ -52,9 +52,25 @@ def config_from_arguments(cls: type[T], arguments: Sequence[str]) -> T:
     return config
 
 
+def _words_of(argument: str) -> list[str]:
+    """--config=FILE as two words; tyro knows the other flags in both forms."""
+    return argument.split("=", 1) if argument.startswith("--config=") else [argument]
+
+
 def read_config(cls: type[T], path: Path) -> T:
     """Read a YAML file into dataclass `cls`; UsageError names the file and the key that does not fit."""
     return read_dataclass(cls, _read_mapping(path, ()), str(path))
+
+
+def config_of_run(cls: type[T], folder: Path, script: str) -> T:
+    """The config that `script` left in its run folder; ModelError if `folder` is not one of its run folders."""
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise ModelError(f"{folder}: is not a run folder of {script}: config.yaml is missing; run {script} first")
+    try:
+        return read_config(cls, path)
+    except UsageError as error:
+        raise ModelError(f"{folder}: is not a run folder of {script}, or of another version of it ({error})") from error
 
 
 def read_settings(path: Path) -> dict[str, Any]:
@@ -122,7 +138,9 @@ def _read_mapping(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         if resolved(path) in above:
             raise UsageError(f"{path}: is a base of itself; remove its `base`, or that of the files between")
         data = _parsed(path, where)
-    except (OSError, ValueError) as error:  # among the latter: a path with a character of value 0
+    except OSError as error:
+        raise UsageError(f"{where}: cannot be read ({error.strerror})") from error
+    except ValueError as error:  # a path with a character of value 0
         raise UsageError(f"{where}: cannot be read ({_one_line(error)})") from error
     if not isinstance(data, dict):
         raise UsageError(f"{where}: must be a mapping of config keys")

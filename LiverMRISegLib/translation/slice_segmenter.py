@@ -22,7 +22,7 @@ from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
 from LiverMRISegLib.models.package.specification import Space
 from LiverMRISegLib.training import checkpoints
-from LiverMRISegLib.training.configuration import MayChange, read_config
+from LiverMRISegLib.training.configuration import MayChange, config_of_run
 from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.preview import preview
@@ -134,7 +134,7 @@ def _run(config: SliceSegmenterConfig, fabric: Fabric) -> RunResult:
 
 def load_slice_segmenter(run_folder: Path) -> torch.nn.Module:
     """The trained network of a run folder; ModelError if there is none."""
-    config = read_config(SliceSegmenterConfig, run_folder / "config.yaml")
+    config = config_of_run(SliceSegmenterConfig, run_folder, "train_slice_segmenter.py")
     folder = run_folder / "checkpoints"
     best = folder / checkpoints.BEST
     state = checkpoints.load(best) if best.exists() else checkpoints.load_newest(folder)
@@ -154,7 +154,7 @@ def check_no_open_voxels(cases: Sequence[PreparedCase]) -> None:
 
 
 def slice_network(classes: int, widths: tuple[int, int, int, int, int, int]) -> torch.nn.Module:
-    """A 2D U-Net with instance norm: slices [B, 1, Y, X] to logits [B, `classes`, Y, X]; Y and X divide by 16."""
+    """A 2D U-Net with instance norm: slices [B, 1, Y, X] to logits [B, `classes`, Y, X]; Y, X are multiples of 16."""
     return BasicUNet(2, 1, classes, widths, norm=("instance", {"affine": True}))
 
 

@@ -16,7 +16,7 @@ from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits, PatchSide, Spacing
 from LiverMRISegLib.models.package.specification import Space
 from LiverMRISegLib.pseudo_labels.output_folder import hash_of_weights
-from LiverMRISegLib.training.configuration import MayChange, read_config
+from LiverMRISegLib.training.configuration import MayChange, config_of_run
 from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.preview import preview
@@ -83,7 +83,7 @@ class TranslatorConfig(Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if any(n % 4 for n in self.size):
-            raise UsageError(f"size must divide by 4, not {list(self.size)}")
+            raise UsageError(f"size must have multiples of 4, not {list(self.size)}")
         if self.gan.attend != "joint":
             return
         if self.segmenter:
@@ -91,12 +91,12 @@ class TranslatorConfig(Checked):
         if not self.organs or not self.source.labelled:
             raise UsageError("gan.attend joint needs organs, and source.labelled: true")
         if any(n % 16 for n in self.size):
-            raise UsageError(f"size must divide by 16 for gan.attend joint, not {list(self.size)}")
+            raise UsageError(f"size must have multiples of 16 for gan.attend joint, not {list(self.size)}")
 
 
 def _check_segmenter(config: TranslatorConfig) -> None:
     """UsageError if the segmenter was trained on slices that look otherwise: it would attend to nothing."""
-    trained = read_config(SliceSegmenterConfig, Path(config.segmenter) / "config.yaml")
+    trained = config_of_run(SliceSegmenterConfig, Path(config.segmenter), "train_slice_segmenter.py")
     for name in ("spacing", "orientation", "space"):
         own, its = getattr(config, name), getattr(trained, name)
         if own != its:

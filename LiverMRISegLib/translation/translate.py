@@ -15,6 +15,7 @@ from tqdm import tqdm
 from LiverMRISegLib.data.case_selection import Listed, choose_scans
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, write_datalist
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
+from LiverMRISegLib.inference.engines.select import device_in_torch
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
@@ -25,7 +26,7 @@ from LiverMRISegLib.preparation.own_scheme import prepare
 from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, hash_of_weights, keep_rows, kept_rows
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names
 from LiverMRISegLib.training import checkpoints
-from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.configuration import config_of_run
 from LiverMRISegLib.translation.slices import DomainConfig
 from LiverMRISegLib.translation.train_translator import TranslatorConfig
 from LiverMRISegLib.volume import Volume
@@ -48,8 +49,8 @@ class TranslateConfig(Checked):
     """What the translations are called in the datalist."""
     output: Path = Path("runs/translated")
     """Folder for the translations and datalist.json."""
-    device: str = "cpu"
-    """Device that computes: cpu, cuda or mps."""
+    device: str = "auto"
+    """Device that computes: auto, cuda, mps or cpu."""
     batch: Annotated[int, Limits(1, 100_000)] = 4
     """Slices that are translated at once."""
 
@@ -61,12 +62,13 @@ def run(config: TranslateConfig) -> list[Path]:
         The paths of the translations.
 
     Raises:
-        InputError, UsageError: scans that cannot be used, or none.
-        ModelError: the translator was not trained.
+        InputError, UsageError: scans that cannot be used, or none, or no such device here.
+        ModelError: the translator was not trained, or the folder is another stage's.
         OutputError: a translation cannot be written.
     """
-    trained = read_config(TranslatorConfig, config.translator / "config.yaml")
-    generator = load_generator(config.translator, trained).to(config.device)
+    device = device_in_torch(config.device)
+    trained = config_of_run(TranslatorConfig, config.translator, "train_translator.py")
+    generator = load_generator(config.translator, trained).to(device)
     scans = choose_scans(config.source.datalists, config.source.pool, needs_labels=config.source.labelled)
     check_case_names([replace(scan, sequence=config.sequence) for _, scan in scans])
     _check_meaning([datalist for datalist, _ in scans])
@@ -78,7 +80,7 @@ def run(config: TranslateConfig) -> list[Path]:
             kept, image = path.with_name(path.name.replace(".nii.gz", ".csv")), hash_of(listed[1].image)
             if not path.exists() or kept_rows(kept, image) is None:
                 volume = read_volume(listed[1].image)
-                translated = translate_volume(volume, generator, trained, config.device, config.batch)
+                translated = translate_volume(volume, generator, trained, device, config.batch)
                 body = volume.array > np.percentile(volume.array, 50)
                 jumps = slice_jump(translated.array, body), slice_jump(volume.array, body)
                 logger.info("%s: slice-to-slice jump %.2f, of the CT %.2f", path.name, *jumps)
@@ -113,7 +115,11 @@ def load_generator(run_folder: Path, trained: TranslatorConfig) -> torch.nn.Modu
 
 
 def translate_volume(
-    volume: Volume, generator: torch.nn.Module, trained: TranslatorConfig, device: str = "cpu", batch: int = 4
+    volume: Volume,
+    generator: torch.nn.Module,
+    trained: TranslatorConfig,
+    device: torch.device | str = "cpu",
+    batch: int = 4,
 ) -> Volume:
     """A CT volume as the target sequence, int16 from 0 to 1000 on the CT's own grid."""
     domain = trained.source

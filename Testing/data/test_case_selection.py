@@ -101,8 +101,17 @@ def test_what_is_nowhere_is_named(datalist):
         choose_pools([datalist], PoolConfig(("T2WI",)), PoolConfig())
     with pytest.raises(UsageError, match="patient 'p9'"):
         choose_scans([datalist], PoolConfig(patients=("p9",)), needs_labels=False)
-    words = r"no scan of split 'train' fits the choice of sequences DWI GED4, vendors Z in .*d\.json"
+    words = r"no scan of split 'train' fits the choice of sequences DWI GED4, vendors Z in .*d\.json; of that split "
     with pytest.raises(UsageError, match=words):
         choose_scans([datalist], PoolConfig(("DWI", "GED4"), ("Z",)), needs_labels=False)
     assert str(PoolConfig()) == "the choice of all scans"
+    for choose in (
+        lambda: choose_pools([], PoolConfig(), PoolConfig()),
+        lambda: choose_scans([], PoolConfig(), needs_labels=False),
+    ):
+        with pytest.raises(UsageError, match="datalists must name at least one file"):
+            choose()
+    assert not choose_pools([], PoolConfig(), PoolConfig(), uses_labels=False, uses_unlabelled=False).labelled
+    with pytest.raises(UsageError, match=r"unknown sequence 'T2'; known: T1WI, T2WI,.* CT$"):
+        PoolConfig(("T2WI", "T2"))
     assert json.loads(datalist.read_text())["name"] == "tiny"

@@ -45,6 +45,8 @@ def test_what_is_wrong_with_a_datalist_is_named(listed, tmp_path):
     path.write_text("[")
     with pytest.raises(InputError, match="is not a datalist"):
         read_datalist(path)
+    with pytest.raises(InputError, match=r"none\.json: cannot be read \(No such file or directory\); a datalist is"):
+        read_datalist(tmp_path / "none.json")
     path.write_text(json.dumps({**document, "values": {"0": "liver"}}))
     with pytest.raises(UsageError, match="a label needs a value from 1 to 254"):
         read_datalist(path)

@@ -75,3 +75,5 @@ def test_a_value_with_two_names_is_refused(tmp_path):
     (tmp_path / "labels.json").write_text('{"1": "liver", "1": "spleen"}')
     with pytest.raises(UsageError, match=r"labels\.json: is not a label file .*\(the key '1' is there twice\)"):
         cohort.labels_named(str(tmp_path / "labels.json"))
+    with pytest.raises(UsageError, match=r"none\.json: cannot be read \(No such file or directory\)$"):
+        cohort.labels_named(str(tmp_path / "none.json"))

@@ -224,6 +224,10 @@ def test_levels_lie_on_the_finest_ones_grid(data, tmp_path):
     assert np.allclose(both[: len(fine)], fine)
     assert np.allclose(np.linalg.norm(fine, axis=0), 1, atol=1e-5)
     assert len(both) > len(fine)
+    assert np.allclose(load_encoder(package, "auto", (1,))(image), fine, atol=1e-2)  # "auto" may be a GPU
+    for device, words in (("gpu", "unknown device 'gpu'"), ("cuda:99", "this torch sees")):
+        with pytest.raises(UsageError, match=words):
+            load_encoder(package, device)
     for wrong in ((), (9,), (-1,)):
         with pytest.raises(UsageError, match="levels must be"):
             load_encoder(package, levels=wrong)

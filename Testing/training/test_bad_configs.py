@@ -76,6 +76,7 @@ VALUES = {
     "data: {augmentation: {mirror_axes: [3]}}": "data.augmentation.mirror_axes[0] must be between 0 and 2, not 3",
     "data: {synthetic: {randomization: {look: {iron: 2}}}}":
         "data.synthetic.randomization.look.iron must be between 0 and 1, not 2",
+    "region: abdomn": "region must be one of , body, abdomen, not 'abdomn'",
     "branch: middle": "branch must be one of average, last, mean, not 'middle'",
 }  # fmt: skip
 
@@ -128,3 +129,4 @@ def test_a_good_config_may_use_anchors(tmp_path):
     config = read_config(FinetuneConfig, tmp_path / "config.yaml")
     assert config.widths == config.data.patch == (32, 32, 32)
     assert config_from_arguments(FinetuneConfig, ["--config", str(tmp_path / "config.yaml")]) == config
+    assert config_from_arguments(FinetuneConfig, [f"--config={tmp_path / 'config.yaml'}"]) == config

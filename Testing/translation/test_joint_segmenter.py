@@ -130,7 +130,7 @@ def test_a_stopped_training_ends_at_the_same_weights(tmp_path, monkeypatch):
         ({"segmenter": "runs/slice_segmenter"}, "omit segmenter"),
         ({"organs": ()}, "needs organs, and source.labelled: true"),
         ({"source": DomainConfig()}, "needs organs, and source.labelled: true"),
-        ({"size": (40, 40)}, "must divide by 16"),
+        ({"size": (40, 40)}, "must have multiples of 16"),
     ],
 )
 def test_what_a_joint_segmenter_needs_is_said(changes, message):

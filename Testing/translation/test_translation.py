@@ -160,6 +160,23 @@ def test_an_untrained_translator_is_named(trained, tmp_path):
         load_generator(tmp_path, trained[0])
 
 
+def test_the_folder_of_another_stage_is_named(trained, tmp_path):
+    translator, ct = trained[0].run_folder, trained[1]
+    segmenter, source = Path(trained[0].segmenter), DomainConfig((ct,), labelled=True)
+    for folder, words in ((tmp_path / "none", "config.yaml is missing"), (segmenter, "unknown key")):
+        with pytest.raises(ModelError, match=f"is not a run folder of train_translator.py.*{words}"):
+            translate.run(TranslateConfig(folder, source, "T2WI", tmp_path / "out"))
+    for folder, words in ((tmp_path / "none", "config.yaml is missing"), (translator, "unknown key")):
+        with pytest.raises(ModelError, match=f"is not a run folder of train_slice_segmenter.py.*{words}"):
+            train_translator.run(replace(trained[0], run_folder=tmp_path / "run", segmenter=str(folder)))
+
+
+def test_a_device_that_is_not_there_is_named_before_anything_is_read(trained, tmp_path):
+    for device, words in (("gpu", "unknown device 'gpu'"), ("cuda:99", "this torch sees")):
+        with pytest.raises(UsageError, match=words):
+            translate.run(TranslateConfig(trained[0].run_folder, DomainConfig(), "T2WI", tmp_path, device))
+
+
 def test_every_sequence_has_a_folder_of_its_own(trained, tmp_path):
     (tmp_path / "p0_DWI.nii.gz").touch()
     settings = TranslateConfig(trained[0].run_folder, DomainConfig((trained[1],), labelled=True), "T2WI", tmp_path)

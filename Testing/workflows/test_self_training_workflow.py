@@ -49,6 +49,15 @@ def test_the_graph_of_the_whole(folder):
     assert all(rule in done.stdout + done.stderr for rule in ("pseudo_label", "train", "evaluate"))
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"), [("dtalist", "did you mean datalist?"), ("xyz", "known are: output, datalist")]
+)
+def test_a_setting_that_would_do_nothing_is_refused(folder, key, hint):
+    done = snakemake("self_training", folder, "--dry-run", "--config", f"{key}=cohort.json")
+    assert done.returncode == 1
+    assert f"there is no setting '{key}'; {hint}" in done.stderr
+
+
 def test_two_rounds_end_with_a_package_that_is_judged(folder):
     done = snakemake("self_training", folder)
     assert done.returncode == 0, done.stderr

@@ -10,15 +10,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from LiverMRISegLib.anatomy import Sequence as MrSequence
-from LiverMRISegLib.data.datalist import SPLITS, Datalist, Scan, case_name
+from LiverMRISegLib.data.datalist import SEQUENCES, SPLITS, Datalist, Scan, case_name
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.sequence_names import guess_sequence
 
 IGNORE = "ignore"
 LICENCE = "of the data's owner"
-SEQUENCES = (*(sequence.value for sequence in MrSequence), "CT")
 _COLUMNS = ("case", "patient", "sequence", "vendor", "centre", "split")
 _DELIMITERS = ",;\t"  # the second is what Excel writes in half of Europe
 _MOST_VALUES = 254
@@ -157,7 +155,9 @@ def read_label_names(path: Path) -> dict[int, str]:
     """
     try:
         return {int(value): str(name) for value, name in parse_json(path.read_bytes()).items()}
-    except (OSError, ValueError, AttributeError) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, AttributeError) as error:
         raise InputError(f'{path}: is not a label file such as {{"1": "liver", "2": "spleen"}} ({error})') from error
 
 
@@ -194,7 +194,9 @@ def _cells_of(path: Path) -> tuple[list[str], list[list[str]]]:
         found = [
             [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+    except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a table ({error}); save it as CSV in UTF-8") from error
     for row in found:
         while row and not row[-1]:

@@ -7,12 +7,16 @@ import importlib.util
 import logging
 import platform
 import sys
+from typing import TYPE_CHECKING
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.extras import how_to_install
 from LiverMRISegLib.inference.engines.engine import Engine
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.networks.registry import has_graph
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,13 @@ def load_engine(package: ModelPackage, device: str = "auto") -> Engine:
     from LiverMRISegLib.inference.engines.torch_engine import TorchEngine
 
     return TorchEngine(package, device, precision)
+
+
+def device_in_torch(device: str) -> torch.device:
+    """The device of a name, "auto" among them, for what computes in torch itself; UsageError if there is none."""
+    from LiverMRISegLib.inference.engines.torch_engine import checked_device
+
+    return checked_device(_best_device() if device == "auto" else device)
 
 
 def _best_device() -> str:

@@ -27,7 +27,7 @@ class TorchEngine:
     """
 
     def __init__(self, package: ModelPackage, device: str, precision: str = "auto") -> None:
-        self._device = _checked(device)
+        self._device = checked_device(device)
         self._type = _number_type(self._device, precision)
         self.device = device
         with self._memory():
@@ -63,7 +63,8 @@ class TorchEngine:
             raise DeviceMemoryError(f"the memory of {self.device} is full: {str(error).splitlines()[0]}") from error
 
 
-def _checked(device: str) -> torch.device:
+def checked_device(device: str) -> torch.device:
+    """A device of this computer by its name for torch; UsageError if there is none."""
     try:
         found = torch.device(device)
     except RuntimeError as error:

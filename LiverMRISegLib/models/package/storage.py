@@ -25,6 +25,8 @@ LARGEST_SPECIFICATION = 4 * 1024**2
 LARGEST_WEIGHTS = 8 * 1024**3
 _WEIGHTS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.safetensors")
 _REMEDY = "do not use this file; get the model from a source you trust"
+# Where a training's folder has its package, and what it has before.
+_MODEL_OF_A_RUN, _CHECKPOINTS_OF_A_RUN = "model", "checkpoints"
 _PIECE = 2**22
 # Weights are close to noise: what is much smaller when packed was made to fill a disk.
 _MOST_PACKED, _SMALL = 100, 2**26
@@ -129,6 +131,14 @@ def _safetensors(path: Path, name: str) -> Iterator[None]:
 
 
 def _folder_stamp(path: Path) -> Stamp:
+    if not (path / SPECIFICATION).exists():
+        for inner in (_MODEL_OF_A_RUN, path.name):
+            if (path / inner / SPECIFICATION).is_file():
+                raise ModelError(f"{path}: is not a model package, but contains one; give {path / inner}")
+        if (path / _CHECKPOINTS_OF_A_RUN).is_dir():
+            raise ModelError(
+                f"{path}: is the folder of a training that has not ended; its model will be {path / _MODEL_OF_A_RUN}"
+            )
     found = []
     for file in sorted(path.iterdir()):
         if file.name.startswith("."):  # left behind by file managers

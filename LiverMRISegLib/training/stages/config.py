@@ -82,7 +82,7 @@ class StageConfig(Checked):
     outline_offsets: Annotated[dict[str, OutlineOffset], OF_PACKAGE] = field(default_factory=dict)
     """Organs, by name, whose outlines are moved after they were drawn to the image; above 0 the organ gets larger.
     Those that the package does not offer are left out."""
-    region: Annotated[str, OF_PACKAGE] = ""
+    region: Annotated[Literal["", "body", "abdomen"], OF_PACKAGE] = ""
     """Where the package looks: empty for everywhere, "body" for the body alone (faster), "abdomen" for the body
     and, in a long field of view, the abdomen apart."""
     region_margin: Annotated[float, Limits(0, 1000), OF_PACKAGE] = 30.0

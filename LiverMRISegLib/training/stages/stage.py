@@ -21,7 +21,7 @@ from LiverMRISegLib.training.methods.method import SegmentationMethod, Setup
 from LiverMRISegLib.training.preview import preview
 from LiverMRISegLib.training.run_folder import claimed_training, train_on
 from LiverMRISegLib.training.stages.config import BEST, StageConfig
-from LiverMRISegLib.training.stages.stage_package import write_stage_package
+from LiverMRISegLib.training.stages.stage_package import check_stage_package, write_stage_package
 from LiverMRISegLib.training.stages.synthetic_source import synthetic_source
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
@@ -54,6 +54,7 @@ def run_stage(config: StageConfig, make: MakeMethod, needs: Needs) -> RunResult:
 
     Raises:
         InputError, UsageError: data or names in the config that cannot be used.
+        ModelError: a start that cannot be used.
         OutputError: run folder or cache cannot be written.
         TrainingError: the loss is not finite.
     """
@@ -77,6 +78,9 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, needs: Needs) ->
         uses_labels=data.labelled_batch > 0,
         uses_unlabelled=needs.unlabelled,
     )
+    # Preparing takes hours where there is much data: what would fail afterwards fails now.
+    check_stage_package(config, pools)
+    facts = [content_of(start) for start in config.starts]
     chosen = _few(pools) if config.loop.preview else pools
     with fabric.rank_zero_first():
         streams, images = _streams(config, chosen, needs)
@@ -95,7 +99,6 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, needs: Needs) ->
         logger.warning("there is nothing to validate on: the last weights are exported, not the best")
     for start in filter(None, config.starts if config.keep_heads else ()):
         warn_of_other_images(start, data.preparation)
-    facts = [content_of(start) for start in config.starts]
     result = train_on(streams, method, config.loop, config.run_folder, fabric, data.workers, facts)
     if fabric.is_global_zero:
         write_stage_package(config, pools, is_validated=bool(images))

@@ -34,6 +34,16 @@ _PRIVATE = ("run_folder", "metrics", "start", "second_start", "data")
 _PRIVATE_DATA = ("datalists", "labelled", "unlabelled", "cache", "workers")
 
 
+def check_stage_package(config: StageConfig, pools: Pools) -> None:
+    """Raise now what `write_stage_package` would raise only after the training, where the config alone decides it.
+
+    Raises:
+        UsageError: `config.metrics` cannot be read, or the network is not known.
+        ModelError: the start is not there, or the package cannot be as the config asks.
+    """
+    _specification(config, pools, {"step": 0}, 1)
+
+
 def write_stage_package(config: StageConfig, pools: Pools, *, is_validated: bool) -> None:
     """Write `config.run_folder`/model from the run's checkpoints; a package of an earlier start is replaced.
 
@@ -133,7 +143,9 @@ def _metrics(path: str) -> tuple[Mapping[str, Any], ...]:
         return ()
     try:
         figures = parse_json(Path(path).read_bytes())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise UsageError(f"metrics: {path}: cannot be read ({error.strerror})") from error
+    except ValueError as error:
         raise UsageError(f"metrics: {path}: cannot be read ({error})") from error
     if not isinstance(figures, list) or not all(isinstance(figure, dict) for figure in figures):
         raise UsageError(f"metrics: {path}: a list of figures was expected, as evaluate_any_sequence.py writes it")

@@ -19,6 +19,7 @@ from LiverMRISegLib.data.importers import (
     import_decathlon,
     import_nnunet,
 )
+from LiverMRISegLib.data.importers.own_data import read_label_names, read_table
 from LiverMRISegLib.data.importers.summary import check_scans
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, write_volume
@@ -245,4 +246,7 @@ def test_a_label_file_may_name_any_structures_and_one_twice(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 3
     assert "names.json: is not a label file" in done.stderr
+    for read in (read_label_names, read_table):
+        with pytest.raises(InputError, match=r"none: cannot be read \(No such file or directory\)$"):
+            read(tmp_path / "none")
     assert "Traceback" not in done.stderr

@@ -212,6 +212,16 @@ def test_no_json(tmp_path):
     refused(path, "model.json is missing")
 
 
+def test_the_folder_around_a_package_leads_to_it(tmp_path):
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    (run / "config.yaml").touch()
+    refused(run, "has not ended; its model will be .*model$")
+    save_package(SPEC, WEIGHTS, run / "model")
+    refused(run, r"run: is not a model package, but contains one; give .*run/model$")
+    assert ModelPackage.load(run / "model").spec.name == SPEC.name
+
+
 def test_what_a_killed_import_leaves_is_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("LIVERMRISEG_MODELS", str(tmp_path))
     save_package(replace(SPEC, name="mine"), WEIGHTS, tmp_path / ".mine.abcdefgh")

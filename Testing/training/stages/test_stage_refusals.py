@@ -10,7 +10,7 @@ import pytest
 from helpers.stage_runs import STAGES, command, config_of
 from helpers.tiny_data import status_of_script_here, write_config, write_data
 from LiverMRISegLib.data.augmentation import AugmentationConfig
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.training.stages.bidirectional_copy_paste import run_bidirectional_copy_paste
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import run_cross_pseudo_supervision
 from LiverMRISegLib.training.stages.data_config import DataConfig
@@ -89,6 +89,7 @@ def write_only_labelled(folder: Path) -> Path:
         ("--start", "nowhere", 4, "nowhere"),
         ("--data.datalists", "absent.json", 3, "absent.json"),
         ("--data.organs", "pancreas", 2, "no labels of 'pancreas'"),
+        ("--metrics", "absent.json", 2, "metrics: absent.json"),
     ],
 )
 def test_wrong_configs_end_with_one_line(datalist, tmp_path, monkeypatch, caplog, option, value, status, words):
@@ -96,6 +97,25 @@ def test_wrong_configs_end_with_one_line(datalist, tmp_path, monkeypatch, caplog
     assert status_of_script_here(arguments, monkeypatch) == status
     (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert words in line
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"start": "nowhere"}, "nowhere: no model has this name"),
+        ({"start": "nowhere.model"}, r"nowhere\.model: cannot be read"),
+        ({"metrics": "absent.json"}, r"metrics: absent\.json"),
+        ({"region": "abdomen"}, "needs a liver among the labels"),
+    ],
+)
+def test_what_would_fail_after_the_training_fails_before_the_data_is_prepared(datalist, tmp_path, changes, words):
+    config = config_of("finetune", tmp_path, datalist)
+    data = replace(config.data, cache=tmp_path / "unused")
+    if "region" in changes:
+        data = replace(data, organs=("spleen",))
+    with pytest.raises(LiverMRISegError, match=words):
+        run_finetune(replace(config, data=data, **changes))
+    assert not data.cache.exists()
 
 
 @pytest.mark.parametrize(("orientation", "axis"), [("LPS", 2), ("PSL", 0), ("SRA", 1), ("", 1)])

@@ -1,8 +1,25 @@
 # What the workflows share: how a stage's script is called, what comes before the first stage, and plans from the data.
+import difflib
 import sys
 from pathlib import Path
 
+import yaml
+
 SCRIPTS = Path(workflow.basedir).parent
+
+
+def check_keys():
+    """WorkflowError where --config or --configfile gives a key that the workflow does not have: it would do nothing."""
+    settings = Path(workflow.main_snakefile).with_suffix(".yaml")
+    known = yaml.safe_load(settings.read_text(encoding="utf-8"))
+    for key in config:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known are: {', '.join(known)}"
+            raise WorkflowError(f"there is no setting '{key}'; {hint} (see {settings})")
+
+
+check_keys()
 # Every first stage takes it as ancient(PREVIEW): it waits for the preview, and is not done again when that is.
 PREVIEW = Path(config["output"]) / "preview.txt"
 
