@@ -21,11 +21,12 @@ from LiverMRISegLib.data.datalist import write_datalist
 from LiverMRISegLib.data.importers import IMPORTERS, OWN_DATA_IMPORTERS, Imported, OwnDataOptions
 from LiverMRISegLib.data.importers.own_data import SEQUENCES, read_label_names
 from LiverMRISegLib.data.importers.summary import check_scans, in_one_line, picture_sheet, summary_text
-from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
+from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, UsageError
 from LiverMRISegLib.evaluation.cohort import labels_named
 from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
 
 logger = logging.getLogger("import_dataset")
+BESIDE = (".png", ".txt")
 
 
 def main() -> int:
@@ -33,13 +34,28 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = _parser().parse_args()
     try:
-        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        _prepare(arguments.output)
         made = arguments.output.parent / f"{arguments.output.stem}_labels"
         _write(_at_most(arguments.most, _imported(arguments, made), arguments.source), arguments.output, made)
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status
+    except KeyboardInterrupt:
+        logger.error("stopped; no datalist was written")
+        return 130
     return 0
+
+
+def _prepare(output: Path) -> None:
+    """Make the folder of the datalist; an error before hours of reading where nothing could be written afterwards."""
+    if output.is_dir() or not output.name:
+        raise UsageError(f"{output}: is a folder; give -o the name of a file, such as {output / 'mine.json'}")
+    if output.suffix.lower() in BESIDE:
+        raise UsageError(f"{output}: is the name of what is written beside the datalist; let it end with .json")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{output.parent}: cannot be made ({error.strerror}); choose another folder") from error
 
 
 def _parser() -> argparse.ArgumentParser:

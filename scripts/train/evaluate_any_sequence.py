@@ -76,16 +76,16 @@ def main() -> int:
         segmenter = Segmenter.load(arguments.model)
         results = [(kind, evaluate(segmenter, arguments.data, kind, pictures)) for kind in (*DATA_SETS, HELD_OUT_CT)]
         agreed = agreement(segmenter, arguments.data, pictures)
+        atomic_write_text(arguments.output / "scores.csv", as_csv([case for _, cases in results for case in cases]))
+        tables = [f"{kind.name}, Dice\n\n{as_markdown(cases)}" for kind, cases in results]
+        tables.append(f"Five contrasts of one body, mean Dice between pairs (lowest): {told(agreed)}\n")
+        atomic_write_text(arguments.output / "tables.md", "\n".join(tables))
+        metrics = [summary(kind, cases) for kind, cases in results]
+        atomic_write_text(arguments.output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+        atomic_write_bytes(arguments.output / "sheet.png", sheet_png(pictures))
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status
-    atomic_write_text(arguments.output / "scores.csv", as_csv([case for _, cases in results for case in cases]))
-    tables = [f"{kind.name}, Dice\n\n{as_markdown(cases)}" for kind, cases in results]
-    tables.append(f"Five contrasts of one body, mean Dice between pairs (lowest): {told(agreed)}\n")
-    atomic_write_text(arguments.output / "tables.md", "\n".join(tables))
-    metrics = [summary(kind, cases) for kind, cases in results]
-    atomic_write_text(arguments.output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-    atomic_write_bytes(arguments.output / "sheet.png", sheet_png(pictures))
     for kind, cases in results:
         for s in summarise(cases):
             logger.info(

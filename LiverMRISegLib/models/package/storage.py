@@ -27,6 +27,8 @@ _WEIGHTS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*\.safetensors")
 _REMEDY = "do not use this file; get the model from a source you trust"
 # Where a training's folder has its package, and what it has before.
 _MODEL_OF_A_RUN, _CHECKPOINTS_OF_A_RUN = "model", "checkpoints"
+_PLANS, _CHECKPOINT_ENDINGS = ("plans.json", "plans.pkl"), (".model", ".pt", ".pth", ".ckpt")
+_CONVERT = "'livermriseg models import --help' says how"
 _PIECE = 2**22
 # Weights are close to noise: what is much smaller when packed was made to fill a disk.
 _MOST_PACKED, _SMALL = 100, 2**26
@@ -44,15 +46,31 @@ def stamp(path: Path) -> Stamp:
     recover_folder(path)
     if path.is_dir():
         found = _folder_stamp(path)
+    elif path.suffix.lower() in _CHECKPOINT_ENDINGS and path.exists():
+        raise _what_else_it_is(path)
     else:
         changed = path.stat().st_mtime_ns if path.exists() else 0
         with _archive(path) as archive:
             found = tuple((entry.filename, entry.file_size, changed) for entry in _entries(archive, path))
     if SPECIFICATION not in (name for name, _, _ in found):
-        raise ModelError(
-            f"{path}: is not a model package: {SPECIFICATION} is missing; give a folder or .zip that has it"
-        )
+        raise _what_else_it_is(path)
     return found
+
+
+def _what_else_it_is(path: Path) -> ModelError:
+    """The error for what has no model.json: where its package is, or what makes one of it."""
+    package = path / _MODEL_OF_A_RUN
+    if path.suffix.lower() in _CHECKPOINT_ENDINGS and path.is_file():
+        words = f"is a checkpoint, not a model package; convert it: {_CONVERT}"
+    elif any((path / name).exists() for name in _PLANS):
+        words = f"is a model of nnU-Net, not a model package; convert it: {_CONVERT}"
+    elif (package / SPECIFICATION).is_file():
+        words = f"is not a model package, but contains one; give {package}"
+    elif (path / _CHECKPOINTS_OF_A_RUN).is_dir():
+        words = f"is the folder of a training that has not ended; its model will be {package}"
+    else:
+        words = f"is not a model package: {SPECIFICATION} is missing; give a folder or .zip that has it"
+    return ModelError(f"{path}: {words}")
 
 
 def read_specification(path: Path) -> bytes:
@@ -132,13 +150,7 @@ def _safetensors(path: Path, name: str) -> Iterator[None]:
 
 def _folder_stamp(path: Path) -> Stamp:
     if not (path / SPECIFICATION).exists():
-        for inner in (_MODEL_OF_A_RUN, path.name):
-            if (path / inner / SPECIFICATION).is_file():
-                raise ModelError(f"{path}: is not a model package, but contains one; give {path / inner}")
-        if (path / _CHECKPOINTS_OF_A_RUN).is_dir():
-            raise ModelError(
-                f"{path}: is the folder of a training that has not ended; its model will be {path / _MODEL_OF_A_RUN}"
-            )
+        raise _what_else_it_is(path)
     found = []
     for file in sorted(path.iterdir()):
         if file.name.startswith("."):  # left behind by file managers

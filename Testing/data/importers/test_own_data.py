@@ -10,7 +10,7 @@ from PIL import Image
 
 from helpers.own_data import described, image, labels
 from helpers.places import ROOT
-from helpers.tiny_data import write_config
+from helpers.tiny_data import status_of_script_here, write_config
 from helpers.volumes import make_volume
 from LiverMRISegLib.data.datalist import read_datalist, write_datalist
 from LiverMRISegLib.data.importers import (
@@ -250,3 +250,23 @@ def test_a_label_file_may_name_any_structures_and_one_twice(tmp_path):
         with pytest.raises(InputError, match=r"none: cannot be read \(No such file or directory\)$"):
             read(tmp_path / "none")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (".", "is a folder; give -o the name of a file"),
+        ("cohort", "is a folder; give -o the name of a file"),
+        ("mine.txt", "is the name of what is written beside the datalist"),
+        ("file/mine.json", "file: cannot be made (File exists)"),
+    ],
+)
+def test_where_no_datalist_can_be_written_is_said_before_anything_is_read(tmp_path, monkeypatch, caplog, output, words):
+    image(tmp_path / "cohort/p1.nii.gz")
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    there = sorted(tmp_path.rglob("*"))
+    command = ["python", str(ROOT / "scripts/import_dataset.py"), "folder", "cohort", "-o", output]
+    assert status_of_script_here(command, monkeypatch) == 2
+    assert words in caplog.text
+    assert sorted(tmp_path.rglob("*")) == there

@@ -222,6 +222,21 @@ def test_the_folder_around_a_package_leads_to_it(tmp_path):
     assert ModelPackage.load(run / "model").spec.name == SPEC.name
 
 
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("trained/plans.json", "is a model of nnU-Net, not a model package; convert it: .*models import --help"),
+        ("trained/plans.pkl", "is a model of nnU-Net"),
+        ("trained.pth", "is a checkpoint, not a model package; convert it: .*models import --help"),
+        ("bundle/configs/metadata.json", "model.json is missing; give a folder or .zip"),
+    ],
+)
+def test_other_programs_models_are_called_by_their_names(tmp_path, name, words):
+    (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+    (tmp_path / name).write_text("{}")
+    refused(tmp_path / name.split("/")[0], words)
+
+
 def test_what_a_killed_import_leaves_is_no_model(tmp_path, monkeypatch):
     monkeypatch.setenv("LIVERMRISEG_MODELS", str(tmp_path))
     save_package(replace(SPEC, name="mine"), WEIGHTS, tmp_path / ".mine.abcdefgh")
