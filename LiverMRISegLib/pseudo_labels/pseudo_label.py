@@ -78,6 +78,11 @@ class PseudoLabelConfig(Checked):
         if not self.gammas:
             raise UsageError("gammas must have at least one number; 1 is the image itself")
 
+    @property
+    def written(self) -> Path:
+        """The folder that the files are in: `output`, or of a preview a folder in it."""
+        return self.output / "preview" if self.preview else self.output
+
 
 def run(config: PseudoLabelConfig) -> list[RankedCase]:
     """Label every scan, rank by consistency within its sequence, write what is kept; all cases, the best first.
@@ -96,7 +101,7 @@ def run(config: PseudoLabelConfig) -> list[RankedCase]:
     count, seconds = len(scans), list[float]()
     settings = [f"gammas {config.gammas}, certainty {config.certainty}"]
     if config.preview:
-        scans, config = previewed_of(scans), replace(config, output=config.output / "preview")
+        scans, config = previewed_of(scans), replace(config, output=config.written)
         settings.append(f"preview {time.time_ns()}")  # what was made before is made again, and timed
     # Labels depend on what model.json says as well, not on the weights alone.
     models = [hashlib.sha256(to_json(package.spec, package.hashes).encode()).hexdigest() for package in packages]

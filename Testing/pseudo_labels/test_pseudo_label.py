@@ -78,7 +78,8 @@ def test_a_preview_says_what_all_volumes_cost_and_leaves_finished_labels_alone(f
         assert len(run(replace(config, preview=True))) == 3
     assert re.search(r"4 volumes of \d+\.\d\d s; 0\.0 hours; disk ", caplog.text)
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("*.*")} == made
-    assert len(read_datalist(tmp_path / "out/preview/datalist.json").scans) == 3
+    assert len(read_datalist(replace(config, preview=True).written / "datalist.json").scans) == 3
+    assert replace(config, preview=True).written == tmp_path / "out/preview"
 
 
 def test_an_image_that_was_changed_is_labelled_anew(folds, datalist, tmp_path):

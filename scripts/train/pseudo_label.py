@@ -9,4 +9,4 @@ from LiverMRISegLib.pseudo_labels.pseudo_label import PseudoLabelConfig, run
 from LiverMRISegLib.training.script import run_script
 
 if __name__ == "__main__":
-    sys.exit(run_script(PseudoLabelConfig, run, lambda config, ranked: summary(ranked, config.output)))
+    sys.exit(run_script(PseudoLabelConfig, run, lambda config, ranked: summary(ranked, config.written)))

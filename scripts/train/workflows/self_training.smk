@@ -52,9 +52,12 @@ rule preview:
         PREVIEW,
     params:
         command=lambda wildcards, input: previewed(
-            (f"labels of the cohort, {ROUNDS} times:", label_command(1, input[0], OUTPUT, "--preview")),
             (
-                f"{ROUNDS} trainings, each:",
+                "labels of the cohort:" if ROUNDS == 1 else f"labels of the cohort, {ROUNDS} times:",
+                label_command(1, input[0], OUTPUT, "--preview"),
+            ),
+            (
+                "1 training:" if ROUNDS == 1 else f"{ROUNDS} trainings, each:",
                 call(
                     "finetune", "self_training",
                     "--run-folder", OUTPUT / "preview" / "training",
