@@ -20,7 +20,17 @@ from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import CopyPasteConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
 from LiverMRISegLib.training.stages.data_config import DataConfig
-from study import Row, copy_paste, cross_pseudo, intermediate_domains, main_of, mean_teacher, parser_of, supervised
+from study import (
+    Row,
+    copy_paste,
+    cross_pseudo,
+    dual_task,
+    intermediate_domains,
+    main_of,
+    mean_teacher,
+    parser_of,
+    supervised,
+)
 
 _MIDSS_VIEWS = Path(__file__).resolve().parents[2] / "scripts/train/configs/parts/midss_views.yaml"
 _LABELS = LabelSet.of("left atrium", [LEFT_ATRIUM])
@@ -80,6 +90,8 @@ def rows(lists: Path, labels: int, work: Path, steps: int, seed: int) -> list[Ro
     return [
         supervised(f"supervised, {labels}", shared),
         mean_teacher(f"mean teacher, {labels}", shared),
+        mean_teacher(f"uncertainty-aware mean teacher, {labels}", shared, passes=8),
+        dual_task(f"dual-task consistency, {labels}", shared),
         cross_pseudo(f"CPS paper, {labels}", shared, CrossPseudoConfig("paper")),
         cross_pseudo(f"CPS dice, {labels}", shared, CrossPseudoConfig("dice")),
         copy_paste(f"BCP, {labels}", shared, CopyPasteConfig(view="strong")),

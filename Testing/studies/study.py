@@ -21,11 +21,13 @@ from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import markdown_table
 from LiverMRISegLib.training.methods.bidirectional_copy_paste import CopyPasteConfig
 from LiverMRISegLib.training.methods.cross_pseudo_supervision import CrossPseudoConfig
+from LiverMRISegLib.training.methods.dual_task import DualTaskConfig
 from LiverMRISegLib.training.methods.mean_teacher import MeanTeacherConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
 from LiverMRISegLib.training.stages.bidirectional_copy_paste import CopyPasteStageConfig, run_bidirectional_copy_paste
 from LiverMRISegLib.training.stages.config import StageConfig
 from LiverMRISegLib.training.stages.cross_pseudo_supervision import CrossPseudoStageConfig, run_cross_pseudo_supervision
+from LiverMRISegLib.training.stages.dual_task import DualTaskStageConfig, run_dual_task
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.training.stages.finetune import run as run_finetune
 from LiverMRISegLib.training.stages.intermediate_domains import IntermediateDomainsStageConfig, run_intermediate_domains
@@ -79,6 +81,12 @@ def mean_teacher(name: str, common: Mapping[str, Any], passes: int = 0) -> Row:
     teacher = MeanTeacherConfig(ramp_steps=common["loop"].steps, passes=passes)
     settings = {"optimizer": OptimizerConfig(), **common, "teacher": teacher}
     return Row(name, run_mean_teacher, MeanTeacherStageConfig(**settings))
+
+
+def dual_task(name: str, common: Mapping[str, Any]) -> Row:
+    """Dual-task consistency, by the optimizer of the other rows; its ramp ends with the steps."""
+    settings = {"optimizer": OptimizerConfig(), **common, "dual_task": DualTaskConfig(ramp_steps=common["loop"].steps)}
+    return Row(name, run_dual_task, DualTaskStageConfig(**settings))
 
 
 def copy_paste(name: str, common: Mapping[str, Any], settings: CopyPasteConfig, **changes: Any) -> Row:
