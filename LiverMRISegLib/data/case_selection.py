@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from LiverMRISegLib.data.datalist import SEQUENCES, Datalist, Scan, read_datalist
+from LiverMRISegLib.data.datalist import Datalist, Scan, check_sequences, read_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
@@ -33,9 +33,7 @@ class PoolConfig(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in self.sequences:
-            if name not in SEQUENCES:
-                raise UsageError(f"sequences: unknown sequence '{name}'; known: {', '.join(SEQUENCES)}")
+        check_sequences("sequences", self.sequences)
 
     def __str__(self) -> str:
         chosen = {name: values for name, values in vars(self).items() if values}

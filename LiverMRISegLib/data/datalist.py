@@ -54,6 +54,13 @@ class Scan:
             raise UsageError(f"scan of {self.image}: split must be one of {', '.join(SPLITS)}, not '{self.split}'")
 
 
+def check_sequences(key: str, names: Collection[str]) -> None:
+    """UsageError, which names the config's `key`, if no scan can be of one of these sequences."""
+    for name in names:
+        if name not in SEQUENCES:
+            raise UsageError(f"{key}: unknown sequence '{name}'; known: {', '.join(SEQUENCES)}")
+
+
 def case_name(scan: Scan) -> str:
     """The name of a scan's files: patient, sequence and, if it has one, series, but for signs that no file can have."""
     name = f"{scan.patient}_{scan.sequence}" + (f"_{scan.series}" if scan.series else "")

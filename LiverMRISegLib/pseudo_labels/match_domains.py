@@ -17,7 +17,7 @@ import numpy as np
 import SimpleITK as sitk
 from tqdm import tqdm
 
-from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist, write_datalist
+from LiverMRISegLib.data.datalist import Scan, case_name, check_sequences, read_datalist, write_datalist
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
@@ -55,6 +55,11 @@ class MatchDomainsConfig(Checked):
     """Processes that register, each on one core; 0 for none beside this one, -1 for one a core. Realistic volumes take
     minutes a pair."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_sequences("better", self.better)
+        check_sequences("worse", self.worse)
+
 
 @dataclass(frozen=True)
 class Match:
@@ -80,7 +85,10 @@ def run(config: MatchDomainsConfig) -> list[Match]:
     volumes = {case_name(scan): _foreground(scan) for scan in (*better, *worse)}
     better = [scan for scan in better if volumes[case_name(scan)]]  # a case in which nothing was found helps nobody
     if not better or not worse:
-        raise UsageError(f"{config.datalist}: needs labelled scans of {config.better} and scans of {config.worse}")
+        raise UsageError(
+            f"{config.datalist}: needs labelled scans of {', '.join(config.better)}, and scans of "
+            f"{', '.join(config.worse)}; it has {', '.join(sorted({scan.sequence for scan in listed.scans})) or 'none'}"
+        )
     left = sorted({scan.sequence for scan in listed.scans} - {*config.better, *config.worse})
     if left:
         logger.warning("%s: sequences that are neither better nor worse are ignored: %s", config.datalist, left)

@@ -95,7 +95,14 @@ class TranslatorConfig(Checked):
 
 
 def _check_segmenter(config: TranslatorConfig) -> None:
-    """UsageError if the segmenter was trained on slices that look otherwise: it would attend to nothing."""
+    """UsageError if it is missing, or learnt from slices that look otherwise: it would attend to nothing."""
+    if not config.segmenter:
+        if config.gan.local and config.gan.attend != "joint":
+            raise UsageError(
+                "organ attention needs a segmenter of the source slices: give --segmenter, the run folder of "
+                "train_slice_segmenter.py, or set gan.local to 0"
+            )
+        return
     trained = config_of_run(SliceSegmenterConfig, Path(config.segmenter), "train_slice_segmenter.py")
     for name in ("spacing", "orientation", "space"):
         own, its = getattr(config, name), getattr(trained, name)
@@ -108,8 +115,7 @@ def _check_segmenter(config: TranslatorConfig) -> None:
 
 def run(config: TranslatorConfig) -> RunResult:
     """Train or resume the run in `config.run_folder`; errors as in `run_stage`."""
-    if config.segmenter:
-        _check_segmenter(config)
+    _check_segmenter(config)
     fabric = make_fabric(config.loop)
     with claimed_training(config, config.run_folder, fabric):
         return _run(config, fabric)

@@ -95,8 +95,10 @@ def test_other_labels_of_a_worse_case_match_it_anew(study, tmp_path, caplog):
 
 
 def test_without_better_cases_there_is_nothing_to_match(study, tmp_path):
-    with pytest.raises(UsageError, match="needs labelled scans"):
+    with pytest.raises(UsageError, match=r"needs labelled scans of DWI, and scans of T2WI; it has .*GED4, T2WI$"):
         run(MatchDomainsConfig(study[0], ("DWI",), ("T2WI",), tmp_path / "out", workers=0))
+    with pytest.raises(UsageError, match="worse: unknown sequence 'T2'"):
+        MatchDomainsConfig(study[0], ("GED4",), ("T2",))
 
 
 def test_a_sequence_that_becomes_better_is_matched_with(study, tmp_path):

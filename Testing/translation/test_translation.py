@@ -171,6 +171,12 @@ def test_the_folder_of_another_stage_is_named(trained, tmp_path):
             train_translator.run(replace(trained[0], run_folder=tmp_path / "run", segmenter=str(folder)))
 
 
+def test_organ_attention_without_a_segmenter_is_refused_before_anything_is_prepared(trained, tmp_path):
+    with pytest.raises(UsageError, match="needs a segmenter of the source slices: give --segmenter"):
+        train_translator.run(replace(trained[0], run_folder=tmp_path / "run", segmenter=""))
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_device_that_is_not_there_is_named_before_anything_is_read(trained, tmp_path):
     for device, words in (("gpu", "unknown device 'gpu'"), ("cuda:99", "this torch sees")):
         with pytest.raises(UsageError, match=words):
