@@ -89,6 +89,19 @@ def test_plans_from_the_data(tmp_path):
         assert f"'--config' '{tmp_path / 'out/plans'}/{settings}.yaml'" in words
 
 
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("method=mean_techer", "method: there is no mean_techer; choose from cross_pseudo_supervision, "),
+        ("finetune=finetun", "there is no 'finetun' in "),
+    ],
+)
+def test_a_misspelt_method_or_config_is_named_before_anything_runs(tmp_path, setting, words):
+    done = run(tmp_path, "--dry-run", "--config", setting)
+    assert done.returncode == 1
+    assert words in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("method", ["cross_pseudo_supervision", "bidirectional_copy_paste"])
 def test_two_packages_come_out(tmp_path, method):
     done = run(tmp_path, "--config", f"method={method}", "preview=false")

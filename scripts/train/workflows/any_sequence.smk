@@ -8,6 +8,7 @@ include: "common.smk"
 
 OUTPUT = Path(config["output"])
 MODEL = OUTPUT / "model" / "model.json"
+config_file(config["recipe"], "recipes")  # a misspelt one is named before anything runs
 
 
 rule all:

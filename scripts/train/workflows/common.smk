@@ -49,7 +49,12 @@ def previewed(*named):
 
 def config_file(settings, folder="configs"):
     """The path of a file of settings: a name in `folder`, or a path that ends with .yaml."""
-    return Path(settings) if str(settings).endswith(".yaml") else SCRIPTS / folder / f"{settings}.yaml"
+    if str(settings).endswith(".yaml"):
+        return Path(settings)
+    known = sorted(path.stem for path in (SCRIPTS / folder).glob("*.yaml"))
+    if str(settings) not in known:
+        raise WorkflowError(f"there is no '{settings}' in {SCRIPTS / folder}; there are {', '.join(known)}")
+    return SCRIPTS / folder / f"{settings}.yaml"
 
 
 def call(script, settings, *more, folder="configs", flags=None):

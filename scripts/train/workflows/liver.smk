@@ -10,6 +10,11 @@ include: "common.smk"
 OUTPUT = Path(config["output"])
 METHOD = config["method"]
 FINETUNE, METHOD_CONFIG = SETTINGS = config["finetune"], config["method_config"] or config["method"]
+METHODS = ("cross_pseudo_supervision", "bidirectional_copy_paste", "intermediate_domains", "mean_teacher", "dual_task")
+if METHOD not in METHODS:
+    raise WorkflowError(f"method: there is no {METHOD}; choose from {', '.join(METHODS)}")
+for settings in SETTINGS:  # a misspelt one is named before anything runs
+    config_file(settings)
 JUDGED = [name for name, group in config["groups"].items() if config["test"] and group.get("judged")]
 
 

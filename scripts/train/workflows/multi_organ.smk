@@ -17,6 +17,8 @@ SEQUENCES = config["sequences"]
 FINAL = config["final"]
 if unknown := set(FINAL) - {"ensemble", "small"}:
     raise WorkflowError(f"final: there is no {', '.join(sorted(unknown))}; choose from ensemble, small")
+for settings in ("translator", "segmenter", "small"):  # a misspelt one is named before anything runs
+    config_file(config[settings])
 ROUNDS = int(config["rounds"])
 FOLDS = range(int(config["folds"]))
 STABLE = config["selection"] == "stability"
