@@ -244,6 +244,9 @@ def feed(batches: StepBatches, workers: int) -> Callable[[int], Iterator[Batch]]
         """The batches from `step` to the last."""
         remaining = range(step, len(batches))
         ahead = _PREFETCH if workers else None
-        return iter(DataLoader(batches, None, sampler=remaining, num_workers=workers, prefetch_factor=ahead))
+        # A loader draws a seed when it begins: not from torch's numbers, which a resumed run must find as they were.
+        own = torch.Generator()
+        loader = DataLoader(batches, None, sampler=remaining, num_workers=workers, prefetch_factor=ahead, generator=own)
+        return iter(loader)
 
     return from_step

@@ -109,3 +109,10 @@ def test_patches_that_are_pasted_into_each_other_show_the_same_part(share):
     assert np.abs(starts[:, 0] - starts[:, 1]).max() > (0.3 if share == 0 else -1)
     middle = np.abs(starts - 0.5).max()
     assert (middle < 0.12) == (share == 1)
+
+
+def test_a_loader_leaves_torchs_random_numbers_alone():
+    """Dropout after a resume is that of the whole run: the loader of either begins at another step."""
+    before = torch.get_rng_state()
+    iter(feed(StepBatches({}, 4, 0), 0)(3))
+    assert torch.equal(torch.get_rng_state(), before)
