@@ -135,7 +135,7 @@ class BatchView:
         for row, job in enumerate(self.jobs):
             self._put(row, _VOLUME, job.name)
             self._put(row, _MODEL, job.model)
-            self._put(row, _STATE, state_text(job.state))
+            self._put(row, _STATE, ": ".join(filter(None, (state_text(job.state), job.message))))
         fit_columns(self.ui.batchTable, (_VOLUME, _MODEL), _WIDEST)
         if not self.jobs:
             self.ui.statusLabel.setText(_("No volumes found; load some, or choose a folder."))

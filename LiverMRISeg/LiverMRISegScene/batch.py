@@ -12,6 +12,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from LiverMRISegLib.commands.earlier_results import older_than_input
+from LiverMRISegLib.commands.inputs import ALL
 from LiverMRISegLib.commands.plan import plan_cases
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.sequence_names import guess_sequence
@@ -43,9 +45,10 @@ def scene_jobs(nodes: Sequence[Any], model: str, *, is_study: bool = False) -> l
 
 
 def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
-    """A job for every volume of a folder; results go to its sub-folder "LiverMRISeg".
+    """A job for every volume of a folder, of DICOM for every series; results go to its sub-folder "LiverMRISeg".
 
-    Results that are already there count as done; their model is read from the table beside them. For a model that takes
+    Results that are already there count as done; their model is read from the table beside them, and one that is older
+    than its input says so in its message. For a model that takes
     several images a case, there is a job for every case, with that model.
 
     Raises:
@@ -54,15 +57,17 @@ def folder_jobs(folder: Path, model: str, **options: Any) -> list[Job]:
         OutputError: its sub-folder cannot be written.
     """
     images = len(images_of(model))
-    plan = plan_cases([folder], folder / RESULTS_FOLDER, "seg.nrrd", images)
+    # Models of several images a case take no series out of a folder.
+    plan = plan_cases([folder], folder / RESULTS_FOLDER, "seg.nrrd", images, series=ALL if images == 1 else None)
     plan.prepare_output()
     earlier = read_saved_rows(folder / RESULTS_FOLDER / TABLE_FILE)
     jobs = []
     for case in plan.cases:
         chosen = model if images > 1 else model_for(VolumeKind("MR", guess_sequence(case.name)), model)
-        job = Job(case.name, chosen, source=case.source, output=case.output, problem=case.problem, **options)
+        job = Job(case.name, chosen, source=case.source, series=case.series, output=case.output, **options)
+        job.problem = case.problem
         if case.output.exists():
-            job.state, job.message = EARLIER, case.output.name
+            job.state, job.message = EARLIER, "; ".join(older_than_input(case))
             job.model = earlier.get(case.name, {}).get("model") or ""
         jobs.append(job)
     return jobs
@@ -150,7 +155,7 @@ def as_csv(jobs: Sequence[Job], earlier: Rows = MappingProxyType({})) -> str:
 
 def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
     if job.state == EARLIER and earlier is not None and earlier.get("state") == DONE:
-        return {key: value for key, value in earlier.items() if key and value}
+        return {key: value for key, value in {**earlier, "message": job.message}.items() if key and value}
     row = {"volume": job.name, "model": job.model, "state": job.state, "message": job.message}
     if job.result:
         row.update({f"{organ}{_ML}": f"{volume:.1f}" for organ, volume in job.result.volumes_ml.items()})

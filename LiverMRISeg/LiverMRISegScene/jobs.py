@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
+from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError, SeveralVolumesError
 from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegLib.inference.worker.protocol import (
     DoneEvent,
@@ -38,7 +38,7 @@ WAITING, RUNNING, DONE, FAILED, CANCELLED, EARLIER = "waiting", "running", "done
 class Job:
     """One volume to segment: a node of the scene (`node`), or a file (`source`) whose result goes to `output`.
 
-    `problem`: why the file must not be read.
+    `series`: which DICOM series of the folder `source` is meant. `problem`: why the file must not be read.
 
     Or a `frame` of a sequence, whose result is collected by `over_time`. With `inside` only that box is segmented.
     Results of one `study`, each with a `case` name of its own, are compared; `disagreements` says what is odd.
@@ -51,6 +51,7 @@ class Job:
     node: Any = None
     source: Path | None = None
     output: Path | None = None
+    series: str | None = None
     problem: str = ""
     frame: SequenceFrame | None = None
     over_time: OverTime | None = None
@@ -229,7 +230,7 @@ class JobQueue:
             source, target, modality = _written(job, Path(self._folder.name))
         return segment_request(
             source, target, model=job.model, device=job.device, organs=job.organs, modality=modality,
-            inside=job.inside, study=job.study, case=job.case,
+            series=job.series, inside=job.inside, study=job.study, case=job.case,
             frame_of_reference=frame_of_reference(job.node) if job.study and job.node is not None else None,
         )  # fmt: skip
 
@@ -243,7 +244,7 @@ class JobQueue:
             self._accept(job, event.reply)
         else:
             state = CANCELLED if isinstance(event.error, CancelledError) else FAILED
-            why = str(event.error)
+            why = _in_the_panel(event.error)
             self._over(job, state, told(why, Path(self._folder.name), job.name) if self._folder is not None else why)
 
     def _accept(self, job: Job, reply: Mapping[str, Any]) -> None:
@@ -276,6 +277,14 @@ class JobQueue:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
+
+
+def _in_the_panel(error: LiverMRISegError) -> str:
+    """What went wrong; of several volumes in a file, where there is no --frame, what to do in Slicer."""
+    if isinstance(error, SeveralVolumesError):
+        text = _("{facts}; load it into Slicer as a volume sequence and segment that")
+        return text.format(facts=error.facts)
+    return str(error)
 
 
 def _left(started: float, fraction: float) -> float | None:

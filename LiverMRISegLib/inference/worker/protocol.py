@@ -134,6 +134,7 @@ def segment_request(
     organs: Sequence[str] | None = None,
     tta: bool = False,
     modality: str | None = None,
+    series: str | None = None,
     inside: ChosenBox | None = None,
     study: str | None = None,
     case: str | None = None,
@@ -151,6 +152,7 @@ def segment_request(
         organs: only these; None for all.
         tta: average over mirrored copies.
         modality: as DICOM writes it, where the file does not give it.
+        series: UID of the series that is meant, where `source` is a DICOM folder.
         inside: segment in this box alone.
         study: the worker keeps where the organs are, as those of `case` of this study, for a `tasks.study_request`.
         case: see `study`.
@@ -158,6 +160,6 @@ def segment_request(
     """
     return {
         "do": "segment", "model": model, "device": device, "input": str(source), "output": str(output),
-        "organs": list(organs) if organs is not None else None, "tta": tta, "modality": modality,
+        "organs": list(organs) if organs is not None else None, "tta": tta, "modality": modality, "series": series,
         "inside": to_plain(inside), "study": study, "case": case, "frame_of_reference": frame_of_reference,
     }  # fmt: skip
