@@ -48,7 +48,8 @@ def import_bids(source: Path, output: Path, options: OwnDataOptions) -> Imported
     name, or one ..._label-ORGAN_mask.nii.gz an organ, which are joined in `output` (two of one organ are refused: they
     may be of two readers). The entities of a label map are
     those of its image, with more between them (space, desc) or without; where several images fit, it belongs to those
-    of which it lacks least. The vendor comes from the image's JSON file.
+    of which it lacks least. The vendor comes from the image's JSON file; one that cannot be read is among what is left
+    out.
 
     Raises:
         InputError: another layout, several label maps that fit an image, or values without a meaning.
@@ -64,15 +65,17 @@ def import_bids(source: Path, output: Path, options: OwnDataOptions) -> Imported
     maps_of, masks_of = _by_image(maps, "dseg", images), _by_image(masks, "label", images)
     values = dict(options.values or {}) or _values_of(maps, source)
     numbers = numbered_names({_organ(path) for path in masks}, values, source)
-    cases = []
+    cases, unread = [], []
     for image in images:
         labels = _nearest(image, maps_of[image]) or _joined(image, masks_of[image], numbers, output)
         sequence = _SUFFIXES.get(image.suffix)
         told = (image.stem, sequence.value if sequence else image.suffix)
         patient = image.stem.split("_")[0]
-        cases.append(FoundCase(image.name, image.path, labels, told, patient, _vendor(image.path)))
+        vendor, unread_here = _vendor(image.path)
+        unread += unread_here
+        cases.append(FoundCase(image.name, image.path, labels, told, patient, vendor))
     used = {path for found in (*maps_of.values(), *masks_of.values()) for path in found}
-    left_out = [(path, _NO_IMAGE) for path in (*maps, *masks) if path not in used]
+    left_out = [*((path, _NO_IMAGE) for path in (*maps, *masks) if path not in used), *unread]
     return listed(source.name, {**{n: name for name, n in numbers.items()}, **values}, cases, options, left_out)
 
 
@@ -185,9 +188,17 @@ def _joined(image: _Image, masks: Sequence[Path], numbers: Mapping[str, int], ou
     return target
 
 
-def _vendor(image: Path) -> str:
+def _vendor(image: Path) -> tuple[str, list[tuple[Path, str]]]:
+    """What the image's JSON file says, and that file if it cannot be read; a vendor that nobody wrote down is "".
+
+    Either is a fact of the scan that is missing, and no reason to leave the scan out.
+    """
     sidecar = image.with_name(re.sub(r"\.nii(\.gz)?$", ".json", image.name))
     try:
-        return str(parse_json(sidecar.read_bytes()).get("Manufacturer", ""))
-    except (OSError, ValueError, AttributeError):
-        return ""  # a vendor that nobody wrote down is not an error
+        vendor = parse_json(sidecar.read_bytes()).get("Manufacturer", "")
+    except FileNotFoundError:
+        return "", []
+    except (OSError, ValueError, AttributeError) as error:
+        why = "is not a JSON object" if isinstance(error, AttributeError) else str(error)
+        return "", [(sidecar, f"cannot be read ({why}), so the vendor of its image is not known; correct it")]
+    return (vendor if isinstance(vendor, str) else ""), []

@@ -173,6 +173,23 @@ def test_bids_with_label_maps_and_with_masks(tmp_path):
     assert np.unique(read_labelmap(joined).array).tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"Manufacturer": "A", "Manufacturer": "B"}', "the key 'Manufacturer' is there twice"),
+        ("[]", "is not a JSON object"), ("{", "Expecting property name"), ('{"Manufacturer": null}', ""), ("{}", ""),
+    ],
+)  # fmt: skip
+def test_a_bids_sidecar_that_cannot_be_read_is_said(tmp_path, text, said):
+    source = tmp_path / "study"
+    image(source / "sub-01/anat/sub-01_T2w.nii.gz")
+    (source / "sub-01/anat/sub-01_T2w.json").write_text(text)
+    found = import_bids(source, tmp_path / "out", NO_OPTIONS)
+    assert [scan.vendor for scan in found.datalist.scans] == [""]
+    named = [(path.name, said in why and "the vendor of its image is not known" in why) for path, why in found.left_out]
+    assert named == ([("sub-01_T2w.json", True)] if said else [])
+
+
 def test_what_files_really_hold_is_checked(nnunet, tmp_path):
     labels(nnunet / "labelsTr/case_002.nii.gz", 9)
     other = make_volume(size=(6, 5, 4))
