@@ -69,7 +69,8 @@ def read_volume(
 def read_map(path: str | Path, *, series: str | None = None) -> Volume:
     """Read a map of a quantity (fat fraction, R2*, T1) to be measured, in any of the formats of `read_volume`.
 
-    Nothing is repaired: float32, with NaN where the file has NaN, an infinite value or padding.
+    Nothing is repaired: float32, with NaN where the file has NaN, an infinite value or padding. Of DICOM the values are
+    those of the Real World Value Mapping, if there is one. Notes as of `read_volume`.
 
     Raises:
         InputError: it cannot be used; the message says why and what to do.
@@ -77,7 +78,9 @@ def read_map(path: str | Path, *, series: str | None = None) -> Volume:
     """
     path = _possible(path)
     with _only_volume():
-        volume = _as_stored(path, series, None)
+        volume = _as_stored(path, series, None, are_quantities=True)
+    for note in volume.metadata.get("notes", ()):
+        logger.warning("%s: %s", path.name, note)
     array = volume.array.astype(np.float32)
     array[~np.isfinite(array)] = np.nan
     padding = padding_of(volume.array)
@@ -86,14 +89,15 @@ def read_map(path: str | Path, *, series: str | None = None) -> Volume:
     return replace(volume, array=array)
 
 
-def _as_stored(path: Path, series: str | None, frame: int | None) -> Volume:
+def _as_stored(path: Path, series: str | None, frame: int | None, are_quantities: bool = False) -> Volume:
     """The volume as the file has it, in at most 32 bits a voxel; errors as of `read_volume`."""
     if path.is_dir() or path.name.upper() == "DICOMDIR":
-        volume = read_series(path if path.is_dir() else path.parent, series, frame)
+        folder = path if path.is_dir() else path.parent
+        volume = read_series(folder, series, frame, are_quantities=are_quantities)
     elif series is not None:
         raise UsageError(f"{path}: is a file; a series can only be chosen in a DICOM folder")
     elif is_dicom_file(path):
-        volume = read_file(path, frame)
+        volume = read_file(path, frame, are_quantities=are_quantities)
     elif path.suffix.lower() == ".zip":
         raise InputError(f"{path}: is a zip archive; unpack it and give the folder with the images")
     else:

@@ -14,7 +14,7 @@ from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.dicom import tags
 from LiverMRISegLib.io.dicom.colors import cielab
 from LiverMRISegLib.io.dicom.equipment import EQUIPMENT
-from LiverMRISegLib.io.dicom.header import read_dicom_header
+from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 from LiverMRISegLib.io.dicom.pixels import check_segment_pixels
 from LiverMRISegLib.io.dicom.quiet import quiet, reason_without_quotes
 from LiverMRISegLib.io.dicom.seg_frames import put_on_grid, refer_to_frames
@@ -94,15 +94,27 @@ def read_dicom_seg(path: Path) -> Volume:
                 int(n): segmentation.get_segment_description(n).segment_label for n in segmentation.segment_numbers
             }
         except Exception as error:  # of damaged files pydicom and highdicom raise nearly everything
-            message = (
-                f"{path}: is not a DICOM SEG that can be read as a label map ({reason_without_quotes(error)[:200]})"
-            )
-            raise InputError(message) from None
+            raise InputError(_why_unread(header, error)) from None
     # A label map's background may be described as a segment, number 0.
     facts: dict[str, Any] = {"segments": {n: name for n, name in names.items() if n}, "cropped": True}
     if frame := header.text(tags.FRAME_OF_REFERENCE):
         facts["frame of reference"] = frame
     return Volume(np.asarray(volume.array), _geometry(volume), path.name.removesuffix(".dcm"), facts)
+
+
+def _why_unread(header: DicomHeader, error: Exception) -> str:
+    """What is wrong with a DICOM SEG that highdicom does not read, and what to do."""
+    if header.text(tags.SEGMENTATION_TYPE) == "FRACTIONAL":
+        return (
+            f"{header.path}: is a fractional DICOM SEG, which gives a share for each voxel and no label; export the "
+            "segmentation as a binary one"
+        )
+    if header.elements.is_big_endian:
+        return (
+            f"{header.path}: is a DICOM SEG in big-endian byte order, which is not read; convert it (DCMTK: "
+            "dcmconv +te) or export it again"
+        )
+    return f"{header.path}: is not a DICOM SEG that can be read as a label map ({reason_without_quotes(error)[:200]})"
 
 
 def _geometry(volume: Any) -> Geometry:

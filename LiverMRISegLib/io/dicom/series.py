@@ -24,28 +24,31 @@ from LiverMRISegLib.io.volume_header import grid
 from LiverMRISegLib.volume import Geometry, Volume
 
 
-def read_series(folder: Path, uid: str | None = None, frame: int | None = None) -> Volume:
+def read_series(
+    folder: Path, uid: str | None = None, frame: int | None = None, *, are_quantities: bool = False
+) -> Volume:
     """One series as a volume; `metadata["dicom_files"]` lists its files in the order of the slices.
 
     Args:
         folder: with the files.
         uid: of the series, where the folder has several.
         frame: which volume, from 1, where several share the series.
+        are_quantities: see `read_values`.
 
     Raises:
         InputError: no images, several series and no `uid`, several volumes and no `frame`, missing slices, or images
             that do not fit together.
     """
-    return _volume(_series(folder, uid), folder.name, frame)
+    return _volume(_series(folder, uid), folder.name, frame, are_quantities)
 
 
-def read_file(path: Path, frame: int | None = None) -> Volume:
-    """The volume of one DICOM file with many frames; `metadata["dicom_files"]` is that file.
+def read_file(path: Path, frame: int | None = None, *, are_quantities: bool = False) -> Volume:
+    """The volume of one DICOM file with many frames; `metadata["dicom_files"]` is that file. Arguments: `read_series`.
 
     Raises:
         InputError: it is damaged, a single image or a segmentation, or its frames are not a volume.
     """
-    return _volume(_file(path), path.stem, frame)
+    return _volume(_file(path), path.stem, frame, are_quantities)
 
 
 def volumes_of(path: Path, uid: str | None = None) -> tuple[Part, ...]:
@@ -139,7 +142,7 @@ def _digest(header: DicomHeader) -> bytes:
     return found.digest()
 
 
-def _volume(source: _Source, name: str, frame: int | None) -> Volume:
+def _volume(source: _Source, name: str, frame: int | None, are_quantities: bool) -> Volume:
     headers = source.headers
     for header in headers:
         check_pixels(header)
@@ -152,7 +155,7 @@ def _volume(source: _Source, name: str, frame: int | None) -> Volume:
     order = [part.frames[i] for i in stack.order]
     owners = [header for header in headers for _ in range(header.frames)]
     _check_one_space(source.subject, [owners[i] for i in order])
-    array, values_note = read_values(source.subject, headers, order)
+    array, values_notes = read_values(source.subject, headers, order, are_quantities=are_quantities)
     geometry = _geometry(headers[0].path, array, planes[order[0]], stack)
     files = [header.path for header in owners]
     known = {**headers[0].facts, **source.metadata, "dicom_files": [str(files[i]) for i in order]}
@@ -162,7 +165,7 @@ def _volume(source: _Source, name: str, frame: int | None) -> Volume:
             "dicom_files": known["dicom_files"][:1],
             "frame_order": [i - first for i in order],
         }
-    notes = [*stack.notes, *([shared.note] if shared.note else ()), *([values_note] if values_note else ())]
+    notes = [*stack.notes, *([shared.note] if shared.note else ()), *values_notes]
     if notes:
         known["notes"] = notes
     return Volume(array, geometry, name, known)

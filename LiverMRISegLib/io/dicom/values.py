@@ -10,11 +10,14 @@ from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.dicom import tags
 from LiverMRISegLib.io.dicom.header import DicomHeader
 from LiverMRISegLib.io.dicom.pixels import read_frames
+from LiverMRISegLib.io.dicom.real_world import real_world_of
 from LiverMRISegLib.io.memory import check_fits_memory
 
 
-def read_values(subject: str, headers: Sequence[DicomHeader], order: Sequence[int]) -> tuple[np.ndarray, str]:
-    """The values [Z, Y, X] of the frames of `order`, and in words what was changed about them, or "".
+def read_values(
+    subject: str, headers: Sequence[DicomHeader], order: Sequence[int], *, are_quantities: bool = False
+) -> tuple[np.ndarray, list[str]]:
+    """The values [Z, Y, X] of the frames of `order`, and in words what was changed about them.
 
     They are whole numbers if all scales are such, else float32.
 
@@ -22,9 +25,11 @@ def read_values(subject: str, headers: Sequence[DicomHeader], order: Sequence[in
         subject: how messages begin.
         headers: of the files.
         order: numbers of the frames, counted through all files.
+        are_quantities: of a map: take the Real World Value Mapping where there is one, else the rescale; padding is
+            NaN, and MONOCHROME1 concerns only how it is shown.
 
     Raises:
-        InputError: damaged pixels; some images are inverted and others not.
+        InputError: damaged pixels; some images are inverted and others not; or the mapping cannot be used.
     """
     inverted = _are_inverted(subject, headers)
     places = [(number, frame) for number, header in enumerate(headers) for frame in range(header.frames)]
@@ -32,11 +37,14 @@ def read_values(subject: str, headers: Sequence[DicomHeader], order: Sequence[in
     wanted = [[frame for frame in range(h.frames) if (n, frame) in rank] for n, h in enumerate(headers)]
     read = [number for number, frames in enumerate(wanted) if frames]
     all_scales = {number: headers[number].scales() for number in read}
+    mapped: list[str] = []
+    if are_quantities:
+        all_scales, mapped = _quantities(subject, headers, wanted, all_scales)
     scales = [all_scales[number][frame] for number in read for frame in wanted[number]]
     is_plain = all(scale == (1.0, 0.0) for scale in scales)
     check_fits_memory(headers[0].path, len(scales) * headers[0].rows * headers[0].columns * (1 if is_plain else 4))
     stored = read_frames([headers[number] for number in read], [wanted[number] for number in read])
-    padding = None if inverted else _high_padding([headers[number] for number in read], stored)
+    padding = None if inverted and not are_quantities else _high_padding([headers[number] for number in read], stored)
     kind = np.result_type(*stored) if is_plain else _scaled_kind(stored, scales)
     found, outside = np.empty((len(scales), *stored[0].shape[1:]), kind), None
     if padding is not None:
@@ -49,9 +57,51 @@ def read_values(subject: str, headers: Sequence[DicomHeader], order: Sequence[in
             if outside is not None:
                 outside[rank[number, frame]] = plane == padding
     if outside is not None:
-        found[outside] = found[~outside].min()
-        return found, f"the value {padding} is padding (Pixel Padding Value); it was taken as outside of the image"
-    return _turned_back(found) if inverted else (found, "")
+        found = _padded(found, outside, are_quantities)
+        said = f"the value {padding} is padding (Pixel Padding Value); it was taken as outside of the image"
+    else:
+        # How a map is shown says nothing of what it measures.
+        found, said = _turned_back(found) if inverted and not are_quantities else (found, "")
+    return found, [*mapped, *([said] if said else ())]
+
+
+def _padded(found: np.ndarray, outside: np.ndarray, are_quantities: bool) -> np.ndarray:
+    """The values with the lowest, or of quantities NaN, for what is outside of the image."""
+    if are_quantities:
+        found = found.astype(np.float32)
+    found[outside] = np.nan if are_quantities else found[~outside].min()
+    return found
+
+
+_Scales = dict[int, list[tuple[float, float]]]
+
+
+def _quantities(
+    subject: str, headers: Sequence[DicomHeader], wanted: Sequence[Sequence[int]], rescale: _Scales
+) -> tuple[_Scales, list[str]]:
+    """The scales of the files that are read, by what their values mean in the world, and a note where that is another.
+
+    Raises:
+        InputError: only some of the wanted frames have a mapping, or they are in different units.
+    """
+    mapped = {number: real_world_of(headers[number]) for number in rescale}
+    used = [mapped[number][frame] for number in rescale for frame in wanted[number]]
+    units = {one.unit for one in used if one is not None}
+    if not units:
+        return rescale, []
+    if None in used or len(units) > 1:
+        raise InputError(
+            f"{subject} has images of which only some state what their values mean, or in different units (Real World "
+            "Value Mapping); export it again"
+        )
+    scales = {
+        number: [(one.slope, one.intercept) if one is not None else (1.0, 0.0) for one in found]
+        for number, found in mapped.items()
+    }
+    if all(scales[number][frame] == rescale[number][frame] for number in rescale for frame in wanted[number]):
+        return rescale, []
+    unit = units.pop() or "no unit"
+    return scales, [f"the values are those of the Real World Value Mapping ({unit}), not of the Rescale Slope"]
 
 
 def _are_inverted(subject: str, headers: Sequence[DicomHeader]) -> bool:
