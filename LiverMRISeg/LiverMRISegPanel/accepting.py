@@ -13,8 +13,9 @@ from LiverMRISegPanel.result_table import ResultTable
 from LiverMRISegPanel.words import breakable
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.replacing import Replaced, replace_segments
-from LiverMRISegScene.results import SceneResult
+from LiverMRISegScene.scene_result import SceneResult
 from LiverMRISegScene.segment_volumes import id_of
+from LiverMRISegScene.sequences import frame_shown, show_frame
 
 
 class Accepting:
@@ -23,9 +24,11 @@ class Accepting:
     def __init__(self, ui: Any, table: ResultTable, answered: Callable[[], None]) -> None:
         self.ui, self._table, self._answered = ui, table, answered
         self._older: Any = None
+        self._frame: tuple[Any, int] | None = None  # of a sequence, that the older one shows when the run begins
         self._inside: ChosenBox | None = None
         self._before = table.shown
         self._done: Replaced | None = None
+        self._said = SceneResult("")
         self._is_asking = False
         ui.acceptButton.connect("clicked(bool)", self._accept)
         ui.discardButton.connect("clicked(bool)", self._discard)
@@ -47,6 +50,7 @@ class Accepting:
         """A run begins whose result may replace organs of `older`, or with `inside` only what they have in that box."""
         self.reset()
         self._older, self._inside, self._before = older, inside, self._table.shown
+        self._frame = frame_shown(older) if older is not None else None
 
     def ask(self, result: SceneResult) -> bool:
         """Show the result and ask whether to accept it; False if there is nothing that it would replace."""
@@ -67,16 +71,20 @@ class Accepting:
         older, newer = self._older, self._table.node
         self._close_question()
         if older is None or newer is None or older.GetScene() is None:
+            if newer is not None:
+                self.ui.outputSelector.setCurrentNode(newer)
+            self.ui.statusLabel.setText(_("One of the two results was removed; nothing was replaced."))
             return
+        show_frame(self._frame)
         try:
             self._done = replace_segments(older, newer, self._inside)
         except LiverMRISegError as error:
             self.ui.outputSelector.setCurrentNode(newer)  # it stays beside the older one, and is what is shown
             self.ui.statusLabel.setText(str(error))
             return
-        newer_result, before = self._table.shown[0], self._before[0]
+        newer_result, self._said = self._table.shown[0], self._table.recall(older)[0]
         if newer_result is not None:
-            self._table.show(_together(older, before if before is not None else newer_result, newer_result))
+            self._table.tell(older, _together(older, self._said, newer_result))
         self.ui.outputSelector.setCurrentNode(older)
         self.ui.undoButton.setVisible(True)
         self.ui.statusLabel.setText(_("The new result was accepted."))
@@ -93,10 +101,10 @@ class Accepting:
         done, self._done = self._done, None
         self.ui.undoButton.setVisible(False)
         if done is not None and done.node.GetScene() is not None:
+            show_frame(self._frame)
             done.undo()
-            self._table.put_back(self._before)
-            if self._table.node is not done.node:
-                self._table.show(SceneResult(done.node.GetName(), done.node))
+            self._table.tell(done.node, self._said)
+            self.ui.outputSelector.setCurrentNode(done.node)
             self.ui.statusLabel.setText(_("The older result is back."))
 
     def _close_question(self) -> None:
@@ -109,14 +117,15 @@ class Accepting:
 
 def _together(node: Any, before: SceneResult, newer: SceneResult) -> SceneResult:
     """The result after the organs of `newer` were put into `node`; what was said of the others before stays said."""
-    kept, new = before if before.node is node else SceneResult("", node), newer.volumes_ml
+    new = newer.volumes_ml
     ids = {id_of(organ) for organ in new}
     return SceneResult(
         newer.name,
         node,
-        {**kept.volumes_ml, **new},
-        list(dict.fromkeys([*(flag for flag in kept.flags if flag.organ not in new), *newer.flags])),
+        {**before.volumes_ml, **new},
+        list(dict.fromkeys([*(flag for flag in before.flags if flag.organ not in new), *newer.flags])),
         newer.provenance,
-        trust={**{organ: score for organ, score in kept.trust.items() if organ not in new}, **newer.trust},
-        made_ml={one: ml for one, ml in kept.made_ml.items() if one not in ids},  # the new ones are measured when shown
+        trust={**{organ: score for organ, score in before.trust.items() if organ not in new}, **newer.trust},
+        # The new ones are measured when they are shown.
+        made_ml={one: ml for one, ml in before.made_ml.items() if one not in ids},
     )

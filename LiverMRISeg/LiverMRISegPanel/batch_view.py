@@ -160,7 +160,11 @@ class BatchView:
         path = self.ui.batchFolder.currentPath.strip()
         if not path:  # as a path it would be the folder that Slicer was started in
             raise InputError(_("Choose a folder first."))
-        jobs = batch.folder_jobs(Path(path), model)
+        try:
+            jobs = batch.folder_jobs(Path(path), model)
+        except OSError as error:  # no permission, or a network drive that has gone
+            text = _("{folder}: cannot be read ({why}); check the folder")
+            raise InputError(text.format(folder=path, why=error.strerror or error)) from error
         self.ui.batchFolder.addCurrentPathToHistory()
         return jobs
 

@@ -18,7 +18,7 @@ from LiverMRISegPanel.words import breakable
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.dicom_database import add_to_database, can_write, free_folder
 from LiverMRISegScene.jobs import JobQueue
-from LiverMRISegScene.measuring import MapChoice, export_task, measure_task, table_of
+from LiverMRISegScene.measuring import MapChoice, export_task, measure_task, quantities_not_applied, table_of
 from LiverMRISegScene.segment_editor import source_volume
 
 _NO_PAIR, _WATER_AND_FAT, _PHASES = range(3)
@@ -105,7 +105,7 @@ class MeasureView:
 
     def _measured(self, reply: Mapping[str, Any]) -> None:
         self._show(reply)
-        self._say(_("Measured."))
+        self._say(" ".join((_("Measured."), *quantities_not_applied(self._maps))))
         self._check_is_current()
 
     def _check_is_current(self) -> None:

@@ -41,6 +41,11 @@ class ModelPicker:
         return self._offers[index] if 0 <= index < len(self._offers) else None
 
     @property
+    def chosen(self) -> str:
+        """The name of the model that was chosen, even if it is not on this computer; else of the one offered."""
+        return self._wanted or (self.offer.entry.name if self.offer is not None else "")
+
+    @property
     def organs(self) -> list[str] | None:
         """The checked organs; None for all."""
         items = [self.ui.organList.item(n) for n in range(self.ui.organList.count)]
@@ -61,6 +66,10 @@ class ModelPicker:
         """Choose a model by name, if it is there; the application's settings stay."""
         self._wanted = model
         self._fill_models()
+
+    def forget(self) -> None:
+        """The scene was closed, and the choice that came with it goes."""
+        self.want(remembered("model"))
 
     def refresh(self) -> None:
         """Update the lists of models and devices."""

@@ -80,6 +80,7 @@ class Panel:
     def scene_closed(self) -> None:
         """Show the empty state."""
         self.choices.resume()
+        self.picker.forget()
         self.run.reset()
         self.measure.reset()
         self.batch.reset()
@@ -140,8 +141,6 @@ class Panel:
 
     def _jobs_finished(self, jobs: Sequence[Job]) -> None:
         if jobs and self.batch.owns(jobs[0]):
-            for result in (job.result for job in jobs if job.result is not None):
-                self.table.keep(result)
             self.batch.finished(jobs)
         else:
             self.run.finished(jobs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,8 @@ from LiverMRISegPanel.tables import fit_columns, show_only
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.checks import Checks
 from LiverMRISegScene.frame_table import show_chart, update_row
-from LiverMRISegScene.over_time import SequenceResult
-from LiverMRISegScene.results import SceneResult
+from LiverMRISegScene.over_time import SequenceResult, over_time_of
+from LiverMRISegScene.scene_result import SceneResult, read_result, write_result
 from LiverMRISegScene.segment_volumes import SegmentVolume, id_of, segment_volumes
 
 _ORGAN, _ML, _TRUST, _LOOK = range(4)
@@ -42,10 +43,11 @@ class ResultTable:
         self._is_new = False
         self._known: dict[str, Shown] = {}
         self._frame = 0
+        self._edited_frames: set[int] = set()
         self._checks = Checks(SceneResult(""))
         self._rows: list[SegmentVolume] = []
         self._trouble = ""
-        self._watch = SegmentationWatch(self.refresh)
+        self._watch = SegmentationWatch(self._edited, self.refresh)
         table = ui.resultTable
         table.setColumnCount(4)
         table.setHorizontalHeaderLabels([_("Organ"), _("mL"), _("Trust"), _("Check")])
@@ -79,17 +81,22 @@ class ResultTable:
         """Show again what was shown."""
         self._show(*shown)
 
-    def keep(self, result: SceneResult) -> None:
-        """What was said of a segmentation, for when it is chosen."""
-        if result.node is not None:
-            self._known[result.node.GetID()] = result, None
-
-    def recall(self, node: Any) -> Shown:
-        """A segmentation with what was said of it, in this scene and since the panel was made."""
+    def recall(self, node: Any) -> tuple[SceneResult, SequenceResult | None]:
+        """A segmentation with what was said of it, since the panel was made or before the scene was saved."""
         result, over_time = self._known.get(node.GetID(), (None, None))
         if result is None or result.node is not node:
-            return SceneResult(node.GetName(), node), None
+            over_time = over_time_of(node)
+            result = read_result(node)
         return (over_time.current if over_time is not None else result), over_time
+
+    def tell(self, node: Any, result: SceneResult) -> None:
+        """Show a segmentation, of which from now on this is said; it is saved with it."""
+        self._show(result, None)
+        write_result(node, self._result if self._result is not None else result)  # with what the segments measure now
+        over_time = over_time_of(node)
+        if over_time is not None:
+            self._show(over_time.current, over_time)
+            self.refresh()
 
     def forget(self) -> None:
         """Show nothing: the scene was closed."""
@@ -130,7 +137,9 @@ class ResultTable:
                 self._show(self._over_time.current, self._over_time)
                 return
             self._measure()
-            if not self._trouble:
+            self._edited_frames.discard(self._frame)
+            self._write_edited_frames()
+            if not self._trouble and self._over_time.table is not None:
                 update_row(self._over_time.table, self._frame, self._rows, self._checks)
         else:
             self._measure()
@@ -147,7 +156,22 @@ class ResultTable:
         rows = ((row.key, *self._cells(row)) for row in self._rows)
         return csv_table(("organ", "volume mL", "trust", "check"), rows, separator)
 
+    def _edited(self) -> None:
+        if self._over_time is not None:
+            self._edited_frames.add(self._over_time.number)
+
+    def _write_edited_frames(self) -> None:
+        """The rows of frames that were left before their edits had paused, and so were not measured yet."""
+        over_time, numbers, self._edited_frames = self._over_time, self._edited_frames, set()
+        if over_time is None or over_time.table is None or over_time.shown.GetScene() is None:
+            return
+        for number in sorted(numbers):
+            with contextlib.suppress(LiverMRISegError):  # of which it is told when that frame is shown
+                rows = over_time.segments_of(number)
+                update_row(over_time.table, number, rows, Checks.of(over_time.of_frame(number), rows))
+
     def _show(self, result: SceneResult | None, over_time: SequenceResult | None) -> None:
+        self._write_edited_frames()
         self._result, self._over_time, self._is_new = result, over_time, True
         self._frame = over_time.number if over_time is not None else 0
         self.ui.segmentsView.setSegmentationNode(self.node)
@@ -157,7 +181,7 @@ class ResultTable:
             button.setEnabled(result is not None)
         for button in (self.ui.editButton, self.ui.againButton):
             button.setEnabled(self.node is not None)
-        self.ui.chartButton.setVisible(over_time is not None)
+        self.ui.chartButton.setVisible(over_time is not None and over_time.chart is not None)
         self.ui.resultTable.setColumnHidden(_TRUST, result is None or not result.trust)
         self._measure()
         self._fill()
@@ -220,8 +244,9 @@ class ResultTable:
         return f"{row.ml:.1f}", "" if score is None else f"{score:.2f}", look
 
     def _show_chart(self, _checked: bool = False) -> None:
-        if self._over_time is not None and self._over_time.chart.GetScene() is not None:
-            show_chart(self._over_time.chart)
+        chart = self._over_time.chart if self._over_time is not None else None
+        if chart is not None and chart.GetScene() is not None:
+            show_chart(chart)
 
     def _copy(self, _checked: bool = False) -> None:
         qt.QApplication.clipboard().setText(self.as_text("\t"))

@@ -185,6 +185,7 @@ class RunView:
             return
         self.ui.resultCollapsibleButton.collapsed = False
         self._table.show_over_time(result)
+        self.ui.outputSelector.setCurrentNode(result.shown)
         states = [job.state for job in jobs]
         done, failed = states.count(DONE), [job for job in jobs if job.state == FAILED]
         text = _("Cancelled: {done} of {count} frames are kept.") if CANCELLED in states else (

@@ -55,8 +55,8 @@ class SceneChoices:
         for role, selector in ((_VOLUME, self.ui.inputSelector), (_SEGMENTATION, self.ui.outputSelector)):
             chosen = selector.currentNode()
             node.SetNodeReferenceID(role, chosen.GetID() if chosen is not None else "")
-        if self._picker.offer is not None:
-            node.SetParameter(_MODEL, self._picker.offer.entry.name)
+        if self._picker.chosen:
+            node.SetParameter(_MODEL, self._picker.chosen)
 
     def restore(self) -> None:
         """Make the choices that the scene was saved with; without any, choose the volume that is shown."""

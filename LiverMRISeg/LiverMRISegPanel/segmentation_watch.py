@@ -14,10 +14,14 @@ _PAUSE_MS = 300
 
 
 class SegmentationWatch(VTKObservationMixin):
-    """Calls `changed` after edits of the segmentation node that is watched."""
+    """Calls `edited` at each change of the segmentation node that is watched, and `changed` once they have paused.
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    That another frame of a sequence is shown is no edit.
+    """
+
+    def __init__(self, edited: Callable[[], None], changed: Callable[[], None]) -> None:
         VTKObservationMixin.__init__(self)
+        self._edited = edited
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(_PAUSE_MS)
@@ -35,9 +39,13 @@ class SegmentationWatch(VTKObservationMixin):
             kinds.SegmentAdded,
             kinds.SegmentRemoved,
             kinds.SegmentModified,
-            node.SegmentationChangedEvent,  # another frame of a sequence is shown
         ):
-            self.addObserver(node, event, self._happened)
+            self.addObserver(node, event, self._was_edited)
+        self.addObserver(node, node.SegmentationChangedEvent, self._is_another)
 
-    def _happened(self, _caller: Any, _event: Any) -> None:
+    def _was_edited(self, _caller: Any, _event: Any) -> None:
+        self._edited()
+        self._timer.start()
+
+    def _is_another(self, _caller: Any, _event: Any) -> None:
         self._timer.start()

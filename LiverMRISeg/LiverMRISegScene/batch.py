@@ -117,7 +117,11 @@ def read_saved_rows(path: Path) -> Rows:
     """
     text = _text(path)
     delimiter = _delimiter(text)
-    return {row["volume"]: row for row in csv.DictReader(io.StringIO(text), delimiter=delimiter)} if delimiter else {}
+    try:
+        rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter)) if delimiter else []
+    except csv.Error:  # damaged
+        return {}
+    return {row["volume"]: row for row in rows}
 
 
 def set_aside_foreign_table(path: Path) -> None:
@@ -155,7 +159,8 @@ def as_csv(jobs: Sequence[Job], earlier: Rows = MappingProxyType({})) -> str:
 
 def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
     if job.state == EARLIER and earlier is not None and earlier.get("state") == DONE:
-        return {key: value for key, value in {**earlier, "message": job.message}.items() if key and value}
+        said = {"message": job.message} if job.message else {}
+        return {key: value for key, value in {**earlier, **said}.items() if key and value}
     row = {"volume": job.name, "model": job.model, "state": job.state, "message": job.message}
     if job.result:
         row.update({f"{organ}{_ML}": f"{volume:.1f}" for organ, volume in job.result.volumes_ml.items()})

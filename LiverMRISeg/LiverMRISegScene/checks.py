@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from LiverMRISegLib.inference.flag import TRUST
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.results import SceneResult
+from LiverMRISegScene.scene_result import SceneResult
 from LiverMRISegScene.segment_volumes import SegmentVolume, id_of
 
 _LEAST_EDIT_ML = 0.05

@@ -8,7 +8,7 @@ from typing import Any
 
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.checks import Checks
-from LiverMRISegScene.results import SceneResult
+from LiverMRISegScene.scene_result import SceneResult
 from LiverMRISegScene.segment_volumes import SegmentVolume, id_of
 from LiverMRISegScene.sequences import SequenceFrame
 
@@ -57,6 +57,16 @@ def update_row(table: Any, number: int, segments: Iterable[SegmentVolume], check
                     column.SetValue(row, value)
             values.Modified()
             table.Modified()
+
+
+def check_of(table: Any, number: int) -> str:
+    """What the table says of a frame under "check"; empty where it has no such row or column, or there is no table."""
+    if table is None:
+        return ""
+    values = table.GetTable()
+    column = values.GetColumnByName(_check_title())
+    rows = range(values.GetNumberOfRows()) if column is not None else ()
+    return next((str(column.GetValue(row)) for row in rows if values.GetValue(row, 0).ToInt() == number), "")
 
 
 def _trust_title(organ: str) -> str:

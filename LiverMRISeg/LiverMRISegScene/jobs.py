@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError, SeveralVolumesError
+from LiverMRISegLib.errors import CancelledError, InputError, LiverMRISegError
 from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegLib.inference.worker.protocol import (
     DoneEvent,
@@ -27,7 +27,16 @@ from LiverMRISegLib.inference.worker.tasks import study_request
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime
-from LiverMRISegScene.results import SceneResult, accepted, prepared, request_folder, result_of, stamp_of, told
+from LiverMRISegScene.results import (
+    accepted,
+    prepared,
+    reason_in_slicer,
+    request_folder,
+    result_of,
+    stamp_of,
+    told,
+)
+from LiverMRISegScene.scene_result import SceneResult
 from LiverMRISegScene.sequences import SequenceFrame
 from LiverMRISegScene.volume_kind import frame_of_reference, kind_of
 
@@ -149,10 +158,10 @@ class JobQueue:
         try:
             self._folder = request_folder()
             self._worker.ask(make(Path(self._folder.name)), lambda event: self._answered(done, failed, event))
-        except (LiverMRISegError, OSError) as error:
+        except Exception as error:
             self._done = None
             self._clean()
-            failed(str(error))
+            failed(reason_in_slicer(error))
 
     def cancel(self) -> None:
         """Cancel the running job and drop the waiting ones; `finished` is called when it has ended."""
@@ -186,8 +195,8 @@ class JobQueue:
         self._changed(job)
         try:
             self._worker.ask(self._request(job), lambda event: self._happened(job, event))
-        except (LiverMRISegError, OSError) as error:
-            self._over(job, FAILED, str(error))
+        except Exception as error:  # whatever it is, the run goes on
+            self._over(job, FAILED, reason_in_slicer(error))
 
     def _compare(self, studies: list[str]) -> None:
         """Ask where the results of each study disagree; then the run is over."""
@@ -244,7 +253,7 @@ class JobQueue:
             self._accept(job, event.reply)
         else:
             state = CANCELLED if isinstance(event.error, CancelledError) else FAILED
-            why = _in_the_panel(event.error)
+            why = reason_in_slicer(event.error)
             self._over(job, state, told(why, Path(self._folder.name), job.name) if self._folder is not None else why)
 
     def _accept(self, job: Job, reply: Mapping[str, Any]) -> None:
@@ -255,8 +264,8 @@ class JobQueue:
                 job.result = job.over_time.accept(job.frame, Path(self._folder.name), reply)
             elif self._folder is not None:
                 job.result = accepted(self._scene, job.node, Path(self._folder.name), reply, job.stamp)
-        except (LiverMRISegError, OSError) as error:
-            self._over(job, FAILED, str(error))
+        except Exception as error:
+            self._over(job, FAILED, reason_in_slicer(error))
             return
         job.fraction = 1.0
         self._over(job, DONE, f"{time.monotonic() - job.started:.1f} s")
@@ -277,14 +286,6 @@ class JobQueue:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
-
-
-def _in_the_panel(error: LiverMRISegError) -> str:
-    """What went wrong; of several volumes in a file, where there is no --frame, what to do in Slicer."""
-    if isinstance(error, SeveralVolumesError):
-        text = _("{facts}; load it into Slicer as a volume sequence and segment that")
-        return text.format(facts=error.facts)
-    return str(error)
 
 
 def _left(started: float, fraction: float) -> float | None:

@@ -20,8 +20,9 @@ from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegScene.measuring import MapChoice, measure_task, table_of
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime, SequenceResult
-from LiverMRISegScene.results import SceneResult, accepted, prepared, request_folder, stamp_of, told
+from LiverMRISegScene.results import accepted, prepared, request_folder, stamp_of, told
 from LiverMRISegScene.roi import chosen_box
+from LiverMRISegScene.scene_result import SceneResult
 from LiverMRISegScene.segment_editor import source_volume
 from LiverMRISegScene.volume_kind import kind_of
 

@@ -12,6 +12,8 @@ import numpy as np
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.worker.tasks import ExportTask, Layer, MapFile, MeasureTask
 from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.io.dicom.header import read_dicom_header
+from LiverMRISegLib.io.dicom.real_world import real_world_of
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.segment_volumes import key_of
@@ -82,6 +84,24 @@ def export_task(
     unmoved.mkdir()
     layers = _layers(segmentation, volume, unmoved, is_moved=False)
     return ExportTask(layers, tuple(Path(image) for image in images), target, measured=measured)
+
+
+def quantities_not_applied(maps: Sequence[MapChoice]) -> list[str]:
+    """What to say of maps whose DICOM images state their values by a Real World Value Mapping, which Slicer ignores."""
+    said = []
+    for node in (one for choice in maps for one in (choice.image, choice.second) if one is not None):
+        try:
+            header = read_dicom_header(Path(loaded_dicom_files(node)[0]))
+            stated, scale = real_world_of(header)[0], header.scales()[0]
+        except (IndexError, InputError, OSError):
+            continue  # it is not from DICOM, or its files have gone
+        if stated is not None and (stated.slope, stated.intercept) != scale:
+            text = _(
+                "{name}: its DICOM images state other values (Real World Value Mapping, {unit}) than Slicer shows; "
+                "measure the DICOM folder with livermriseg measure"
+            )
+            said.append(text.format(name=node.GetName(), unit=stated.unit or _("no unit")))
+    return said
 
 
 def table_of(reply: Mapping[str, Any]) -> list[dict[str, str]]:

@@ -74,7 +74,9 @@ def model_for(kind: VolumeKind, asked: str) -> str:
     named = {
         name: len(spec.sequences)
         for name, spec in specs.items()
-        if kind.sequence.value in spec.sequences and set(spec.labels.organs) >= organs
+        if kind.sequence.value in spec.sequences
+        and set(spec.labels.organs) >= organs
+        and not spec.preparation.channels  # such a model takes more than the one volume
     }
     fewest = min(named.values(), default=0)
     best = sorted((name for name, count in named.items() if count == fewest), key=lambda n: (n != DEFAULT_MODEL, n))

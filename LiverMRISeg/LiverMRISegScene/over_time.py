@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +11,24 @@ from LiverMRISegLib.errors import CancelledError, InputError
 from LiverMRISegLib.inference.flag import as_flags
 from LiverMRISegLib.inference.progress import Progress
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.frame_table import add_chart, add_table
-from LiverMRISegScene.results import SceneResult, labels_from, prepared, result_of, stamp_of
-from LiverMRISegScene.segment_volumes import id_of
+from LiverMRISegScene.frame_table import add_chart, add_table, check_of
+from LiverMRISegScene.results import labels_from, prepared, result_of, stamp_of
+from LiverMRISegScene.scene_result import SceneResult, read_result, write_result
+from LiverMRISegScene.segment_volumes import SegmentVolume, id_of, segment_volumes
 from LiverMRISegScene.segmentations import GEOMETRY_REFERENCE, fill_segmentation, place_beside
-from LiverMRISegScene.sequences import SEQUENCE, SequenceFrame, add_in_step, browser_of, frames_of
+from LiverMRISegScene.sequences import SEQUENCE, SequenceFrame, add_in_step, browser_of, frames_of, sequence_behind
 from LiverMRISegScene.volume_kind import VolumeKind, kind_of
+
+# Roles of the nodes that a sequence of segmentations refers to.
+_TABLE, _CHART = "LiverMRISeg.Table", "LiverMRISeg.Chart"
 
 
 @dataclass(frozen=True)
 class SequenceResult:
     """A sequence of segmentations, the node that shows its current frame, and every frame's result or error.
 
-    `table` (vtkMRMLTableNode) has a row a frame, `chart` (vtkMRMLPlotChartNode) a curve an organ. Frames that were
-    cancelled are not among `frames`.
+    `table` (vtkMRMLTableNode) has a row a frame, `chart` (vtkMRMLPlotChartNode) a curve an organ; None once they were
+    removed from the scene and the result is found again. Frames that were cancelled are not among `frames`.
     """
 
     name: str
@@ -42,18 +46,50 @@ class SequenceResult:
 
     @property
     def current(self) -> SceneResult:
-        """The result of the frame that is shown; of none, where it has no result."""
-        found = next((result for frame, result in self.frames.items() if frame.number == self.number), None)
+        """The result of the frame that is shown."""
+        return self.of_frame(self.number)
+
+    def of_frame(self, number: int) -> SceneResult:
+        """The result of a frame by its number from 1; of none, where it has no result."""
+        found = next((result for frame, result in self.frames.items() if frame.number == number), None)
         if found is None:
             return SceneResult(self.name, self.shown, flags=as_flags([_("this frame was not segmented")]))
         flags = found.flags or as_flags([found.error] if found.error else [])
-        made = {id_of(organ): ml for organ, ml in found.volumes_ml.items()}
-        return SceneResult(self.name, self.shown, found.volumes_ml, flags, trust=found.trust, made_ml=made)
+        return replace(found, node=self.shown, flags=flags, error="")
+
+    def segments_of(self, number: int) -> list[SegmentVolume]:
+        """The segments of a frame, as they are in the sequence now; errors as of `segment_volumes`."""
+        value = next((frame.value for frame in self.frames if frame.number == number), None)
+        node = self.sequence.GetDataNodeAtValue(value) if value is not None else None
+        return segment_volumes(node, self.shown.GetParentTransformNode()) if node is not None else []
 
     def as_scene_result(self) -> SceneResult:
         """For a list with results of volumes; the flags name frames that failed."""
         failed = [f"frame {frame.number}: {result.error}" for frame, result in self.frames.items() if result.error]
         return SceneResult(self.name, self.sequence, {}, as_flags(failed))
+
+
+def over_time_of(shown: Any) -> SequenceResult | None:
+    """The result of a run over a sequence, found again by the node that shows its current frame; None of other nodes.
+
+    It is all in the scene, so it is there after the scene was saved and opened.
+    """
+    browser, organs = sequence_behind(shown)
+    frames: dict[SequenceFrame, SceneResult] = {}
+    if organs is None:
+        return None
+    table, chart = organs.GetNodeReference(_TABLE), organs.GetNodeReference(_CHART)
+    volumes = browser.GetMasterSequenceNode()
+    for n in range(volumes.GetNumberOfDataNodes()):
+        frame = SequenceFrame(n + 1, volumes.GetNthIndexValue(n), volumes.GetNthDataNode(n))
+        node = organs.GetDataNodeAtValue(frame.value)
+        if node is not None:
+            frames[frame] = read_result(node, volumes.GetName())
+        elif said := check_of(table, frame.number):
+            frames[frame] = SceneResult(volumes.GetName(), error=said)
+    if not any(result.volumes_ml for result in frames.values()):
+        return None
+    return SequenceResult(str(volumes.GetName()), organs, shown, browser, table, chart, frames)
 
 
 class OverTime:
@@ -110,10 +146,13 @@ class OverTime:
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(f"{self.name} organs")
         fill_segmentation(node, frame.node, labelmap, labels)
+        result = result_of(self.name, None, reply)
+        result = replace(result, made_ml={id_of(organ): ml for organ, ml in result.volumes_ml.items()})
+        write_result(node, result)
         if self._organs is None:
             self._organs = self._new_sequence()
         kept = self._organs.SetDataNodeAtValue(node, frame.value)
-        result = self._results[frame] = result_of(self.name, kept, reply)
+        result = self._results[frame] = replace(result, node=kept)
         return result
 
     def fail(self, frame: SequenceFrame, why: str) -> None:
@@ -139,6 +178,8 @@ class OverTime:
             place_beside(self._scene, volume, shown)
         table = add_table(self._scene, self._sequence, self._results)
         chart = add_chart(self._scene, table, self.name, shown)
+        self._organs.SetNodeReferenceID(_TABLE, table.GetID())
+        self._organs.SetNodeReferenceID(_CHART, chart.GetID())
         return SequenceResult(self.name, self._organs, shown, self.browser, table, chart, dict(self._results))
 
     def progress_of(self, frame: SequenceFrame, report: Callable[[str, float], None] | None) -> Progress | None:

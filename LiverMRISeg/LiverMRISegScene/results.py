@@ -2,46 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, structure_named
-from LiverMRISegLib.errors import InputError, OutputError
-from LiverMRISegLib.inference.flag import Flag, as_flags, from_parts
+from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, SeveralVolumesError
+from LiverMRISegLib.inference.flag import as_flags, from_parts
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.scene_result import SceneResult, write_result
 from LiverMRISegScene.segment_volumes import id_of
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
 
+logger = logging.getLogger(__name__)
 _LABELS, _SOURCE = "labels.nrrd", "volume.nrrd"
-
-
-@dataclass(frozen=True)
-class SceneResult:
-    """The result for one volume: the segmentation node, or the `error` in one line.
-
-    `trust`: the Dice to be expected of each organ, if the model gives it. `made_ml`: what each segment, by its ID,
-    measured when it was made. `flags` may be given as plain sentences.
-    """
-
-    name: str
-    node: Any = None
-    volumes_ml: Mapping[str, float] = field(default_factory=dict)
-    flags: Sequence[Flag] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
-    error: str = ""
-    trust: Mapping[str, float] = field(default_factory=dict)
-    made_ml: Mapping[str, float] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        """Of a plain sentence neither organ nor kind is known."""
-        object.__setattr__(self, "flags", as_flags(self.flags))
 
 
 def request_folder() -> tempfile.TemporaryDirectory[str]:
@@ -77,6 +58,19 @@ def prepared(volume_node: Any, folder: Path, under: Any = None) -> tuple[Path, P
 def told(text: str, folder: Path, name: str) -> str:
     """What the worker said of the temporary file of a volume, said of the volume."""
     return text.replace(str(folder / _SOURCE), name)
+
+
+def reason_in_slicer(error: Exception) -> str:
+    """What went wrong, in words: of several volumes in a file, where there is no --frame, what to do in Slicer.
+
+    An error that nobody expected is in the application's log too, with where it happened.
+    """
+    if isinstance(error, SeveralVolumesError):
+        return _("{facts}; load it into Slicer as a volume sequence and segment that").format(facts=error.facts)
+    if isinstance(error, (LiverMRISegError, OSError)):
+        return str(error)
+    logger.error("unexpected error", exc_info=error)
+    return _("unexpected {kind}: {words}").format(kind=type(error).__name__, words=error)
 
 
 def labels_from(volume_node: Any, folder: Path, reply: Mapping[str, Any], stamp: int) -> tuple[np.ndarray, LabelSet]:
@@ -117,7 +111,9 @@ def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any
     labelmap, labels = labels_from(volume_node, folder, reply, stamp)
     node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
     result = result_of(volume_node.GetName(), node, reply)
-    return replace(result, made_ml={id_of(organ): ml for organ, ml in result.volumes_ml.items()})
+    result = replace(result, made_ml={id_of(organ): ml for organ, ml in result.volumes_ml.items()})
+    write_result(node, result)
+    return result
 
 
 def result_of(name: str, node: Any, reply: Mapping[str, Any]) -> SceneResult:

@@ -24,15 +24,17 @@ class SegmentVolume:
         return self.segment_id or id_of(self.key)
 
 
-def segment_volumes(node: Any) -> list[SegmentVolume]:
+def segment_volumes(node: Any, under: Any = None) -> list[SegmentVolume]:
     """Every segment of a segmentation node with its volume, in order.
+
+    `under` is the transform node for one that is not in the scene itself: a frame of a sequence.
 
     Raises:
         InputError: the segmentation's transform is not linear, or it has no label maps.
     """
     check_label_maps(node)
     return [
-        SegmentVolume(segment_id, key_of(node, segment_id), _volume_ml(node, segment_id))
+        SegmentVolume(segment_id, key_of(node, segment_id), _volume_ml(node, segment_id, under))
         for segment_id in segment_ids(node)
     ]
 
@@ -49,9 +51,9 @@ def key_of(node: Any, segment_id: str) -> str:
     return organ if organ.lower() == name.lower() else name
 
 
-def _volume_ml(node: Any, segment_id: str) -> float:
+def _volume_ml(node: Any, segment_id: str, under: Any) -> float:
     image = segment_image(node, segment_id)
     if image is None:
         return 0.0
-    voxel = abs(float(np.linalg.det(image_to_world(node, image)[:3, :3]))) / 1000
+    voxel = abs(float(np.linalg.det(image_to_world(node, image, under)[:3, :3]))) / 1000
     return int(np.count_nonzero(image_array(image))) * voxel

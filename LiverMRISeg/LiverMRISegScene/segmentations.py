@@ -90,8 +90,10 @@ def image_array(image: Any) -> np.ndarray:
     return voxels
 
 
-def image_to_world(node: Any, image: Any) -> np.ndarray:
+def image_to_world(node: Any, image: Any, under: Any = None) -> np.ndarray:
     """4 x 4 from an index (x, y, z) of a segment's label map to world RAS, with linear parent transforms applied.
+
+    `under`: see `segment_volumes`.
 
     Raises:
         InputError: the segmentation's transform is not linear.
@@ -101,7 +103,7 @@ def image_to_world(node: Any, image: Any) -> np.ndarray:
     matrix = vtk.vtkMatrix4x4()
     image.GetImageToWorldMatrix(matrix)  # the world of an image is its segmentation's own space
     own = matrix_array(matrix)
-    parent = node.GetParentTransformNode()
+    parent = node.GetParentTransformNode() or under
     if parent is None:
         return own
     if not parent.IsTransformToWorldLinear():

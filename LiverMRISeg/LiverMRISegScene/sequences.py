@@ -50,6 +50,30 @@ def find_browser(scene: Any, sequence: Any) -> Any:
     return None
 
 
+def sequence_behind(node: Any) -> tuple[Any, Any]:
+    """The browser in which a node shows the current frame of a sequence, and that sequence; else None and None."""
+    scene = node.GetScene()
+    for n in range(scene.GetNumberOfNodesByClass(BROWSER) if scene is not None else 0):
+        browser = scene.GetNthNodeByClass(n, BROWSER)
+        sequence = browser.GetSequenceNode(node)
+        if sequence is not None and browser.GetMasterSequenceNode() is not None:
+            return browser, sequence
+    return None, None
+
+
+def frame_shown(node: Any) -> tuple[Any, int] | None:
+    """The browser of a node that shows a sequence, and the frame that is selected there; None for any other node."""
+    browser, _sequence = sequence_behind(node)
+    return (browser, int(browser.GetSelectedItemNumber())) if browser is not None else None
+
+
+def show_frame(shown: tuple[Any, int] | None) -> None:
+    """Select the frame again that `frame_shown` gave, if its browser is still there."""
+    if shown is not None and shown[0].GetScene() is not None and shown[0].GetSelectedItemNumber() != shown[1]:
+        shown[0].SetSelectedItemNumber(shown[1])
+        update_shown_frames(shown[0])
+
+
 def browser_of(scene: Any, sequence: Any) -> Any:
     """As `find_browser`, but a new one if there is none."""
     browser = find_browser(scene, sequence)

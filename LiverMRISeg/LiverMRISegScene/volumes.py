@@ -21,7 +21,7 @@ def volume_of(node: Any, under: Any = None) -> Volume:
         InputError: it has no voxels, several components, or a parent transform that does not keep a regular grid.
     """
     image = node.GetImageData()
-    if image is None or image.GetNumberOfPoints() == 0:
+    if image is None or image.GetNumberOfPoints() == 0 or image.GetPointData().GetScalars() is None:
         raise InputError(f"{node.GetName()}: has no voxels; load the volume again")
     if image.GetNumberOfScalarComponents() != 1:
         raise InputError(f"{node.GetName()}: is a colour or vector volume; choose a scalar volume")

@@ -2,7 +2,8 @@
 
 from LiverMRISegLib.inference.flag import EDGE, TRUST, Flag, to_parts
 from LiverMRISegScene.checks import Checks
-from LiverMRISegScene.results import SceneResult, result_of
+from LiverMRISegScene.results import result_of
+from LiverMRISegScene.scene_result import SceneResult
 from LiverMRISegScene.segment_volumes import SegmentVolume
 
 REPLY = {"volumes_ml": {"liver": 1500.0}, "provenance": {}, "trust": {"liver": 0.6}}

@@ -12,7 +12,7 @@ from helpers.scene_tools import WaitingWorker
 from helpers.volumes import make_volume
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.volume import Volume
-from LiverMRISegScene.batch import as_csv, folder_jobs, read_table
+from LiverMRISegScene.batch import as_csv, folder_jobs, read_saved_rows
 from LiverMRISegScene.jobs import DONE, EARLIER, FAILED, JobQueue
 
 DEFAULT = "liver-any-sequence"
@@ -83,4 +83,10 @@ def test_a_result_that_is_older_than_its_volume_says_so(tmp_path):
     assert again.message in as_csv([again])
     table = Path(tmp_path / "table.csv")
     table.write_text("volume,model,state,message\nt1,liver-any-sequence,done,\n")
-    assert again.message in as_csv([again], read_table(table))
+    assert again.message in as_csv([again], read_saved_rows(table))
+
+
+def test_a_damaged_table_of_an_earlier_run_is_as_none(tmp_path):
+    table = tmp_path / "volumes.csv"
+    table.write_text(f"volume,model,state\nt1,{'x' * 200_000},done\n")
+    assert read_saved_rows(table) == {}

@@ -119,6 +119,30 @@ def test_what_is_not_there_or_no_image_is_not_sent_to_the_worker(scene, worker, 
     assert worker.requests == []
 
 
+def test_an_error_that_nobody_expected_does_not_keep_the_queue_busy(scene, worker, tiny_package, monkeypatch):
+    import slicer
+    import vtk
+
+    empty, image = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty"), vtk.vtkImageData()
+    image.SetDimensions(4, 4, 4)
+    empty.SetAndObserveImageData(image)
+    rows = [Job("empty", str(tiny_package), "cpu", node=empty)]
+    run(scene, worker, rows)
+    assert rows[0].message == "empty: has no voxels; load the volume again"
+
+    def fail(*_args):
+        raise RuntimeError("of VTK")
+
+    monkeypatch.setattr(jobs, "prepared", fail)
+    rows = [Job(name, str(tiny_package), "cpu", node=slicer.util.getNode("empty")) for name in "ab"]
+    queue, record = run(scene, worker, rows)
+    assert [row.message for row in rows] == ["unexpected RuntimeError: of VTK"] * 2
+    assert (queue.is_busy, record.ended) == (False, [rows])
+    said = []
+    queue.ask(fail, said.append, said.append)
+    assert (queue.is_busy, said) == (False, ["unexpected RuntimeError: of VTK"])
+
+
 def test_a_temporary_file_that_cannot_be_deleted_does_not_end_the_run(
     scene, worker, tiny_package, tmp_path, monkeypatch
 ):

@@ -29,8 +29,8 @@ from LiverMRISegScene.batch import (
 from LiverMRISegScene.jobs import EARLIER, WAITING
 from LiverMRISegScene.logic import SceneLogic
 from LiverMRISegScene.model_choice import details, model_for, offers, what_others_have
-from LiverMRISegScene.results import SceneResult
-from LiverMRISegScene.volume_kind import kind_of
+from LiverMRISegScene.scene_result import SceneResult
+from LiverMRISegScene.volume_kind import VolumeKind, kind_of
 
 CONTRAST = ("GED1", "GED2", "GED3", "GED4", "C+A", "C+V", "C+Delay")
 NON_CONTRAST = ("T1WI", "T2WI", "DWI")
@@ -268,9 +268,13 @@ def two_images(models):
     channels = (ChannelSpec("T1"), ChannelSpec("T2", "none"))
     preparation = PreparationSpec((6.0, 6.0, 6.0), None, scheme=NNUNET, channels=channels)
     network = NetworkSpec("stunet", {**TINY_KWARGS, "in_channels": 2})
-    spec = replace(tiny_spec("two"), sequences=(), network=network, preparation=preparation)
+    spec = replace(tiny_spec("two"), sequences=("GED1",), network=network, preparation=preparation)
     save_package(spec, random_weights(spec), models / "two")
     return "two"
+
+
+def test_a_volume_goes_to_no_model_of_several_images(two_images):
+    assert model_for(VolumeKind("MR", Sequence.GED1), "elsewhere") != two_images
 
 
 def test_a_model_of_several_images_segments_folders_and_no_volume_of_the_scene(scene, two_images, tmp_path):

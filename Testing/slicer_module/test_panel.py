@@ -102,7 +102,7 @@ def test_a_long_flag_does_not_make_its_row_high(panel):
     import qt
 
     from LiverMRISegLib.inference.flag import PARTS, Flag
-    from LiverMRISegScene.results import SceneResult
+    from LiverMRISegScene.scene_result import SceneResult
 
     def height(flag):
         panel.table.show(SceneResult("x", None, {"liver": 1500.0}, [flag]))
@@ -118,7 +118,7 @@ def test_a_long_flag_does_not_make_its_row_high(panel):
 
 def test_the_organ_that_the_model_trusts_least_is_to_be_looked_at_first(panel):
     from LiverMRISegLib.inference.flag import TRUST, Flag
-    from LiverMRISegScene.results import SceneResult
+    from LiverMRISegScene.scene_result import SceneResult
 
     volumes, flag = {"liver": 1500.0, "spleen": 200.0}, Flag("has trust 0.62", "spleen", TRUST)
     panel.table.show(SceneResult("x", None, volumes, [flag], trust={"liver": 0.914, "spleen": 0.62}))

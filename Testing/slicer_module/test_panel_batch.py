@@ -166,6 +166,18 @@ def test_the_folder_is_browsed_for_and_an_empty_one_is_refused(host, panel, tmp_
     assert panel.ui.batchFolder.currentPath == str(tmp_path)
 
 
+def test_a_folder_that_cannot_be_read_is_told(host, panel, tmp_path, monkeypatch):
+    def deny(*_args, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    panel.ui.batchCollapsibleButton.collapsed = False
+    panel.ui.batchSource.setCurrentIndex(2)
+    panel.ui.batchFolder.currentPath = str(tmp_path)
+    monkeypatch.setattr(batch, "plan_cases", deny)
+    host.click(panel.ui.batchListButton)
+    assert panel.ui.statusLabel.text == f"{tmp_path}: cannot be read (Permission denied); check the folder"
+
+
 def test_a_batch_is_listed_again_for_another_model(host, second_model, panel, scene):
     panel.ui.inputSelector.setCurrentNode(add_random(scene, "T1WI"))
     panel.ui.batchCollapsibleButton.collapsed = False

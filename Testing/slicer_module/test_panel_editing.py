@@ -61,7 +61,7 @@ def test_numbers_follow_edits_once_they_pause(host, panel, scene, result):
 
 def show_with_trust(panel, node):
     from LiverMRISegLib.inference.flag import EDGE, TRUST, Flag
-    from LiverMRISegScene.results import SceneResult
+    from LiverMRISegScene.scene_result import SceneResult
 
     flags = [Flag("has trust 0.60", "liver", TRUST), Flag("touches the edge", "liver", EDGE), Flag("the file is odd")]
     panel.table.show(SceneResult("organs", node, volumes(panel), flags, trust={"liver": 0.6, "spleen": 0.8}))
@@ -91,7 +91,7 @@ def test_what_was_said_of_an_outline_goes_once_it_is_edited(host, panel, scene, 
 def test_what_was_said_of_a_result_is_there_when_it_is_chosen_again(panel, scene, result):
     from LiverMRISegLib.anatomy import CHAOS
     from LiverMRISegLib.inference.flag import EDGE, TRUST, Flag
-    from LiverMRISegScene.results import SceneResult
+    from LiverMRISegScene.scene_result import SceneResult
     from LiverMRISegScene.segmentations import add_segmentation
 
     node, volume = result

@@ -69,6 +69,29 @@ def test_choices_are_saved_with_the_scene(host, second_model, panel, scene, tmp_
     assert scene.GetNumberOfNodesByClass("vtkMRMLScriptedModuleNode") == 1
 
 
+def test_a_model_that_is_not_on_this_computer_is_said_and_stays_the_scene_s(host, second_model, panel, scene, tmp_path):
+    """It is there again on the computer that the scene came from."""
+    from LiverMRISegLib.models.catalog import remove_model
+
+    volume = add_random(scene, "T1WI")
+    panel.picker.want(second_model)
+    panel.ui.inputSelector.setCurrentNode(volume)
+    scene.SetURL(str(tmp_path / "scene.mrml"))
+    scene.Commit()
+    scene.Clear(0)
+    remove_model(second_model)
+    panel.picker.refresh()
+    assert second_model not in panel.ui.fitWarning.text  # it was another scene's
+    scene.Import()
+    said = f"\u26a0 {second_model}, which was chosen before, is not on this computer."
+    assert panel.ui.fitWarning.text.split("\n")[0] == said
+    panel.ui.inputSelector.setCurrentNode(add_random(scene, "T2WI"))  # which saves the choices
+    assert panel.choices._parameter_node().GetParameter("Model") == second_model
+    panel.picker._chosen(0)
+    panel.choices.save()
+    assert panel.choices._parameter_node().GetParameter("Model") == panel.picker.offer.entry.name != second_model
+
+
 @pytest.fixture
 def io_manager(scene, tmp_path):
     """What the application gives its scene to read .mrb files with."""
