@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from LiverMRISegLib.anatomy import Sequence, structure_named
+from LiverMRISegLib.anatomy import Sequence, organ_named, structure_named
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
@@ -96,6 +96,9 @@ class StageConfig(Checked):
         for organ in self.offered:
             if structure_named(organ).name not in trained:
                 raise UsageError(f"offered: '{organ}' is not one of data.organs")
+        for organ in self.outline_offsets:
+            if structure_named(organ).name not in trained:
+                organ_named(organ)  # a config may name more organs than are trained, but none that does not exist
         known = [sequence.value for sequence in Sequence]
         for name in self.sequences:
             if name not in known:

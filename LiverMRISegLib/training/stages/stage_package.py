@@ -88,6 +88,7 @@ def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], 
     offered = [structure_named(organ).name for organ in config.offered or config.data.organs]
     values = {value: organ for value, organ in enumerate(trained, start=1) if organ.name in offered}
     names: Sequence[str] = [organ.name for organ in values.values()]
+    offsets = {structure_named(organ).name: offset for organ, offset in config.outline_offsets.items()}
     trained_on = tuple(sorted({scan.sequence for _, scan in used}))
     meant = config.sequences or trained_on
     return ModelSpec(
@@ -106,7 +107,7 @@ def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], 
             mirror_axes=config.data.augmentation.mirror_axes,
             resample=config.resample,
             image_refinement=config.image_refinement,
-            outline_offsets={organ: offset for organ, offset in config.outline_offsets.items() if organ in names},
+            outline_offsets={organ: offset for organ, offset in offsets.items() if organ in names},
             region=config.region,
             region_margin=config.region_margin,
         ),
