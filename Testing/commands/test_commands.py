@@ -218,7 +218,7 @@ def test_evaluate(tmp_path):
     (tmp_path / "labels.json").write_text('{"1": "spleen"}')
     done = run(*options, "--labels", tmp_path / "labels.json")
     assert "spleen" in done.stdout
-    fails(run(*options, "--labels", tmp_path / "none.json"), 2, "not a label file")
+    fails(run(*options, "--labels", tmp_path / "none.json"), 2, "none.json: cannot be read")
     fails(run(*options[:-1], tmp_path), 2, "is a folder")
     fails(run(*options[:-1], tmp_path / "r/a_label.nii.gz"), 2, "is the name of a label map")
     fails(run(*options[:-1], tmp_path / "none/m.csv"), 2, "does not exist")
