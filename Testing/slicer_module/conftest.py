@@ -37,6 +37,20 @@ def scene(host):
 
 
 @pytest.fixture
+def io_manager(scene, tmp_path):
+    """What the application gives its scene to read .mrb files with."""
+    import slicer
+
+    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
+    (tmp_path / "cache").mkdir()
+    cache.SetRemoteCacheDirectory(str(tmp_path / "cache"))
+    manager.SetCacheManager(cache)
+    scene.SetDataIOManager(manager)
+    yield manager
+    scene.SetDataIOManager(None)
+
+
+@pytest.fixture
 def slow_worker(tmp_path, monkeypatch):
     """Every tile takes half a second longer, so that a run can be met in its middle on any machine."""
     stand_in(tmp_path / "bin", monkeypatch, SLOW)

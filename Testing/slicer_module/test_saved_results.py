@@ -59,23 +59,15 @@ def made(scene, folder, name="Mueller^Anna T2WI"):
 
 
 @pytest.fixture
-def reopen(scene, tmp_path):
+def reopen(scene, io_manager, tmp_path):
     """Saves the scene with its data, closes it, and opens it again."""
-    import slicer
-
-    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
-    (tmp_path / "cache").mkdir()
-    cache.SetRemoteCacheDirectory(str(tmp_path / "cache"))
-    manager.SetCacheManager(cache)
-    scene.SetDataIOManager(manager)
 
     def again():
         assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
         scene.Clear(0)
         assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), True)
 
-    yield again
-    scene.SetDataIOManager(None)
+    return again
 
 
 def test_a_segmentation_brings_what_was_said_of_it(host, panel, scene, reopen, tmp_path):

@@ -92,20 +92,6 @@ def test_a_model_that_is_not_on_this_computer_is_said_and_stays_the_scene_s(host
     assert panel.choices._parameter_node().GetParameter("Model") == panel.picker.offer.entry.name != second_model
 
 
-@pytest.fixture
-def io_manager(scene, tmp_path):
-    """What the application gives its scene to read .mrb files with."""
-    import slicer
-
-    cache, manager = slicer.vtkCacheManager(), slicer.vtkDataIOManager()
-    (tmp_path / "cache").mkdir()
-    cache.SetRemoteCacheDirectory(str(tmp_path / "cache"))
-    manager.SetCacheManager(cache)
-    scene.SetDataIOManager(manager)
-    yield manager
-    scene.SetDataIOManager(None)
-
-
 @pytest.mark.parametrize("is_opened", [True, False], ids=["opened", "added"])
 def test_an_mrb_brings_result_volume_transform_and_choices(panel, scene, result, io_manager, tmp_path, is_opened):
     segmentation, volume = result
