@@ -64,6 +64,11 @@ class Organ:
         return f"{context}~{category}~{kind}~{modifier}~Anatomic codes - DICOM master list~^^~^^"
 
 
+def id_of(name: str) -> str:
+    """The ID of the segment of the structure called `name`: that of an organ stays when the segment is renamed."""
+    return name.replace(" ", "_")
+
+
 def _kidney(side: Code) -> Organ:
     return Organ(f"{side.meaning.lower()} kidney", Code("64033007", "Kidney"), (212, 126, 151), side)
 

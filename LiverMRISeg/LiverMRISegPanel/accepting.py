@@ -7,6 +7,7 @@ from typing import Any
 
 import slicer
 
+from LiverMRISegLib.anatomy import id_of
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegPanel.result_table import ResultTable
@@ -14,7 +15,6 @@ from LiverMRISegPanel.words import breakable
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.replacing import Replaced, replace_segments
 from LiverMRISegScene.scene_result import SceneResult
-from LiverMRISegScene.segment_volumes import id_of
 from LiverMRISegScene.sequences import frame_shown, show_frame
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import qt
 import slicer
 
+from LiverMRISegLib.anatomy import id_of
 from LiverMRISegLib.errors import LiverMRISegError, OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.tables import csv_table
@@ -21,7 +22,7 @@ from LiverMRISegScene.checks import Checks
 from LiverMRISegScene.frame_table import show_chart, update_row
 from LiverMRISegScene.over_time import SequenceResult, over_time_of
 from LiverMRISegScene.scene_result import SceneResult, read_result, write_result
-from LiverMRISegScene.segment_volumes import SegmentVolume, id_of, segment_volumes
+from LiverMRISegScene.segment_volumes import SegmentVolume, segment_volumes
 
 _ORGAN, _ML, _TRUST, _LOOK = range(4)
 _WIDEST = 160

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from LiverMRISegLib.anatomy import id_of
 from LiverMRISegLib.inference.flag import TRUST
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.scene_result import SceneResult
-from LiverMRISegScene.segment_volumes import SegmentVolume, id_of
+from LiverMRISegScene.segment_volumes import SegmentVolume
 
 _LEAST_EDIT_ML = 0.05
 

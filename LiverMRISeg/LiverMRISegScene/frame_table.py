@@ -6,10 +6,11 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from LiverMRISegLib.anatomy import id_of
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.checks import Checks
 from LiverMRISegScene.scene_result import SceneResult
-from LiverMRISegScene.segment_volumes import SegmentVolume, id_of
+from LiverMRISegScene.segment_volumes import SegmentVolume
 from LiverMRISegScene.sequences import SequenceFrame
 
 _ML = " mL"

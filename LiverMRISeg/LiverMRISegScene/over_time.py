@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from LiverMRISegLib.anatomy import id_of
 from LiverMRISegLib.errors import CancelledError, InputError
 from LiverMRISegLib.inference.flag import as_flags
 from LiverMRISegLib.inference.progress import Progress
@@ -14,7 +15,7 @@ from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.frame_table import add_chart, add_table, check_of
 from LiverMRISegScene.results import labels_from, prepared, result_of, stamp_of
 from LiverMRISegScene.scene_result import SceneResult, read_result, write_result
-from LiverMRISegScene.segment_volumes import SegmentVolume, id_of, segment_volumes
+from LiverMRISegScene.segment_volumes import SegmentVolume, segment_volumes
 from LiverMRISegScene.segmentations import GEOMETRY_REFERENCE, fill_segmentation, place_beside
 from LiverMRISegScene.sequences import SEQUENCE, SequenceFrame, add_in_step, browser_of, frames_of, sequence_behind
 from LiverMRISegScene.volume_kind import VolumeKind, kind_of

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import LabelSet, structure_named
+from LiverMRISegLib.anatomy import LabelSet, id_of, structure_named
 from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, SeveralVolumesError
 from LiverMRISegLib.inference.flag import as_flags, from_parts
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.scene_result import SceneResult, write_result
-from LiverMRISegScene.segment_volumes import id_of
 from LiverMRISegScene.segmentations import add_segmentation
 from LiverMRISegScene.volumes import volume_of
 

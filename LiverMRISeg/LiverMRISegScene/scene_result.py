@@ -1,19 +1,16 @@
-"""The result for a volume of the scene, and how it is saved with its segmentation: as an attribute of the node."""
+"""The result for a volume of the scene, and how it is saved with its segmentation."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.inference.flag import Flag, as_flags, from_parts, to_parts
-from LiverMRISegLib.io.dataclass_reader import read_dataclass
-from LiverMRISegLib.io.json_text import parse_json
+from LiverMRISegLib.inference.flag import Flag, as_flags
+from LiverMRISegLib.inference.remarks import KEY, Remarks, as_tag, from_tag
 from LiverMRISegScene.bases import tr as _
-
-_ATTRIBUTE = "LiverMRISeg.Result"
+from LiverMRISegScene.segmentations import segment_ids
 
 
 @dataclass(frozen=True)
@@ -38,40 +35,44 @@ class SceneResult:
         object.__setattr__(self, "flags", as_flags(self.flags))
 
 
-@dataclass(frozen=True)
-class _Saved:
-    """What is saved: nothing that names a volume, a file or a patient."""
-
-    volumes_ml: Mapping[str, float] = field(default_factory=dict)
-    trust: Mapping[str, float] = field(default_factory=dict)
-    made_ml: Mapping[str, float] = field(default_factory=dict)
-    flags: Sequence[Mapping[str, str]] = ()
-
-
 def write_result(node: Any, result: SceneResult) -> None:
-    """Let MRML save with a segmentation what a run said of it; of one that is not from a run there is nothing."""
-    if not (result.volumes_ml or result.flags or result.trust):
-        node.RemoveAttribute(_ATTRIBUTE)
-        return
-    saved = {
-        "volumes_ml": dict(result.volumes_ml), "trust": dict(result.trust), "made_ml": dict(result.made_ml),
-        "flags": to_parts(result.flags),
-    }  # fmt: skip
-    text = json.dumps(saved)
-    if text != node.GetAttribute(_ATTRIBUTE):
-        node.SetAttribute(_ATTRIBUTE, text)
+    """Let Slicer save with a segmentation what a run said of it; of one that is not from a run there is nothing.
+
+    It is an attribute of the node, which a scene keeps, and a tag of every segment, which a .seg.nrrd alone keeps too.
+    """
+    text = Remarks(result.volumes_ml, result.trust, result.made_ml, result.flags).to_text()
+    if text != (node.GetAttribute(KEY) or ""):
+        node.SetAttribute(KEY, text or None)
+    for segment in _segments(node):
+        if _tag_of(segment) != text:
+            segment.SetTag(KEY, as_tag(text)) if text else segment.RemoveTag(KEY)
 
 
 def read_result(node: Any, name: str = "") -> SceneResult:
-    """What a run said of a segmentation, as `write_result` saved it; `name` is the node's, if none is given."""
+    """What a run said of a segmentation, as `write_result` or `livermriseg segment` saved it.
+
+    `name` is the node's, if none is given. Segments of several results that were put together say nothing.
+    """
     name = name or str(node.GetName())
-    text = node.GetAttribute(_ATTRIBUTE)
-    if not text:
+    texts = {node.GetAttribute(KEY) or ""} - {""} or {_tag_of(segment) for segment in _segments(node)} - {""}
+    if len(texts) != 1:
         return SceneResult(name, node)
     try:
-        saved = read_dataclass(_Saved, parse_json(text), name, InputError)
-        flags = from_parts(saved.flags)
-    except (ValueError, KeyError, InputError):
+        saved = Remarks.from_text(texts.pop())
+    except InputError:
         said = _("what was said of this segmentation when it was made cannot be read: look at every outline")
         return SceneResult(name, node, flags=as_flags([said]))
-    return SceneResult(name, node, saved.volumes_ml, flags, trust=saved.trust, made_ml=saved.made_ml)
+    return SceneResult(name, node, saved.volumes_ml, saved.flags, trust=saved.trust, made_ml=saved.made_ml)
+
+
+def _segments(node: Any) -> list[Any]:
+    if not node.IsA("vtkMRMLSegmentationNode"):
+        return []
+    return [node.GetSegmentation().GetSegment(segment_id) for segment_id in segment_ids(node)]
+
+
+def _tag_of(segment: Any) -> str:
+    import vtk
+
+    text = vtk.reference("")
+    return from_tag(str(text)) if segment.GetTag(KEY, text) else ""

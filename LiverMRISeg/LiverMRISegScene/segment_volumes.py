@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from LiverMRISegLib.anatomy import id_of
 from LiverMRISegScene.segmentations import check_label_maps, image_array, image_to_world, segment_ids, segment_image
 
 
@@ -37,11 +38,6 @@ def segment_volumes(node: Any, under: Any = None) -> list[SegmentVolume]:
         SegmentVolume(segment_id, key_of(node, segment_id), _volume_ml(node, segment_id, under))
         for segment_id in segment_ids(node)
     ]
-
-
-def id_of(organ: str) -> str:
-    """The ID of an organ's segment."""
-    return organ.replace(" ", "_")
 
 
 def key_of(node: Any, segment_id: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import LabelSet, Organ
+from LiverMRISegLib.anatomy import LabelSet, Organ, id_of
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.measurement.label_shapes import bounding_boxes
 from LiverMRISegScene.bases import tr as _
@@ -125,7 +125,7 @@ def _add_segment(
     segment.SetTag(slicer.vtkSegment.GetTerminologyEntryTagName(), organ.terminology_entry)
     image = _oriented_image(volume_node, (labelmap[box] == value).astype(np.uint8), box)
     segment.AddRepresentation(LABELMAP, image)
-    node.GetSegmentation().AddSegment(segment, organ.name.replace(" ", "_"))
+    node.GetSegmentation().AddSegment(segment, id_of(organ.name))
 
 
 def _oriented_image(volume_node: Any, mask: np.ndarray, box: tuple[slice, slice, slice]) -> Any:

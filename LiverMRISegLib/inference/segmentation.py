@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.anatomy import LabelSet
+from LiverMRISegLib.anatomy import LabelSet, id_of
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.flag import Flag
+from LiverMRISegLib.inference.remarks import KEY, Remarks, as_tag
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.measurement.maps import IMAGE, QuantityMap
 from LiverMRISegLib.measurement.organs import Measurements, Rules, measure
@@ -86,9 +87,14 @@ class Segmentation:
     def save(self, path: str | Path) -> None:
         """Write to .nii.gz, .nii, .nrrd, .mha, .seg.nrrd or (for DICOM inputs) .dcm, whole or not at all.
 
+        A .seg.nrrd also keeps volumes, flags and trust, which the panel shows when Slicer loads it.
+
         Raises:
             UsageError: unknown ending, or it cannot be written there.
         """
         from LiverMRISegLib.io import write_segmentation
 
-        write_segmentation(Path(path), self.labelmap, self.labels, self.geometry, source=self.source)
+        made_ml = {id_of(organ): ml for organ, ml in self.volumes_ml.items()}
+        remarks = Remarks(self.volumes_ml, self.trust, made_ml, self.flags)
+        tags = {KEY: as_tag(remarks.to_text())}
+        write_segmentation(Path(path), self.labelmap, self.labels, self.geometry, source=self.source, tags=tags)

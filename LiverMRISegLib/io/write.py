@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,9 +34,15 @@ def write_volume(volume: Volume, path: str | Path) -> None:
 
 
 def write_segmentation(
-    path: str | Path, labelmap: np.ndarray, labels: LabelSet, geometry: Geometry, *, source: Volume | None = None
+    path: str | Path,
+    labelmap: np.ndarray,
+    labels: LabelSet,
+    geometry: Geometry,
+    *,
+    source: Volume | None = None,
+    tags: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a label map; .seg.nrrd also has names, colours and terminology, .dcm is a DICOM SEG.
+    """Write a label map; .seg.nrrd also has names, colours, terminology and tags, .dcm is a DICOM SEG.
 
     Args:
         path: with one of the endings of `SEGMENTATION_FORMATS`.
@@ -43,6 +50,7 @@ def write_segmentation(
         labels: what the values mean.
         geometry: grid of the label map.
         source: the segmented volume; a DICOM SEG needs one that was read from DICOM.
+        tags: what every segment of a .seg.nrrd has beside; other formats have no place for them.
 
     Raises:
         UsageError: another ending, .dcm for an input that was not DICOM, or no label map of `geometry`.
@@ -56,7 +64,7 @@ def write_segmentation(
 
         write_dicom_seg(path, labelmap, labels, source)
         return
-    pairs = seg_nrrd.pairs_of(labels, geometry.size) if kind == "seg.nrrd" else {}
+    pairs = seg_nrrd.pairs_of(labels, geometry.size, tags) if kind == "seg.nrrd" else {}
     write_image(Volume(labelmap, geometry), path, forms=_forms_of(source, geometry), pairs=pairs)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from helpers.places import ROOT
 from helpers.volumes import all_directions, make_volume, oblique_directions
-from LiverMRISegLib.anatomy import CHAOS, FLARE, ORGANS
+from LiverMRISegLib.anatomy import CHAOS, FLARE, ORGANS, id_of
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import find_volumes, read_labelmap, read_volume, write_segmentation, write_volume
 from LiverMRISegLib.volume import Volume, resample
@@ -144,8 +144,8 @@ def test_overlapping_segments_saved_by_slicer(tmp_path):
     _scene, node, storage = slicer_segmentation(slicer, tmp_path / "0.seg.nrrd")
     other = slicer_segmentation(slicer, tmp_path / "1.seg.nrrd")
     for value in (2, 3, 4):
-        node.GetSegmentation().RemoveSegment(f"Segment_{value}")
-    assert node.GetSegmentation().AddSegment(other[1].GetSegmentation().GetSegment("Segment_2"), "Segment_2")
+        node.GetSegmentation().RemoveSegment(id_of(CHAOS[value].name))
+    assert node.GetSegmentation().AddSegment(other[1].GetSegmentation().GetSegment("right_kidney"), "right_kidney")
     assert node.GetSegmentation().GetNumberOfLayers() == 2
     storage.SetFileName(str(tmp_path / "both.seg.nrrd"))
     assert storage.WriteData(node) == 1

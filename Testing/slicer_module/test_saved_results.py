@@ -1,6 +1,7 @@
 """What was said of a segmentation (flags, trust) belongs to it: it is saved with the scene, and shown with it again."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from helpers.panel import SECONDS, rows, segmentations
 from helpers.scene_tools import add_blocks, add_random, draw
 from helpers.sequence_nodes import add_sequence
 from helpers.volumes import make_volume
+from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.inference.flag import EDGE, INPUT, NOT_FOUND, TRUST, Flag, to_parts
+from LiverMRISegLib.inference.segmentation import Segmentation
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.frame_table import check_of
@@ -116,6 +119,66 @@ def test_no_name_of_a_patient_is_in_it(scene, tmp_path):
     assert "Mueller" not in node.GetAttribute("LiverMRISeg.Result")
     write_result(node, read_result(scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "by hand")))
     assert node.GetAttribute("LiverMRISeg.Result") is None
+
+
+def segment_file(scene, file, write=None):
+    """A segmentation that Slicer loads from a .seg.nrrd, or writes (`write`) to it; with no scene beside it."""
+    import slicer
+
+    storage = slicer.vtkMRMLSegmentationStorageNode()
+    scene.AddNode(storage)
+    storage.SetFileName(str(file))
+    if write is not None:
+        assert storage.WriteData(write) == 1
+        return write
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", file.name)
+    assert storage.ReadData(node) == 1
+    return node
+
+
+def by_command(file):
+    """What `livermriseg segment` saves."""
+    labels, said = reply()
+    geometry = make_volume(size=SIZE).geometry
+    organs = LabelSet("result", {value: organ_named(name) for name, value in said["labels"].items()})
+    Segmentation(labels, organs, geometry, said["volumes_ml"], FLAGS, {}, trust=said["trust"]).save(file)
+
+
+def test_a_file_alone_brings_what_was_said_of_it(host, panel, scene, tmp_path):
+    """Saved by the command, loaded by Slicer, saved by Slicer, loaded again."""
+    volume = add_random(scene, "t2")
+    panel.ui.inputSelector.setCurrentNode(volume)
+    by_command(tmp_path / "command.seg.nrrd")
+    node = segment_file(scene, tmp_path / "command.seg.nrrd")
+    panel.ui.outputSelector.setCurrentNode(node)
+    assert panel.ui.flagsLabel.text.split("\n") == SHOWN
+    assert rows(panel.ui.resultTable)["liver"][3].text() == "touches the edge; check the outline"
+    segment_file(scene, tmp_path / "slicer.seg.nrrd", node)
+    again = segment_file(scene, tmp_path / "slicer.seg.nrrd")
+    assert read_result(again).flags == FLAGS
+    panel.ui.outputSelector.setCurrentNode(again)
+    draw(again, "liver", np.indices(SIZE[::-1])[2] < 3, volume)
+    assert host.wait(lambda: rows(panel.ui.resultTable)["liver"][3].text() == "edited; touches the edge", SECONDS)
+
+
+def test_what_the_panel_said_is_in_a_file_alone(scene, tmp_path):
+    node, _volume = made(scene, tmp_path / "work")
+    segment_file(scene, tmp_path / "organs.seg.nrrd", node)
+    loaded = read_result(segment_file(scene, tmp_path / "organs.seg.nrrd"))
+    assert (loaded.flags, loaded.trust) == (FLAGS, {"liver": 0.6, "spleen": 0.8})
+    assert "Mueller" not in (tmp_path / "organs.seg.nrrd").read_bytes().decode("latin-1")
+
+
+def test_segments_of_several_results_say_nothing(scene, tmp_path):
+    node, _volume = made(scene, tmp_path / "work")
+    by_command(tmp_path / "other.seg.nrrd")
+    other = segment_file(scene, tmp_path / "other.seg.nrrd")
+    write_result(other, replace(read_result(other), trust={"liver": 0.9}))
+    mixed = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mixed")
+    for source, organ in ((node, "liver"), (other, "spleen")):
+        segment = source.GetSegmentation().GetSegment(organ)
+        assert mixed.GetSegmentation().AddSegment(segment, organ)
+    assert (read_result(mixed).flags, read_result(mixed).trust) == ([], {})
 
 
 @pytest.mark.parametrize(
