@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from LiverMRISegLib.io.limits import Limits
 
 logger = logging.getLogger(__name__)
 Listed = tuple[Datalist, Scan]
+_TOLD = 5  # patients in a warning
 
 
 @dataclass(frozen=True)
@@ -76,16 +77,16 @@ def choose_pools(
     """Read the datalists and choose.
 
     Labelled are the chosen scans of split "train" that have labels; unlabelled all other chosen scans of that split,
-    labels or not (they are not read). Validation are the labelled scans of split "validation" that fit `labelled`'s
-    or, where it is used, `unlabelled`'s sequences, or, of a `fold`, its labelled scans; no scan of its patients is
-    trained on. Split "test" takes no part in training, ever.
+    labels or not (whoever calls says whether they are read). Validation are the labelled scans of split "validation"
+    that fit `labelled`'s or, where it is used, `unlabelled`'s sequences, or, of a `fold`, its labelled scans; no scan
+    of its patients is trained on, whichever datalist it is in. Split "test" takes no part in training, ever.
     Unless the training `uses_labels`, none is labelled; unless it `uses_unlabelled`, none is unlabelled.
 
     Raises:
         InputError: a datalist cannot be read.
         UsageError: nothing to train on, or a patient that is nowhere.
     """
-    lists = _read(datalists, needed=uses_labels or uses_unlabelled)
+    lists = _held_out_everywhere(_read(datalists, needed=uses_labels or uses_unlabelled))
     with_labels = _chosen(lists, labelled, "train", needs_labels=True) if uses_labels else []
     taken = {scan.image for _, scan in with_labels}
     rest = _chosen(lists, unlabelled, "train") if uses_unlabelled else []
@@ -119,6 +120,8 @@ def choose_scans(
 ) -> list[Listed]:
     """The chosen scans of a split; UsageError if there is none."""
     lists = _read(datalists)
+    if split == "train":
+        lists = _held_out_everywhere(lists)
     found = _chosen(lists, pool, split, needs_labels=needs_labels)
     if not found:
         raise _nothing_fits(lists, datalists, pool, split, needs_labels=needs_labels)
@@ -129,6 +132,32 @@ def _read(datalists: Sequence[Path], *, needed: bool = True) -> list[Datalist]:
     if needed and not datalists:
         raise UsageError("datalists must name at least one file; write it with scripts/import_dataset.py")
     return [read_datalist(path) for path in datalists]
+
+
+def _held_out_everywhere(lists: Sequence[Datalist]) -> list[Datalist]:
+    """The datalists without what one of them would train on, and another validates or tests on: patients, by their
+    names or by a file of theirs.
+
+    Within one datalist `Datalist.pool` sees to that.
+    """
+    kept = []
+    left_out: set[str] = set()
+    for datalist in lists:
+        judged = [scan for other in lists if other != datalist for scan in other.scans if scan.split != "train"]
+        names, files = {scan.patient for scan in judged}, {scan.image for scan in judged}
+        held_out = {scan.patient for scan in datalist.scans if scan.patient in names or scan.image in files}
+        refused = {scan for scan in datalist.scans if scan.split == "train" and scan.patient in held_out}
+        left_out |= {scan.patient for scan in refused}
+        kept.append(replace(datalist, scans=[scan for scan in datalist.scans if scan not in refused]))
+    if left_out:
+        first = sorted(left_out)
+        told = ", ".join(first[:_TOLD]) + (f" and {len(first) - _TOLD} more" if len(first) > _TOLD else "")
+        logger.warning(
+            "not trained on, because another datalist validates or tests on them: %s; if these are other patients, "
+            "give them other names (column patient of import_dataset.py --table)",
+            told,
+        )
+    return kept
 
 
 def _nothing_fits(

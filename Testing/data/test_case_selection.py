@@ -1,11 +1,12 @@
 """Which scans take part: by sequence, vendor, patient and fold; test scans never."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from LiverMRISegLib.data.case_selection import FoldConfig, PoolConfig, choose_pools, choose_scans
-from LiverMRISegLib.data.datalist import Datalist, Scan, write_datalist
+from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 
 
@@ -73,6 +74,28 @@ def test_a_patient_who_is_tested_on_with_one_scan_is_not_trained_on_with_another
     assert not any(name.startswith("p1") for name in names(pools.labelled) + names(pools.unlabelled))
     tested = choose_scans([datalist], PoolConfig(), needs_labels=True, split="test")
     assert names(tested) == ["p1 GED4", "p6 GED4"]
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_patient_whom_another_datalist_holds_out_is_not_trained_on(datalist, tmp_path, caplog, split):
+    """Two public data sets may hold scans of one patient, as AMOS and FLARE do."""
+    others = []
+    for patient in ("p0", "p5", "p7"):
+        path = tmp_path / f"other_{patient}.nii.gz"
+        path.touch()
+        others.append(Scan(patient, "T1WI", path, path, split=split))
+    listed = read_datalist(datalist)
+    others.append(replace(next(s for s in listed.scans if s.patient == "p1"), patient="the same file", split=split))
+    write_datalist(Datalist("other", "none", {1: "liver"}, others), tmp_path / "other.json")
+    pools = choose_pools([datalist, tmp_path / "other.json"], PoolConfig(), PoolConfig())
+    assert names(pools.labelled) == [f"p{n} GED4" for n in (2, 3, 4)]
+    assert names(pools.unlabelled) == [f"p{n} T2WI" for n in (2, 3, 4)]
+    assert "another datalist validates or tests on them: p0, p1; if these are other patients" in caplog.text
+    chosen = choose_scans([tmp_path / "other.json", datalist], PoolConfig(), needs_labels=True)
+    assert names(chosen) == names(pools.labelled)
+    caplog.clear()
+    assert len(choose_pools([datalist, datalist], PoolConfig(), PoolConfig()).labelled) == 2 * 5
+    assert not caplog.text, "a datalist may be listed twice, to count twice"
 
 
 def test_one_series_of_several_may_be_chosen(datalist):

@@ -101,7 +101,8 @@ class DataConfig(Checked):
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)
     """Images made from label maps."""
     pseudo_labels: bool = False
-    """Whether unlabelled volumes come with pseudo labels, for methods that trust these a little."""
+    """Whether the labels that the datalists give to unlabelled volumes are read, whoever made them: as pseudo labels,
+    for methods that trust these a little."""
     workers: Annotated[int, Limits(-1, 1024), MayChange.ALWAYS] = -1
     """Processes that make the batches; 0 for none, -1 for none on a CPU and up to 8 beside a GPU."""
 
