@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from tqdm import tqdm
 
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.case_cache import labels_of
 from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.errors import UsageError
@@ -107,7 +108,8 @@ def fingerprint_of(scans: list[Listed], organs: tuple[str, ...]) -> Fingerprint:
         volume = read_volume(scan.image)
         if scan.labels is None:
             raise UsageError(f"{scan.image}: has no labels")
-        organ_voxels = volume.array[labels_of(datalist, scan.labels, volume, organs) > 0]
+        labels = labels_of(datalist, scan.labels, volume, organs)
+        organ_voxels = volume.array[(labels > 0) & (labels != IGNORE)]
         if organ_voxels.size:  # with replacement, so that small organs count as much
             drawn.append(np.random.default_rng(number).choice(organ_voxels, count).astype(np.float32))
         turned = reorient(volume, "LPS")

@@ -16,6 +16,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.utils.tensorboard import SummaryWriter
 
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.tiled_network import predict_logits
 from LiverMRISegLib.measurement.agreement import dice
@@ -160,12 +161,13 @@ def _evenly(images: Sequence[LabelledImage], count: int) -> list[LabelledImage]:
 
 def _picture(case: LabelledImage, predicted: np.ndarray) -> np.ndarray:
     """Image, truth and prediction of the slice with most organ side by side, [3, Y, 3 X] in 0 to 1."""
-    z = int(np.argmax((case.labels > 0).sum((1, 2))))
+    known = np.where(case.labels == IGNORE, 0, case.labels)
+    z = int(np.argmax((known > 0).sum((1, 2))))
     grey = np.asarray(case.image[z])
     grey = np.clip((grey - grey.min()) / max(float(np.ptp(grey)), 1e-6), 0, 1)
     colours = np.random.default_rng(0).uniform(0.2, 1.0, (256, 3)).astype(np.float32)
     panels = [np.stack([grey] * 3)]
-    for labels in (case.labels[z], predicted[z]):
+    for labels in (known[z], predicted[z]):
         tint = colours[labels].transpose(2, 0, 1)
         panels.append(np.where(labels > 0, 0.5 * grey + 0.5 * tint, grey))
     return np.concatenate(panels, axis=2)

@@ -12,7 +12,7 @@ from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.training.configuration import read_config
 from LiverMRISegLib.training.plan_rules import make_plan
-from LiverMRISegLib.training.plan_training import PlanTrainingConfig, orientation_of, run, summary
+from LiverMRISegLib.training.plan_training import PlanTrainingConfig, fingerprint_of, orientation_of, run, summary
 from LiverMRISegLib.training.stages import finetune
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig
 from LiverMRISegLib.volume import Geometry, Volume, reorient
@@ -102,6 +102,22 @@ def test_ct_normalisation_is_of_the_organs_voxels(base, tmp_path):
     assert planned.data.preparation.intensity == {"low": low, "high": high, "mean": mean, "std": deviation}
     with pytest.raises(UsageError, match="need each other"):
         replace(planned.data, intensity=())
+
+
+def test_voxels_to_ignore_are_no_organs(base, tmp_path):
+    """Half of the air of every case, whose label is not known, is none of the liver's intensities."""
+    _, datalist = base
+    plain, open_air = read_datalist(datalist), []
+    for number, scan in enumerate(plain.pool(labelled=True)):
+        labels = read_labelmap(scan.labels)
+        labels.array[: len(labels.array) // 2][labels.array[: len(labels.array) // 2] == 0] = 9
+        write_volume(labels, tmp_path / f"{number}.nii.gz")
+        open_air.append(replace(scan, labels=tmp_path / f"{number}.nii.gz"))
+    scans = [(plain, scan) for scan in plain.pool(labelled=True)]
+    ignoring = replace(plain, scans=open_air, ignore=9)
+    expected = fingerprint_of(scans, ("liver",)).intensities
+    found = fingerprint_of([(ignoring, scan) for scan in open_air], ("liver",)).intensities
+    assert np.array_equal(found, expected)
 
 
 @pytest.mark.parametrize("has_unlabelled", [True, False])

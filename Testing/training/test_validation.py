@@ -1,10 +1,13 @@
 """Validation at a bounded cost: few cases, few patches, the same ones every time; whole volumes at the end."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
 
+from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.models.package.specification import InferenceSpec
 from LiverMRISegLib.training.validation import LabelledImage, Validation
 
@@ -72,3 +75,22 @@ def test_images_smaller_than_a_patch_and_without_foreground():
     bare = LabelledImage(ramp, np.ones(ramp.shape, np.uint8))
     scores, _ = scored(Validation([small, bare], ["liver"], InferenceSpec(PATCH), patches=3), 1)
     assert scores["score"] == 1
+
+
+def test_the_picture_shows_the_slice_with_most_organ_not_with_most_unknown_voxels():
+    case = image(0)
+    labels = case.labels.copy()
+    labels[0] = IGNORE
+    case.image[6] = 0.9 * case.labels[6]
+    shown = []
+    writer = SimpleNamespace(add_image=lambda _, picture, __: shown.append(picture))
+    labels[7, 12:16] = 0
+    labels[6, 20:] = IGNORE
+    Validation([LabelledImage(case.image, labels)], ["liver"], InferenceSpec(PATCH)).score(
+        [Bright()], Fabric(accelerator="cpu"), writer, 1
+    )
+    grey, truth, _ = np.split(shown[0], 3, axis=2)
+    assert grey[:, 8:16, 8:16].min() == 1
+    assert np.any(truth != grey, axis=0)[8:16, 8:16].all()
+    assert np.array_equal(truth[:, :8], grey[:, :8])
+    assert np.array_equal(truth[:, 20:], grey[:, 20:])
