@@ -52,6 +52,11 @@ def load_start(network: torch.nn.Module, start: str, organs: Sequence[str] = ())
             raise ModelError(f"{start}: tensor '{name}' is {shape}, {list(tensor.shape)} is needed; same network size?")
         is_wider |= source.shape[1:2] != fitting.shape[1:2]
         taken[name] = torch.from_numpy(fitting)
+    unused = [name for name in weights if name not in own and not name.startswith(HEADS)]
+    if unused:
+        raise ModelError(
+            f"{start}: its network has '{unused[0]}', which this one lacks; same number of levels and blocks?"
+        )
     if is_wider and not isinstance(network, STUNet):
         raise ModelError(f"{start}: its network is narrower, and only a STU-Net can begin from such a one")
     if is_wider:

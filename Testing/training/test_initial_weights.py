@@ -57,6 +57,18 @@ def test_another_size_is_refused(tiny_package):
         load_start(tiny(widths=[4, 4, 4, 4, 4, 6]), str(tiny_package))
 
 
+def test_a_start_of_more_blocks_or_levels_is_refused(tmp_path):
+    """What is left of a network without some of its blocks computes nothing that it has learnt."""
+    deep = replace(tiny_spec(), network=NetworkSpec("stunet", {**TINY_KWARGS, "blocks": 2}))
+    save_package(deep, random_weights(deep), tmp_path / "deep")
+    network = tiny()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    with pytest.raises(ModelError, match=r"has 'conv_blocks_context\.0\.1\..*same number of levels and blocks\?"):
+        load_start(network, str(tmp_path / "deep"))
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    load_start(tiny(blocks=2), str(tmp_path / "deep"))
+
+
 def test_a_wider_network_begins_by_computing_the_same(tiny_package, caplog):
     organs = [organ.name for organ in tiny_spec().labels.organs]
     narrow, wide = tiny(), tiny(widths=[8, 8, 12, 8, 4, 4])
