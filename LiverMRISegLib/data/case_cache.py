@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import mmap
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -40,7 +42,8 @@ _FOREGROUND_VOXELS = 10_000  # kept per class, as nnU-Net does
 class PreparedCase:
     """`image` float32 and `labels` uint8 (or None) [Z, Y, X] on the prepared grid, mapped from disk.
 
-    `foreground` maps each class present to some of its voxels, int [N, 3]. `key` is of its content.
+    `foreground` maps each class present to some of its voxels, int [N, 3]. `key` is of its content. To another process
+    it goes without its voxels, which are mapped there from the same files.
     """
 
     name: str
@@ -48,6 +51,32 @@ class PreparedCase:
     labels: np.ndarray | None
     foreground: Mapping[int, np.ndarray]
     key: str = ""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields, with the files of mapped arrays in place of their voxels."""
+        return {name: _OnDisk.of(value) for name, value in vars(self).items()}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Take the fields back, and map the files again."""
+        vars(self).update({n: v.mapped() if isinstance(v, _OnDisk) else v for n, v in state.items()})
+
+
+@dataclass(frozen=True)
+class _OnDisk:
+    """A file of one array. numpy would send the voxels of a mapped one, to each of the workers that are spawned."""
+
+    path: Path
+
+    @classmethod
+    def of(cls, value: Any) -> Any:
+        """The file of an array that is mapped whole from one; anything else as it is."""
+        is_whole = isinstance(value, np.memmap) and isinstance(value.base, mmap.mmap) and value.filename is not None
+        return cls(Path(value.filename)) if is_whole else value
+
+    def mapped(self) -> np.ndarray:
+        """The array."""
+        array: np.ndarray = np.load(self.path, mmap_mode="r")
+        return array
 
 
 class PreparedCases:

@@ -1,12 +1,17 @@
 """The cache of prepared volumes: the same as inference prepares, keyed by content, labels on the same grid."""
 
+import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
-from LiverMRISegLib.data.case_cache import PreparedCases
+from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter
+from LiverMRISegLib.data.batches import CaseStream, StepBatches
+from LiverMRISegLib.data.case_cache import PreparedCase, PreparedCases
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
@@ -132,3 +137,33 @@ def test_half_a_voxel_of_an_organ_is_kept_where_the_grid_is_twice_as_coarse(tmp_
     cases = PreparedCases(tmp_path / "cache", PreparationSpec((2.0, 2.0, 2.0)), ["liver"])
     found = cases.load(listed, scan, labelled=True).labels
     assert (found == 1).any(axis=(1, 2)).sum() == (4 if first % 2 == 0 else 5)
+
+
+def test_a_case_goes_to_another_process_without_its_voxels(listed, tmp_path):
+    """Where processes are spawned (macOS, Windows) each worker would hold a copy of the whole cohort."""
+    case = PreparedCases(tmp_path / "cache", PREPARATION, ["liver", "spleen"]).load(*listed, labelled=True)
+    streams = {"labelled": CaseStream([case] * 3, Augmenter(AugmentationConfig(), (4, 8, 8)), 2)}
+    sent = pickle.dumps(StepBatches(streams, 10, seed=1))
+    few = sum(voxels.nbytes for voxels in case.foreground.values())
+    assert len(sent) < case.image.nbytes // 4 + few
+    there = pickle.loads(sent)
+    found = there.streams["labelled"].cases[0]
+    assert Path(found.image.filename) == Path(case.image.filename)
+    assert (found.name, found.key) == (case.name, case.key)
+    here = StepBatches(streams, 10, seed=1)[4]["labelled"]
+    assert all(torch.equal(there[4]["labelled"][name], tensor) for name, tensor in here.items())
+
+
+def test_voxels_that_are_in_no_file_go_along():
+    image = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    found = pickle.loads(pickle.dumps(PreparedCase("drawn", image, None, {1: np.zeros((1, 3), np.int16)}, "key")))
+    assert np.array_equal(found.image, image)
+    assert found.labels is None
+    assert list(found.foreground) == [1]
+
+
+def test_a_part_of_a_mapped_array_is_not_taken_for_its_file(tmp_path):
+    np.save(tmp_path / "whole.npy", np.arange(60, dtype=np.float32).reshape(3, 4, 5))
+    part = np.load(tmp_path / "whole.npy", mmap_mode="r")[1:]
+    found = pickle.loads(pickle.dumps(PreparedCase("part", part, None, {})))
+    assert np.array_equal(found.image, part)
