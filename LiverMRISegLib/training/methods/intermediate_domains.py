@@ -21,7 +21,8 @@ from LiverMRISegLib.training.methods.method import Setup, StudentAndTeacher
 from LiverMRISegLib.training.schedules import sigmoid_ramp
 
 _PROPORTIONS = (0.3, 1 / 0.3)
-_BoxShare = Annotated[float, Limits(above=0, most=1)]
+# Boxes are drawn until one fits: of more than half of the volume hardly any does.
+_BoxShare = Annotated[float, Limits(above=0, most=0.5)]
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class IntermediateDomainsConfig(Checked):
     confidence: Probability = 0.95
     """Probability above which a pseudo label counts."""
     box: tuple[_BoxShare, _BoxShare] = (0.02, 0.4)
-    """Least and largest share of the volume that is pasted."""
+    """Least and largest share of the volume that is pasted, half of it at most."""
     frequencies: Annotated[float, Limits(above=0, most=0.5)] = 0.01
     """Share of the shortest side that is its lowest frequencies, whose amplitudes are mixed."""
     bug_compatible: bool = False

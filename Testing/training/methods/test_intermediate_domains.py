@@ -3,8 +3,14 @@
 import pytest
 import torch
 
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training.methods.amplitude_mixing import into_style, mix_amplitude
-from LiverMRISegLib.training.methods.intermediate_domains import confident_dice, symmetric_guidance, unified_box
+from LiverMRISegLib.training.methods.intermediate_domains import (
+    IntermediateDomainsConfig,
+    confident_dice,
+    symmetric_guidance,
+    unified_box,
+)
 
 
 def reference_images():
@@ -93,6 +99,15 @@ def test_boxes_keep_their_share_of_the_volume(shape):
         shares.append(1 - box.mean().item())
     assert 0 < min(shares) < 0.1
     assert 0.3 < max(shares) < 0.5
+
+
+def test_boxes_that_hardly_fit_are_refused():
+    """They are drawn until one fits: for one of nine tenths of the volume that is never."""
+    largest = IntermediateDomainsConfig(box=(0.5, 0.5)).box
+    boxes = [unified_box((16, 16, 16), largest, torch.Generator().manual_seed(seed)) for seed in range(5)]
+    assert all(0.3 < 1 - box.mean() <= 0.5 for box in boxes)
+    with pytest.raises(UsageError, match=r"box.*0\.9"):
+        IntermediateDomainsConfig(box=(0.02, 0.9))
 
 
 def test_the_size_of_a_box_is_drawn_once_and_its_proportions_are_uniform():
