@@ -14,6 +14,7 @@ from LiverMRISegLib.data.augmentation import AugmentationConfig
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.models.package.specification import OWN
+from LiverMRISegLib.networks.sizes import DEFAULT_STRIDES
 from LiverMRISegLib.training.checkpoints import newest_step
 from LiverMRISegLib.training.fabric import has_bfloat16
 from LiverMRISegLib.training.loop import LoopConfig, Precision, RunResult
@@ -113,7 +114,7 @@ def _run(config: StageConfig) -> RunResult:
 
 def _precision(package: ModelPackage, device: str) -> Precision:
     spec = package.spec
-    strides = spec.network.kwargs.get("strides", ())
+    strides = spec.network.kwargs.get("strides", DEFAULT_STRIDES)
     deepest = [side // math.prod(stride[axis] for stride in strides) for axis, side in enumerate(spec.inference.patch)]
     if device == "cuda" or (device == "auto" and torch.cuda.is_available()):
         return "bf16-mixed"
