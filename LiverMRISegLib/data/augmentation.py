@@ -136,7 +136,7 @@ class Augmenter:
         return (float(z), float(y), float(x))
 
     def cut(self, array: np.ndarray, placement: Placement, *, is_labels: bool = False) -> torch.Tensor:
-        """The patch [Z, Y, X] of `array` there; outside the array the image's minimum, or background."""
+        """The patch [Z, Y, X] of `array` there; outside the array the least value of what is cut, or background."""
         set_track_meta(False)  # here and not once: worker processes begin without it
         margin = (0, 0, 0) if placement.deformation is None else elastic_margin(self.patch)
         wanted = tuple(n + 2 * m for n, m in zip(self.patch, margin, strict=True))
