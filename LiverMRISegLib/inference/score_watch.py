@@ -1,7 +1,7 @@
 """What the scores of a network say beyond the labels, taken up while they stream by.
 
-Of every voxel only the two likeliest classes and their probabilities stay: six bytes a voxel, and no further pass of
-the network. Of a very large image every second (third, ...) voxel stays.
+Of every voxel only the likeliest class and its probability stay: three bytes a voxel, and no further pass of the
+network. Of a very large image every second (third, ...) voxel stays.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ _BEHIND = 6.0
 class ScoreWatch:
     """Watches `predict_slabs`; a further prediction replaces the one before.
 
-    On the grid of every `step`th voxel of the image: `best` and `second` uint8 [Z, Y, X] are the likeliest classes,
-    `best_share` and `second_share` float16 their probabilities; `totals` [C] is the sum of each class's probability.
+    On the grid of every `step`th voxel of the image: `best` uint8 [Z, Y, X] is the likeliest class, `best_share`
+    float16 its probability; `totals` [C] is the sum of each class's probability.
     """
 
     def __init__(self, classes: int) -> None:
@@ -33,8 +33,7 @@ class ScoreWatch:
         while np.prod([-(-n // self.step) for n in shape]) > _MOST_VOXELS:
             self.step += 1
         size = tuple(-(-n // self.step) for n in shape)
-        self.best, self.second = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
-        self.best_share, self.second_share = np.ones(size, np.float16), np.zeros(size, np.float16)
+        self.best, self.best_share = np.zeros(size, np.uint8), np.ones(size, np.float16)
         self.totals = np.zeros(self.classes)
         self._next = 0
 
@@ -50,11 +49,8 @@ class ScoreWatch:
         shares = _softmax(flat.take(near, axis=1))
         planes = slice((first + start) // self.step, (first + start) // self.step + kept.shape[1])
         self.totals += shares.sum(axis=1, dtype=np.float64)
-        for classes, size in ((self.best, self.best_share), (self.second, self.second_share)):
-            likeliest = shares.argmax(axis=0)
-            classes[planes].reshape(-1)[near] = likeliest
-            size[planes].reshape(-1)[near] = shares.max(axis=0)
-            np.put_along_axis(shares, likeliest[None], -1.0, 0)
+        self.best[planes].reshape(-1)[near] = shares.argmax(axis=0)
+        self.best_share[planes].reshape(-1)[near] = shares.max(axis=0)
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

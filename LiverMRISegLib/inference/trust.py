@@ -1,11 +1,12 @@
 """How far an organ's outline is to be trusted: the Dice to be expected of it, from signs that cost no further pass.
 
 Each sign is a number of one organ that means the same for every model; a model's package says how they are weighed
-(`TrustSpec`):
+(`TrustSpec`). They are those of the voxels inside the outline that the network itself calls the organ: where refinement
+and outline offsets moved the outline on purpose, its probabilities say nothing against it.
 
-- "expected dice": the Dice of the outline, were every voxel's class drawn by its probability.
-- "probability": the mean probability of the organ inside its outline.
-- "size": the logarithm (base 10) of the outline's voxels at the network's resolution.
+- "expected dice": the Dice of these voxels, were every voxel's class drawn by its probability.
+- "probability": the mean probability of the organ in them.
+- "size": the logarithm (base 10) of their number, at the network's resolution.
 
 The first two, from 0 to 1, count as log(x / (1 - x)).
 """
@@ -49,10 +50,9 @@ def signs_of(watch: ScoreWatch, labelmap: np.ndarray, prepared: AnyPrepared, spe
 
 def _signs(watch: ScoreWatch, final: np.ndarray, value: int, box: Box) -> dict[str, float]:
     """Those of the organ whose outline in `final` [Z, Y, X] is inside `box`."""
-    mask = final[box] == value
-    voxels = np.count_nonzero(mask)
-    share = watch.best_share[box][mask & (watch.best[box] == value)].sum(dtype=np.float64)
-    share += watch.second_share[box][mask & (watch.second[box] == value)].sum(dtype=np.float64)
+    mask = (final[box] == value) & (watch.best[box] == value)
+    voxels = max(1, np.count_nonzero(mask))
+    share = watch.best_share[box][mask].sum(dtype=np.float64)
     return {
         # Were every voxel's class drawn by its probability: 2 sum(p in the mask) / (sum(p) + size of the mask).
         "expected dice": _logit(2 * share / (watch.totals[value] + voxels)),

@@ -12,8 +12,9 @@ from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, LabelSet
 from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegLib.inference.flag import TRUST
 from LiverMRISegLib.inference.prediction import labels_by, prepared_by, restored, score_slabs
+from LiverMRISegLib.inference.score_watch import ScoreWatch
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.inference.trust import first_to_check, trust_flags, trust_of
+from LiverMRISegLib.inference.trust import first_to_check, signs_of, trust_flags, trust_of
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.models.package.specification import TRUST_SIGNS, InferenceSpec, PreparationSpec, TrustSpec
 from LiverMRISegLib.volume import Geometry, Volume
@@ -85,6 +86,26 @@ def test_the_signs_of_a_known_result(package, volume):
     computed = round(others / outside)
     assert 0 < computed < volume.array.size  # the voxels of the tiles that were computed, without the liver
     assert others == pytest.approx(computed * outside, rel=0.02)
+
+
+def test_an_outline_that_was_moved_on_purpose_is_not_trusted_less(package, volume):
+    """Refinement and offsets add a rim that the network does not call liver; what the clean-up took away counts."""
+    result = Segmenter(package, Brightness(1.0)).segment(volume)
+    prepared = prepared_by(package.spec, volume)
+    watch = ScoreWatch(3)
+    list(score_slabs(prepared, package.spec, Brightness(1.0), watch=watch))
+    signs = {}
+    for name, place in (
+        ("same", np.s_[12:24, 6:18, 4:16]),
+        ("rim", np.s_[11:25, 5:19, 3:17]),
+        ("half", np.s_[12:18, 6:18, 4:16]),
+    ):
+        labelmap = np.zeros_like(result.labelmap)
+        labelmap[place] = 1
+        signs[name] = signs_of(watch, labelmap, prepared, package.spec)["liver"]
+    assert signs["rim"] == signs["same"] == result.trust_signs["liver"]
+    assert signs["half"]["expected dice"] < signs["same"]["expected dice"] - 0.3
+    assert signs["half"]["size"] == pytest.approx(signs["same"]["size"] - math.log10(2))
 
 
 def test_watching_changes_no_label(package):
