@@ -68,7 +68,7 @@ def test_images_are_measured_then_fitted_to_and_the_weights_written(tiny_package
     assert {s.change == "clean" for s in samples} == {True, False}
     assert ModelPackage.load(model).spec.trust is None
     (output / "samples.csv").write_text(as_csv(drawn(40)))
-    done = run_script([*command, "--images", "40", "--signs", "size", "probability"])
+    done = run_script([*command, "--images", "40"])
     assert done.returncode == 0, done.stderr
     assert "40 outlines, " in done.stderr
     trust = ModelPackage.load(model).spec.trust

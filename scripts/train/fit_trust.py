@@ -136,9 +136,9 @@ def run(arguments: argparse.Namespace) -> None:
     bodies = partial(held_out_bodies, data, arguments.bodies, earlier)
     samples = measured(segmenter, data, bodies, arguments.images, arguments.output / "samples.csv")
     where = f"{len({s.case for s in samples})} synthetic images of bodies that the model did not learn from"
-    spec = fit(samples, arguments.signs, where)
+    spec = fit(samples, TRUST_SIGNS, where)
     atomic_write_text(arguments.output / "trust.json", json.dumps(to_plain(spec), indent=2) + "\n")
-    found = cross_validated(samples, arguments.signs)
+    found = cross_validated(samples, TRUST_SIGNS)
     logger.info(
         "%d outlines, %d below Dice 0.8; cross-validated: rank correlation %.3f, found at 10 %% false alarms %.0f %%, "
         "flagged %.0f %%, false alarms %.0f %%, mean error %.3f, first to check %.3f above the lowest (by chance %.3f)",
@@ -158,7 +158,6 @@ def main() -> int:
     parser.add_argument("--recipe", type=Path, nargs="+", default=[HERE / "recipes" / "liver_any_sequence.yaml"])
     parser.add_argument("--bodies", type=Path, nargs="*", default=[HERE / "configs" / "parts" / "whole_bodies.yaml"])
     parser.add_argument("--images", type=int, default=150)
-    parser.add_argument("--signs", nargs="+", choices=TRUST_SIGNS, default=list(TRUST_SIGNS), help="that get weights")
     parser.add_argument("--write", action="store_true", help="write the weights into the model's package, a folder")
     parser.add_argument("--output", type=Path, required=True)
     try:
