@@ -82,7 +82,7 @@ class Accepting:
             self.ui.outputSelector.setCurrentNode(newer)  # it stays beside the older one, and is what is shown
             self.ui.statusLabel.setText(str(error))
             return
-        newer_result, self._said = self._table.shown[0], self._table.recall(older)[0]
+        newer_result, self._said = self._table.shown[0], self._table.said_of(older)
         if newer_result is not None:
             self._table.tell(older, _together(older, self._said, newer_result))
         self.ui.outputSelector.setCurrentNode(older)

@@ -85,10 +85,15 @@ class ResultTable:
     def recall(self, node: Any) -> tuple[SceneResult, SequenceResult | None]:
         """A segmentation with what was said of it, since the panel was made or before the scene was saved."""
         result, over_time = self._known.get(node.GetID(), (None, None))
-        if result is None or result.node is not node:
+        if result is None or result.node is not node or (over_time is not None and not over_time.is_there):
             over_time = over_time_of(node)
             result = read_result(node)
         return (over_time.current if over_time is not None else result), over_time
+
+    def said_of(self, node: Any) -> SceneResult:
+        """What a run said of a segmentation; nothing of a frame that has no result, whose only flag says why."""
+        result, over_time = self.recall(node)
+        return result if over_time is None or result.volumes_ml else SceneResult(result.name, node)
 
     def tell(self, node: Any, result: SceneResult) -> None:
         """Show a segmentation, of which from now on this is said; it is saved with it."""
@@ -133,15 +138,19 @@ class ResultTable:
 
     def refresh(self) -> None:
         """Measure again: the segments were edited, or another frame is shown."""
-        if self._over_time is not None and self.node is not None:
+        if self._over_time is not None and self.node is not None and not self._over_time.is_there:
+            self._show(read_result(self.node), None)  # its browser was removed
+        elif self._over_time is not None and self.node is not None:
             if self._over_time.number != self._frame:
                 self._show(self._over_time.current, self._over_time)
                 return
+            if self._result is not None and not self._result.volumes_ml:  # what is in such a frame was drawn by hand
+                self._result, self._is_new = self._over_time.current, True
             self._measure()
             self._edited_frames.discard(self._frame)
             self._write_edited_frames()
             if not self._trouble and self._over_time.table is not None:
-                update_row(self._over_time.table, self._frame, self._rows, self._checks)
+                update_row(self._over_time.table, self._frame, self._rows, self._checks, self._over_time.organs)
         else:
             self._measure()
         self._fill()
@@ -164,12 +173,13 @@ class ResultTable:
     def _write_edited_frames(self) -> None:
         """The rows of frames that were left before their edits had paused, and so were not measured yet."""
         over_time, numbers, self._edited_frames = self._over_time, self._edited_frames, set()
-        if over_time is None or over_time.table is None or over_time.shown.GetScene() is None:
+        if over_time is None or over_time.table is None or not over_time.is_there:
             return
         for number in sorted(numbers):
             with contextlib.suppress(LiverMRISegError):  # of which it is told when that frame is shown
                 rows = over_time.segments_of(number)
-                update_row(over_time.table, number, rows, Checks.of(over_time.of_frame(number), rows))
+                checks = Checks.of(over_time.of_frame(number), rows)
+                update_row(over_time.table, number, rows, checks, over_time.organs)
 
     def _show(self, result: SceneResult | None, over_time: SequenceResult | None) -> None:
         self._write_edited_frames()

@@ -44,12 +44,19 @@ def _index_values(sequence: Any, texts: list[str]) -> Sequence[Any]:
         return texts
 
 
-def update_row(table: Any, number: int, segments: Iterable[SegmentVolume], checks: Checks) -> None:
-    """Write what is known of a frame anew, after its segments were edited; a chart of the table follows."""
+def update_row(
+    table: Any, number: int, segments: Iterable[SegmentVolume], checks: Checks, organs: Iterable[str]
+) -> None:
+    """Write what is known of a frame anew, after its segments were edited; a chart of the table follows.
+
+    Of `organs`, those of all frames, one that this frame has neither a result nor a segment of has no number.
+    """
     values, ml = table.GetTable(), {segment.organ_id: segment.ml for segment in segments}
     known: dict[str, Any] = {_check_title(): "; ".join(checks.all_flags)}
-    known |= {organ + _ML: ml.get(id_of(organ), 0.0) for organ in checks.result.volumes_ml}
-    known |= {_trust_title(organ): checks.trust.get(organ, math.nan) for organ in checks.result.trust}
+    for organ in {*organs, *checks.result.volumes_ml}:
+        without = 0.0 if organ in checks.result.volumes_ml else math.nan
+        known[organ + _ML] = ml.get(id_of(organ), without)
+        known[_trust_title(organ)] = checks.trust.get(organ, math.nan)
     for row in range(values.GetNumberOfRows()):
         if values.GetValue(row, 0).ToInt() == number:
             for title, value in known.items():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,8 @@ class SequenceResult:
     """A sequence of segmentations, the node that shows its current frame, and every frame's result or error.
 
     `table` (vtkMRMLTableNode) has a row a frame, `chart` (vtkMRMLPlotChartNode) a curve an organ; None once they were
-    removed from the scene and the result is found again. Frames that were cancelled are not among `frames`.
+    removed from the scene and the result is found again. Frames that were cancelled are not among `frames`; `values`
+    are the index values of all, in order.
     """
 
     name: str
@@ -39,11 +40,27 @@ class SequenceResult:
     table: Any
     chart: Any
     frames: Mapping[SequenceFrame, SceneResult] = field(default_factory=dict)
+    values: Sequence[str] = ()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the browser still shows the sequence in `shown`."""
+        return self.browser.GetScene() is not None and self.browser.GetProxyNode(self.sequence) is self.shown
 
     @property
     def number(self) -> int:
-        """Of the frame that is shown, from 1."""
-        return int(self.browser.GetSelectedItemNumber()) + 1
+        """Of the frame that is shown, from 1; 0 if it is none of the frames that were there at the run.
+
+        By its index value: once the volumes are removed, the browser counts the frames that have segmentations.
+        """
+        first, item = self.browser.GetMasterSequenceNode(), self.browser.GetSelectedItemNumber()
+        value = first.GetNthIndexValue(item) if first is not None and item >= 0 else None
+        return self.values.index(value) + 1 if value in self.values else 0
+
+    @property
+    def organs(self) -> list[str]:
+        """All organs that any frame has a result of."""
+        return list(dict.fromkeys(organ for result in self.frames.values() for organ in result.volumes_ml))
 
     @property
     def current(self) -> SceneResult:
@@ -52,17 +69,25 @@ class SequenceResult:
 
     def of_frame(self, number: int) -> SceneResult:
         """The result of a frame by its number from 1; of none, where it has no result."""
-        found = next((result for frame, result in self.frames.items() if frame.number == number), None)
-        if found is None:
-            return SceneResult(self.name, self.shown, flags=as_flags([_("this frame was not segmented")]))
-        flags = found.flags or as_flags([found.error] if found.error else [])
-        return replace(found, node=self.shown, flags=flags, error="")
+        found = next(
+            (result for frame, result in self.frames.items() if frame.number == number), SceneResult(self.name)
+        )
+        if _has_result(found):
+            return replace(found, node=self.shown)
+        node = self._node_of(number)
+        is_drawn = node is not None and node.GetSegmentation().GetNumberOfSegments() > 0
+        said = _drawn() if is_drawn else found.error or _("this frame was not segmented")
+        return SceneResult(self.name, self.shown, flags=as_flags([said]))
 
     def segments_of(self, number: int) -> list[SegmentVolume]:
         """The segments of a frame, as they are in the sequence now; errors as of `segment_volumes`."""
-        value = next((frame.value for frame in self.frames if frame.number == number), None)
-        node = self.sequence.GetDataNodeAtValue(value) if value is not None else None
+        node = self._node_of(number)
         return segment_volumes(node, self.shown.GetParentTransformNode()) if node is not None else []
+
+    def _node_of(self, number: int) -> Any:
+        """The segmentation of a frame in the sequence, None if it has none."""
+        is_known = 0 < number <= len(self.values)
+        return self.sequence.GetDataNodeAtValue(self.values[number - 1]) if is_known else None
 
     def as_scene_result(self) -> SceneResult:
         """For a list with results of volumes; the flags name frames that failed."""
@@ -70,27 +95,39 @@ class SequenceResult:
         return SceneResult(self.name, self.sequence, {}, as_flags(failed))
 
 
+def _has_result(result: SceneResult) -> bool:
+    return bool(result.volumes_ml or result.flags)
+
+
+def _drawn() -> str:
+    return _("drawn by hand: the model has no result of this frame")
+
+
 def over_time_of(shown: Any) -> SequenceResult | None:
     """The result of a run over a sequence, found again by the node that shows its current frame; None of other nodes.
 
-    It is all in the scene, so it is there after the scene was saved and opened.
+    It is all in the scene, so it is there after the scene was saved and opened. Where the volumes were removed, the
+    table is not used: its rows have the numbers of the volumes' frames.
     """
     browser, organs = sequence_behind(shown)
     frames: dict[SequenceFrame, SceneResult] = {}
     if organs is None:
         return None
-    table, chart = organs.GetNodeReference(_TABLE), organs.GetNodeReference(_CHART)
     volumes = browser.GetMasterSequenceNode()
+    table = organs.GetNodeReference(_TABLE) if volumes is not organs else None
     for n in range(volumes.GetNumberOfDataNodes()):
         frame = SequenceFrame(n + 1, volumes.GetNthIndexValue(n), volumes.GetNthDataNode(n))
-        node = organs.GetDataNodeAtValue(frame.value)
-        if node is not None:
-            frames[frame] = read_result(node, volumes.GetName())
-        elif said := check_of(table, frame.number):
+        node, said = organs.GetDataNodeAtValue(frame.value), check_of(table, frame.number)
+        result = read_result(node, volumes.GetName()) if node is not None else SceneResult(volumes.GetName())
+        if _has_result(result):
+            frames[frame] = result
+        elif said and said != _drawn():
             frames[frame] = SceneResult(volumes.GetName(), error=said)
     if not any(result.volumes_ml for result in frames.values()):
         return None
-    return SequenceResult(str(volumes.GetName()), organs, shown, browser, table, chart, frames)
+    values = [volumes.GetNthIndexValue(n) for n in range(volumes.GetNumberOfDataNodes())]
+    chart = organs.GetNodeReference(_CHART)
+    return SequenceResult(str(volumes.GetName()), organs, shown, browser, table, chart, frames, values)
 
 
 class OverTime:
@@ -181,7 +218,8 @@ class OverTime:
         chart = add_chart(self._scene, table, self.name, shown)
         self._organs.SetNodeReferenceID(_TABLE, table.GetID())
         self._organs.SetNodeReferenceID(_CHART, chart.GetID())
-        return SequenceResult(self.name, self._organs, shown, self.browser, table, chart, dict(self._results))
+        values = [frame.value for frame in self.frames]
+        return SequenceResult(self.name, self._organs, shown, self.browser, table, chart, dict(self._results), values)
 
     def progress_of(self, frame: SequenceFrame, report: Callable[[str, float], None] | None) -> Progress | None:
         """Tells the progress of a frame as one of the whole."""

@@ -94,10 +94,11 @@ def volume_shown(node: Any) -> Any:
 def add_in_step(browser: Any, sequence: Any) -> Any:
     """Show a further sequence in a browser, frame by frame with the others; the node that shows its current frame.
 
-    A frame that it lacks shows nothing, and not its neighbour; what is edited in a frame is kept in the sequence.
+    A frame that it lacks shows nothing, and not its neighbour. What is edited in a frame is kept in the sequence, also
+    in one that it lacks: when that is shown it gets an empty node. Slicer would take the edits back otherwise.
     """
     browser.AddSynchronizedSequenceNode(sequence)
-    browser.SetMissingItemMode(sequence, browser.MissingItemSetToDefault)
+    browser.SetMissingItemMode(sequence, browser.MissingItemCreateFromDefault)
     browser.SetSaveChanges(sequence, True)
     update_shown_frames(browser)
     proxy = browser.GetProxyNode(sequence)

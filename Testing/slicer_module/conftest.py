@@ -51,6 +51,18 @@ def io_manager(scene, tmp_path):
 
 
 @pytest.fixture
+def reopen(scene, io_manager, tmp_path):
+    """Saves the scene with its data, closes it, and opens it again."""
+
+    def again():
+        assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+        scene.Clear(0)
+        assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"), True)
+
+    return again
+
+
+@pytest.fixture
 def slow_worker(tmp_path, monkeypatch):
     """Every tile takes half a second longer, so that a run can be met in its middle on any machine."""
     stand_in(tmp_path / "bin", monkeypatch, SLOW)
