@@ -28,6 +28,7 @@ from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.model_choice import check_takes_one_image
 from LiverMRISegScene.over_time import OverTime
 from LiverMRISegScene.results import (
+    Stamp,
     accepted,
     prepared,
     reason_in_slicer,
@@ -73,7 +74,7 @@ class Job:
     fraction: float = 0.0
     result: SceneResult | None = None
     started: float = field(default=0.0, repr=False)
-    stamp: int = field(default=0, repr=False)
+    stamp: Stamp | None = field(default=None, repr=False)
 
     @property
     def is_over(self) -> bool:
@@ -262,7 +263,7 @@ class JobQueue:
                 job.result = result_of(job.name, None, reply)
             elif job.frame is not None and job.over_time is not None and self._folder is not None:
                 job.result = job.over_time.accept(job.frame, Path(self._folder.name), reply)
-            elif self._folder is not None:
+            elif self._folder is not None and job.stamp is not None:
                 job.result = accepted(self._scene, job.node, Path(self._folder.name), reply, job.stamp)
         except Exception as error:
             self._over(job, FAILED, reason_in_slicer(error))

@@ -13,7 +13,7 @@ from LiverMRISegLib.inference.flag import as_flags
 from LiverMRISegLib.inference.progress import Progress
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.frame_table import add_chart, add_table, check_of
-from LiverMRISegScene.results import labels_from, prepared, result_of, stamp_of
+from LiverMRISegScene.results import Stamp, labels_from, prepared, result_of, stamp_of
 from LiverMRISegScene.scene_result import SceneResult, read_result, write_result
 from LiverMRISegScene.segment_volumes import SegmentVolume, segment_volumes
 from LiverMRISegScene.segmentations import GEOMETRY_REFERENCE, fill_segmentation, place_beside
@@ -147,7 +147,7 @@ class OverTime:
         self.browser = browser_of(scene, sequence)
         self._organs: Any = None
         self._results: dict[SequenceFrame, SceneResult] = {}
-        self._stamps: dict[SequenceFrame, int] = {}
+        self._stamps: dict[SequenceFrame, Stamp] = {}
 
     @property
     def name(self) -> str:
@@ -164,12 +164,18 @@ class OverTime:
     def _shown_volume(self) -> Any:
         return self.browser.GetProxyNode(self._sequence)
 
+    @property
+    def _transform(self) -> Any:
+        """That of the volume that shows the current frame."""
+        shown = self._shown_volume
+        return shown.GetParentTransformNode() if shown is not None else None
+
     def prepared(self, frame: SequenceFrame, folder: Path) -> tuple[Path, Path]:
         """As `results.prepared`, under the transform of the volume that shows the current frame."""
         self._check()
-        shown = self._shown_volume
-        self._stamps[frame] = stamp_of(frame.node)
-        return prepared(frame.node, folder, shown.GetParentTransformNode() if shown is not None else None)
+        files = prepared(frame.node, folder, self._transform)
+        self._stamps[frame] = stamp_of(frame.node, self._transform)
+        return files
 
     def accept(self, frame: SequenceFrame, folder: Path, reply: Mapping[str, Any]) -> SceneResult:
         """Put a frame's segmentation into the new sequence.
@@ -180,7 +186,7 @@ class OverTime:
         import slicer
 
         self._check()
-        labelmap, labels = labels_from(frame.node, folder, reply, self._stamps[frame])
+        labelmap, labels = labels_from(frame.node, folder, reply, self._stamps[frame], self._transform)
         node = slicer.vtkMRMLSegmentationNode()
         node.SetName(f"{self.name} organs")
         fill_segmentation(node, frame.node, labelmap, labels)

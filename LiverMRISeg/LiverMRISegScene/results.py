@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,22 @@ from LiverMRISegLib.anatomy import LabelSet, id_of, structure_named
 from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, SeveralVolumesError
 from LiverMRISegLib.inference.flag import as_flags, from_parts
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.volume import Geometry
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.scene_result import SceneResult, write_result
 from LiverMRISegScene.segmentations import add_segmentation
-from LiverMRISegScene.volumes import volume_of
+from LiverMRISegScene.volumes import geometry_of, volume_of
 
 logger = logging.getLogger(__name__)
 _LABELS, _SOURCE = "labels.nrrd", "volume.nrrd"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A volume as it was sent: `voxels` is another number once they may have changed."""
+
+    voxels: int
+    geometry: Geometry
 
 
 def request_folder() -> tempfile.TemporaryDirectory[str]:
@@ -72,21 +81,27 @@ def reason_in_slicer(error: Exception) -> str:
     return _("unexpected {kind}: {words}").format(kind=type(error).__name__, words=error)
 
 
-def labels_from(volume_node: Any, folder: Path, reply: Mapping[str, Any], stamp: int) -> tuple[np.ndarray, LabelSet]:
+def labels_from(
+    volume_node: Any, folder: Path, reply: Mapping[str, Any], stamp: Stamp, under: Any = None
+) -> tuple[np.ndarray, LabelSet]:
     """The labels uint8 [Z, Y, X] that the worker wrote to `folder` for a volume, and what they mean.
 
-    `stamp`: of the volume when it was written.
+    `stamp`: of the volume when it was written. `under`: see `volume_of`.
 
     Raises:
-        InputError: the volume was removed, or it has changed in the meantime, as the one that shows a sequence does.
+        InputError: the volume was removed; its voxels have changed in the meantime, as those of the one that shows a
+            sequence do; or it has another place or another spacing now, which the model did not see.
     """
     _check_is_there(volume_node)
     labelmap, image = read_labelmap(folder / _LABELS).array, volume_node.GetImageData()
     if image is None or labelmap.shape != image.GetDimensions()[::-1]:
         raise _changed(volume_node)
-    if stamp_of(volume_node) != stamp:
-        segmented, now = read_volume(folder / _SOURCE).array, volume_of(volume_node).array
-        if not np.array_equal(segmented, now, equal_nan=True):
+    now = stamp_of(volume_node, under)
+    if not now.geometry.is_close(stamp.geometry):
+        raise _changed(volume_node)
+    if now.voxels != stamp.voxels:
+        segmented, shown = read_volume(folder / _SOURCE).array, volume_of(volume_node, under).array
+        if not np.array_equal(segmented, shown, equal_nan=True):
             raise _changed(volume_node)
     return labelmap, LabelSet("result", {int(v): structure_named(name, int(v)) for name, v in reply["labels"].items()})
 
@@ -100,12 +115,12 @@ def _changed(volume_node: Any) -> InputError:
     return InputError(f"{volume_node.GetName()}: changed while it was being segmented; segment it again")
 
 
-def stamp_of(volume_node: Any) -> int:
-    """A number that is another one once the voxels of a volume may have changed."""
-    return int(volume_node.GetImageData().GetMTime())
+def stamp_of(volume_node: Any, under: Any = None) -> Stamp:
+    """Of a volume that `prepared` has written; arguments and errors as of `volume_of`."""
+    return Stamp(int(volume_node.GetImageData().GetMTime()), geometry_of(volume_node, under))
 
 
-def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any], stamp: int) -> SceneResult:
+def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any], stamp: Stamp) -> SceneResult:
     """Make a new segmentation node from the labels that the worker wrote; arguments and errors as `labels_from`."""
     labelmap, labels = labels_from(volume_node, folder, reply, stamp)
     node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")

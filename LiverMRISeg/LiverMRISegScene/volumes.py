@@ -25,7 +25,7 @@ def volume_of(node: Any, under: Any = None) -> Volume:
         raise InputError(f"{node.GetName()}: has no voxels; load the volume again")
     if image.GetNumberOfScalarComponents() != 1:
         raise InputError(f"{node.GetName()}: is a colour or vector volume; choose a scalar volume")
-    return Volume(_voxels(image), _geometry(node, image.GetDimensions(), under), node.GetName())
+    return Volume(_voxels(image), geometry_of(node, under), node.GetName())
 
 
 def add_volume(scene: Any, volume: Volume, name: str) -> Any:
@@ -77,19 +77,24 @@ def ijk_to_world(node: Any, under: Any = None) -> np.ndarray:
     return result
 
 
-def _geometry(node: Any, size: tuple[int, int, int], under: Any) -> Geometry:
-    matrix = LPS_FROM_RAS @ ijk_to_world(node, under)
+def geometry_of(node: Any, under: Any = None) -> Geometry:
+    """The grid of a volume with voxels in the world; arguments and errors as of `volume_of`."""
+    own = ijk_to_world(node, under)
+    if not np.isfinite(own).all():
+        raise InputError(f"{node.GetName()}: its place in space is not a number; correct it in the Volumes module")
+    matrix = LPS_FROM_RAS @ own
     columns = matrix[:3, :3]
     spacing = np.linalg.norm(columns, axis=0)
     if spacing.min() <= 0:
         raise InputError(f"{node.GetName()}: a voxel spacing is zero; correct it in the Volumes module")
-    direction = columns / spacing
-    if not np.allclose(direction.T @ direction, np.eye(3), atol=1e-3):
+    direction, is_affine = columns / spacing, np.allclose(matrix[3], (0, 0, 0, 1))
+    if not (is_affine and np.allclose(direction.T @ direction, np.eye(3), atol=1e-3)):
         raise InputError(
             f"{node.GetName()}: its axes are not perpendicular; resample it first (Resample Scalar/Vector/DWI Volume "
             "module), or remove it from the transform that shears it"
         )
     rows = tuple(tuple(float(v) for v in row) for row in direction)
+    size = node.GetImageData().GetDimensions()
     return Geometry(size, tuple(map(float, spacing)), tuple(map(float, matrix[:3, 3])), rows)  # type: ignore[arg-type]
 
 

@@ -238,6 +238,10 @@ def test_what_is_no_sequence_of_volumes(scene, logic, options):
     empty.SetDataNodeAtValue(scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "t"), "0")
     with pytest.raises(InputError, match="is not a sequence of volumes"):
         logic.segment_sequence(empty, **options)
+    hollow = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "hollow")
+    hollow.SetDataNodeAtValue(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "no voxels"), "0")
+    with pytest.raises(InputError, match="no voxels: has no voxels; load the volume again"):
+        logic.segment_sequence(hollow, **options)
     flat = scene.AddNewNodeByClass("vtkMRMLSequenceNode", "flat")
     flat.SetDataNodeAtValue(add_flat(scene, "x"), "0")
     with pytest.raises(InputError, match="nothing to segment"):

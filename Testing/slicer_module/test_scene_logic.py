@@ -183,3 +183,53 @@ def test_structures_of_foreign_models_keep_their_names(scene, tmp_path):
     segments = [segmentation.GetNthSegment(n) for n in range(segmentation.GetNumberOfSegments())]
     assert [segment.GetName() for segment in segments] == ["Liver", "Vertebra_L1"]
     assert segments[0].GetColor() != segments[1].GetColor()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda node, transform: node.SetSpacing(1, 1, 1), "changed while it was being segmented"),
+        (lambda node, transform: under_transform(node.GetScene(), node, np.diag([-1.0, 1, 1, 1])), "changed while"),
+        (lambda node, transform: node.GetScene().RemoveNode(transform), "changed while"),
+        (lambda node, transform: node.SetAndObserveImageData(None), "changed while"),
+        (lambda node, transform: node.HardenTransform(), ""),  # it stays where it was
+        (lambda node, transform: node.SetName("another name"), ""),
+    ],
+    ids=["spacing", "mirrored", "transform removed", "no voxels", "hardened", "renamed"],
+)
+def test_a_volume_that_is_changed_meanwhile(scene, tiny_package, change, words):
+    """The model saw it with another spacing, or turned otherwise: its left may have been its right."""
+    node, _ = add_volume(scene, size=(40, 36, 24))
+    transform = under_transform(scene, node, shift())
+    logic, changes = SceneLogic(scene), [change]
+
+    def meanwhile(_text, _done):
+        if changes:
+            changes.pop()(node, transform)
+
+    try:
+        [result] = logic.segment_batch([node], model=str(tiny_package), device="cpu", progress=meanwhile)
+    finally:
+        logic.close()
+    assert words in result.error
+    assert (result.node is None) == bool(words)
+    if not words:
+        assert result.node.GetTransformNodeID() == node.GetTransformNodeID()
+        assert result.name == node.GetName()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        (np.diag([np.nan, 1, 1, 1]), "is not a number; correct it in the Volumes module"),
+        (np.array([[1, 0, 0, np.inf], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]), "is not a number"),
+        (np.diag([0.0, 1, 1, 1]), "spacing is zero"),
+        (np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0.01, 0, 1]]), "remove it from the transform"),
+    ],
+    ids=["NaN", "infinite", "singular", "projective"],
+)
+def test_transforms_that_are_no_place(scene, matrix, words):
+    node, _ = add_volume(scene)
+    under_transform(scene, node, matrix)
+    with pytest.raises(InputError, match=words):
+        volume_of(node)
