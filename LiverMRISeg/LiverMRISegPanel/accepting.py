@@ -15,6 +15,7 @@ from LiverMRISegPanel.words import breakable
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.replacing import Replaced, replace_segments
 from LiverMRISegScene.scene_result import SceneResult
+from LiverMRISegScene.segment_editor import source_volume
 from LiverMRISegScene.sequences import frame_shown, show_frame
 
 
@@ -62,6 +63,9 @@ class Accepting:
         text = _("Replace the organs in '{name}' with the new ones?")
         if self._inside is not None:
             text = _("Replace the part of the organs in '{name}' that is inside the ROI?")
+        others = source_volume(self._older)
+        if others not in (None, source_volume(result.node)):
+            text += " " + _("It was made from another volume, '{volume}'.").format(volume=others.GetName())
         self.ui.acceptLabel.setText(breakable(text.format(name=self._older.GetName())))
         self.ui.acceptFrame.setVisible(True)
         self._is_asking = True

@@ -110,6 +110,7 @@ class Panel:
         self.picker.show_volume(volume if volume is not None else node)
         if volume is not None and node is not self._volume:  # else it was only renamed
             show_in_slices(volume)
+            self.choices.leave_result(volume)
         self._volume = node
         if node is not None:
             self.choices.save()
@@ -144,6 +145,7 @@ class Panel:
             self.batch.finished(jobs)
         else:
             self.run.finished(jobs)
+        self.choices.save()  # with Qt 6 no signal tells that a result of the same name was chosen
         self._update()
 
     def _update(self) -> None:

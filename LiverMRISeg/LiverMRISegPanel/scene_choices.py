@@ -9,6 +9,7 @@ import slicer
 
 from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegScene.batch import volumes_in_scene
+from LiverMRISegScene.segment_editor import source_volume
 
 # All of the panel's selectors of nodes.
 SELECTORS = (
@@ -46,6 +47,13 @@ class SceneChoices:
         for selector in (getattr(self.ui, name) for name in SELECTORS):
             if selector.currentNode() is node:
                 selector.setCurrentNode(None)
+
+    def leave_result(self, volume: Any) -> None:
+        """Another volume was chosen: what is made of it is not to replace the result of the one before."""
+        node = self.ui.outputSelector.currentNode()
+        made_from = source_volume(node) if node is not None else None
+        if not self._is_paused and made_from not in (None, volume):
+            self.ui.outputSelector.setCurrentNode(None)
 
     def save(self) -> None:
         """Put the choices into the scene."""

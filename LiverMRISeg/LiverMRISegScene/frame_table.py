@@ -21,7 +21,7 @@ def add_table(scene: Any, sequence: Any, results: Mapping[SequenceFrame, SceneRe
 
     A frame that failed has no numbers.
     """
-    node = scene.AddNewNodeByClass("vtkMRMLTableNode", f"{sequence.GetName()} volumes")
+    node = scene.AddNewNodeByClass("vtkMRMLTableNode", scene.GenerateUniqueName(f"{sequence.GetName()} volumes"))
     organs = list(dict.fromkeys(organ for result in results.values() for organ in result.volumes_ml))
     ordered = sorted(results.items(), key=lambda entry: entry[0].number)
     _add_column(node, _("frame"), [frame.number for frame, _result in ordered])
@@ -93,7 +93,7 @@ def index_title(sequence: Any) -> str:
 
 def add_chart(scene: Any, table: Any, title: str, segmentation: Any) -> Any:
     """A vtkMRMLPlotChartNode with the volume of every organ against the index, in the organs' colours."""
-    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", f"{title} volumes")
+    chart = scene.AddNewNodeByClass("vtkMRMLPlotChartNode", table.GetName())
     columns = [table.GetColumnName(n) for n in range(table.GetNumberOfColumns())]
     is_number = table.GetTable().GetColumn(1).IsNumeric()
     x_name = columns[1] if is_number else columns[0]

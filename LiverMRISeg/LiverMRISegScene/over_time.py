@@ -187,14 +187,14 @@ class OverTime:
 
         self._check()
         labelmap, labels = labels_from(frame.node, folder, reply, self._stamps[frame], self._transform)
+        if self._organs is None:
+            self._organs = self._new_sequence()
         node = slicer.vtkMRMLSegmentationNode()
-        node.SetName(f"{self.name} organs")
+        node.SetName(self._organs.GetName())
         fill_segmentation(node, frame.node, labelmap, labels)
         result = result_of(self.name, None, reply)
         result = replace(result, made_ml={id_of(organ): ml for organ, ml in result.volumes_ml.items()})
         write_result(node, result)
-        if self._organs is None:
-            self._organs = self._new_sequence()
         kept = self._organs.SetDataNodeAtValue(node, frame.value)
         result = self._results[frame] = replace(result, node=kept)
         return result
@@ -239,7 +239,7 @@ class OverTime:
 
     def _new_sequence(self) -> Any:
         """As the sequence of volumes, but empty."""
-        made = self._scene.AddNewNodeByClass(SEQUENCE, f"{self.name} organs")
+        made = self._scene.AddNewNodeByClass(SEQUENCE, self._scene.GenerateUniqueName(f"{self.name} organs"))
         made.SetIndexName(self._sequence.GetIndexName())
         made.SetIndexUnit(self._sequence.GetIndexUnit())
         made.SetIndexType(self._sequence.GetIndexType())

@@ -47,7 +47,8 @@ class Replaced:
 def replace_segments(node: Any, newer: Any, inside: ChosenBox | None = None) -> Replaced:
     """Move the segments of `newer` to `node`, replacing those of the same ID; `newer` is removed.
 
-    With `inside`, what the older segments have outside that box stays.
+    Names and colours of older segments stay: the user may have changed them. With `inside`, what they have outside that
+    box stays too.
 
     Raises:
         InputError: `node` has other segments and another transform, so that they would move; or it has no label maps.
@@ -66,6 +67,9 @@ def replace_segments(node: Any, newer: Any, inside: ChosenBox | None = None) -> 
     # All are made before the first old one is removed.
     for segment_id, copy in {one: copy_of(newer, one) for one in ids}.items():
         outside = _outside(node, segment_id, inside) if inside is not None else None
+        older = before.segments[segment_id]
+        if older is not None:
+            _describe(copy, older)
         _put(node, segment_id, copy, before.following.get(segment_id, ""))
         if outside is not None:
             _add_voxels(node, segment_id, outside)
@@ -86,14 +90,19 @@ def copy_of(node: Any, segment_id: str) -> Any:
     if original is None:
         return None
     copy = slicer.vtkSegment()
-    copy.DeepCopyMetadata(original)
-    copy.SetName(original.GetName())
-    copy.SetColor(*original.GetColor())
-    copy.SetLabelValue(1)
+    _describe(copy, original)
     image = segment_image(node, segment_id)
     if image is not None:
         copy.AddRepresentation(LABELMAP, image)
     return copy
+
+
+def _describe(segment: Any, as_other: Any) -> None:
+    """Give a segment name, colour and tags (terminology) of another one."""
+    segment.DeepCopyMetadata(as_other)
+    segment.SetName(as_other.GetName())
+    segment.SetColor(*as_other.GetColor())
+    segment.SetLabelValue(1)
 
 
 def _check(node: Any, newer: Any, ids: list[str]) -> None:

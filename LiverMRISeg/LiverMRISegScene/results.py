@@ -123,7 +123,8 @@ def stamp_of(volume_node: Any, under: Any = None) -> Stamp:
 def accepted(scene: Any, volume_node: Any, folder: Path, reply: Mapping[str, Any], stamp: Stamp) -> SceneResult:
     """Make a new segmentation node from the labels that the worker wrote; arguments and errors as `labels_from`."""
     labelmap, labels = labels_from(volume_node, folder, reply, stamp)
-    node = add_segmentation(scene, volume_node, labelmap, labels, f"{volume_node.GetName()} organs")
+    name = scene.GenerateUniqueName(f"{volume_node.GetName()} organs")
+    node = add_segmentation(scene, volume_node, labelmap, labels, name)
     result = result_of(volume_node.GetName(), node, reply)
     result = replace(result, made_ml={id_of(organ): ml for organ, ml in result.volumes_ml.items()})
     write_result(node, result)

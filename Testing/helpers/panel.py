@@ -54,6 +54,39 @@ segmenter.Segmenter.segment = segment
 """
 
 
+# As BRIGHT, but not before a file is gone.
+HELD = (
+    BRIGHT
+    + """
+import os, time
+
+at_once = segmenter.Segmenter.segment
+
+def held(self, volume, *, progress, cancel, **options):
+    progress("held", 0.5)
+    while os.path.exists(HOLD):
+        time.sleep(0.02)
+        cancel.check()
+    return at_once(self, volume, **options)
+
+segmenter.Segmenter.segment = held
+"""
+)
+
+
+class Hold:
+    """Holds the worker of HELD in the middle of each volume, from `begin` to `end`."""
+
+    def __init__(self, file):
+        self._file = file
+
+    def begin(self):
+        self._file.touch()
+
+    def end(self):
+        self._file.unlink()
+
+
 FULL_GPU = """
 import LiverMRISegLib.inference.segmenter as segmenter
 from LiverMRISegLib.errors import DeviceMemoryError

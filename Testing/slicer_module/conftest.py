@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from helpers.packages import random_weights, tiny_spec
-from helpers.panel import BRIGHT, FULL_GPU, SLOW, stand_in
+from helpers.panel import BRIGHT, FULL_GPU, HELD, SLOW, Hold, stand_in
 from helpers.places import ROOT
 from LiverMRISegLib.anatomy import Sequence
 from LiverMRISegLib.models import catalog
@@ -78,6 +78,13 @@ def full_gpu(tmp_path, monkeypatch):
 def bright_worker(tmp_path, monkeypatch):
     """Segments at once, by thresholds: what is tested comes after the network."""
     stand_in(tmp_path / "bin", monkeypatch, BRIGHT)
+
+
+@pytest.fixture
+def held_worker(tmp_path, monkeypatch):
+    """As `bright_worker`, but each volume waits in its middle for as long as the test says."""
+    stand_in(tmp_path / "bin", monkeypatch, f"HOLD = {str(tmp_path / 'hold')!r}\n{HELD}")
+    return Hold(tmp_path / "hold")
 
 
 @pytest.fixture

@@ -82,6 +82,19 @@ def test_only_its_organs_are_replaced_each_in_its_place_and_back(scene, volume, 
     assert older.GetSegmentation().GetSegment("liver").GetName() == "Liver"
 
 
+def test_names_and_colours_of_the_user_stay(scene, volume, older):
+    liver = older.GetSegmentation().GetSegment("liver")
+    liver.SetName("\u809d\u81d3")
+    liver.SetColor(0.25, 0.5, 0.75)
+    liver.SetTag("who", "me")
+    done = replace_segments(older, add(scene, volume, *NEW))
+    for _ in range(2):
+        found = older.GetSegmentation().GetSegment("liver")
+        assert (found.GetName(), found.GetColor()) == ("\u809d\u81d3", (0.25, 0.5, 0.75))
+        assert found.HasTag("who")
+        done.undo()
+
+
 def test_organs_that_were_not_there_go_again(scene, volume):
     older = add(scene, volume, OLD[2])
     done = replace_segments(older, add(scene, volume, *NEW))
