@@ -50,6 +50,10 @@ class Organ:
         """The name as shown to people: "Right kidney"."""
         return self.name[0].upper() + self.name[1:]
 
+    def means(self, other: Organ) -> bool:
+        """Whether both are the same structure, whatever each is called."""
+        return (self.type_code, self.side) == (other.type_code, other.side)
+
     @property
     def is_paired(self) -> bool:
         """Whether the organ exists on both sides."""

@@ -16,8 +16,9 @@ from LiverMRISegLib.io.dicom.header import read_dicom_header
 from LiverMRISegLib.io.dicom.real_world import real_world_of
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.segment_names import organs_meant, segment_names
 from LiverMRISegScene.segment_volumes import key_of
-from LiverMRISegScene.segmentations import check_label_maps, image_array, segment_ids, segment_image
+from LiverMRISegScene.segmentations import check_label_maps, image_array, segment_image
 from LiverMRISegScene.volume_kind import loaded_dicom_files
 from LiverMRISegScene.volumes import matrix_array, volume_of
 
@@ -145,8 +146,8 @@ def _layers(segmentation: Any, volume: Any, folder: Path, is_moved: bool = True)
     check_label_maps(segmentation)
     arrays: list[np.ndarray] = []
     names: list[dict[str, int]] = []
-    used: set[str] = set()
-    for segment_id in segment_ids(segmentation):
+    called = segment_names(segmentation)
+    for segment_id in called:
         mask = mask_on(segmentation, segment_id, volume)
         if not mask.any():
             _check_is_empty(segmentation, segment_id, volume)
@@ -156,17 +157,17 @@ def _layers(segmentation: Any, volume: Any, folder: Path, is_moved: bool = True)
         if number == len(arrays):
             arrays.append(np.zeros(mask.shape, np.uint8))
             names.append({})
-        name = _free(key_of(segmentation, segment_id), used)
-        names[number][name] = len(names[number]) + 1
+        names[number][called[segment_id]] = len(names[number]) + 1
         arrays[number][mask] = len(names[number])
     if not arrays:
         raise InputError(_("{name}: has no segments to measure").format(name=segmentation.GetName()))
     geometry = volume_of(volume).geometry if is_moved else _unmoved(volume)
+    meant = organs_meant(segmentation, called)
     layers = []
     for number, (array, labels) in enumerate(zip(arrays, names, strict=True)):
         file = folder / f"layer_{number}.nrrd"
         write_volume(Volume(array, geometry, str(volume.GetName())), file)
-        layers.append(Layer(file, labels))
+        layers.append(Layer(file, labels, {name: organ for name, organ in meant.items() if name in labels}))
     return tuple(layers)
 
 
@@ -193,12 +194,3 @@ def _unmoved(volume: Any) -> Any:
 def _written(node: Any, path: Path) -> Path:
     write_volume(volume_of(node), path)
     return path
-
-
-def _free(name: str, used: set[str]) -> str:
-    number, free = 1, name
-    while free in used:
-        number += 1
-        free = f"{name} ({number})"
-    used.add(free)
-    return free

@@ -149,7 +149,7 @@ def measure(
 
 def derived(organs: tuple[OrganMeasurement, ...]) -> tuple[Derived, ...]:
     """What several organs give: the total kidney volume, where both kidneys are among the organs looked for."""
-    kidneys = [found for found in organs if found.organ in (RIGHT_KIDNEY, LEFT_KIDNEY)]
+    kidneys = [found for found in organs if any(found.organ.means(one) for one in (RIGHT_KIDNEY, LEFT_KIDNEY))]
     if len(kidneys) < 2:
         return ()
     found = [kidney for kidney in kidneys if kidney.volume_ml is not None]
@@ -191,7 +191,7 @@ def _measured(
     own = labels.array[box] == number
     is_cut = touches_edge(own, box, labels.array.shape)
     mask, grid = labels.around(number, box)
-    has_length = organ in MEASURED_LENGTHS
+    has_length = any(organ.means(one) for one in MEASURED_LENGTHS)
     used = _eroded(mask, grid, rules.erosion_mm) if maps else mask
     statistics = {title: _statistics(title, quantity, used, grid, rules) for title, quantity in maps.items()}
     voxels = int(np.count_nonzero(own))

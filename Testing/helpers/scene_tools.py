@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from helpers.dicom_series import write_dicom_series
 from helpers.volumes import make_volume
 from LiverMRISegLib.inference.worker.client import WorkerClient
 from LiverMRISegLib.volume import Volume
@@ -53,3 +54,11 @@ def draw(node, segment_id, mask, volume):
     image.SetImageToWorldMatrix(matrix)
     logic = slicer.vtkSlicerSegmentationsModuleLogic
     assert logic.SetBinaryLabelmapToSegment(image, node, segment_id, logic.MODE_REPLACE)
+
+
+def loaded_from_dicom(scene, database, volume, folder):
+    """As Slicer's DICOM module loads a series: voxels in its own order of axes, and the instances' UIDs."""
+    write_dicom_series(folder, volume)
+    node = add_volume(scene, volume, "T2WI")
+    node.SetAttribute("DICOM.instanceUIDs", " ".join(database.add(folder)))
+    return node

@@ -1,5 +1,6 @@
 """The panel in the host that stands for the application."""
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -139,3 +140,17 @@ def result(panel, scene):
     panel.ui.outputSelector.setCurrentNode(node)
     panel.ui.resultCollapsibleButton.collapsed = False
     return node, volume
+
+
+@pytest.fixture
+def database(host, monkeypatch):
+    pytest.importorskip("highdicom")
+    import slicer
+
+    from slicer_host.dicom import DicomDatabase, install
+
+    made = DicomDatabase()
+    monkeypatch.setattr(slicer, "dicomDatabase", made, raising=False)
+    for name, module in install(made).items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return made

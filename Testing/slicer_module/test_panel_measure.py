@@ -1,7 +1,6 @@
 """The section Measure by real clicks: maps on their own grids, edits and lesions, CSV, DICOM into the database."""
 
 import csv
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -10,11 +9,10 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.dicom_series import write_dicom_series
 from helpers.needs import real_images
 from helpers.panel import SECONDS
 from helpers.places import DATA
-from helpers.scene_tools import draw
+from helpers.scene_tools import draw, loaded_from_dicom
 from helpers.volumes import make_volume
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.volume import Volume
@@ -164,20 +162,6 @@ def test_a_segmentation_on_a_finer_grid_is_measured_on_the_volumes(scene, result
     assert np.array_equal(mask_on(node, "liver", volume), expected)
 
 
-@pytest.fixture
-def database(host, monkeypatch):
-    pytest.importorskip("highdicom")
-    import slicer
-
-    from slicer_host.dicom import DicomDatabase, install
-
-    made = DicomDatabase()
-    monkeypatch.setattr(slicer, "dicomDatabase", made, raising=False)
-    for name, module in install(made).items():
-        monkeypatch.setitem(sys.modules, name, module)
-    return made
-
-
 def numbers(report):
     """The measured values of a DICOM SR, in order."""
     found, waiting = [], list(report.ContentSequence)
@@ -186,14 +170,6 @@ def numbers(report):
         found.extend(item.get("MeasuredValueSequence", ()))
         waiting[:0] = list(item.get("ContentSequence", ()))
     return found
-
-
-def loaded_from_dicom(scene, database, volume, folder):
-    """As Slicer's DICOM module loads a series: voxels in its own order of axes, and the instances' UIDs."""
-    write_dicom_series(folder, volume)
-    node = add_volume(scene, volume, "T2WI")
-    node.SetAttribute("DICOM.instanceUIDs", " ".join(database.add(folder)))
-    return node
 
 
 def test_to_dicom_and_into_the_database(host, panel, scene, database, monkeypatch, tmp_path):

@@ -15,34 +15,47 @@ from LiverMRISegLib.errors import InputError, OutputError
 from LiverMRISegLib.inference.worker.measuring import measurements_of, structures_of
 from LiverMRISegLib.inference.worker.tasks import ExportTask
 from LiverMRISegLib.io import check_segmentation_target, read_labelmap, read_volume, write_segmentation
+from LiverMRISegLib.io.atomic_folder import atomic_folder
 from LiverMRISegLib.measurement.dicom_report import write_dicom_report
+from LiverMRISegLib.measurement.organs import Measurements
 from LiverMRISegLib.volume import Geometry, Volume, resample
 
 
 def exported(task: ExportTask) -> dict[str, Any]:
-    """Write the files; where they are.
+    """Write the folder, whole or not at all; where its files are.
 
     Raises:
         InputError: the images cannot be read, or are not those of the label map.
-        OutputError: they do not allow a DICOM SEG, or it cannot be written there.
+        OutputError: they do not allow a DICOM SEG, it cannot be written there, or the folder exists already.
         UsageError: highdicom is not installed.
     """
     reports = measurements_of(task.measured) if task.measured is not None else []
-    files = []
     with tempfile.TemporaryDirectory(prefix="LiverMRISeg-", ignore_cleanup_errors=True) as folder:
         source = _source(task.images, Path(folder))
         placed = [on_grid(read_labelmap(layer.file), source.geometry, source.name) for layer in task.layers]
         check_segmentation_target(task.folder / "segmentation.dcm", source)
-        _make(task.folder)
-        for layer, labelmap in zip(task.layers, placed, strict=True):
-            target = free_path(task.folder, task.name)
-            write_segmentation(target, labelmap, structures_of(layer), source.geometry, source=source)
-            files.append(str(target))
+        with atomic_folder(task.folder) as made:
+            try:
+                files = _written(made, task, placed, source, reports)
+            except OutputError as error:  # of the folder's temporary name
+                raise OutputError(str(error).replace(str(made), str(task.folder))) from error
+    return {"files": [str(task.folder / file.name) for file in files]}
+
+
+def _written(
+    folder: Path, task: ExportTask, placed: Sequence[np.ndarray], source: Volume, reports: Sequence[Measurements]
+) -> list[Path]:
+    """The files of a DICOM SEG for each layer, then those of the reports."""
+    files = []
+    for layer, labelmap in zip(task.layers, placed, strict=True):
+        target = free_path(folder, task.name)
+        write_segmentation(target, labelmap, structures_of(layer), source.geometry, source=source)
+        files.append(target)
     for file, found in zip(tuple(files), reports, strict=False):
-        report = free_path(task.folder, f"{Path(file).stem}_measurements")
-        write_dicom_report(report, found, Path(file))
-        files.append(str(report))
-    return {"files": files}
+        report = free_path(folder, f"{file.stem}_measurements")
+        write_dicom_report(report, found, file)
+        files.append(report)
+    return files
 
 
 def on_grid(labelmap: Volume, geometry: Geometry, name: str) -> np.ndarray:
@@ -66,13 +79,6 @@ def free_path(folder: Path, name: str) -> Path:
         number += 1
         path = folder / f"{name}_{number}.dcm"
     return path
-
-
-def _make(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be made ({error.strerror})") from error
 
 
 def _source(images: Sequence[Path], folder: Path) -> Volume:

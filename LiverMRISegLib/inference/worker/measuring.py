@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from LiverMRISegLib.anatomy import LabelSet, structure_named
@@ -35,8 +36,12 @@ def measurements_of(task: MeasureTask) -> list[Measurements]:
 
 
 def structures_of(layer: Layer) -> LabelSet:
-    """The structures of a layer by their names."""
-    return LabelSet("segments", {value: structure_named(name, value) for name, value in layer.labels.items()})
+    """The structures of a layer by their names. An organ that the user called otherwise has its codes still."""
+    found = {}
+    for name, value in layer.labels.items():
+        organ = layer.organs.get(name)
+        found[value] = structure_named(name, value) if organ is None else replace(structure_named(organ), name=name)
+    return LabelSet("segments", found)
 
 
 def _map(given: MapFile) -> QuantityMap:

@@ -13,7 +13,7 @@ The layers of a segmentation whose segments overlap are several label maps.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,10 +24,11 @@ MEASURE, EXPORT, STUDY = "measure", "export", "study"
 
 @dataclass(frozen=True)
 class Layer:
-    """A label map in a file, and the names of its values."""
+    """A label map in a file, and the names of its values; `organs` says which are organs of ours by another name."""
 
     file: Path
     labels: Mapping[str, int]
+    organs: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class MeasureTask:
 
 @dataclass(frozen=True)
 class ExportTask:
-    """Write label maps of DICOM images, on the images' grid in any order of axes, into a folder, a DICOM SEG each.
+    """Write label maps of DICOM images, on the images' grid in any order of axes, into a new folder, a DICOM SEG each.
 
     With `measured`, whose layers are the same, also a DICOM SR of each; there a layer may be moved to its maps.
     """

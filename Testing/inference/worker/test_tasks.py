@@ -121,11 +121,47 @@ def test_a_dicom_seg_whatever_the_order_of_the_axes(series, tmp_path, code):
     (tmp_path / "out").mkdir()
     task = ExportTask((layer,), tuple(files), tmp_path / "out")
     first, second = answers(export_request(task), export_request(task))
-    assert [answer["files"][0].rpartition("/")[2] for answer in (first, second)] == [
-        "segmentation.dcm", "segmentation_2.dcm",
-    ]  # fmt: skip
+    assert first["files"] == [str(tmp_path / "out" / "segmentation.dcm")]
+    assert "exists already" in second["message"]
     written = resample(read_labelmap(first["files"][0]), volume.geometry, nearest=True)
     assert np.array_equal(written.array, np.where(array == 4, 2, array))
+
+
+def test_an_export_is_there_whole_or_not_at_all(series, tmp_path):
+    """The second DICOM SEG cannot be written, when the first one has been."""
+    volume, files = series
+    layers = []
+    for name, value in (("a", 1), ("empty", 0)):
+        write_volume(Volume(np.full(volume.array.shape, value, np.uint8), volume.geometry), tmp_path / f"{name}.nrrd")
+        layers.append(Layer(tmp_path / f"{name}.nrrd", {name: 1}))
+    before = sorted(tmp_path.iterdir())
+    [said] = answers(export_request(ExportTask(tuple(layers), tuple(files), tmp_path / "out")))
+    assert said["message"].startswith(f"{tmp_path / 'out' / 'segmentation_2.dcm'}: nothing was segmented")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_organs_by_other_names_have_their_codes_and_figures(series, tmp_path):
+    """And a name of the user's own that begins with a small letter, which the DICOM SEG changes, is in the report."""
+    import pydicom
+
+    volume, files = series
+    array = np.zeros(volume.array.shape, np.uint8)
+    array[3:6, 4:6, 5:12], array[3:6, 8:9, 5:12], array[8, 2:4, 2:4] = 1, 2, 3
+    write_volume(Volume(array, volume.geometry), tmp_path / "l.nrrd")
+    names = {"Niere rechts": 1, "left kidney": 2, "lesion 1": 3}
+    layer = Layer(tmp_path / "l.nrrd", names, {"Niere rechts": "right kidney"})
+    task = MeasureTask((layer,))
+    export = ExportTask((layer,), tuple(files), tmp_path / "out", measured=task)
+    measured, exported = answers(measure_request(task), export_request(export))
+    found = {row["organ"]: row for row in table(measured)}
+    assert list(found) == [*names, "total kidney volume"]
+    assert found["Niere rechts"]["craniocaudal_mm"]
+    segments = pydicom.dcmread(exported["files"][0]).SegmentSequence
+    assert [
+        (segment.SegmentLabel, segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning) for segment in segments
+    ] == [("Niere rechts", "Kidney"), ("Left kidney", "Kidney"), ("Lesion 1", "Anatomical Structure")]
+    reported = [str(element.value) for element in pydicom.dcmread(exported["files"][1]).iterall()]
+    assert {"Niere rechts", "Left kidney", "Lesion 1", "Both kidneys"} <= set(reported)
 
 
 def test_images_that_are_not_those_of_the_labels(series, tmp_path):
