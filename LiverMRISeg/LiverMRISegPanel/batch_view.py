@@ -18,7 +18,8 @@ from LiverMRISegPanel.tables import fit_columns, show_only
 from LiverMRISegPanel.words import breakable, state_text, time_left
 from LiverMRISegScene import batch
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.jobs import DONE, EARLIER, WAITING, Job, JobQueue
+from LiverMRISegScene.job_queue import JobQueue
+from LiverMRISegScene.jobs import DONE, EARLIER, WAITING, Job
 
 _SCENE, _PATIENT, _FOLDER = range(3)
 _VOLUME, _MODEL, _STATE = range(3)
@@ -133,12 +134,12 @@ class BatchView:
             return
         self.ui.batchTable.setRowCount(len(self.jobs))
         for row, job in enumerate(self.jobs):
-            self._put(row, _VOLUME, job.name)
+            self._put(row, _VOLUME, job.title)
             self._put(row, _MODEL, job.model)
             self._put(row, _STATE, ": ".join(filter(None, (state_text(job.state), job.message))))
         fit_columns(self.ui.batchTable, (_VOLUME, _MODEL), _WIDEST)
-        if not self.jobs:
-            self.ui.statusLabel.setText(_("No volumes found; load some, or choose a folder."))
+        found = _("Volumes listed: {n}.").format(n=len(self.jobs))
+        self.ui.statusLabel.setText(found if self.jobs else _("No volumes found; load some, or choose a folder."))
         self.update()
 
     def _found(self) -> list[Job]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +25,16 @@ _WIDEST = 200
 
 
 class Maintenance:
-    """The section "Models and installation"; `models_changed` is called after an import or a removal."""
+    """The section "Models and installation".
 
-    def __init__(self, ui: Any, models_changed: Callable[[], None]) -> None:
-        self.ui, self._models_changed = ui, models_changed
+    Args:
+        ui: the panel's widgets.
+        models_changed: called after an import or a removal.
+        in_use: the models that a run under way still needs.
+    """
+
+    def __init__(self, ui: Any, models_changed: Callable[[], None], in_use: Callable[[], Collection[str]]) -> None:
+        self.ui, self._models_changed, self._in_use = ui, models_changed, in_use
         table = ui.modelTable
         table.setColumnCount(3)
         table.setHorizontalHeaderLabels([_("Model"), _("MB"), _("Location")])
@@ -79,7 +85,9 @@ class Maintenance:
 
     def _remove(self, _checked: bool = False) -> None:
         name = self._chosen()
-        if name and slicer.util.confirmOkCancelDisplay(_("Delete the model {name}?").format(name=name)):
+        if name in self._in_use():  # the rest of a batch would fail, or be made by another one that takes the name
+            self._say(_("{name} is in use; wait for the run to finish or cancel it.").format(name=name))
+        elif name and slicer.util.confirmOkCancelDisplay(_("Delete the model {name}?").format(name=name)):
             self._try(lambda: self._removed(name))
 
     def _removed(self, name: str) -> str:

@@ -17,7 +17,7 @@ from LiverMRISegPanel.tables import fit_columns, show_only
 from LiverMRISegPanel.words import breakable
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.dicom_database import add_to_database, can_write, free_folder
-from LiverMRISegScene.jobs import JobQueue
+from LiverMRISegScene.job_queue import JobQueue
 from LiverMRISegScene.measuring import MapChoice, export_task, measure_task, quantities_not_applied, table_of
 from LiverMRISegScene.segment_editor import source_volume
 

@@ -19,7 +19,8 @@ from LiverMRISegPanel.result_table import ResultTable
 from LiverMRISegPanel.run_view import RunView
 from LiverMRISegPanel.scene_choices import SceneChoices, show_in_slices
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.jobs import Job, JobQueue
+from LiverMRISegScene.job_queue import JobQueue
+from LiverMRISegScene.jobs import Job
 from LiverMRISegScene.sequences import volume_shown
 
 
@@ -40,7 +41,7 @@ class Panel:
         # A sequence of anything else than volumes (transforms, segmentations) is not offered.
         ui.inputSelector.addAttribute("vtkMRMLSequenceNode", "DataNodeClassName", "vtkMRMLScalarVolumeNode")
         self.log = LogView(ui)
-        self.maintenance = Maintenance(ui, self._models_changed)
+        self.maintenance = Maintenance(ui, self._models_changed, lambda: self.queue.models)
         self.picker = ModelPicker(ui, self._input_changed)
         self.table = ResultTable(ui)
         self.run = RunView(ui, self.queue, self.picker, self.table, self.log, self._may_run)
@@ -73,9 +74,10 @@ class Panel:
         self.choices.restore()
 
     def scene_closing(self) -> None:
-        """End the run; the closing scene is not touched."""
+        """End a run in the scene, which is not touched any more. A batch of files goes on."""
         self.choices.pause()
-        self.queue.abandon()
+        if self.queue.needs_scene or not self.queue.is_busy:
+            self.queue.abandon()
 
     def scene_closed(self) -> None:
         """Show the empty state."""
@@ -83,7 +85,10 @@ class Panel:
         self.picker.forget()
         self.run.reset()
         self.measure.reset()
-        self.batch.reset()
+        if self.queue.is_busy:
+            self._update()
+        else:
+            self.batch.reset()
 
     def node_going(self, node: Any) -> None:
         """A node is about to be removed from the scene."""

@@ -14,7 +14,8 @@ from LiverMRISegPanel.model_picker import ModelPicker
 from LiverMRISegPanel.result_table import ResultTable
 from LiverMRISegPanel.words import breakable, hints, time_left
 from LiverMRISegScene.bases import tr as _
-from LiverMRISegScene.jobs import CANCELLED, DONE, FAILED, Job, JobQueue, frame_jobs
+from LiverMRISegScene.job_queue import JobQueue
+from LiverMRISegScene.jobs import CANCELLED, DONE, FAILED, Job, frame_jobs
 from LiverMRISegScene.over_time import OverTime
 from LiverMRISegScene.roi import chosen_box
 from LiverMRISegScene.segment_editor import open_segment_editor, source_volume
@@ -55,7 +56,9 @@ class RunView:
     def reset(self) -> None:
         """Return to the empty state."""
         self.accepting.reset()
-        self._jobs, self._hint = [], ""
+        self._jobs = []
+        # A batch of files that goes on has the last word, and not what is to be chosen.
+        self._hint = self._missing() if self._queue.is_busy else ""
         self._table.forget()
         self.update()
 

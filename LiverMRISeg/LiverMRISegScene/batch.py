@@ -161,7 +161,7 @@ def _row(job: Job, earlier: Mapping[str, str] | None) -> dict[str, str]:
     if job.state == EARLIER and earlier is not None and earlier.get("state") == DONE:
         said = {"message": job.message} if job.message else {}
         return {key: value for key, value in {**earlier, **said}.items() if key and value}
-    row = {"volume": job.name, "model": job.model, "state": job.state, "message": job.message}
+    row = {"volume": job.title, "model": job.model, "state": job.state, "message": job.message}
     if job.result:
         row.update({f"{organ}{_ML}": f"{volume:.1f}" for organ, volume in job.result.volumes_ml.items()})
         row.update({f"{organ}{_TRUST}": f"{score:.2f}" for organ, score in job.result.trust.items()})

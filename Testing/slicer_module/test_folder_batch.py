@@ -13,7 +13,8 @@ from helpers.volumes import make_volume
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.batch import as_csv, folder_jobs, read_saved_rows
-from LiverMRISegScene.jobs import DONE, EARLIER, FAILED, JobQueue
+from LiverMRISegScene.job_queue import JobQueue
+from LiverMRISegScene.jobs import DONE, EARLIER, FAILED
 
 DEFAULT = "liver-any-sequence"
 

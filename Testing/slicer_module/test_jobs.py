@@ -11,7 +11,8 @@ from helpers.scene_tools import WaitingWorker, add_flat, add_random
 from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.inference.worker.protocol import FailedEvent
 from LiverMRISegScene import jobs
-from LiverMRISegScene.jobs import Job, JobQueue
+from LiverMRISegScene.job_queue import JobQueue
+from LiverMRISegScene.jobs import Job
 
 
 @pytest.fixture
