@@ -69,7 +69,7 @@ def replace_segments(node: Any, newer: Any, inside: ChosenBox | None = None) -> 
         outside = _outside(node, segment_id, inside) if inside is not None else None
         older = before.segments[segment_id]
         if older is not None:
-            _describe(copy, older)
+            _call(copy, older)
         _put(node, segment_id, copy, before.following.get(segment_id, ""))
         if outside is not None:
             _add_voxels(node, segment_id, outside)
@@ -90,19 +90,24 @@ def copy_of(node: Any, segment_id: str) -> Any:
     if original is None:
         return None
     copy = slicer.vtkSegment()
-    _describe(copy, original)
+    copy.DeepCopyMetadata(original)
+    _call(copy, original)
+    copy.SetLabelValue(1)
     image = segment_image(node, segment_id)
     if image is not None:
         copy.AddRepresentation(LABELMAP, image)
     return copy
 
 
-def _describe(segment: Any, as_other: Any) -> None:
-    """Give a segment name, colour and tags (terminology) of another one."""
-    segment.DeepCopyMetadata(as_other)
+def _call(segment: Any, as_other: Any) -> None:
+    """Give a segment name, colour and terminology of another one. What was said of that one's outline is not taken."""
+    import vtk
+
     segment.SetName(as_other.GetName())
     segment.SetColor(*as_other.GetColor())
-    segment.SetLabelValue(1)
+    entry, tag = vtk.mutable(""), as_other.GetTerminologyEntryTagName()
+    if as_other.GetTag(tag, entry):
+        segment.SetTag(tag, str(entry))
 
 
 def _check(node: Any, newer: Any, ids: list[str]) -> None:

@@ -86,12 +86,18 @@ def test_names_and_colours_of_the_user_stay(scene, volume, older):
     liver = older.GetSegmentation().GetSegment("liver")
     liver.SetName("\u809d\u81d3")
     liver.SetColor(0.25, 0.5, 0.75)
-    liver.SetTag("who", "me")
-    done = replace_segments(older, add(scene, volume, *NEW))
-    for _ in range(2):
-        found = older.GetSegmentation().GetSegment("liver")
+    liver.SetTag("TerminologyEntry", "the user's own")
+    newer = add(scene, volume, *NEW)
+    for node, said in ((older, "of the older"), (newer, "of the newer")):
+        node.GetSegmentation().GetSegment("liver").SetTag("LiverMRISeg.Result", said)
+    done = replace_segments(older, newer)
+    for said in ("of the newer", "of the older"):
+        found, text = older.GetSegmentation().GetSegment("liver"), vtk.mutable("")
         assert (found.GetName(), found.GetColor()) == ("\u809d\u81d3", (0.25, 0.5, 0.75))
-        assert found.HasTag("who")
+        assert found.GetTag("TerminologyEntry", text)
+        assert text == "the user's own"
+        assert found.GetTag("LiverMRISeg.Result", text)
+        assert text == said
         done.undo()
 
 
