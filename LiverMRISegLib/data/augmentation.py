@@ -15,10 +15,12 @@ from typing import Annotated, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from monai.data import set_track_meta
 from monai.transforms import (
     Affine,
     Compose,
+    GaussianSmooth,
     RandAdjustContrast,
     RandGaussianNoise,
     RandGaussianSmooth,
@@ -36,6 +38,7 @@ Patch = tuple[int, int, int]
 _Blur = Annotated[float, Limits(0, 20)]
 _Factor = Annotated[float, Limits(0, 10)]
 _GAMMA = (0.7, 1.5)  # nnU-Net's range
+_KERNEL_REACH = 4.0  # of a blur, in deviations: MONAI's
 _FLAT = 3.0  # a patch this many times wider than deep is turned within its slices only
 
 
@@ -173,7 +176,7 @@ class Augmenter:
         c = self.config
         steps: list[Callable[..., Any]] = [
             RandGaussianNoise(c.noise_probability, std=c.noise),
-            RandGaussianSmooth(c.blur, c.blur, c.blur, c.blur_probability),
+            _BlurToTheEdge(c.blur, c.blur, c.blur, c.blur_probability),
             RandScaleIntensity((c.brightness[0] - 1, c.brightness[1] - 1), c.brightness_probability),
             RandScaleIntensityFixedMean(
                 c.contrast_probability, (c.contrast[0] - 1, c.contrast[1] - 1), preserve_range=True
@@ -184,6 +187,23 @@ class Augmenter:
             RandAdjustContrast(c.gamma_probability, _GAMMA, retain_stats=True),
         ]
         return Compose(steps)
+
+
+class _BlurToTheEdge(RandGaussianSmooth):
+    """MONAI's, with the outermost voxels repeated around the patch. MONAI puts zeros there, which are neither the air
+    nor the tissue of a normalised image, and would stand at the faces of blurred patches."""
+
+    def __call__(self, img: Any, randomize: bool = True) -> Any:
+        """The image [C, Z, Y, X], blurred or as it is."""
+        if randomize:
+            self.randomize()
+        if not self._do_transform:
+            return img
+        sigma = (self.x, self.y, self.z)
+        reach = math.ceil(_KERNEL_REACH * max(sigma)) + 1
+        around = F.pad(img[None], (reach,) * 6, mode="replicate")[0]
+        inner = (slice(None), *(slice(reach, reach + size) for size in img.shape[1:]))
+        return GaussianSmooth(sigma, self.approx)(around)[inner]
 
 
 def _enlarged(patch: Sequence[int], placement: Placement) -> Patch:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from monai.transforms import GaussianSmooth
 from monai.transforms.utils import create_rotate
 
 from LiverMRISegLib.data.augmentation import AugmentationConfig, Augmenter, Placement, _rotation
@@ -120,6 +121,21 @@ def test_every_augmentation_changes_something():
         changed = Augmenter(config, (12, 12, 12)).change_intensities(image, np.random.default_rng(0))
         assert not torch.allclose(changed, image, atol=1e-3), name
     assert torch.equal(Augmenter(STILL, (12, 12, 12)).change_intensities(image, np.random.default_rng(0)), image)
+
+
+@pytest.mark.parametrize("sigma", [0.7, 3.0])
+def test_blur_leaves_the_faces_of_a_patch_what_they_are(sigma):
+    """What lies beyond a patch is like its edge: zeros are the mean of a normalised image, and would shine in air."""
+    off = {f"{name}_probability": 0.0 for name in ("noise", "brightness", "contrast", "low_resolution", "gamma")}
+    config = AugmentationConfig(**off, inverted_gamma_probability=0.0, blur=(sigma, sigma), blur_probability=1.0)
+    augmenter = Augmenter(config, (6, 16, 20))
+    air = torch.full((6, 16, 20), -0.8)
+    assert torch.allclose(augmenter.change_intensities(air, np.random.default_rng(0)), air, atol=1e-3)
+    noise = torch.randn(6, 16, 20, generator=torch.Generator().manual_seed(0)) - 5
+    blurred = augmenter.change_intensities(noise, np.random.default_rng(0))
+    whole = GaussianSmooth(sigma)(np.pad(noise.numpy(), 20, mode="edge")[None])[0, 20:-20, 20:-20, 20:-20]
+    assert torch.allclose(blurred, torch.as_tensor(whole), atol=1e-4)
+    assert blurred.std() < 0.6 * noise.std()
 
 
 def test_low_resolution_moves_nothing():
