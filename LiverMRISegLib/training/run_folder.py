@@ -18,9 +18,10 @@ from LiverMRISegLib.io.folder_claim import claimed_folder
 from LiverMRISegLib.io.leftovers import remove_leftovers
 from LiverMRISegLib.training import checkpoints, loop
 from LiverMRISegLib.training.configuration import MayChange, check_same_run, write_config
-from LiverMRISegLib.training.loop import LoopConfig, Method, RunResult
+from LiverMRISegLib.training.loop import LoopConfig, Method, RunResult, TrainingError
 
 _INPUTS = "inputs.txt"
+_OF_A_DEATH = "DataLoader worker (pid"  # in torch's words; an error that a worker raised has others
 
 
 @contextlib.contextmanager
@@ -79,6 +80,7 @@ def train_on(
 
     Raises:
         UsageError: the run began with other data.
+        TrainingError: a worker was killed, or as in `loop.train`.
     """
     inputs = [*facts, *(word for stream in streams.values() for word in stream.inputs)]
     check_inputs(
@@ -92,7 +94,22 @@ def train_on(
     batches = StepBatches(streams, config.steps, config.seed, fabric.global_rank, fabric.world_size)
     if workers < 0:
         workers = 0 if fabric.device.type == "cpu" else min(8, (os.cpu_count() or 1) // fabric.world_size)
-    return loop.train(method, feed(batches, workers), config, folder, fabric)
+    with _death_of_workers_told():
+        return loop.train(method, feed(batches, workers), config, folder, fabric)
+
+
+@contextlib.contextmanager
+def _death_of_workers_told() -> Iterator[None]:
+    """That the system kills a worker ends the run in one line; torch tells of it wherever the training is just then."""
+    try:
+        yield
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if isinstance(error, RuntimeError) and _OF_A_DEATH not in str(error):
+            raise
+        raise TrainingError(
+            "a process that makes the batches was killed, by the system if memory ran out; set data.workers lower, and "
+            "the same command resumes the run"
+        ) from error
 
 
 def check_inputs(path: Path, words: str, fabric: Fabric, *, is_begun: bool, other: str) -> None:

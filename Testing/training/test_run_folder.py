@@ -1,17 +1,21 @@
 """A run folder belongs to one training at a time: real trainings by script and from Python."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import replace
 
 import pytest
+from torch.utils.data import get_worker_info
 
 from helpers.places import ROOT
 from helpers.tiny_data import write_config, write_data
+from LiverMRISegLib.data.batches import CaseStream
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.loop import TrainingError
 from LiverMRISegLib.training.stages.finetune import FinetuneConfig, run
 
 
@@ -47,3 +51,32 @@ def test_the_second_training_in_a_run_folder_ends_with_one_line(tmp_path):
     assert run(replace(config, loop=replace(config.loop, steps=newest + 2))).step == newest + 2
     hidden = [p for p in (*folder.iterdir(), *(folder / "checkpoints").iterdir()) if p.name.startswith(".")]
     assert hidden == []
+
+
+def test_a_worker_that_is_killed_ends_the_run_in_one_line_and_the_run_goes_on(tmp_path, monkeypatch):
+    config = read_config(FinetuneConfig, write_config(tmp_path, write_data(tmp_path)))
+    config = replace(config, run_folder=tmp_path / "run", data=replace(config.data, workers=1))
+    whole = CaseStream.sample
+
+    def killed(stream, index, seed):
+        if index == 16 and get_worker_info() is not None:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(stream, index, seed)
+
+    monkeypatch.setattr(CaseStream, "sample", killed)
+    with pytest.raises(TrainingError, match=r"was killed, .*; set data\.workers lower, and the same command resumes"):
+        run(config)
+    monkeypatch.undo()
+    assert run(config).step == config.loop.steps
+
+
+def test_an_error_that_a_worker_raises_is_told_as_it_is(tmp_path, monkeypatch):
+    config = read_config(FinetuneConfig, write_config(tmp_path, write_data(tmp_path)))
+    config = replace(config, run_folder=tmp_path / "run", data=replace(config.data, workers=1))
+
+    def wrong(stream, index, seed):
+        raise RuntimeError("a fault of ours")
+
+    monkeypatch.setattr(CaseStream, "sample", wrong)
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        run(config)
