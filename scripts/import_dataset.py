@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     own = parser.add_argument_group("your own data")
     own.add_argument("--sequence", default="", choices=("", *SEQUENCES), metavar="NAME", help="sequence of all volumes")
-    own.add_argument("--labels", metavar="NAME|JSON", help='meaning of the label values: AMOS, ..., or {"1": "liver"}')
+    own.add_argument(
+        "--labels", metavar="NAME|FILE", help='meaning of the label values: AMOS, ..., or a .json file {"1": "liver"}'
+    )
     own.add_argument("--table", type=Path, metavar="CSV", help="case, patient, sequence, vendor, centre, split")
     return parser
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import IGNORE, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.segment_names import check_segment_names
+from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic_folder import atomic_folder
@@ -97,18 +98,11 @@ class PreparedCases:
             OutputError: the cache cannot be written, e.g. because the disk is full.
         """
         allow_open_files(2 * len(scans))
-        cases, problems = [], []
+        cases, unusable = [], UnusableVolumes()
         for datalist, scan in tqdm(scans, "preparing", disable=None, leave=False, dynamic_ncols=True):
-            try:
+            with unusable.noted():
                 cases.append(self.load(datalist, scan, labelled=labelled))
-            except InputError as error:
-                problems.append(str(error))
-        if problems:
-            listed = "\n  ".join(problems)
-            raise InputError(
-                f"{len(problems)} of {len(scans)} volumes cannot be used; repair them or remove them from "
-                f"the datalist:\n  {listed}"
-            )
+        unusable.raise_any(len(scans))
         return cases
 
     def load(self, datalist: Datalist, scan: Scan, *, labelled: bool) -> PreparedCase:

@@ -95,7 +95,7 @@ def choose_pools(
     sequences = tuple(name for names in asked for name in names) if all(asked) else ()
     validation = _chosen(lists, PoolConfig(sequences), "validation", needs_labels=True)
     if uses_labels and not with_labels:
-        raise _nothing_fits(lists, datalists, labelled, "train", needs_labels=True)
+        raise _nothing_fits(lists, datalists, labelled, ["train"], needs_labels=True)
     if fold is not None and fold.number >= 0:
         with_labels, validation = _folded(with_labels, fold)
         held_out = {scan.patient for _, scan in validation}
@@ -116,15 +116,15 @@ def _folded(scans: list[Listed], fold: FoldConfig) -> tuple[list[Listed], list[L
 
 
 def choose_scans(
-    datalists: Sequence[Path], pool: PoolConfig, *, needs_labels: bool, split: str = "train"
+    datalists: Sequence[Path], pool: PoolConfig, *, needs_labels: bool, splits: Sequence[str] = ("train",)
 ) -> list[Listed]:
-    """The chosen scans of a split; UsageError if there is none."""
+    """The chosen scans of these splits; UsageError if there is none."""
     lists = _read(datalists)
-    if split == "train":
+    if "train" in splits:
         lists = _held_out_everywhere(lists)
-    found = _chosen(lists, pool, split, needs_labels=needs_labels)
+    found = [each for split in splits for each in _chosen(lists, pool, split, needs_labels=needs_labels)]
     if not found:
-        raise _nothing_fits(lists, datalists, pool, split, needs_labels=needs_labels)
+        raise _nothing_fits(lists, datalists, pool, splits, needs_labels=needs_labels)
     return found
 
 
@@ -161,17 +161,17 @@ def _held_out_everywhere(lists: Sequence[Datalist]) -> list[Datalist]:
 
 
 def _nothing_fits(
-    lists: Sequence[Datalist], datalists: Sequence[Path], pool: PoolConfig, split: str, *, needs_labels: bool
+    lists: Sequence[Datalist], datalists: Sequence[Path], pool: PoolConfig, splits: Sequence[str], *, needs_labels: bool
 ) -> UsageError:
-    """The error that says what was asked for, and which scans of the split there are."""
+    """The error that says what was asked for, and which scans of the splits there are."""
     kind = "labelled scan" if needs_labels else "scan"
-    there = [scan for _, scan in _chosen(lists, PoolConfig(), split, needs_labels=needs_labels)]
+    there = [s for split in splits for _, s in _chosen(lists, PoolConfig(), split, needs_labels=needs_labels)]
     counts = Counter(scan.sequence for scan in there)
     found = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
     vendors = sorted({scan.vendor for scan in there if scan.vendor})
     found += f" (vendors {', '.join(vendors)})" if vendors else ""
     return UsageError(
-        f"no {kind} of split '{split}' fits {pool} in {', '.join(map(str, datalists))}; "
+        f"no {kind} of split {' or '.join(map(repr, splits))} fits {pool} in {', '.join(map(str, datalists))}; "
         f"of that split there are {found or 'none'}"
     )
 

@@ -75,7 +75,7 @@ def run(config: ChallengeConfig) -> list[JudgedCase]:
         OutputError: the output cannot be written.
     """
     labels = load_model(config.model).spec.labels
-    scans = choose_scans(config.datalists, config.pool, needs_labels=True, split=config.split)
+    scans = choose_scans(config.datalists, config.pool, needs_labels=True, splits=[config.split])
     config.output.mkdir(parents=True, exist_ok=True)
     if config.device.startswith("cuda:"):
         raise UsageError(f"device '{config.device}': give cuda, and the number as gpu")

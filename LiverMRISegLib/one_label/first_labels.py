@@ -18,6 +18,7 @@ from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.case_cache import labels_of
 from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.data.datalist import Scan, case_name
+from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_path
@@ -114,6 +115,7 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
         made = _write_labels(config, encoder, scans, template, truth, seconds)
         if config.preview:
             say_cost(count, seconds, config.output)
+            shutil.rmtree(config.cache)  # the rounds' preview needs the labels alone
         return made
 
 
@@ -141,15 +143,18 @@ def _write_labels(
     organs = LabelSet.of("one label", [organ_named(organ) for organ in config.organs])
     cases: list[RankedCase] = []
     figures, whole = {}, {}
+    unusable = UnusableVolumes()
     for listed in timed(tqdm(scans, "volumes", disable=None, dynamic_ncols=True), seconds):
-        scan, features = listed[1], store.features_of(listed[1])
-        labels, score = likeness.label(features)
-        labels = truth if listed is template else labels
-        geometry = read_volume(scan.image).geometry
-        write_volume(Volume(labels, geometry, scan.patient), labelmap_of(scan, config.output))
-        cases.append(RankedCase(case_name(scan), score, is_kept=True))
-        figures[case_name(scan)] = {"likeness": score, **organ_figures(labels, organs, geometry)}
-        whole[case_name(scan)] = features.whole
+        with unusable.noted():
+            scan, features = listed[1], store.features_of(listed[1])
+            labels, score = likeness.label(features)
+            labels = truth if listed is template else labels
+            geometry = read_volume(scan.image).geometry
+            write_volume(Volume(labels, geometry, scan.patient), labelmap_of(scan, config.output))
+            cases.append(RankedCase(case_name(scan), score, is_kept=True))
+            figures[case_name(scan)] = {"likeness": score, **organ_figures(labels, organs, geometry)}
+            whole[case_name(scan)] = features.whole
+    unusable.raise_any(len(scans))
     logger.info("features of %d volumes were made in %.1f s", store.made, store.seconds)
     with atomic_path(config.output / WHOLE) as path, path.open("wb") as file:
         np.savez(file, **whole)  # type: ignore[arg-type]

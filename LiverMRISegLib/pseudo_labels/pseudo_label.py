@@ -21,6 +21,7 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.case_selection import PoolConfig, choose_scans
 from LiverMRISegLib.data.datalist import Scan, case_name
+from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.postprocessing import postprocess
@@ -109,10 +110,13 @@ def run(config: PseudoLabelConfig) -> list[RankedCase]:
         labels = packages[0].spec.labels
         figures: dict[str, dict[str, float]] = {}
         consistencies: dict[str, dict[str, dict[int, float]]] = defaultdict(dict)
+        unusable = UnusableVolumes()
         for _, scan in timed(tqdm(scans, "volumes", disable=None, dynamic_ncols=True), seconds):
-            found = _labelled_case(scan, folds, config)
-            figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
-            consistencies[scan.sequence][case_name(scan)] = found
+            with unusable.noted():
+                found = _labelled_case(scan, folds, config)
+                figures[case_name(scan)] = {labels[v].name: found.get(v, float("nan")) for v in labels}
+                consistencies[scan.sequence][case_name(scan)] = found
+        unusable.raise_any(len(scans))
         scores = {name: score for cases in consistencies.values() for name, score in case_scores(cases).items()}
         ranked = rank_by_sequence(scans, scores, config.keep, highest=True)
         write_case_lists(scans, ranked, figures, labels, config.output, IGNORE if config.certainty else 0)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.case_cache import labels_of
 from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
+from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
@@ -103,21 +104,23 @@ def fingerprint_of(scans: list[Listed], organs: tuple[str, ...]) -> Fingerprint:
     shapes: list[tuple[int, ...]] = []
     kept: list[float] = []
     drawn: list[np.ndarray] = []
-    count = max(1, _SAMPLES // len(scans))
+    count, unusable = max(1, _SAMPLES // len(scans)), UnusableVolumes()
     for number, (datalist, scan) in enumerate(tqdm(scans, "volumes", disable=None, dynamic_ncols=True)):
-        volume = read_volume(scan.image)
-        if scan.labels is None:
-            raise UsageError(f"{scan.image}: has no labels")
-        labels = labels_of(datalist, scan.labels, volume, organs)
-        organ_voxels = volume.array[(labels > 0) & (labels != IGNORE)]
-        if organ_voxels.size:  # with replacement, so that small organs count as much
-            drawn.append(np.random.default_rng(number).choice(organ_voxels, count).astype(np.float32))
-        turned = reorient(volume, "LPS")
-        box = nonzero_box(turned.array)
-        shape = tuple(part.stop - part.start for part in box)
-        spacings.append(turned.geometry.spacing[::-1])
-        shapes.append(shape)
-        kept.append(float(np.prod(shape)) / turned.array.size)
+        with unusable.noted():
+            volume = read_volume(scan.image)
+            if scan.labels is None:
+                raise UsageError(f"{scan.image}: has no labels")
+            labels = labels_of(datalist, scan.labels, volume, organs)
+            organ_voxels = volume.array[(labels > 0) & (labels != IGNORE)]
+            if organ_voxels.size:  # with replacement, so that small organs count as much
+                drawn.append(np.random.default_rng(number).choice(organ_voxels, count).astype(np.float32))
+            turned = reorient(volume, "LPS")
+            box = nonzero_box(turned.array)
+            shape = tuple(part.stop - part.start for part in box)
+            spacings.append(turned.geometry.spacing[::-1])
+            shapes.append(shape)
+            kept.append(float(np.prod(shape)) / turned.array.size)
+    unusable.raise_any(len(scans))
     if not drawn:
         raise UsageError(f"none of the {len(scans)} label maps shows {', '.join(organs)}; check organs and datalists")
     return Fingerprint(spacings, shapes, kept, np.concatenate(drawn))

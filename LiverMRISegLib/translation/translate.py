@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from LiverMRISegLib.data.case_selection import Listed, choose_scans
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, write_datalist
+from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.inference.engines.select import device_in_torch
 from LiverMRISegLib.io import read_volume, write_volume
@@ -74,21 +75,30 @@ def run(config: TranslateConfig) -> list[Path]:
     _check_meaning([datalist for datalist, _ in scans])
     _check_output(config)
     with claimed_output(config.output, [hash_of_weights(generator)], [scan.image for _, scan in scans]):
-        made = []
-        for listed in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
-            path = config.output / f"{case_name(replace(listed[1], sequence=config.sequence))}.nii.gz"
-            kept, image = path.with_name(path.name.replace(".nii.gz", ".csv")), hash_of(listed[1].image)
-            if not path.exists() or kept_rows(kept, image) is None:
-                volume = read_volume(listed[1].image)
-                translated = translate_volume(volume, generator, trained, device, config.batch)
-                body = volume.array > np.percentile(volume.array, 50)
-                jumps = slice_jump(translated.array, body), slice_jump(volume.array, body)
-                logger.info("%s: slice-to-slice jump %.2f, of the CT %.2f", path.name, *jumps)
-                write_volume(translated, path)
-                keep_rows(kept, image)
-            made.append(path)
+        unusable, made = UnusableVolumes(), list[Path]()
+        for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
+            with unusable.noted():
+                made.append(_translated(scan, generator, trained, device, config))
+        unusable.raise_any(len(scans))
         write_datalist(_datalist(config, scans, made, trained.space), config.output / "datalist.json")
         return made
+
+
+def _translated(
+    scan: Scan, generator: torch.nn.Module, trained: TranslatorConfig, device: torch.device, config: TranslateConfig
+) -> Path:
+    """The path of its translation, which is made unless the same scan's is there."""
+    path = config.output / f"{case_name(replace(scan, sequence=config.sequence))}.nii.gz"
+    kept, image = path.with_name(path.name.replace(".nii.gz", ".csv")), hash_of(scan.image)
+    if not path.exists() or kept_rows(kept, image) is None:
+        volume = read_volume(scan.image)
+        translated = translate_volume(volume, generator, trained, device, config.batch)
+        body = volume.array > np.percentile(volume.array, 50)
+        jumps = slice_jump(translated.array, body), slice_jump(volume.array, body)
+        logger.info("%s: slice-to-slice jump %.2f, of the CT %.2f", path.name, *jumps)
+        write_volume(translated, path)
+        keep_rows(kept, image)
+    return path
 
 
 def _check_output(config: TranslateConfig) -> None:

@@ -72,7 +72,7 @@ def test_a_patient_who_is_tested_on_with_one_scan_is_not_trained_on_with_another
     datalist.write_text(json.dumps(document))
     pools = choose_pools([datalist], PoolConfig(), PoolConfig())
     assert not any(name.startswith("p1") for name in names(pools.labelled) + names(pools.unlabelled))
-    tested = choose_scans([datalist], PoolConfig(), needs_labels=True, split="test")
+    tested = choose_scans([datalist], PoolConfig(), needs_labels=True, splits=["test"])
     assert names(tested) == ["p1 GED4", "p6 GED4"]
 
 

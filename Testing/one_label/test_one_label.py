@@ -80,6 +80,20 @@ def test_first_labels_come_from_the_template_alone(data, tmp_path):
         first_labels.run(replace(config, template="p1"))
 
 
+def test_the_others_are_labelled_where_one_cannot_be_read(data, tmp_path):
+    listed, model, _ = data
+    bad = tmp_path / "p2_T1WI.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:-200])
+    config = FirstLabelsConfig(
+        (listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache", output=tmp_path / "first"
+    )
+    with pytest.raises(InputError, match=r"1 of 5 volumes cannot be used; .*:\n  .*p2_T1WI\.nii\.gz"):
+        first_labels.run(config)
+    made = sorted(path.name[:2] for path in (tmp_path / "first").glob("*.nii.gz"))
+    assert made == ["p0", "p1", "p3", "p4"]
+    assert not (tmp_path / "first/datalist.json").exists()
+
+
 def test_of_the_templates_patient_only_the_labelled_scan_is_true(data, tmp_path):
     listed, model, _ = data
     image, _ = write_scan(tmp_path, "p0", "DWI", 7)

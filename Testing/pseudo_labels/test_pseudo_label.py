@@ -12,7 +12,7 @@ from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import make_volume, oblique_directions
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
-from LiverMRISegLib.errors import ModelError, OutputError, UsageError
+from LiverMRISegLib.errors import InputError, ModelError, OutputError, UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
@@ -68,6 +68,21 @@ def test_a_stopped_run_goes_on_with_what_is_there(folds, datalist, tmp_path):
     assert [c.name for c in run(config)] == [c.name for c in first]
     changed = {p.name for p, time in made.items() if p.stat().st_mtime_ns != time}
     assert changed == {"p2_T2WI.nii.gz"}
+
+
+def test_the_others_are_labelled_where_one_cannot_be_read(folds, datalist, tmp_path):
+    config = PseudoLabelConfig(tuple(folds), (datalist,), keep=2, output=tmp_path / "out", device="cpu")
+    bad = tmp_path / "p1.nii.gz"
+    content = bad.read_bytes()
+    bad.write_bytes(content[:-200])
+    with pytest.raises(InputError, match=r"1 of 4 volumes cannot be used; .*:\n  .*p1\.nii\.gz: .*truncated"):
+        run(config)
+    made = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").glob("p?_*.nii.gz")}
+    assert sorted(path.name[:2] for path in made) == ["p0", "p2", "p3"]
+    assert not (tmp_path / "out/datalist.json").exists()
+    bad.write_bytes(content)
+    assert len(run(config)) == 4
+    assert {path: path.stat().st_mtime_ns for path in made} == made
 
 
 def test_a_preview_says_what_all_volumes_cost_and_leaves_finished_labels_alone(folds, datalist, tmp_path, caplog):

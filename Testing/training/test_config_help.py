@@ -15,7 +15,8 @@ from helpers.places import ROOT
 from helpers.tiny_data import status_of_script_here
 from LiverMRISegLib.io.dataclass_reader import Checked, field_types
 
-SCRIPTS = [*sorted((ROOT / "scripts" / "train").glob("*.py")), ROOT / "scripts" / "evaluate_challenge.py"]
+OTHERS = [ROOT / "scripts" / name for name in ("check_data.py", "evaluate_challenge.py")]
+SCRIPTS = [*sorted((ROOT / "scripts" / "train").glob("*.py")), *OTHERS]
 
 
 def config_of(script: Path) -> type | None:

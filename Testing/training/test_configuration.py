@@ -9,6 +9,7 @@ import pytest
 
 from helpers.places import ROOT
 from LiverMRISegLib.anatomy import ORGANS
+from LiverMRISegLib.data.check_data import CheckDataConfig
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig
 from LiverMRISegLib.models.catalog import find_model, load_model
@@ -122,6 +123,7 @@ def test_a_base_that_is_missing_or_its_own_is_named(tmp_path):
 
 SHIPPED = {
     "bidirectional_copy_paste": CopyPasteStageConfig,
+    "check_data": CheckDataConfig,
     "cross_pseudo_supervision": CrossPseudoStageConfig,
     "distill": FinetuneConfig,
     "distill_paper_004": FinetuneConfig,

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.tiny_data import write_config, write_data
 from LiverMRISegLib.data.datalist import read_datalist, write_datalist
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.training.configuration import read_config
@@ -144,3 +144,12 @@ def test_organs_that_no_label_map_shows(base, tmp_path):
         run(PlanTrainingConfig(str(config), (tmp_path / "empty.json",), output=tmp_path / "plan.yaml"))
     with pytest.raises(UsageError, match="no such file; name a config"):
         run(PlanTrainingConfig("absent.yaml", (datalist,)))
+
+
+def test_every_volume_that_cannot_be_read_is_named(tmp_path):
+    datalist = write_data(tmp_path)
+    for name in ("p0_GED4", "p1_GED4"):
+        path = tmp_path / f"{name}.nii.gz"
+        path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(InputError, match=r"2 of 2 volumes cannot be used; .*:\n  .*p0_GED4.*\n  .*p1_GED4"):
+        run(PlanTrainingConfig(datalists=(datalist,), organs=("liver",), output=tmp_path / "plan.yaml"))
