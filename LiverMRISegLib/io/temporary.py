@@ -16,6 +16,8 @@ from LiverMRISegLib.io.file_names import why_impossible
 
 # `tempfile` draws eight characters.
 _TEMPORARY = re.compile(r"\..*\.[a-z0-9_]{8}\.tmp(\..*)?")
+# Its own words, without a number of the system, where a file took only the first of them.
+_SHORT_OF_NUMPY = re.compile(r"\d+ requested and \d+ written")
 
 
 def temporaries(parent: Path) -> Iterator[Path]:
@@ -156,4 +158,6 @@ def _reason(error: OSError) -> str:
         return "the disk is full; free some space"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return "no permission to write there; choose another folder"
+    if error.errno is None and _SHORT_OF_NUMPY.fullmatch(str(error)):
+        return "not all of it could be written; free some space"
     return error.strerror or " ".join(str(error).split())

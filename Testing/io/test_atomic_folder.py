@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from helpers.places import ROOT
@@ -144,3 +145,19 @@ def test_permissions_of_a_folder_follow_the_umask(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "model").stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
+def test_an_array_that_did_not_fit_is_said_in_words(tmp_path):
+    """numpy says "250000 requested and 1872 written"; the limit on the size of files stands for a full disk."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
+    try:
+        words = r"case: cannot be written \(not all of it could be written; free some space\)"
+        with pytest.raises(OutputError, match=words), atomic_folder(tmp_path / "case") as folder:
+            np.save(folder / "image.npy", np.zeros(250_000, np.uint8))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
