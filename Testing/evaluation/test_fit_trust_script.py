@@ -75,6 +75,13 @@ def test_images_are_measured_then_fitted_to_and_the_weights_written(tiny_package
     assert trust.weights["size"] > 0.8
     assert trust.fitted_on == "40 synthetic images of bodies that the model did not learn from"
     assert json.loads((output / "trust.json").read_text())["intercept"] == trust.intercept
+    # The trust that was just written is none of the model's that was measured; another recipe begins anew.
+    done = run_script([*command, "--images", "40", "--signs", "size"])
+    assert (done.returncode, "): measured" in done.stderr) == (0, False), done.stderr
+    made.write_text(made.read_text() + "  foreground: 0.4\n")
+    done = run_script([*command, "--images", "2"])
+    assert "1 files of other inputs are made again" in done.stderr
+    assert {s.case for s in from_csv((output / "samples.csv").read_text(), "samples.csv")} == {"body2 0", "body2 1"}
 
 
 def test_what_an_earlier_training_learnt_from_is_left_out(tmp_path, monkeypatch):

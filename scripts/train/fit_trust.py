@@ -1,8 +1,9 @@
 """Fit the trust score of a model to synthetic images of bodies that it did not learn from, and put it into its package.
 
 fit_trust.py [--model NAME|PATH] [--recipe YAML ...] [--bodies YAML ...] [--images N] [--write] --output FOLDER
-writes samples.csv (an organ of an image a line; the same command goes on where it was stopped) and trust.json (the part
-`trust` of model.json). --write puts it into model.json too; the weights of the model are not touched.
+writes samples.csv (an organ of an image a line; the same command goes on where it was stopped, one with another model
+or recipe begins anew) and trust.json (the part `trust` of model.json). --write puts it into model.json too; the weights
+of the model are not touched.
 
 The bodies are those of the recipe's `synthetic.validation_bodies` and those of --bodies that the recipe does not train
 on. A model that began with another one has learnt from its bodies too: name the recipes of both, its own first. Half of
@@ -12,6 +13,7 @@ the images are made worse by one to three of the corruptions of `evaluate_robust
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import logging
 import sys
@@ -30,8 +32,10 @@ from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.dataclass_reader import read_dataclass, to_plain
 from LiverMRISegLib.models.catalog import load_model
-from LiverMRISegLib.models.package.model_package import rewrite
+from LiverMRISegLib.models.package.codec import to_json
+from LiverMRISegLib.models.package.model_package import ModelPackage, rewrite
 from LiverMRISegLib.models.package.specification import TRUST_SIGNS
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.synthesis.generator import ImageMaker
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, label_maps_of, load_structure_maps
@@ -127,6 +131,13 @@ def measured(
     return samples
 
 
+def inputs_of(package: ModelPackage, files: Sequence[Path]) -> list[str]:
+    """What the samples hang on: the model but for its trust, which --write changes, and what the files say."""
+    model = to_json(replace(package.spec, trust=None), package.hashes)
+    contents = [model, *(repr(read_settings(path)) for path in files)]
+    return [hashlib.sha256(content.encode()).hexdigest() for content in contents]
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Measure, fit, write, tell."""
     arguments.output.mkdir(parents=True, exist_ok=True)
@@ -134,7 +145,8 @@ def run(arguments: argparse.Namespace) -> None:
     package = load_model(arguments.model)
     segmenter = Segmenter.load(arguments.model)
     bodies = partial(held_out_bodies, data, arguments.bodies, earlier)
-    samples = measured(segmenter, data, bodies, arguments.images, arguments.output / "samples.csv")
+    with claimed_output(arguments.output, inputs_of(package, [*arguments.recipe, *arguments.bodies])):
+        samples = measured(segmenter, data, bodies, arguments.images, arguments.output / "samples.csv")
     where = f"{len({s.case for s in samples})} synthetic images of bodies that the model did not learn from"
     spec = fit(samples, TRUST_SIGNS, where)
     atomic_write_text(arguments.output / "trust.json", json.dumps(to_plain(spec), indent=2) + "\n")
