@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
+ONLY_PREVIEW = "this was only the preview: nothing was trained"
 
 
 def run_script(config: type[T], run: Callable[[T], R], tell: Callable[[T, R], str]) -> int:
@@ -50,7 +51,7 @@ def run_training(config: type[T], run: Callable[[T], RunResult]) -> int:
 def where_it_ended(result: RunResult) -> str:
     """The last line of a training, in words."""
     if result.hours:
-        return "this was only the preview: nothing was trained"
+        return ONLY_PREVIEW
     has_score = math.isfinite(result.best_score)
     score = f"best validation score {result.best_score:.4f}" if has_score else "nothing was validated"
     return f"step {result.step} reached, {score}; everything is in {result.folder}"

@@ -127,8 +127,8 @@ def _run(config: SliceSegmenterConfig, fabric: Fabric) -> RunResult:
     method = _SliceSegmentation(_network(config), fixed, len(config.organs) + 1, fabric)
     streams = {"source": SliceStream(training, config.size, config.batch)}
     if config.loop.preview:
-        preview(method, streams, config.loop, fabric, config.run_folder, prepared_gb=bytes_of(cases) / 1e9)
-        return RunResult(config.run_folder, 0, float("nan"))
+        cost = preview(method, streams, config.loop, fabric, config.run_folder, prepared_gb=bytes_of(cases) / 1e9)
+        return RunResult(config.run_folder, 0, float("nan"), cost.hours)
     return train_on(streams, method, config.loop, config.run_folder, fabric, config.workers)
 
 

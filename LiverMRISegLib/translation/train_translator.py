@@ -143,8 +143,9 @@ def _run(config: TranslatorConfig, fabric: Fabric) -> RunResult:
         "target": SliceStream(target, config.size, config.batch),
     }
     if config.loop.preview:
-        preview(gan, streams, config.loop, fabric, config.run_folder, prepared_gb=bytes_of([*source, *target]) / 1e9)
-        return RunResult(config.run_folder, 0, float("nan"))
+        prepared_gb = bytes_of([*source, *target]) / 1e9
+        cost = preview(gan, streams, config.loop, fabric, config.run_folder, prepared_gb=prepared_gb)
+        return RunResult(config.run_folder, 0, float("nan"), cost.hours)
     facts = [hash_of_weights(segmenter)] if segmenter and not is_joint else []
     return train_on(streams, gan, config.loop, config.run_folder, fabric, config.workers, facts)
 

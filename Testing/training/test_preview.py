@@ -1,6 +1,7 @@
 """What a training costs, said before it starts: counts by hand, and nothing trained."""
 
 import logging
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from helpers.tiny_data import write_config, write_data
+from LiverMRISegLib.data.case_selection import FoldConfig
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.models.package.specification import InferenceSpec
 from LiverMRISegLib.training import preview
@@ -69,6 +71,23 @@ def test_a_stage_says_its_cost_and_trains_nothing(stage, kind, tmp_path, caplog)
     assert "5 validations of " in caplog.text
     assert not (tmp_path / "run/model").exists()
     assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+def test_volumes_that_are_not_there_yet_are_validated_on_too(tmp_path, caplog):
+    """Of two labelled volumes a fold holds out one; of four times as many, as translations are, it will be four."""
+    loop = "{steps: 100, validate_every: 50, precision: 32-true, accelerator: cpu, preview: true, preview_cases: %s}"
+    counts = []
+    for cases in (0, 8):
+        config = read_config(
+            FinetuneConfig,
+            write_config(tmp_path, write_data(tmp_path), loop=loop % cases, run_folder=str(tmp_path / "run")),
+        )
+        config = replace(config, data=replace(config.data, fold=FoldConfig(0, 2)))
+        caplog.clear()
+        with caplog.at_level(logging.INFO, "LiverMRISegLib.training.preview"):
+            finetune.run(config)
+        counts.append(int(re.search(r"2 validations of (\d+) tiles", caplog.text)[1]))
+    assert counts[1] == 4 * counts[0] > 0
 
 
 def test_steps_are_timed_that_use_unlabelled_volumes(tmp_path, monkeypatch):

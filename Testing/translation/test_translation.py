@@ -9,9 +9,10 @@ import pytest
 
 from helpers.translation_data import SLICE_LOOP, with_open_voxels, write_domain
 from LiverMRISegLib.data.datalist import read_datalist, write_datalist
-from LiverMRISegLib.errors import ModelError, OutputError, UsageError
+from LiverMRISegLib.errors import InputError, ModelError, OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.training.configuration import read_config
+from LiverMRISegLib.training.script import where_it_ended
 from LiverMRISegLib.translation import slice_segmenter, train_translator, translate
 from LiverMRISegLib.translation.cyclegan import CycleGanConfig
 from LiverMRISegLib.translation.slice_segmenter import SliceSegmenterConfig
@@ -62,6 +63,29 @@ def test_translations_keep_geometry_and_labels(trained, tmp_path):
     again = [path.stat().st_mtime_ns for path in translate.run(settings)]
     assert [now == old for now, old in zip(again, times, strict=True)] == [True, False, True]
     changed.write_bytes(before)
+
+
+def test_the_others_are_translated_where_one_cannot_be_read(trained, tmp_path):
+    config, ct = trained
+    scans = read_datalist(ct).scans
+    content = scans[1].image.read_bytes()
+    scans[1].image.write_bytes(content[:-200])
+    with pytest.raises(InputError, match=r"1 of 3 volumes cannot be used; .*:\n  .*ct1\.nii\.gz"):
+        translate.run(TranslateConfig(config.run_folder, DomainConfig((ct,)), "T2WI", tmp_path / "out"))
+    scans[1].image.write_bytes(content)
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")) == ["ct0_T2WI.nii.gz", "ct2_T2WI.nii.gz"]
+
+
+@pytest.mark.parametrize("stage", ["segmenter", "translator"])
+def test_a_preview_says_that_nothing_was_trained(trained, tmp_path, stage):
+    config, _ = trained
+    loop = replace(SLICE_LOOP, preview=True)
+    if stage == "segmenter":
+        of_segmenter = read_config(SliceSegmenterConfig, Path(config.segmenter) / "config.yaml")
+        result = slice_segmenter.run(replace(of_segmenter, run_folder=tmp_path / "run", loop=loop))
+    else:
+        result = train_translator.run(replace(config, run_folder=tmp_path / "run", loop=loop))
+    assert where_it_ended(result) == "this was only the preview: nothing was trained"
 
 
 def test_datalists_that_number_organs_differently_are_not_mixed(trained, tmp_path):

@@ -120,6 +120,7 @@ def _previewed(
     """What the training costs, from a few of its cases."""
     listed, at_hand = (len(p.labelled) + len(p.unlabelled) + len(p.validation) for p in (pools, few))
     count = config.loop.preview_cases or listed
+    synthetic = len(validation.images) - len(few.validation)
     cache = PreparedCases(config.data.cache, config.data.preparation, config.data.organs)
     cases = cache.load_all([*few.labelled, *few.validation], labelled=True)
     cases += cache.load_all(few.unlabelled, labelled=config.data.pseudo_labels)
@@ -132,7 +133,7 @@ def _previewed(
         config.run_folder,
         prepared_gb=size / 1e9 * count / max(1, at_hand),
         validation=validation,
-        images=len(pools.validation) + len(validation.images) - len(few.validation),
+        images=round(len(pools.validation) * count / max(1, listed)) + synthetic,
         shapes=[case.image.shape for case in cases],
     )
     return RunResult(config.run_folder, 0, float("nan"), cost.hours)
