@@ -56,7 +56,10 @@ def folder(tmp_path):
 def test_the_graph_of_the_whole(tmp_path):
     chosen = (ROOT / "scripts/train/workflows/any_sequence.yaml").read_text()
     (tmp_path / "settings.yaml").write_text(chosen)
-    done = snakemake("any_sequence", tmp_path, "--dry-run")
+    absent = snakemake("any_sequence", tmp_path, "--dry-run", "--config", "test=absent")
+    assert absent.returncode != 0
+    assert "test: there is no folder absent" in absent.stdout + absent.stderr
+    done = snakemake("any_sequence", tmp_path, "--dry-run", "--config", f"test={tmp_path}")
     assert done.returncode == 0, done.stderr
     assert all(rule in done.stdout + done.stderr for rule in ("train", "evaluate"))
 

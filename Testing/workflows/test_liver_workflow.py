@@ -44,6 +44,11 @@ def test_configs_of_ones_own_and_paper_001s_pool(tmp_path):
     """A file that plan_training.py wrote takes the place of a config; the paper's unlabelled pool is GED4 alone."""
     paper = ROOT / "scripts/train/workflows/liver_paper_001.yaml"
     own = ["--config", f"finetune={tmp_path / 'plan.yaml'}", f"method_config={tmp_path / 'other.yaml'}"]
+    done = run(tmp_path, "--dry-run", *own)
+    assert f"{tmp_path / 'plan.yaml'}: " in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    for name in ("plan.yaml", "other.yaml"):
+        (tmp_path / name).write_text("loop: {steps: 5}\n")
     done = run(tmp_path, "--dry-run", "--printshellcmds", *own)
     words = done.stdout + done.stderr
     assert f"'--config' '{tmp_path / 'plan.yaml'}'" in words
@@ -100,6 +105,51 @@ def test_a_misspelt_method_or_config_is_named_before_anything_runs(tmp_path, set
     done = run(tmp_path, "--dry-run", "--config", setting)
     assert done.returncode == 1
     assert words in done.stdout + done.stderr
+
+
+def test_a_bad_volume_of_a_later_stage_is_named_before_anything_is_trained(tmp_path):
+    datalist = write_data(tmp_path)
+    bad = tmp_path / "p2_GED4.nii.gz"
+    bad.write_bytes(bad.read_bytes()[:-200])
+    done = run(tmp_path)
+    assert done.returncode != 0
+    assert "volumes cannot be used; repair them or remove them from the datalist:" in done.stdout
+    assert str(bad) in done.stdout
+    assert "steps of" not in done.stdout
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").rglob("config.yaml"))
+    assert datalist.exists()
+
+
+def test_the_scans_to_judge_on_are_looked_for_before_anything_is_trained(tmp_path):
+    done = run(tmp_path, "--config", "test_split=validation", 'groups={"liver-contrast":{"judged":["DWI"]}}')
+    assert done.returncode != 0
+    assert "no labelled scan of split 'validation' fits the choice of sequences DWI" in done.stdout
+    assert not list((tmp_path / "out").rglob("model.json"))
+
+
+def test_flags_of_one_stage_override_those_of_all(tmp_path):
+    done = run(tmp_path, "--dry-run", "--printshellcmds", "--config", 'finetune_flags=["--loop.steps","77"]')
+    (command,) = (line for line in done.stdout.splitlines() if "'--run-folder'" in line and "out/finetune'" in line)
+    assert re.findall(r"'--loop.steps' '(\d+)'", command) == ["6", "77"]
+
+
+def test_a_changed_setting_is_seen_and_never_mixed_with_what_was_made_before(tmp_path):
+    """Snakemake repeats the stages that it touches, and a training does not go on as another one."""
+    own = tmp_path / "mine.yaml"
+    own.write_text(f"base: {ROOT / 'scripts/train/configs/finetune.yaml'}\n")
+    more = ["--config", "preview=false", f"finetune={own}"]
+    model = str(tmp_path / "out/finetune/model/model.json")
+    done = run(tmp_path, *more, "--", model)
+    assert done.returncode == 0, done.stderr[-3000:]
+    again = run(tmp_path, *more, "--", model)
+    assert "Nothing to be done" in again.stdout + again.stderr
+    longer = run(tmp_path, *more, 'finetune_flags=["--loop.steps","8"]', "--", model)
+    assert longer.returncode == 0, longer.stderr[-3000:]
+    assert "resuming from step 6" in longer.stdout + longer.stderr
+    own.write_text(own.read_text() + "loop: {warmup: 3}\n")
+    edited = run(tmp_path, *more, 'finetune_flags=["--loop.steps","8"]', "--", model)
+    assert edited.returncode != 0
+    assert "loop.warmup" in edited.stdout + edited.stderr
 
 
 @pytest.mark.parametrize("method", ["cross_pseudo_supervision", "bidirectional_copy_paste"])

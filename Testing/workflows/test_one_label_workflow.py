@@ -65,6 +65,8 @@ def test_a_package_comes_out_and_is_judged(folder):
     cost = (folder / "out/preview.txt").read_text()
     assert all(title in cost for title in ("first labels:\n", "2 rounds, each:\n"))
     assert "5 volumes of " in cost
+    assert cost.count("this was only the preview: nothing was trained") == 1
+    assert not (folder / "out/preview/cache").exists()
     assert re.search(r"6 steps of .* 0 validations of 0 tiles and 0 at the end, [1-9]\d* for the labels", cost)
     again = snakemake("one_label", folder)
     assert "Nothing to be done" in again.stdout + again.stderr

@@ -9,6 +9,8 @@ include: "common.smk"
 OUTPUT = Path(config["output"])
 MODEL = OUTPUT / "model" / "model.json"
 config_file(config["recipe"], "recipes")  # a misspelt one is named before anything runs
+if config["test"] and not Path(config["test"]).is_dir():
+    raise WorkflowError(f"test: there is no folder {config['test']}; test= (empty) makes the model and does not judge it")
 
 
 rule all:
@@ -22,14 +24,17 @@ rule preview:
     output:
         PREVIEW,
     params:
-        command=lambda wildcards, output: previewed((
-            "training:",
-            call(
-                "finetune", config["recipe"],
-                "--run-folder", Path(output[0]).parent / "preview", "--loop.preview",
-                folder="recipes",
+        command=lambda wildcards, output: previewed(
+            (
+                "training:",
+                training(
+                    "finetune", config["recipe"],
+                    "--run-folder", Path(output[0]).parent / "preview", "--loop.preview",
+                    folder="recipes",
+                ),
             ),
-        )),
+            reads=[],
+        ),
     shell:
         "({params.command}) 2>&1 | tee {output}"
 
@@ -40,11 +45,10 @@ rule train:
     output:
         MODEL,
     params:
-        command=lambda wildcards, output: call(
-            "finetune", config["recipe"], "--run-folder", Path(output[0]).parents[1], folder="recipes"
-        ),
+        content=content_of(config["recipe"], "recipes"),
+        command=lambda wildcards: training("finetune", config["recipe"], "--run-folder", OUTPUT, folder="recipes"),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule evaluate:
@@ -53,9 +57,9 @@ rule evaluate:
     output:
         OUTPUT / "evaluation" / "metrics.json",
     params:
-        command=lambda wildcards, input, output: quoted(
-            sys.executable, SCRIPTS / "evaluate_any_sequence.py", "--model", Path(input[0]).parent,
-            "--data", config["test"], "--output", Path(output[0]).parent,
+        command=lambda wildcards: quoted(
+            SCRIPTS / "evaluate_any_sequence.py", "--model", MODEL.parent,
+            "--data", config["test"], "--output", OUTPUT / "evaluation",
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"

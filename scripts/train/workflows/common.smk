@@ -1,5 +1,6 @@
 # What the workflows share: how a stage's script is called, what comes before the first stage, and plans from the data.
 import difflib
+import hashlib
 import sys
 from pathlib import Path
 
@@ -40,11 +41,33 @@ def quoted(*words):
     return " ".join(f"'{word}'" for word in words)
 
 
-def previewed(*named):
-    """The commands that say what stages will cost, each with a title; none of the stages is run."""
+# Behind it comes {params.command}: Snakemake repeats a stage whose parameters have changed, and another path of Python
+# changes nothing. It compares only parameters that are made from wildcards alone, so the commands of stages are.
+PYTHON = quoted(sys.executable)
+
+
+def previewed(*named, reads):
+    """The commands that say what stages will cost, each with a title; none of the stages is run.
+
+    `reads` are commands that come first: they read the data, and name what a later stage could not use.
+    """
     if not HAS_PREVIEW:
         return quoted("echo", "no preview (preview: false)")
-    return " && ".join(f"{quoted('echo', title)} && {command}" for title, command in named)
+    said = (f"{quoted('echo', title)} && {PYTHON} {command}" for title, command in named)
+    return " && ".join([*(f"{PYTHON} {command}" for command in reads), *said])
+
+
+def read_all(datalists, *more):
+    """The command that reads every volume of these datalists which is trained on or labelled."""
+    return call("../check_data", "check_data", "--datalists", *datalists, *more)
+
+
+def read_test(*more):
+    """The command that reads the volumes which the result is judged on; none if there are none."""
+    if not config["test"]:
+        return []
+    split = config.get("test_split", "test")
+    return [read_all([config["test"]], "--splits", split, "--needs-labels", *more)]
 
 
 def config_file(settings, folder="configs"):
@@ -57,13 +80,17 @@ def config_file(settings, folder="configs"):
     return SCRIPTS / folder / f"{settings}.yaml"
 
 
-def call(script, settings, *more, folder="configs", flags=None):
-    """The command of a stage: its script, its settings, more flags, and `flags`, by default the trainings'.
+def call(script, settings, *more, folder="configs"):
+    """The command of a stage, behind `PYTHON`: its script, its settings, and more flags.
 
     `settings` is the name of a file in `folder`, or the path of one that ends with .yaml, as plan_training.py writes.
     """
-    common = config["flags"] if flags is None else flags
-    return quoted(sys.executable, SCRIPTS / f"{script}.py", "--config", config_file(settings, folder), *more, *common)
+    return quoted(SCRIPTS / f"{script}.py", "--config", config_file(settings, folder), *more)
+
+
+def training(script, settings, *more, folder="configs"):
+    """The command of a training: `flags` first, so that what is said for one training or by the workflow overrides it."""
+    return call(script, settings, *config["flags"], *more, folder=folder)
 
 
 def scans_in(datalist, *sequences):
@@ -73,11 +100,20 @@ def scans_in(datalist, *sequences):
     return len(read_datalist(Path(datalist)).pool(split="train", sequences=sequences or None))
 
 
-def settings_of(settings):
+def settings_of(settings, folder="configs"):
     """The keys of a file of settings, those of its bases among them."""
+    from LiverMRISegLib.errors import LiverMRISegError
     from LiverMRISegLib.training.configuration import read_settings
 
-    return read_settings(config_file(settings))
+    try:
+        return read_settings(config_file(settings, folder))
+    except LiverMRISegError as error:
+        raise WorkflowError(str(error))
+
+
+def content_of(settings, folder="configs"):
+    """What changes when a file of settings, or one of its bases, is edited; its name in the command is the same."""
+    return hashlib.sha256(repr(settings_of(settings, folder)).encode()).hexdigest()[:12]
 
 
 def planned(settings):
@@ -92,14 +128,13 @@ def plan_of(settings):
     return [planned(settings)] if HAS_PLAN else []
 
 
-def plan_command(settings, datalists, output, *more):
+def plan_command(settings, datalists, *more):
     """The command that plans a training with these settings from the labelled volumes of the datalists."""
     return call(
         "plan_training", "plan_training",
         "--base", config_file(settings),
         "--datalists", *datalists,
-        "--output", output,
+        "--output", Path(config["output"]) / "plans" / f"{config_file(settings).stem}.yaml",
         *more,
         *config["plan_flags"],
-        flags=[],
     )

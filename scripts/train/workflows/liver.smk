@@ -46,12 +46,12 @@ rule plan:
     output:
         OUTPUT / "plans" / "{settings}.yaml",
     params:
-        command=lambda wildcards, input, output: plan_command(
-            next(s for s in SETTINGS if config_file(s).stem == wildcards.settings), input, output[0],
+        command=lambda wildcards: plan_command(
+            next(s for s in SETTINGS if config_file(s).stem == wildcards.settings), [config["atlas"]],
             "--network", "stunet",
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 # It comes first: steps, inferences, disk, memory and hours of every training; an error if memory or disk will not do.
@@ -66,7 +66,7 @@ rule preview:
         command=lambda wildcards, input: previewed(
             (
                 "fine-tuning:",
-                call(
+                training(
                     "finetune", planned(FINETUNE),
                     "--run-folder", OUTPUT / "preview",
                     "--data.datalists", input.atlas,
@@ -78,7 +78,7 @@ rule preview:
             *(
                 (
                     f"{name}:",
-                    call(
+                    training(
                         METHOD, planned(METHOD_CONFIG),
                         "--run-folder", OUTPUT / "preview",
                         "--data.datalists", input.liqa,
@@ -91,6 +91,10 @@ rule preview:
                 )
                 for name in config["groups"]
             ),
+            reads=[
+                read_all([input.atlas, input.liqa]),
+                *(each for name in JUDGED for each in read_test("--pool.sequences", *config["groups"][name]["judged"])),
+            ],
         ),
     shell:
         "({params.command}) 2>&1 | tee {output}"
@@ -104,16 +108,17 @@ rule finetune:
     output:
         OUTPUT / "finetune" / "model" / "model.json",
     params:
-        command=lambda wildcards, input: call(
+        content=content_of(FINETUNE),
+        command=lambda wildcards: training(
             "finetune", planned(FINETUNE),
             "--run-folder", OUTPUT / "finetune",
-            "--data.datalists", input.atlas,
+            "--data.datalists", config["atlas"],
             "--data.cache", OUTPUT / "cache",
             *(["--start", config["start"]] if config["start"] else []),
             *config["finetune_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule semi_supervised:
@@ -126,18 +131,19 @@ rule semi_supervised:
     wildcard_constraints:
         group="|".join(config["groups"]),
     params:
-        command=lambda wildcards, input: call(
+        content=content_of(METHOD_CONFIG),
+        command=lambda wildcards: training(
             METHOD, planned(METHOD_CONFIG),
             "--run-folder", OUTPUT / wildcards.group,
-            "--data.datalists", input.liqa,
+            "--data.datalists", config["liqa"],
             "--data.cache", OUTPUT / "cache",
-            "--start", Path(input.start).parent,
+            "--start", OUTPUT / "finetune" / "model",
             "--name", wildcards.group,
             *group_flags(wildcards.group),
             *config["method_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule evaluate:
@@ -149,15 +155,15 @@ rule evaluate:
     wildcard_constraints:
         group="|".join(config["groups"]),
     params:
-        command=lambda wildcards, input, output: call(
+        command=lambda wildcards: call(
             "../evaluate_challenge", "evaluate",
-            "--model", Path(input.model).parent,
-            "--datalists", input.test,
+            "--model", OUTPUT / wildcards.group / "model",
+            "--datalists", config["test"],
             "--split", config["test_split"],
             "--pool.sequences", *config["groups"][wildcards.group]["judged"],
             *named("--seen-vendors", config["seen_vendors"]),
-            "--output", Path(output[0]).parent,
-            flags=config["test_flags"],
+            "--output", OUTPUT / wildcards.group / "evaluation",
+            *config["test_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"

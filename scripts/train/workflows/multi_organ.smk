@@ -35,6 +35,7 @@ if HAS_PLAN and settings_of(config["translator"]).get("space", "intensity") != "
 # Worse sequences' own labels from before they were matched are none that later ones should be compared or joined with;
 # after a single round there are no others.
 FIRST_STABLE = 1 if MATCH and ROUNDS > 1 else 0
+COMPARED = [OUTPUT / f"round_{number}" / "labels" / "datalist.json" for number in range(FIRST_STABLE, ROUNDS + 1)]
 # Stability ranks the cases after the last round; until then all of them are trained on.
 KEPT_IN_A_ROUND = 10**6 if STABLE else config["keep"]
 TRANSLATED = expand(OUTPUT / "translated" / "{sequence}" / "datalist.json", sequence=SEQUENCES)
@@ -62,7 +63,7 @@ def fold_lists(wildcards):
     return TRANSLATED if number == 0 else [labels_of(number - 1), *TRANSLATED]
 
 
-def final_lists(wildcards):
+def final_lists():
     chosen = OUTPUT / "stable" / "datalist.json" if STABLE else labels_of(ROUNDS)
     return [chosen, *config["small_ct"], *([] if config["small_ct"] else TRANSLATED)]
 
@@ -84,15 +85,15 @@ rule plan:
     output:
         OUTPUT / "plans" / "{settings}.yaml",
     params:
-        command=lambda wildcards, input, output: plan_command(
-            config["segmenter"], input, output[0],
+        command=lambda wildcards: plan_command(
+            config["segmenter"], [config["ct"]],
             "--labelled.sequences", "CT",
             "--organs", *config["organs"],
             "--network", "residual-encoder-unet",
             "--normalisation", "z-score",  # folds learn translations and label MR: the CT's figures mean nothing there
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 # It comes first: steps, inferences, disk, memory and hours of every training; an error if memory or disk will not do.
@@ -108,7 +109,7 @@ rule preview:
         command=lambda wildcards, input: previewed(
             *([(
                 "1 segmenter of slices:",
-                call(
+                training(
                     "train_slice_segmenter", "train_slice_segmenter",
                     "--run-folder", OUTPUT / "preview" / "slice_segmenter",
                     "--source.datalists", input.ct,
@@ -121,7 +122,7 @@ rule preview:
             )] if HAS_ATTENTION else []),
             (
                 f"{len(SEQUENCES)} translators, each:",
-                call(
+                training(
                     "train_translator", "translator_plain" if HAS_ATTENTION else config["translator"],
                     "--run-folder", OUTPUT / "preview" / "translator",
                     "--source.datalists", input.ct,
@@ -137,7 +138,7 @@ rule preview:
             *(
                 (
                     f"{count} {title}, each:",
-                    call(
+                    training(
                         "finetune", settings,
                         "--run-folder", OUTPUT / "preview" / config_file(settings).stem,
                         "--data.datalists", input.ct,
@@ -161,6 +162,12 @@ rule preview:
                     *([(1, "small network", config["small"], config["small_flags"], [])] if "small" in FINAL else []),
                 )
             ),
+            reads=[
+                read_all([input.ct], "--pool.sequences", "CT"),
+                read_all([input.mr], "--pool.sequences", *SEQUENCES, *config["also_labelled"], "--no-labels"),
+                *([read_all(config["small_ct"])] if config["small_ct"] else []),
+                *read_test(),
+            ],
         ),
     shell:
         "({params.command}) 2>&1 | tee {output}"
@@ -173,17 +180,18 @@ rule train_slice_segmenter:
     output:
         touch(OUTPUT / "slice_segmenter" / "done"),
     params:
-        command=lambda wildcards, input, output: call(
+        content=content_of("train_slice_segmenter"),
+        command=lambda wildcards: training(
             "train_slice_segmenter", "train_slice_segmenter",
-            "--run-folder", Path(output[0]).parent,
-            "--source.datalists", input.ct,
+            "--run-folder", OUTPUT / "slice_segmenter",
+            "--source.datalists", config["ct"],
             "--cache", OUTPUT / "cache",
             "--organs", *config["organs"],
             *config["slice_flags"],
             *config["segmenter_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule train_translator:
@@ -195,11 +203,12 @@ rule train_translator:
     output:
         touch(OUTPUT / "translators" / "{sequence}" / "done"),
     params:
-        command=lambda wildcards, input, output: call(
+        content=content_of(config["translator"]),
+        command=lambda wildcards: training(
             "train_translator", config["translator"],
-            "--run-folder", Path(output[0]).parent,
-            "--source.datalists", input.ct,
-            "--target.datalists", input.mr,
+            "--run-folder", OUTPUT / "translators" / wildcards.sequence,
+            "--source.datalists", config["ct"],
+            "--target.datalists", config["mr"],
             "--target.pool.sequences", wildcards.sequence,
             "--cache", OUTPUT / "cache",
             *(["--segmenter", OUTPUT / "slice_segmenter"] if HAS_ATTENTION else []),
@@ -208,7 +217,7 @@ rule train_translator:
             *config["translator_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule translate:
@@ -218,15 +227,15 @@ rule translate:
     output:
         OUTPUT / "translated" / "{sequence}" / "datalist.json",
     params:
-        command=lambda wildcards, input, output: call(
+        command=lambda wildcards: call(
             "translate", "translate",
-            "--translator", Path(input.translator).parent,
-            "--source.datalists", input.ct,
+            "--translator", OUTPUT / "translators" / wildcards.sequence,
+            "--source.datalists", config["ct"],
             "--sequence", wildcards.sequence,
-            "--output", Path(output[0]).parent,
+            "--output", OUTPUT / "translated" / wildcards.sequence,
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule train_segmenter:
@@ -236,10 +245,11 @@ rule train_segmenter:
     output:
         OUTPUT / "round_{round}" / "fold_{fold}" / "model" / "model.json",
     params:
-        command=lambda wildcards, input, output: call(
+        content=content_of(config["segmenter"]),
+        command=lambda wildcards: training(
             "finetune", planned(config["segmenter"]),
-            "--run-folder", Path(output[0]).parents[1],
-            "--data.datalists", *input.lists,
+            "--run-folder", OUTPUT / f"round_{wildcards.round}" / f"fold_{wildcards.fold}",
+            "--data.datalists", *fold_lists(wildcards),
             "--data.organs", *config["organs"],
             "--data.cache", OUTPUT / "cache",
             "--data.fold.number", wildcards.fold,
@@ -247,7 +257,7 @@ rule train_segmenter:
             *config["fold_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule pseudo_label:
@@ -257,16 +267,16 @@ rule pseudo_label:
     output:
         OUTPUT / "round_{round}" / "labels" / "datalist.json",
     params:
-        command=lambda wildcards, input, output: call(
+        command=lambda wildcards: call(
             "pseudo_label", "pseudo_label",
-            "--models", *folders(input.models),
-            "--datalists", input.mr,
+            "--models", *folders(models_of(wildcards.round)),
+            "--datalists", config["mr"],
             "--pool.sequences", *SEQUENCES, *config["also_labelled"],
             "--keep", KEPT_IN_A_ROUND,
-            "--output", Path(output[0]).parent,
+            "--output", OUTPUT / f"round_{wildcards.round}" / "labels",
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule match_domains:
@@ -275,32 +285,32 @@ rule match_domains:
     output:
         OUTPUT / "round_{round}" / "matched" / "datalist.json",
     params:
-        command=lambda wildcards, input, output: call(
+        command=lambda wildcards: call(
             "match_domains", "match_domains",
-            "--datalist", input[0],
+            "--datalist", OUTPUT / f"round_{wildcards.round}" / "labels" / "datalist.json",
             "--better", *MATCH["better"],
             "--worse", *MATCH["worse"],
-            "--output", Path(output[0]).parent,
+            "--output", OUTPUT / f"round_{wildcards.round}" / "matched",
             *config["match_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule stable_cases:
     input:
-        [OUTPUT / f"round_{number}" / "labels" / "datalist.json" for number in range(FIRST_STABLE, ROUNDS + 1)],
+        COMPARED,
     output:
         OUTPUT / "stable" / "datalist.json",
     params:
-        command=lambda wildcards, input, output: call(
+        command=lambda wildcards: call(
             "stable_cases", "stable_cases",
-            "--iterations", *folders(input),
+            "--iterations", *folders(COMPARED),
             "--keep", config["keep"],
-            "--output", Path(output[0]).parent,
+            "--output", OUTPUT / "stable",
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule join_models:
@@ -309,32 +319,32 @@ rule join_models:
     output:
         OUTPUT / "ensemble" / "model" / "model.json",
     params:
-        command=lambda wildcards, input, output: call(
+        command=lambda wildcards: call(
             "join_models", "join_models",
-            "--models", *folders(input),
-            "--output", Path(output[0]).parent,
-            flags=[],
+            "--models", *folders(models_of(ROUNDS)),
+            "--output", OUTPUT / "ensemble" / "model",
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule distill:
     input:
-        lists=final_lists,
+        lists=final_lists(),
     output:
         OUTPUT / "small" / "model" / "model.json",
     params:
-        command=lambda wildcards, input, output: call(
+        content=content_of(config["small"]),
+        command=lambda wildcards: training(
             "finetune", config["small"],
-            "--run-folder", Path(output[0]).parents[1],
-            "--data.datalists", *input.lists,
+            "--run-folder", OUTPUT / "small",
+            "--data.datalists", *final_lists(),
             "--data.organs", *config["organs"],
             "--data.cache", OUTPUT / "cache",
             *config["small_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule evaluate:
@@ -344,13 +354,13 @@ rule evaluate:
     output:
         OUTPUT / "{final}" / "evaluation" / "summary.csv",
     params:
-        command=lambda wildcards, input, output: call(
+        command=lambda wildcards: call(
             "../evaluate_challenge", "evaluate",
-            "--model", Path(input.model).parent,
-            "--datalists", input.test,
+            "--model", OUTPUT / wildcards.final / "model",
+            "--datalists", config["test"],
             "--split", config["test_split"],
-            "--output", Path(output[0]).parent,
-            flags=config["test_flags"],
+            "--output", OUTPUT / wildcards.final / "evaluation",
+            *config["test_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"

@@ -8,8 +8,7 @@ configfile: Path(workflow.basedir) / "one_label.yaml"
 include: "common.smk"
 
 OUTPUT = Path(config["output"])
-
-
+FIRST = OUTPUT / "round_0" / "labels" / "datalist.json"
 SETTINGS = "one_label"
 
 
@@ -28,7 +27,7 @@ def first_labels_command(datalist, output, *more):
 
 
 def rounds_command(datalist, run_folder, *more):
-    return call(
+    return training(
         "one_label", planned(SETTINGS),
         "--run-folder", run_folder,
         "--data.datalists", datalist,
@@ -55,14 +54,14 @@ rule plan:
     output:
         OUTPUT / "plans" / "{settings}.yaml",
     params:
-        command=lambda wildcards, input, output: plan_command(
-            SETTINGS, input, output[0],
+        command=lambda wildcards: plan_command(
+            SETTINGS, [config["datalist"]],
             "--labelled.patients", config["template"],
             "--organs", *config["organs"],
             "--network", "stunet",
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 # It comes first: volumes and inferences, steps, disk, memory and hours; an error if memory or disk will not do.
@@ -84,6 +83,7 @@ rule preview:
                     "--loop.preview-cases", scans_in(input[0]),
                 ),
             ),
+            reads=[read_all(input[:1], "--no-labels"), *read_test()],
         ),
     shell:
         "({params.command}) 2>&1 | tee {output}"
@@ -94,23 +94,24 @@ rule first_labels:
         config["datalist"],
         ancient(PREVIEW),
     output:
-        OUTPUT / "round_0" / "labels" / "datalist.json",
+        FIRST,
     params:
-        command=lambda wildcards, input, output: first_labels_command(input[0], Path(output[0]).parent),
+        command=lambda wildcards: first_labels_command(config["datalist"], FIRST.parent),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule rounds:
     input:
-        OUTPUT / "round_0" / "labels" / "datalist.json",
+        FIRST,
         plan_of(SETTINGS),
     output:
         OUTPUT / "model" / "model.json",
     params:
-        command=lambda wildcards, input: rounds_command(input[0], OUTPUT),
+        content=content_of(SETTINGS),
+        command=lambda wildcards: rounds_command(FIRST, OUTPUT),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule evaluate:
@@ -120,11 +121,11 @@ rule evaluate:
     output:
         OUTPUT / "evaluation" / "summary.csv",
     params:
-        command=lambda wildcards, input, output: call(
+        command=lambda wildcards: call(
             "../evaluate_challenge", "evaluate",
-            "--model", Path(input.model).parent,
-            "--datalists", input.test,
-            "--output", Path(output[0]).parent,
+            "--model", OUTPUT / "model",
+            "--datalists", config["test"],
+            "--output", OUTPUT / "evaluation",
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"

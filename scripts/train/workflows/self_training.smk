@@ -58,7 +58,7 @@ rule preview:
             ),
             (
                 "1 training:" if ROUNDS == 1 else f"{ROUNDS} trainings, each:",
-                call(
+                training(
                     "finetune", "self_training",
                     "--run-folder", OUTPUT / "preview" / "training",
                     "--data.datalists", OUTPUT / "preview" / "datalist.json",  # of the few that were just labelled
@@ -69,6 +69,7 @@ rule preview:
                     "--loop.preview-cases", scans_in(input[0]),
                 ),
             ),
+            reads=[read_all(input[:1], "--no-labels"), *read_test()],
         ),
     shell:
         "({params.command}) 2>&1 | tee {output}"
@@ -82,11 +83,11 @@ rule pseudo_label:
     output:
         OUTPUT / "round_{round}" / "labels" / "datalist.json",
     params:
-        command=lambda wildcards, input, output: label_command(
-            int(wildcards.round), input[0], Path(output[0]).parent
+        command=lambda wildcards: label_command(
+            int(wildcards.round), config["datalist"], OUTPUT / f"round_{wildcards.round}" / "labels"
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule train:
@@ -95,16 +96,17 @@ rule train:
     output:
         OUTPUT / "round_{round}" / "model" / "model.json",
     params:
-        command=lambda wildcards, input, output: call(
+        content=content_of("self_training"),
+        command=lambda wildcards: training(
             "finetune", "self_training",
-            "--run-folder", Path(output[0]).parents[1],
-            "--data.datalists", input[0],
+            "--run-folder", OUTPUT / f"round_{wildcards.round}",
+            "--data.datalists", OUTPUT / f"round_{wildcards.round}" / "labels" / "datalist.json",
             "--data.cache", OUTPUT / "cache",
             "--start", teacher(int(wildcards.round)),
             *config["train_flags"],
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
 
 
 rule evaluate:
@@ -114,11 +116,11 @@ rule evaluate:
     output:
         OUTPUT / "evaluation" / "summary.csv",
     params:
-        command=lambda wildcards, input, output: call(
+        command=lambda wildcards: call(
             "../evaluate_challenge", "evaluate",
-            "--model", Path(input.model).parent,
-            "--datalists", input.test,
-            "--output", Path(output[0]).parent,
+            "--model", LAST.parent,
+            "--datalists", config["test"],
+            "--output", OUTPUT / "evaluation",
         ),
     shell:
-        "{params.command}"
+        "{PYTHON} {params.command}"
