@@ -51,7 +51,7 @@ def signs_of(watch: ScoreWatch, labelmap: np.ndarray, prepared: AnyPrepared, spe
 def _signs(watch: ScoreWatch, final: np.ndarray, value: int, box: Box) -> dict[str, float]:
     """Those of the organ whose outline in `final` [Z, Y, X] is inside `box`."""
     mask = (final[box] == value) & (watch.best[box] == value)
-    voxels = max(1, np.count_nonzero(mask))
+    voxels = max(1, int(np.count_nonzero(mask)))
     share = watch.best_share[box][mask].sum(dtype=np.float64)
     return {
         # Were every voxel's class drawn by its probability: 2 sum(p in the mask) / (sum(p) + size of the mask).
