@@ -33,17 +33,24 @@ RIGHT = Code("24028007", "Right")
 LEFT = Code("7771000", "Left")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Organ:
     """One structure: `name`, SNOMED CT `type_code`, `color` (RGB, 0 to 255), `side` of a paired organ.
 
-    Ours have lower-case names; a structure of a foreign model keeps the name it has there.
+    Ours have lower-case names; a structure of a foreign model keeps the name it has there. Two are equal if they have
+    one name, in whatever spelling: a file may write it in capitals, and under another value it has another colour.
     """
 
     name: str
     type_code: Code
     color: tuple[int, int, int]
     side: Code | None = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Organ) and _key(self.name) == _key(other.name)
+
+    def __hash__(self) -> int:
+        return hash(_key(self.name))
 
     @property
     def title(self) -> str:

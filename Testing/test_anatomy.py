@@ -71,6 +71,18 @@ def test_other_structures_keep_their_name_and_have_colours_of_their_own():
         assert max(abs(a - b) for a, b in zip(one.color, other.color, strict=True)) >= 40
 
 
+@pytest.mark.parametrize("name", ["lung left", "Lung_Left", "left lung"])
+def test_one_structure_by_any_value_and_spelling(name):
+    """A file numbers and capitalises it in its own way."""
+    one, other = structure_named("lung left", 2), structure_named(name, 7)
+    assert (one, hash(one)) == (other, hash(other))
+    assert one != structure_named("lung right", 2)
+    there = LabelSet("there", {1: LIVER, 7: other})
+    assert LabelSet("here", {2: one, 3: LIVER}).mapping_to(there) == {2: 7, 3: 1}
+    with pytest.raises(UsageError, match="listed twice"):
+        LabelSet("both", {2: one, 7: other})
+
+
 def test_a_set_finds_its_own_organs_in_any_spelling():
     labels = LabelSet("foreign", {1: LIVER, 2: structure_named("Weird_Thing", 2)})
     assert labels.named("weird thing") is labels[2]

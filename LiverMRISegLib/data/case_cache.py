@@ -179,15 +179,16 @@ def labels_of(datalist: Datalist, path: Path, volume: Volume, organs: Sequence[s
 
 def _translation(datalist: Datalist, organs: Sequence[str], highest: int) -> np.ndarray:
     """Table from the datalist's values, and all others up to `highest`, to ours."""
-    known = {structure_named(name, value).name for value, name in datalist.values.items()}
-    for organ in organs:
-        if organ not in known:
-            raise UsageError(f"datalist {datalist.name} has no labels of '{organ}'; it has: {', '.join(sorted(known))}")
+    wanted = [structure_named(organ) for organ in organs]
+    known = {value: structure_named(name, value) for value, name in datalist.values.items()}
+    for organ in wanted:
+        if organ not in known.values():
+            has = ", ".join(sorted({own.name for own in known.values()}))
+            raise UsageError(f"datalist {datalist.name} has no labels of '{organ.name}'; it has: {has}")
     table = np.zeros(max(highest, datalist.ignore, *datalist.values) + 1, np.uint8)
-    for value, name in datalist.values.items():
-        own = structure_named(name, value).name
-        if own in organs:
-            table[value] = 1 + organs.index(own)
+    for value, own in known.items():
+        if own in wanted:
+            table[value] = 1 + wanted.index(own)
     if datalist.ignore:
         table[datalist.ignore] = IGNORE
     return table

@@ -17,11 +17,11 @@ def check_segment_names(labelmap: Volume, values: Mapping[int, str], path: Path)
     Raises:
         InputError: it does.
     """
-    known = {value: structure_named(name, value).name for value, name in values.items()}
+    known = {value: structure_named(name, value) for value, name in values.items()}
     for value, name in named_segments(labelmap).items():
-        own = structure_named(name, value).name
-        if own in known.values() and own != known.get(value):
+        own, said = structure_named(name, value), known.get(value)
+        if own in known.values() and own != said:
             raise InputError(
-                f"{path}: its value {value} is called {name}, and {known.get(value, 'nothing')} in the data set; save "
-                "it as NIfTI with the data set's values"
+                f"{path}: its value {value} is called {name}, and {said.name if said else 'nothing'} in the data set; "
+                "save it as NIfTI with the data set's values"
             )

@@ -78,7 +78,9 @@ def _named(labelmap: Volume, path: Path, looked_for: LabelSet) -> LabelSet | Non
     others = [organ.name for organ in labels.organs if organ not in looked_for.organs]
     if others:
         logger.warning("%s: not compared, since %s lacks it: %s", path, looked_for.name, ", ".join(others))
-    return labels
+    # A file may spell a name in its own way; in the tables it is one organ.
+    spelt = {organ: organ for organ in looked_for.organs}
+    return LabelSet(labels.name, {value: spelt.get(organ, organ) for value, organ in labels.items()})
 
 
 def _warn_of_unknown_values(labelmap: Volume, path: Path, labels: LabelSet) -> None:

@@ -50,9 +50,9 @@ def write_dicom_report(path: Path, found: Measurements, segmentation: Path) -> N
 
 def groups_of(found: Measurements, segments: Mapping[int, str]) -> Iterator[Group]:
     """A group for each organ that is a segment, by the segments' names, and one for the kidneys together."""
-    numbers = {structure_named(name, number).title: number for number, name in segments.items()}
+    numbers = {structure_named(name, number): number for number, name in segments.items()}
     for organ in found.organs:
-        number = numbers.get(organ.organ.title)  # which a DICOM SEG has as label
+        number = numbers.get(organ.organ)
         if number is not None and organ.volume_ml is not None:
             kind = organ.organ
             yield Group(kind.title, kind.type_code, kind.side, number, list(_figures(found, organ)), _remarks(organ))

@@ -8,7 +8,7 @@ import pytest
 from helpers.corrected_masks import write_segments
 from helpers.dicom_series import whole_numbered_volume, write_dicom_series
 from helpers.tiny_data import SHAPE, write_scan
-from LiverMRISegLib.anatomy import CHAOS, SPLEEN, LabelSet
+from LiverMRISegLib.anatomy import CHAOS, LIVER, SPLEEN, LabelSet, structure_named
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.evaluation import cohort
 from LiverMRISegLib.evaluation.cohort import evaluate_cohort
@@ -79,6 +79,20 @@ def test_an_organ_that_a_prediction_does_not_name_was_missed(tmp_path, image):
     write_segmentation(predictions / "a.seg.nrrd", truth() // 4, LabelSet("own", {1: SPLEEN}), geometry)
     write_volume(Volume(truth(), geometry), references / "a_label.nii.gz")
     assert dice(predictions, references) == {"liver": 0.0, "right kidney": 1.0, "left kidney": 1.0, "spleen": 1.0}
+
+
+def test_a_structure_that_is_not_ours_is_one_whatever_its_value_and_spelling(tmp_path, image, caplog):
+    """As a model of nnU-Net has it, and as .seg.nrrd writes it: "Tumour", numbered by whoever drew it."""
+    predictions, references = folders(tmp_path)
+    geometry = read_volume(image).geometry
+    model = LabelSet("model", {1: LIVER, 4: structure_named("tumour", 4)})
+    drawn = LabelSet("drawn", {1: structure_named("Tumour", 1), 2: LIVER})
+    write_segmentation(predictions / "a.nii.gz", truth(), model, geometry)
+    write_segmentation(references / "a.seg.nrrd", np.array([0, 2, 0, 0, 1], np.uint8)[truth()], drawn, geometry)
+    for pair in ((predictions, references), (references, predictions)):
+        (case,) = evaluate_cohort(*pair, model, model)
+        assert sorted((organ.organ, organ.dsc) for organ in case.scores) == [("liver", 1.0), ("tumour", 1.0)]
+    assert caplog.text == ""
 
 
 def test_segments_that_nobody_named_mean_what_the_label_set_says(tmp_path, image):

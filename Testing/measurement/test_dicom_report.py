@@ -10,7 +10,7 @@ import pytest
 
 from helpers.dicom_series import write_dicom_series
 from helpers.ellipsoids import ellipsoid, grid
-from LiverMRISegLib.anatomy import CHAOS, LIVER, LabelSet
+from LiverMRISegLib.anatomy import CHAOS, LIVER, LabelSet, structure_named
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.inference.segmentation import Segmentation
 from LiverMRISegLib.io import read_labelmap, read_volume
@@ -137,6 +137,14 @@ def test_what_cannot_be_reported_is_refused(written, result, tmp_path):
     assert list(tmp_path.iterdir()) == []
     result.save_measurements(tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text().startswith("case,organ,volume_ml")
+
+
+def test_a_structure_that_is_not_ours_is_reported_under_its_name_in_the_seg(result):
+    """A DICOM SEG writes names in capitals."""
+    labels = LabelSet("model", {2: structure_named("cyst", 2), 4: structure_named("renal tumour", 4)})
+    found = measure(Volume(result.labelmap, result.geometry), labels)
+    reported = list(groups_of(found, {1: "Renal tumour", 2: "Cyst"}))
+    assert [(group.title, group.segment) for group in reported] == [("Cyst", 2), ("Renal tumour", 1)]
 
 
 def test_the_seg_measured_again_gives_the_same_volumes(written, result):

@@ -148,7 +148,7 @@ def labels_of_dataset(dataset: Mapping[str, Any], name: str) -> LabelSet:
     organs: dict[int, Organ] = {}
     for value in range(1, len(names)):
         organ = structure_named(names[value] or "label", value)
-        if any(organ.name == other.name for other in organs.values()):
+        if organ in organs.values():
             organ = Organ(f"{names[value]} ({value})", ANATOMICAL_STRUCTURE, structure_named("", value).color)
         organs[value] = organ
     return LabelSet(name, organs)

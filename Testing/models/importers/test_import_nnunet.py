@@ -111,13 +111,21 @@ def test_names_values_and_colours_survive(tmp_path):
 
 
 def test_two_names_of_one_organ_and_many_structures(tmp_path):
-    labels = {"liver": 1, "Liver": 2, "esophagus": 3, **{f"rib {n}": n for n in range(4, 40)}, "ignore": 40}
-    weights = made.Design("PlainConvUNet", FEATURES).network(40).state_dict()
+    labels = {
+        "liver": 1,
+        "Liver": 2,
+        "esophagus": 3,
+        **{f"rib {n}": n for n in range(4, 40)},
+        "Rib_4": 40,
+        "ignore": 41,
+    }
+    weights = made.Design("PlainConvUNet", FEATURES).network(41).state_dict()
     folder = made.write_folder(tmp_path, plan(), made.dataset(labels), {"fold_0": made.checkpoint(weights)})
     found = ModelPackage.load(import_nnunet_model(folder, "n", tmp_path / "models")).spec.labels
     assert [found[1].name, found[2].name, found[3].name] == ["liver", "Liver (2)", "oesophagus"]
-    assert len(found) == 39
-    assert len({organ.color for organ in found.organs[3:]}) == 36
+    assert found[40].name == "Rib_4 (40)"
+    assert len(found) == 40
+    assert len({organ.color for organ in found.organs[3:]}) == 37
 
 
 def test_the_specification(tmp_path):
