@@ -6,16 +6,17 @@ import logging
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 from tqdm import tqdm
 
-from LiverMRISegLib.anatomy import LabelSet, organ_named
+from LiverMRISegLib.anatomy import IGNORE, LabelSet, structure_named
+from LiverMRISegLib.data.case_cache import labels_of
 from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
-from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
+from LiverMRISegLib.data.datalist import Scan, case_name
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, reason_of, score_case, summarise
 from LiverMRISegLib.evaluation.efficiency import RunCost, gpu_memory_reader, measure_cost, visible_gpu
@@ -27,7 +28,6 @@ from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.resources import DEFAULT_MODEL
-from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ def _names(scans: Sequence[Scan]) -> list[str]:
 def _judge(
     name: str, listed: Listed, labels: LabelSet, config: ChallengeConfig, measured: Callable[[list[str]], RunCost]
 ) -> JudgedCase:
-    datalist, scan = listed
+    scan = listed[1]
     made = config.output / f"{name}.nii.gz"
     made.unlink(missing_ok=True)
     words = [sys.executable, "-m", "LiverMRISegLib", "segment", str(scan.image.absolute()), "-o", str(made.absolute())]
@@ -139,25 +139,24 @@ def _judge(
         last = cost.messages.strip().splitlines()[-1:] or ["no message"]
         return JudgedCase(CaseScores(name, error=f"{scan.image.name}: {last[0]}"), cost, scan)
     try:
-        reference, meaning = _reference(datalist, scan)
-        scores = score_case(name, read_labelmap(made), reference, labels, meaning)
-        return JudgedCase(scores, cost, scan)
+        return JudgedCase(_scored(name, listed, made, labels), cost, scan)
     except Exception as error:  # of any library; the other cases may still succeed
         logger.info("%s failed", name, exc_info=True)
         return JudgedCase(CaseScores(name, error=reason_of(error)), cost, scan)
 
 
-def _reference(datalist: Datalist, scan: Scan) -> tuple[Volume, LabelSet]:
-    """The label map with one value per organ, and what the values mean."""
+def _scored(name: str, listed: Listed, made: Path, labels: LabelSet) -> CaseScores:
+    """The scores of the label map `made`; several values may be one organ, and where nobody knows, nothing counts."""
+    datalist, scan = listed
     if scan.labels is None:
         raise UsageError(f"{scan.image}: has no labels")
-    volume = read_labelmap(scan.labels)
-    firsts: dict[str, int] = {}
-    table = np.zeros(max(int(volume.array.max()), *datalist.values) + 1, np.uint8)
-    for value, organ in sorted(datalist.values.items()):
-        table[value] = firsts.setdefault(organ_named(organ).name, value)
-    meaning = LabelSet(datalist.name, {value: organ_named(organ) for organ, value in firsts.items()})
-    return Volume(table[volume.array], volume.geometry, volume.name), meaning
+    prediction = read_labelmap(made)
+    meant = [structure_named(organ, value) for value, organ in sorted(datalist.values.items())]
+    meaning = LabelSet.of(datalist.name, dict.fromkeys(meant))
+    truth = labels_of(datalist, scan.labels, prediction, [organ.name for organ in meaning.organs])
+    known = truth != IGNORE
+    made_known, reference = (replace(prediction, array=np.where(known, a, 0)) for a in (prediction.array, truth))
+    return score_case(name, made_known, reference, labels, meaning)
 
 
 def _costs(judged: Sequence[JudgedCase]) -> str:

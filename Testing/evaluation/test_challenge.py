@@ -11,11 +11,13 @@ import pytest
 
 from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import make_volume
+from LiverMRISegLib.anatomy import LIVER, SPLEEN, LabelSet
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig, run
 from LiverMRISegLib.evaluation.efficiency import gpu_memory_reader, measure_cost, visible_gpu
-from LiverMRISegLib.io import write_volume
+from LiverMRISegLib.inference.segmenter import Segmenter
+from LiverMRISegLib.io import read_volume, write_segmentation, write_volume
 from LiverMRISegLib.models.package.model_package import save_package
 from LiverMRISegLib.volume import Volume
 
@@ -125,6 +127,37 @@ def test_every_case_is_judged_and_failures_are_told(cases, tmp_path):
     assert float(rows["seconds per case"]) > 0
     assert float(rows["mean"]) == pytest.approx(first.case.scores[0].dsc, abs=1e-4)
     assert (tmp_path / "out/p0_T2WI.nii.gz").exists()
+
+
+def judged_against(cases, tmp_path, labelmap, values, ignore=0):
+    """The first case of `cases`, with another reference."""
+    datalist, model = cases
+    scan = replace(read_datalist(datalist).scans[0], labels=labelmap)
+    write_datalist(Datalist("mr", "none", values, [scan], ignore=ignore), datalist)
+    return run(ChallengeConfig(str(model), (datalist,), device="cpu", output=tmp_path / "out"))[0].case
+
+
+def test_where_nobody_knows_the_label_nothing_counts(cases, tmp_path):
+    made = Segmenter.load(cases[1], "cpu").segment(read_volume(tmp_path / "p0.nii.gz"))
+    values = {value: organ.name for value, organ in made.labels.items()}
+    half = made.labelmap.copy()
+    half[half.shape[0] // 2 :][half[half.shape[0] // 2 :] > 0] = 200
+    assert {200, *values} & set(np.unique(half)) > {200}
+    write_volume(Volume(half, made.geometry), tmp_path / "half.nii.gz")
+    found = judged_against(cases, tmp_path, tmp_path / "half.nii.gz", values, ignore=200).scores
+    assert [(scores.dsc, scores.hd) for scores in found] == [(1.0, 0.0)] * len(values)
+    found = judged_against(cases, tmp_path, tmp_path / "half.nii.gz", values).scores
+    assert min(scores.dsc for scores in found) < 1.0
+
+
+def test_a_reference_that_names_its_segments_otherwise_is_refused(cases, tmp_path):
+    volume = read_volume(tmp_path / "p0.nii.gz")
+    named = LabelSet("named", {1: SPLEEN, 2: LIVER})
+    write_segmentation(
+        tmp_path / "p0.seg.nrrd", np.ones(volume.array.shape, np.uint8), named, volume.geometry
+    )  # fmt: skip
+    case = judged_against(cases, tmp_path, tmp_path / "p0.seg.nrrd", {1: "liver", 2: "spleen"})
+    assert "its value 1 is called Spleen, and liver in the data set" in case.error
 
 
 def test_scans_of_one_name_keep_their_own_results(cases, tmp_path):
