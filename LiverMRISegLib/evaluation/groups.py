@@ -24,7 +24,7 @@ def grouped_table(cases: Sequence[tuple[Scan, CaseScores]], seen_vendors: Collec
 
     Groups: all cases, those of each vendor and of each centre, and, where `seen_vendors` names the vendors that the
     model was trained on, in and out of distribution. Distances are means over the cases where both masks have voxels;
-    "not found" counts the others, "failed" the cases without any score.
+    "not found" counts those where one alone has, "failed" the cases without any score.
     """
     organs = list(dict.fromkeys(scores.organ for _, case in cases for scores in case.scores))
     rows = []
@@ -53,11 +53,13 @@ def _groups(
 def _figures(cases: Sequence[CaseScores], organ: str) -> list[str]:
     scores = [scores for case in cases for scores in case.scores if scores.organ == organ]
     failed = sum(bool(case.error) for case in cases)
-    measured = [s for s in scores if math.isfinite(s.hd)]
+    # Of an organ that neither has the distance is 0, and says nothing of outlines.
+    measured = [s for s in scores if math.isfinite(s.hd) and s.reference_ml > 0]
+    missed = sum(math.isinf(s.hd) for s in scores)
     figures = [*_mean_and_deviation([s.dsc for s in scores], ".4f")]
     for name in _DISTANCES:
         figures += _mean_and_deviation([_distance(s, name) for s in measured], ".2f")
-    return [str(len(scores)), str(failed), str(len(scores) - len(measured)), *figures]
+    return [str(len(scores)), str(failed), str(missed), *figures]
 
 
 def _distance(scores: OrganScores, name: str) -> float:

@@ -2,6 +2,7 @@
 
 import csv
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,16 @@ def test_means_of_every_group():
 
 def test_without_seen_vendors_there_is_no_distribution():
     assert not any("distribution" in group for _, group in rows())
+
+
+def test_an_organ_that_neither_mask_has_gives_no_distance():
+    """Its distance of 0 is no outline's; nor was it missed."""
+    neither = CaseScores("p5", (OrganScores("liver", 1.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0),))
+    cases = [*CASES, (replace(CASES[0][0], patient="p5"), neither)]
+    (everything,) = [
+        row
+        for row in csv.DictReader(grouped_table(cases).splitlines())
+        if (row["sequence"], row["group"]) == ("all", "all")
+    ]
+    assert (everything["cases"], everything["not found"], everything["HD, mm"]) == ("5", "1", "23.33")
+    assert float(everything["DSC"]) == pytest.approx(0.68)
