@@ -105,8 +105,9 @@ def _padded_region(region: Box | None, inner: Box, patch: Sequence[int]) -> Box 
 
 
 def busy_tiles(image: np.ndarray, boxes: Sequence[Box]) -> list[Box]:
-    """The boxes that contain at least one voxel clearly brighter than air."""
-    bright = brighter_than_air(image)
+    """The boxes [Z, Y, X] that contain at least one voxel clearly brighter than air, in any image of the case."""
+    images = image.reshape(-1, *image.shape[-3:])
+    bright = np.any([brighter_than_air(one) for one in images], axis=0)
     return [box for box in boxes if bright[box].any()]
 
 

@@ -62,3 +62,30 @@ def test_only_our_own_scheme_leaves_tiles_of_air_out(scheme, tiles):
         image, network, 3, InferenceSpec((8, 8, 8), scheme=scheme), progress=silent, cancel=CancelToken()
     )  # fmt: skip
     assert network.tiles == tiles
+
+
+class Sum:
+    """Two classes: nothing, and the sum of a case's images."""
+
+    name, device, batch = "sum", "cpu", 1
+
+    def __init__(self):
+        self.tiles = 0
+
+    def predict(self, batch):
+        self.tiles += 1
+        total = batch.sum(axis=1)
+        return np.stack([0.5 - 0 * total, total], axis=1)
+
+
+def test_a_tile_is_of_air_only_if_it_is_so_in_every_image_of_the_case():
+    """And the axis of the images is none of space."""
+    images = np.zeros((2, 16, 16, 24), np.float32)
+    images[0, 2:6, 2:6, 2:6] = images[1, 10:14, 10:14, 18:22] = 1.0
+    found = {}
+    for scheme in ("own", NNUNET):
+        network, spec = Sum(), InferenceSpec((8, 8, 8), overlap=0.0, scheme=scheme)
+        logits = predict_logits(images, network, 2, spec, progress=silent, cancel=CancelToken())
+        found[scheme] = network.tiles
+        assert np.array_equal(logits.argmax(axis=0), images.any(axis=0))
+    assert found == {"own": 2, NNUNET: 12}
