@@ -40,8 +40,9 @@ def signs_of(watch: ScoreWatch, labelmap: np.ndarray, prepared: AnyPrepared, spe
         prepared: the volume as the network saw it.
         spec: the model.
     """
-    z, y, x = watch.best.shape
-    final = nearest_labels_on_grid(prepared.place(labelmap), (z, y, x))
+    z, y, x = prepared.image.shape[-3:]
+    every = slice(None, None, watch.step)
+    final = np.ascontiguousarray(nearest_labels_on_grid(prepared.place(labelmap), (z, y, x))[every, every, every])
     boxes = bounding_boxes(final)
     return {
         organ.name: _signs(watch, final, value, boxes[value]) for value, organ in spec.labels.items() if value in boxes

@@ -9,6 +9,7 @@ import pytest
 from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import LEFT_KIDNEY, LIVER, LabelSet
+from LiverMRISegLib.inference import score_watch
 from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegLib.inference.flag import TRUST
 from LiverMRISegLib.inference.prediction import labels_by, prepared_by, restored, score_slabs
@@ -106,6 +107,18 @@ def test_an_outline_that_was_moved_on_purpose_is_not_trusted_less(package, volum
     assert signs["rim"] == signs["same"] == result.trust_signs["liver"]
     assert signs["half"]["expected dice"] < signs["same"]["expected dice"] - 0.3
     assert signs["half"]["size"] == pytest.approx(signs["same"]["size"] - math.log10(2))
+
+
+def test_of_a_very_large_image_the_signs_are_those_of_the_voxels_that_are_kept(package, monkeypatch):
+    """Labels between them would lose a rim at every outline."""
+    image = np.zeros((30, 24, 34), np.float32)
+    image[11:23, 5:17, 3:15] = 1
+    segmenter, volume = Segmenter(package, Brightness(2.0)), Volume(image, Geometry((34, 24, 30), (10.0,) * 3))
+    whole = segmenter.segment(volume).trust_signs["liver"]
+    monkeypatch.setattr(score_watch, "_MOST_VOXELS", image.size // 8)
+    every_second = segmenter.segment(volume).trust_signs["liver"]
+    assert every_second["probability"] == pytest.approx(whole["probability"], abs=1e-3)
+    assert every_second["size"] == pytest.approx(whole["size"])
 
 
 def test_watching_changes_no_label(package):
