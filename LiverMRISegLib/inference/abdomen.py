@@ -52,22 +52,22 @@ def abdomen_of(
 def joined(
     first: np.ndarray, second: np.ndarray, labels: LabelSet, shape: Sequence[int], abdomen: Box
 ) -> np.ndarray | None:
-    """The labels of the second look, beyond it those of vessels and oesophagus of the first, uint8 [Z, Y, X].
+    """The labels of the second look, beyond it those of the first without organs that stay, uint8 [Z, Y, X].
 
     None if the second look is not to be trusted: it loses much of the liver, or its organs go on beyond the abdomen.
+    What is no organ of `labels` (an unsure voxel) goes on as it likes.
     """
-    passing = [value for value, organ in labels.items() if organ in PASSING_THROUGH]
-    staying = np.where(np.isin(second, passing), 0, second)
+    staying = [value for value, organ in labels.items() if organ not in PASSING_THROUGH]
     liver, before = (_largest_liver(channels, labels) for channels in (second, first))
     if liver is None or before is None or (liver & before).sum() < _LEAST_LIVER_LEFT * before.sum():
         return None
-    if is_cut(staying, shape, abdomen):
+    if is_cut(np.isin(second, staying), shape, abdomen):
         return None
     beyond = np.ones(len(first), bool)
     scale = len(first) / shape[0]
     beyond[round(abdomen[0].start * scale) : round(abdomen[0].stop * scale)] = False
     result = second.copy()
-    result[beyond] = np.where(np.isin(first[beyond], passing), first[beyond], 0)
+    result[beyond] = np.where(np.isin(first[beyond], staying), 0, first[beyond])
     return result
 
 

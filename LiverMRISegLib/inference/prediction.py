@@ -128,7 +128,8 @@ def labels_by(
     found = Prediction(_channels(source(region), prepared, spec.inference), region)
     if is_chosen:
         return found
-    if region is not None and is_cut(found.channels, prepared.image.shape[-3:], region):
+    organs = np.isin(found.channels, list(spec.labels))
+    if region is not None and is_cut(organs, prepared.image.shape[-3:], region):
         logger.info("%s: organs reach the edge of the region; all tiles are computed", name)
         found = Prediction(_channels(source(None), prepared, spec.inference), None)
     return _second_look(source, prepared, spec, found, name) if spec.inference.region == ABDOMEN else found
@@ -149,7 +150,9 @@ def _second_look(
     if channels is not None:
         logger.info("%s: a long field of view; the abdomen was looked at apart", name)
         return Prediction(channels, abdomen, is_second_look=True)
-    logger.info("%s: a long field of view, but the abdomen alone gives less liver; the first look stays", name)
+    logger.info(
+        "%s: a long field of view, but the abdomen alone loses an organ or cuts one; the first look stays", name
+    )
     return Prediction(_channels(source(first.region), prepared, inference), first.region)
 
 

@@ -177,7 +177,8 @@ def _labelled_case(scan: Scan, folds: Sequence[Segmenter], config: PseudoLabelCo
     if config.certainty:
         # Nobody is sure that a part of an organ that unsure voxels cut off is background.
         labelmap[sure & (labelmap == 0)] = IGNORE
-    found = consistency(votes, max(spec.labels))
+    # What the network was trained on, but does not offer, is no label and says nothing of those that are.
+    found = {value: score for value, score in consistency(votes, max(spec.labels)).items() if value in spec.labels}
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
     keep_rows(kept, image, [(str(value), f"{score:.6f}") for value, score in found.items()])
     return found

@@ -7,7 +7,7 @@ import pytest
 
 from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import all_directions, as_rows
-from LiverMRISegLib.anatomy import AORTA, LIVER, SPLEEN, LabelSet
+from LiverMRISegLib.anatomy import AORTA, IGNORE, LIVER, SPLEEN, LabelSet
 from LiverMRISegLib.inference.abdomen import abdomen_of
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
@@ -16,7 +16,7 @@ from LiverMRISegLib.pseudo_labels.pseudo_label import fold_labels
 from LiverMRISegLib.volume import Geometry, Volume, reorient
 
 LABELS = LabelSet("three", {1: LIVER, 2: SPLEEN, 3: AORTA})
-CHEST = 4
+CHEST, SKIN = 4, 6
 SPACING = 10.0
 
 
@@ -81,6 +81,29 @@ def test_organs_are_where_they_are_and_the_aorta_goes_through(segmenter_of, dire
     assert np.array_equal(result.labelmap, expected(volume))
     assert result.provenance["region"] == ABDOMEN
     assert np.array_equal(fold_labels(volume, [twice])[1], result.labelmap)
+
+
+class UnsureOfTheSkin(FooledByTheChest):
+    """There all classes are as likely."""
+
+    def predict(self, batch):
+        skin = batch[0, 0] == SKIN
+        found = super().predict(np.where(batch == SKIN, 0, batch))
+        found[0, :, skin] = 0
+        return found
+
+
+def test_what_is_unsure_along_the_whole_body_does_not_stop_the_second_look(segmenter_of):
+    """Pseudo labels leave it open; everything else they have as the segmenter does."""
+    volume = body()
+    volume.array[1:-1, 1, 7] = SKIN
+    twice = segmenter_of(ABDOMEN)
+    twice._fallback.engine = UnsureOfTheSkin()
+    labels = fold_labels(volume, [twice], certainty=0.5)[1]
+    is_open = labels == IGNORE
+    assert is_open[volume.array == SKIN].all()
+    assert np.array_equal(labels[~is_open], expected(volume)[~is_open])
+    assert (labels == 2).sum() == (volume.array == 2).sum()
 
 
 def test_a_field_of_view_that_ends_near_the_liver_is_looked_at_once(segmenter_of):

@@ -10,7 +10,7 @@ import pytest
 
 from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import make_volume, oblique_directions
-from LiverMRISegLib.anatomy import IGNORE
+from LiverMRISegLib.anatomy import IGNORE, LIVER, SPLEEN, LabelSet
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import InputError, ModelError, OutputError, UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
@@ -58,6 +58,18 @@ def test_the_best_of_each_sequence_are_kept(folds, datalist, tmp_path):
     assert [row["case"] for row in rows] == [case.name for case in ranked]
     assert all(0 <= float(row["liver"]) <= 1 for row in rows if row["liver"])
     assert (tmp_path / "out/cases.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_classes_that_a_model_does_not_offer_do_not_count(datalist, tmp_path):
+    spec = replace(tiny_spec(), labels=LabelSet("two", {1: LIVER, 4: SPLEEN}), postprocessing={})
+    folds = [save_package(spec, random_weights(spec, seed), tmp_path / f"fold{seed}") for seed in range(3)]
+    run(PseudoLabelConfig(tuple(map(str, folds)), (datalist,), keep=2, output=tmp_path / "out", device="cpu"))
+    segmenters = [Segmenter.load(fold, "cpu") for fold in folds]
+    for number, sequence in enumerate(["T1WI", "T1WI", "T2WI", "T2WI"]):
+        votes, _ = fold_labels(read_volume(tmp_path / f"p{number}.nii.gz"), segmenters)
+        assert any(np.isin(vote, [2, 3]).any() for vote in votes)
+        kept = list(csv.reader((tmp_path / f"out/p{number}_{sequence}.csv").open()))[1:]
+        assert {int(value) for value, _ in kept} <= {1, 4}
 
 
 def test_a_stopped_run_goes_on_with_what_is_there(folds, datalist, tmp_path):
