@@ -43,6 +43,7 @@ def left_out(spec: ModelSpec) -> list[str]:
         ),
         (spec.preparation.image_order == 3, "Images are interpolated linearly, not by cubic splines."),
         (spec.inference.image_refinement, "Outlines are not refined by edges of the image."),
+        (True, "Tiles lie where MONAI lays them; livermriseg spaces them evenly, as nnU-Net does."),
         (bool(spec.inference.region), "All tiles are computed, not only those inside the body."),
         (spec.inference.region == ABDOMEN, "In long fields of view the abdomen is not looked at a second time."),
         (bool(rules), "Organs that are too small or in the wrong place are not removed."),

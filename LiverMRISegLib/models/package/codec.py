@@ -13,6 +13,7 @@ from LiverMRISegLib.io.dataclass_reader import read_dataclass, shown, to_plain
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.models.package.network_arguments import check_patch, checked_shapes
 from LiverMRISegLib.models.package.specification import SCHEMA_VERSION, ModelSpec
+from LiverMRISegLib.volume import AxisChange
 
 MOST_LABELS, MOST_CHARACTERS = 255, 200
 _OUTER = ("schema_version", "files")
@@ -92,6 +93,13 @@ def _check_together(spec: ModelSpec) -> None:
         raise ModelError(f"the preparation makes {given} image(s), but the network takes {taken}")
     if spec.labels and max(spec.labels) >= classes:
         raise ModelError(f"label {max(spec.labels)} has no output of the network, which has {classes}")
+    if spec.labels and classes > MOST_LABELS + 1:
+        raise ModelError(f"the network has {classes} outputs, a label map has room for {MOST_LABELS} and background")
+    for name, rule in spec.postprocessing.items():
+        if rule.near and organ_named(rule.near) not in spec.labels.organs:
+            raise ModelError(f"postprocessing.{name}.near: '{rule.near}' is not one of the labels")
+    if spec.preparation.orientation:
+        AxisChange.between(spec.preparation.orientation, "LPS")
     check_patch(network.name, network.kwargs, spec.inference.patch)
 
 

@@ -83,7 +83,7 @@ def test_structures_that_are_not_ours_go_round(tmp_path):
     labels = LabelSet("tiny", {1: SPEC.labels[1], 4: structure_named("Vertebra L1", 4)})
     path = save_package(replace(SPEC, labels=labels), WEIGHTS, tmp_path / "p")
     found = load_spec(path).labels
-    assert found.organs == labels.organs
+    assert [(organ.name, organ.color) for organ in found.organs] == [(o.name, o.color) for o in labels.organs]
     assert list(found) == [1, 4]
 
 
@@ -179,6 +179,16 @@ def abdomen_alone(document):
         (lambda d: d["network"].update(kwargs=[]), "kwargs must be a mapping"),
         (lambda d: d["network"].update(members=10**6), "members must be between"),
         (lambda d: d["postprocessing"]["liver"].update(near_mm=1e12), "near_mm must be between"),
+        (
+            lambda d: d["postprocessing"]["liver"].update(near="pancreas"),
+            "liver.near: 'pancreas' is not one of the labels",
+        ),
+        (lambda d: d["postprocessing"]["liver"].update(near="knee"), "unknown organ 'knee'"),
+        (lambda d: d["preparation"].update(orientation="LPX"), "'LPX' is not an orientation"),
+        (
+            lambda d: d["network"]["kwargs"].update(out_channels=300),
+            "has 300 outputs, a label map has room for 255 and",
+        ),
         (trusted(weights={"mood": 1.0}), "unknown sign 'mood' in trust.weights; known: expected dice, "),
         (trusted(weights={"size": 1e9}), "trust.weights.size must be between"),
         (trusted(flag_below=2), "trust.flag_below must be between 0 and 1"),
