@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.evaluation.corruption import CLEAN, corruptions, strongest
+from LiverMRISegLib.evaluation.metrics import together
 from LiverMRISegLib.io.tables import csv_table, markdown_table
 from LiverMRISegLib.measurement.agreement import dice
 from LiverMRISegLib.volume import Volume, reorient
@@ -40,8 +41,11 @@ def score_corruptions(
 
     `predicted` and `referred` are the label sets of what `segment` gives and of `reference`. `strongest_only`: of each
     kind of corruption only the strongest.
+
+    Raises:
+        InputError: image and reference are not on the same grid.
     """
-    image, reference = reorient(image, "LPS"), reorient(reference, "LPS")
+    image, reference = together(image, reference)
     common = [organ for organ in predicted.organs if organ in referred.organs]
     wanted = corruptions(image)
     for corruption in strongest(wanted) if strongest_only else wanted:

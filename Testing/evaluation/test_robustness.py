@@ -1,10 +1,14 @@
 """The tables of robustness: clean first, change against the clean images of the same cases."""
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from LiverMRISegLib.anatomy import CHAOS, LIVER, SPLEEN, LabelSet
+from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.evaluation.robustness import Score, as_csv, as_markdown, score_corruptions
-from LiverMRISegLib.volume import Geometry, Volume
+from LiverMRISegLib.volume import Geometry, Volume, reorient
 
 GEOMETRY = Geometry((16, 16, 14), (5.0, 5.0, 8.0), direction=((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0)))
 
@@ -32,6 +36,19 @@ def test_a_threshold_is_perfect_on_clean_images_and_suffers_where_it_must():
     assert strengths["slab"] == "40 mm"
     assert strengths["rotation about z"] == "30 degrees"
     assert set(strengths) == {s.kind for s in scores}
+
+
+def test_a_reference_of_another_place_is_refused_and_one_with_other_axes_is_turned():
+    array = np.zeros(GEOMETRY.shape, np.uint8)
+    array[4:10, 4:12, 2:7] = CHAOS.value_of(LIVER)
+    image, reference = Volume(array.astype(np.float32), GEOMETRY, "a"), Volume(array, GEOMETRY)
+
+    def clean_score(other):
+        return next(score_corruptions(image, other, lambda v: Volume(array, GEOMETRY), CHAOS, CHAOS))
+
+    assert clean_score(reorient(reference, "SRA")).dice == 1.0
+    with pytest.raises(InputError, match="not on the same grid"):
+        clean_score(replace(reference, geometry=replace(GEOMETRY, origin=(500.0, 0.0, 0.0))))
 
 
 def test_tables():
