@@ -44,8 +44,12 @@ def write_result(node: Any, result: SceneResult) -> None:
     if text != (node.GetAttribute(KEY) or ""):
         node.SetAttribute(KEY, text or None)
     for segment in _segments(node):
-        if _tag_of(segment) != text:
-            segment.SetTag(KEY, as_tag(text)) if text else segment.RemoveTag(KEY)
+        if _tag_of(segment) == text:
+            continue  # else the segment would count as edited
+        if text:
+            segment.SetTag(KEY, as_tag(text))
+        else:
+            segment.RemoveTag(KEY)
 
 
 def read_result(node: Any, name: str = "") -> SceneResult:
@@ -54,7 +58,8 @@ def read_result(node: Any, name: str = "") -> SceneResult:
     `name` is the node's, if none is given. Segments of several results that were put together say nothing.
     """
     name = name or str(node.GetName())
-    texts = {node.GetAttribute(KEY) or ""} - {""} or {_tag_of(segment) for segment in _segments(node)} - {""}
+    own = node.GetAttribute(KEY)
+    texts = {own} if own else {_tag_of(segment) for segment in _segments(node)} - {""}
     if len(texts) != 1:
         return SceneResult(name, node)
     try:
