@@ -156,7 +156,7 @@ def _scored(name: str, listed: Listed, made: Path, labels: LabelSet) -> CaseScor
     truth = labels_of(datalist, scan.labels, prediction, [organ.name for organ in meaning.organs])
     known = truth != IGNORE
     made_known, reference = (replace(prediction, array=np.where(known, a, 0)) for a in (prediction.array, truth))
-    return score_case(name, made_known, reference, labels, meaning)
+    return score_case(name, made_known, reference, labels, meaning, flare_parity=True)
 
 
 def _costs(judged: Sequence[JudgedCase]) -> str:

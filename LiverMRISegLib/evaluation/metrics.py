@@ -6,7 +6,8 @@ semi-supervised papers evaluate; `hd95_pooled`). The second is never the larger 
 
 Both masks empty: DSC and NSD 1, distances 0. One of them empty: DSC and NSD 0, distances infinite. NSD is 0 if DSC is
 below 0.2. For aorta, inferior vena cava and oesophagus only the slices between the reference's first and last are
-compared. FLARE's own script drops the last of these by an off-by-one; `flare_parity` does so too.
+compared. FLARE's own script drops the last of these by an off-by-one; `flare_parity` does so too, for figures that are
+to stand beside FLARE's (`scripts/evaluate_challenge.py`).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import pytest
 
 from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import make_volume
-from LiverMRISegLib.anatomy import LIVER, SPLEEN, LabelSet
+from LiverMRISegLib.anatomy import LIVER, SPLEEN, LabelSet, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.challenge import ChallengeConfig, run
@@ -148,6 +148,20 @@ def test_where_nobody_knows_the_label_nothing_counts(cases, tmp_path):
     assert [(scores.dsc, scores.hd) for scores in found] == [(1.0, 0.0)] * len(values)
     found = judged_against(cases, tmp_path, tmp_path / "half.nii.gz", values).scores
     assert min(scores.dsc for scores in found) < 1.0
+
+
+def test_the_last_slice_of_a_long_organ_does_not_count_as_in_flares_script(cases, tmp_path):
+    named = LabelSet("named", {1: LIVER, 2: structure_named("aorta")})
+    spec = replace(tiny_spec(), labels=named, postprocessing={})
+    model = save_package(spec, random_weights(spec, 0), tmp_path / "vessels")
+    volume = read_volume(tmp_path / "p0.nii.gz")
+    reference = Segmenter.load(model, "cpu").segment(volume).labelmap
+    last = np.flatnonzero((reference == 2).any(axis=(1, 2)))[-1]
+    reference[last] = np.where(reference[last] == 2, 0, 2)
+    assert (reference[last] == 2).any()
+    write_volume(Volume(reference, volume.geometry), tmp_path / "aorta.nii.gz")
+    case = judged_against((cases[0], model), tmp_path, tmp_path / "aorta.nii.gz", {2: "aorta"})
+    assert [(scores.organ, scores.dsc) for scores in case.scores] == [("aorta", 1.0)]
 
 
 def test_a_reference_that_names_its_segments_otherwise_is_refused(cases, tmp_path):
