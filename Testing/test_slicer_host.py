@@ -5,6 +5,7 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
+from helpers.waiting import SECONDS
 from slicer_host import start
 
 
@@ -129,7 +130,7 @@ def test_an_object_dropped_in_its_own_signal_is_noted(host, qt, is_kept):
     held.append(qt.QProcess())
     held[0].connect("finished(int,QProcess::ExitStatus)", finished)
     held[0].start("true", [])
-    assert host.wait(lambda: ended == [True], 20)
+    assert host.wait(lambda: ended == [True], SECONDS)
     assert host.problems.dropped_senders == ([] if is_kept else ["QProcess: finished(int,QProcess::ExitStatus)"])
     host.problems.clear()
 
@@ -144,7 +145,7 @@ def test_isinstance_holds_for_what_qt_made_itself(qt):
 def test_static_members_stay_reachable(host, qt):
     done = []
     qt.QTimer.singleShot(10, lambda: done.append(1))
-    assert host.wait(lambda: done == [1], 5)
+    assert host.wait(lambda: done == [1], SECONDS)
 
 
 def test_a_ui_file(host, qt, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers.waiting import SECONDS
 from helpers.warm_python import warm_python
 
 SCRIPT = """
@@ -59,7 +60,7 @@ def test_a_script_ends_with_its_caller(tmp_path):
 
 
 def wait_for(happened):
-    end = time.monotonic() + 60
+    end = time.monotonic() + SECONDS
     while not happened():
         assert time.monotonic() < end
         time.sleep(0.02)

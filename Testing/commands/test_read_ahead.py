@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from helpers.waiting import SECONDS
 from LiverMRISegLib.commands.read_ahead import ReadAhead
 
 
@@ -16,7 +17,7 @@ def test_the_next_item_is_read_while_the_present_one_is_in_use():
 
     with ReadAhead(read) as reader:
         assert reader.get("a", "b") == ("A", False)
-        assert begun["b"].wait(10)
+        assert begun["b"].wait(SECONDS)
         assert not begun["c"].is_set()
         assert reader.get("b", "c") == ("B", False)
         assert reader.get("c", None) == ("C", False)

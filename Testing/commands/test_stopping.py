@@ -11,6 +11,7 @@ import pytest
 from helpers.command_line import command, names
 from helpers.places import ROOT
 from helpers.volumes import make_volume
+from helpers.waiting import SECONDS
 from LiverMRISegLib.io import write_volume
 
 
@@ -32,7 +33,7 @@ def test_stopping_leaves_nothing_half_written(tmp_path, tiny_package, number, st
         time.sleep(0.05)
     time.sleep(1.5)
     process.send_signal(number)
-    _, words = process.communicate(timeout=60)
+    _, words = process.communicate(timeout=SECONDS)
     assert process.returncode == status, words
     assert "Traceback" not in words
     assert names(tmp_path) == ["large.nrrd"]
@@ -60,7 +61,7 @@ def test_a_termination_that_a_library_swallows_still_stops_the_work(source, tmp_
     arguments = ["segment", source, "-o", tmp_path / "out/o.nii.gz", "--model", tiny_package, "--device", "cpu"]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", LOST_EXIT, *map(str, arguments)], env=environment, check=False, timeout=120
+        [sys.executable, "-c", LOST_EXIT, *map(str, arguments)], env=environment, check=False, timeout=SECONDS
     )
     assert done.returncode == 143
     assert names(tmp_path) == ["v.nii.gz"]
@@ -105,7 +106,7 @@ def test_ctrl_c_leaves_with_our_status(source, tmp_path, tiny_package, body, is_
     what = [source.parent, "-o", tmp_path / "out"] if is_cohort else [source, "-o", tmp_path / "out/o.nii.gz"]
     arguments = ["segment", *what, "--model", tiny_package, "--device", "cpu"]
     done = subprocess.run(
-        [sys.executable, "-m", "interrupted", *map(str, arguments)], cwd=tmp_path, check=False, timeout=120,
+        [sys.executable, "-m", "interrupted", *map(str, arguments)], cwd=tmp_path, check=False, timeout=SECONDS,
         env={**os.environ, "PYTHONPATH": str(ROOT)}, preexec_fn=_heed_signals, capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 130, done.stderr

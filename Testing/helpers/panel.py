@@ -4,8 +4,7 @@ import os
 import sys
 from pathlib import Path
 
-# Only a hang takes so long: a machine with other work may need minutes for what takes seconds.
-SECONDS = 600
+from helpers.waiting import SECONDS
 
 
 def stand_in(folder, monkeypatch, patch):

@@ -10,8 +10,9 @@ pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
 from helpers.packages import random_weights, tiny_spec
-from helpers.panel import SECONDS, segment, segmentations
+from helpers.panel import segment, segmentations
 from helpers.scene_tools import add_blocks
+from helpers.waiting import SECONDS
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models.package.model_package import save_package
 from LiverMRISegScene.volumes import volume_of

@@ -9,10 +9,11 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, rows
+from helpers.panel import rows
 from helpers.scene_tools import WaitingWorker, add_flat, add_random, draw
 from helpers.sequence_nodes import add_sequence
 from helpers.volumes import make_volume
+from helpers.waiting import SECONDS
 from LiverMRISegLib.errors import CancelledError, InputError
 from LiverMRISegLib.inference.flag import EDGE, TRUST, Flag
 from LiverMRISegLib.inference.progress import CancelToken

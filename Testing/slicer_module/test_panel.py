@@ -12,8 +12,9 @@ from helpers.places import DATA
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, rows, segment, segmentations
+from helpers.panel import rows, segment, segmentations
 from helpers.scene_tools import add_flat, add_random
+from helpers.waiting import SECONDS
 
 REAL = DATA / "mr_t2_liver_kidneys_spleen" / "mr_01.nii.gz"
 

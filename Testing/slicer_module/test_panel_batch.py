@@ -9,8 +9,9 @@ from helpers.volumes import make_volume
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, segment, segmentations
+from helpers.panel import segment, segmentations
 from helpers.scene_tools import add_blocks, add_flat, add_random
+from helpers.waiting import SECONDS
 from LiverMRISegScene import batch
 
 

@@ -8,8 +8,9 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, rows, segment
+from helpers.panel import rows, segment
 from helpers.scene_tools import add_random
+from helpers.waiting import SECONDS
 
 
 def test_gpus_are_listed_once_the_driver_has_answered(host, module, scene, monkeypatch, tmp_path):

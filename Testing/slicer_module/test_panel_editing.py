@@ -9,8 +9,9 @@ from helpers.places import DATA
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, rows, segment, segmentations
+from helpers.panel import rows, segment, segmentations
 from helpers.scene_tools import add_blocks, add_random, draw
+from helpers.waiting import SECONDS
 
 LESS = np.zeros((24, 36, 40), bool)
 LESS[4:12, 4:20, 5:9] = True

@@ -10,10 +10,10 @@ pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
 from helpers.needs import real_images
-from helpers.panel import SECONDS
 from helpers.places import DATA
 from helpers.scene_tools import draw, loaded_from_dicom
 from helpers.volumes import make_volume
+from helpers.waiting import SECONDS
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.volumes import add_volume, volume_of

@@ -6,9 +6,10 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, rows, segment, segmentations
+from helpers.panel import rows, segment, segmentations
 from helpers.scene_tools import add_blocks
 from helpers.sequence_nodes import add_sequence
+from helpers.waiting import SECONDS
 from LiverMRISegScene.segment_editor import source_volume
 from LiverMRISegScene.volumes import volume_of
 

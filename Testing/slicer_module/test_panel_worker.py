@@ -10,7 +10,8 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, is_zombie, segment, segmentations
+from helpers.panel import is_zombie, segment, segmentations
+from helpers.waiting import SECONDS
 
 
 def test_cancel_in_the_middle_takes_effect(host, slow_worker, panel, scene, phantom):

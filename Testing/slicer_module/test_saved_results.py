@@ -8,10 +8,11 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, rows, segmentations
+from helpers.panel import rows, segmentations
 from helpers.scene_tools import add_blocks, add_random, draw
 from helpers.told_results import FLAGS, SHOWN, SIZE, SPLEEN, answered, reply
 from helpers.volumes import make_volume
+from helpers.waiting import SECONDS
 from LiverMRISegLib.anatomy import LabelSet, organ_named
 from LiverMRISegLib.inference.segmentation import Segmentation
 from LiverMRISegScene.results import accepted, stamp_of

@@ -8,11 +8,12 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, rows
+from helpers.panel import rows
 from helpers.scene_tools import add_random, draw
 from helpers.sequence_nodes import add_sequence
 from helpers.told_results import SHOWN, SIZE, answered
 from helpers.volumes import make_volume
+from helpers.waiting import SECONDS
 from LiverMRISegScene.frame_table import check_of
 from LiverMRISegScene.over_time import OverTime, over_time_of
 from LiverMRISegScene.results import stamp_of

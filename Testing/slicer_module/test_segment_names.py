@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS
 from helpers.scene_tools import add_random, loaded_from_dicom
 from helpers.volumes import make_volume
+from helpers.waiting import SECONDS
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.segment_names import organs_meant, plain_name, segment_names

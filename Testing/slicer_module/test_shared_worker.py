@@ -5,8 +5,9 @@ import pytest
 pytest.importorskip("PySide6.QtWidgets", exc_type=ImportError)
 pytest.importorskip("slicer")
 
-from helpers.panel import SECONDS, segment
+from helpers.panel import segment
 from helpers.scene_tools import add_random
+from helpers.waiting import SECONDS
 from LiverMRISegLib.errors import CancelledError, LiverMRISegError
 from LiverMRISegLib.inference.progress import CancelToken
 

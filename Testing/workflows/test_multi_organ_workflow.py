@@ -13,6 +13,7 @@ import pytest
 
 from helpers.places import ROOT
 from helpers.tiny_data import snakemake_command
+from helpers.waiting import SECONDS
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_volume, write_volume
@@ -183,7 +184,7 @@ def test_a_run_killed_in_the_middle_goes_on(data):
         env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
     fold = data / "out/round_0/fold_0"
-    until = time.monotonic() + 300
+    until = time.monotonic() + SECONDS
     while not any(fold.glob("checkpoints/step_*.pt")):
         assert process.poll() is None
         assert time.monotonic() < until

@@ -2,7 +2,6 @@
 
 import struct
 import sys
-import time
 import tracemalloc
 
 import numpy as np
@@ -154,11 +153,9 @@ def test_a_decoder_that_hangs_is_ended(tmp_path, monkeypatch):
 
     folder = compressed(tmp_path / "s", pydicom.uid.JPEGLSLossless)
     sleeper = tmp_path / "python"
-    sleeper.write_text("#!/bin/sh\nexec sleep 60\n")
+    sleeper.write_text("#!/bin/sh\nexec sleep 6000\n")
     sleeper.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(sleeper))
     monkeypatch.setattr(codecs, "_SECONDS", 0.5)
-    start = time.monotonic()
     with pytest.raises(InputError, match="compressed pixels"):
         read_volume(folder)
-    assert time.monotonic() - start < 50
