@@ -21,6 +21,7 @@ from LiverMRISegLib.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.volume import SAME_PLACE, Volume, turned_to
 
 _PICTURES = 8
+_NAMED = 8
 _A_MASK = "is a label map by its values, but no image has its name; call it as its image, with _label"
 
 
@@ -88,9 +89,10 @@ def _rewritten(scan: Scan, labels: Volume, path: Path) -> Scan:
 def summary_text(datalist: Datalist, checked: Sequence[CheckedScan], left_out: Sequence[tuple[Path, str]]) -> str:
     """The summary as lines of text."""
     scans = [each.scan for each in checked]
+    labelled = [each for each in checked if each.scan.labels is not None]
     lines = [
         f"{_number(len({scan.patient for scan in scans}), 'patient')}, {_number(len(scans), 'volume')}, "
-        f"{sum(scan.labels is not None for scan in scans)} with labels",
+        f"{len(labelled)} with labels",
         *(f"  {name}: {_counted(values)}" for name, values in _facts(scans)),
     ]
     if checked:
@@ -99,7 +101,11 @@ def summary_text(datalist: Datalist, checked: Sequence[CheckedScan], left_out: S
         lines.append(f"  size (voxels): {_range(size, '.0f')}")
     for value, name in datalist.values.items():
         cases = sum(value in each.voxels for each in checked)
-        lines.append(f"  label {value} {name}: in {cases} of {sum(s.labels is not None for s in scans)} label maps")
+        lines.append(f"  label {value} {name}: in {cases} of {len(labelled)} label maps")
+    empty = [case_name(each.scan) for each in labelled if not set(each.voxels) & set(datalist.values)]
+    if empty:
+        more = f" and {len(empty) - _NAMED} more" if len(empty) > _NAMED else ""
+        lines.append(f"  label maps without any organ: {', '.join(empty[:_NAMED])}{more}")
     turned = sum(each.is_turned for each in checked)
     if turned:
         lines.append(f"  turned to the axes of the image: {_number(turned, 'label map')}")

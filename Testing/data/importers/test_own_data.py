@@ -12,7 +12,7 @@ from helpers.own_data import described, image, labels
 from helpers.places import ROOT
 from helpers.tiny_data import status_of_script_here, write_config
 from helpers.volumes import make_volume
-from LiverMRISegLib.data.datalist import read_datalist, write_datalist
+from LiverMRISegLib.data.datalist import case_name, read_datalist, write_datalist
 from LiverMRISegLib.data.importers import (
     OwnDataOptions,
     import_bids,
@@ -20,7 +20,7 @@ from LiverMRISegLib.data.importers import (
     import_nnunet,
 )
 from LiverMRISegLib.data.importers.own_data import read_label_names, read_table
-from LiverMRISegLib.data.importers.summary import check_scans
+from LiverMRISegLib.data.importers.summary import check_scans, summary_text
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.training.configuration import read_config
@@ -201,6 +201,14 @@ def test_what_files_really_hold_is_checked(nnunet, tmp_path):
     reasons = [reason for _, reason in refused]
     assert "contains the value 9, which has no meaning" in reasons[0]
     assert "is on another grid" in reasons[1]
+
+
+def test_label_maps_without_any_organ_are_named(nnunet, tmp_path):
+    labels(nnunet / "labelsTr/case_002.nii.gz")
+    datalist = import_nnunet(nnunet, tmp_path, NO_OPTIONS).datalist
+    lines = summary_text(datalist, check_scans(datalist)[0], []).splitlines()
+    [scan] = [scan for scan in datalist.scans if scan.patient == "case_002"]
+    assert [line for line in lines if "any organ" in line] == [f"  label maps without any organ: {case_name(scan)}"]
 
 
 def test_the_script_writes_datalist_summary_and_pictures_and_trains(nnunet, tmp_path):
