@@ -8,13 +8,14 @@ import re
 import pytest
 
 from helpers.places import ROOT
+from LiverMRISegLib import errors
 
 DOCS = ROOT / "docs"
 
 
-def literals(path):
-    """The literal text of every string of a file, with a mark where something is put in."""
-    for node in ast.walk(ast.parse(path.read_text())):
+def texts(tree):
+    """The literal text of every string in it, with a mark where something is put in."""
+    for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):
             yield "".join(part.value if isinstance(part, ast.Constant) else "\0" for part in node.values)
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -24,7 +25,32 @@ def literals(path):
 @pytest.fixture(scope="module")
 def messages():
     sources = [*(ROOT / "LiverMRISegLib").rglob("*.py"), *(ROOT / "LiverMRISeg").rglob("*.py")]
-    return "\n".join(text for path in sources for text in literals(path))
+    return "\n".join(text for path in sources for text in texts(ast.parse(path.read_text())))
+
+
+def raised_errors():
+    """Of every error that the core raises: its exit status and its literal text."""
+    for path in (ROOT / "LiverMRISegLib").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            status = getattr(getattr(errors, name, None), "exit_status", None)
+            if status is not None:
+                yield status, "\n".join(text for argument in node.args for text in texts(argument))
+
+
+def test_messages_stand_under_their_exit_status():
+    raised, wrong, known = list(raised_errors()), {}, 0
+    page = (DOCS / "how_to/troubleshooting.md").read_text()
+    for status, section in re.findall(r"^## .*?\(exit status (\d)\)\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL):
+        for message, below in re.findall(r"^### `([^`]+)`\n([^#]*)", section, re.MULTILINE):
+            parts = [part for part in re.split(r"\s*\.\.\.\s*", message) if part]
+            found = {number for number, text in raised if all(part in text for part in parts)}
+            said = re.findall(r"exit status (\d)", below) or [status]
+            known += bool(found)
+            if found and found != {int(said[0])}:
+                wrong[message] = found
+    assert known > 40
+    assert wrong == {}
 
 
 @pytest.mark.parametrize("page", ["how_to/troubleshooting.md", "reference/flags.md"])

@@ -183,7 +183,9 @@ class BatchView:
             return
         for job in rest:
             job.state, job.message = WAITING, ""
-            job.device, job.organs = self._picker.device, self._picker.organs
+            # A model for another sequence finds what the chosen one was asked for, though it may know more organs.
+            organs = self._picker.organs if job.model == self._listed else self._picker.checked_organs
+            job.device, job.organs = self._picker.device, organs
             self.changed(job)
         self._log.add(_("Batch of {n} volumes").format(n=len(rest)))
         self._queue.start(rest)

@@ -48,9 +48,14 @@ class ModelPicker:
     @property
     def organs(self) -> list[str] | None:
         """The checked organs; None for all."""
+        checked = self.checked_organs
+        return None if len(checked) == self.ui.organList.count else checked
+
+    @property
+    def checked_organs(self) -> list[str]:
+        """The names of the checked organs: what another model is to find that takes the place of the chosen one."""
         items = [self.ui.organList.item(n) for n in range(self.ui.organList.count)]
-        checked = [item.text() for item in items if item.checkState() == qt.Qt.Checked]
-        return None if len(checked) == len(items) else checked
+        return [str(item.text()) for item in items if item.checkState() == qt.Qt.Checked]
 
     @property
     def device(self) -> str:

@@ -72,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         atomic_write_text(changes, csv_table(*study_table(found)))
     _tell(arguments, found, failed, changes)
+    for error in failed.values():
+        note(f"error: {error}")
     return SOME_FAILED if failed else 0
 
 
@@ -258,8 +260,6 @@ def _tell(arguments: argparse.Namespace, found: Sequence[Measurements], failed: 
     say(f"{arguments.output} written")
     if arguments.over_time and found:
         say(f"{changes} written")
-    for error in failed.values():
-        note(f"error: {error}")
 
 
 def _tell_one(case: Measurements) -> None:

@@ -54,7 +54,10 @@ class Segmentations:
 
     def _say(self, path: Path) -> None:
         if not self._has_said:
-            note(f"{path.name}: its values are taken for those of {DEFAULT_MODEL}; --labels says otherwise")
+            note(
+                f"{path.name}: its values, and those of any other mask without names, are taken for those of "
+                f"{DEFAULT_MODEL}; --labels says otherwise"
+            )
         self._has_said = True
 
 

@@ -149,6 +149,8 @@ def _check_clashes(cases: Sequence[SegmentCase]) -> None:
         key = _key(case.output)
         if key in sources:
             raise UsageError(f"{case.output} would overwrite the input {sources[key]}; choose another output")
+        if key in owner and _key(owner[key].source) == _key(case.source):
+            raise UsageError(f"{case.source} is given twice; give it once")
         if key in owner:
             raise UsageError(
                 f"{owner[key].source} and {case.source} would both be written to {case.output}; "

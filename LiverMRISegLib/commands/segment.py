@@ -116,6 +116,8 @@ def run(arguments: argparse.Namespace) -> int:
             say_json([result.as_json() for result in results])
         else:
             _tell(results, plan)
+        for failed in (result for result in results if result.status == FAILED):
+            note(f"error: {failed.error}")
         tables = write_tables(results)
         report.add_flags(study.said)
         report.write(results)
@@ -241,9 +243,6 @@ def _tell(results: Sequence[CaseResult], plan: SegmentPlan) -> None:
         say(_cohort_table(results))
     else:
         _tell_one(results[0])
-    for result in results:
-        if result.status == FAILED:
-            note(f"error: {result.error}")
 
 
 def _tell_one(result: CaseResult) -> None:

@@ -99,7 +99,9 @@ def test_a_cohort_goes_on_after_a_bad_case(tmp_path, tiny_package):
     assert re.search(r"Not in this report</h2>\s*<p class=\"flag\">b: failed, .*b\.nii\.gz", report.read_text())
     old.unlink()
     os.utime(folder / "a.nii.gz", (time.time() + 100,) * 2)
-    again = json.loads(segment(folder, "-o", output, "--skip-existing", "--json", model=tiny_package).stdout)
+    done = segment(folder, "-o", output, "--skip-existing", "--json", model=tiny_package)
+    fails(done, 5, r"b\.nii\.gz")
+    again = json.loads(done.stdout)
     assert [case["status"] for case in again] == ["skipped", "failed", "skipped"]
     assert ["newer than this result" in "".join(case["flags"]) for case in again] == [True, False, False]
 

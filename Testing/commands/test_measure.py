@@ -164,7 +164,7 @@ def test_volumes_of_one_study_that_disagree_say_so_in_both_rows(tmp_path):
 
 def test_values_without_names_are_those_of_the_default_model_and_that_is_said(tmp_path, capsys):
     assert measured(segmentation(tmp_path / "a_seg.nii.gz"), "-o", tmp_path / "t.csv") == 0
-    assert "its values are taken for those of liver-any-sequence; --labels says otherwise" in capsys.readouterr().err
+    assert "are taken for those of liver-any-sequence; --labels says otherwise" in capsys.readouterr().err
 
 
 def test_names_in_a_file_come_before_the_labels_and_a_contradiction_is_said(tmp_path, capsys):

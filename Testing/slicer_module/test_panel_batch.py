@@ -55,6 +55,17 @@ def test_a_batch_takes_organs_and_device_as_they_are_when_it_runs(host, panel, s
     assert (job.device, list(job.result.volumes_ml)) == ("cpu", [items[0].text()])
 
 
+def test_a_model_for_another_sequence_finds_only_the_organs_that_are_checked(host, bright_worker, panel, scene):
+    panel.ui.inputSelector.setCurrentNode(add_random(scene, "T2WI"))
+    add_random(scene, "T1WI")
+    panel.ui.batchCollapsibleButton.collapsed = False
+    host.click(panel.ui.batchListButton)
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    found = {job.model: list(job.result.volumes_ml) for job in panel.batch.jobs}
+    assert found == {"liver-cps": ["liver"], "liver-any-sequence": ["liver"]}
+
+
 def test_a_batch_of_four_with_a_bad_one(host, panel, scene, monkeypatch, tmp_path):
     import qt
 
