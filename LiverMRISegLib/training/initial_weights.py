@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -20,6 +21,7 @@ from LiverMRISegLib.networks.stunet import STUNet
 
 logger = logging.getLogger(__name__)
 SAME_AS_START = "start"
+_FAR_SMALLER = 8  # half of each side
 _CHECKPOINT_ENDINGS = (".model", ".pth")
 HEADS = ("seg_outputs.", "decoder.seg_layers.")
 
@@ -93,14 +95,22 @@ def content_of(start: str) -> str:
     return hash_of(Path(start)) if Path(start).suffix in _CHECKPOINT_ENDINGS else load_model(start).fingerprint
 
 
-def warn_of_other_images(start: str, preparation: PreparationSpec) -> None:
-    """Log a warning if `start` is a package that prepares images differently: its weights have not seen such images."""
+def warn_of_other_images(start: str, preparation: PreparationSpec, patch: Sequence[int]) -> None:
+    """Log a warning if `start` is a package whose weights have not seen such images: prepared otherwise, or far larger.
+
+    Instance normalisation takes means over a feature map: in a patch of much fewer voxels these are others, so far that
+    the shipped model finds nothing in 32 x 32 x 32 (patches of 64 x 64 x 64 lose it little).
+    """
     if Path(start).suffix in _CHECKPOINT_ENDINGS:
         return
-    own = load_model(start).spec.preparation
+    spec = load_model(start).spec
+    own = spec.preparation
     other = [f.name for f in fields(own) if getattr(own, f.name) != getattr(preparation, f.name)]
     if other:
         logger.warning("%s prepares images differently from this training (%s)", start, ", ".join(other))
+    if math.prod(patch) * _FAR_SMALLER <= math.prod(spec.inference.patch):
+        known, now = (" x ".join(map(str, sides)) for sides in (spec.inference.patch, patch))
+        logger.warning("%s learnt from patches of %s voxels; in those of %s it may find nothing", start, known, now)
 
 
 def licence_of(start: str) -> str:

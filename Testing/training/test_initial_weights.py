@@ -132,12 +132,22 @@ def test_what_a_package_tells_of_its_start(tiny_package):
 
 
 def test_images_that_the_start_does_not_know_are_told(tiny_package, caplog):
-    own = ModelPackage.load(tiny_package).spec.preparation
-    warn_of_other_images(str(tiny_package), own)
-    warn_of_other_images("stunet.model", own)
+    spec = ModelPackage.load(tiny_package).spec
+    own, patch = spec.preparation, spec.inference.patch
+    warn_of_other_images(str(tiny_package), own, patch)
+    warn_of_other_images("stunet.model", own, patch)
     assert not caplog.records
-    warn_of_other_images(str(tiny_package), replace(own, antialias=True, spacing=(3.0, 3.0, 3.0)))
+    warn_of_other_images(str(tiny_package), replace(own, antialias=True, spacing=(3.0, 3.0, 3.0)), patch)
     assert "prepares images differently from this training (spacing, antialias)" in caplog.text
+    assert "patches" not in caplog.text
+
+
+def test_patches_far_smaller_than_those_of_the_start_are_told(tiny_package, caplog):
+    spec = ModelPackage.load(tiny_package).spec  # 16 x 24 x 24
+    warn_of_other_images(str(tiny_package), spec.preparation, (16, 16, 16))
+    assert not caplog.records
+    warn_of_other_images(str(tiny_package), spec.preparation, (8, 12, 12))
+    assert "learnt from patches of 16 x 24 x 24 voxels; in those of 8 x 12 x 12 it may find nothing" in caplog.text
 
 
 def test_packages_of_several_networks_are_no_start(tmp_path):

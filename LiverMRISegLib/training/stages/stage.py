@@ -98,7 +98,7 @@ def _run(config: StageConfig, make: MakeMethod, fabric: Fabric, needs: Needs) ->
     if not images and config.checkpoint == BEST:
         logger.warning("there is nothing to validate on: the last weights are exported, not the best")
     for start in filter(None, config.starts if config.keep_heads else ()):
-        warn_of_other_images(start, data.preparation)
+        warn_of_other_images(start, data.preparation, config.data.patch)
     result = train_on(streams, method, config.loop, config.run_folder, fabric, data.workers, facts)
     if fabric.is_global_zero:
         write_stage_package(config, pools, is_validated=bool(images))
