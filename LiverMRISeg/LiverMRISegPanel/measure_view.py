@@ -91,7 +91,7 @@ class MeasureView:
 
     def _measure(self, _checked: bool = False) -> None:
         node, volume = self._table.node, self._volume()
-        if node is None or volume is None:
+        if node is None or volume is None or self._lacks_an_image():
             return
         self._say(_("Measuring ..."))
         self._table.refresh()  # it is a moment behind what is drawn
@@ -116,7 +116,7 @@ class MeasureView:
 
     def _export(self, _checked: bool = False) -> None:
         node, volume = self._table.node, self._volume()
-        if node is None or volume is None:
+        if node is None or volume is None or self._lacks_an_image():
             return
         if not can_write():
             self._failed(_("DICOM SEG and SR need the package highdicom, which Slicer has since version 5.12"))
@@ -160,6 +160,14 @@ class MeasureView:
             self._say(_("The volume of this segmentation is not in the scene; choose it above."))
             return None
         return volume
+
+    def _lacks_an_image(self) -> bool:
+        """Whether a fat fraction is wanted of two images that are not both chosen; it is said."""
+        pair = (self.ui.fatFirstSelector.currentNode(), self.ui.fatSecondSelector.currentNode())
+        lacks = self.ui.fatPairSelector.currentIndex != _NO_PAIR and None in pair
+        if lacks:
+            self._say(_("Choose both images of the fat fraction, or no pair of images."))
+        return lacks
 
     def _show(self, reply: Mapping[str, Any]) -> None:
         self._reply = reply

@@ -85,6 +85,15 @@ def test_what_cannot_be_measured_says_why(host, panel, scene, result):
     assert not panel.queue.is_busy
 
 
+@pytest.mark.parametrize("chosen", ["fatFirstSelector", "fatSecondSelector", None])
+def test_a_fat_fraction_needs_both_images(host, panel, scene, result, chosen):
+    panel.ui.fatPairSelector.setCurrentIndex(1)
+    if chosen is not None:
+        getattr(panel.ui, chosen).setCurrentNode(add_map(scene, "w", 60.0))
+    assert measure(host, panel, is_sent=False) == []
+    assert panel.ui.statusLabel.text == "Choose both images of the fat fraction, or no pair of images."
+
+
 def test_a_segment_outside_the_volume_is_not_left_out_in_silence(host, panel, scene, result):
     node, _ = result
     node.SetNodeReferenceID("referenceImageGeometryRef", None)
