@@ -137,7 +137,9 @@ def test_wrong_usage(source, tmp_path, tiny_package):
     fails(run("sgement"), 2, "invalid choice")
     fails(segment(source, "-o", tmp_path / "o.xyz", model=tiny_package), 2, "unknown ending")
     fails(segment(source, "-o", source, model=tiny_package), 2, "overwrite the input")
-    fails(segment(source, source, "-o", tmp_path / "out", model=tiny_package), 2, "v.nii.gz is given twice; give it once")
+    fails(
+        segment(source, source, "-o", tmp_path / "out", model=tiny_package), 2, "v.nii.gz is given twice; give it once"
+    )
     fails(segment(source, "-o", tmp_path / "o.dcm", model=tiny_package), 2, "refers to DICOM images")
     fails(segment(source, "-o", tmp_path / "o.nii", "--tta", model=tiny_package), 2, "omit --tta")
     fails(segment(source, "-o", source / "o.nii", model=tiny_package), 2, "cannot be (made|written)")
