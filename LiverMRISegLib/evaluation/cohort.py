@@ -13,6 +13,7 @@ from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
 from LiverMRISegLib.errors import InputError, LiverMRISegError, UsageError
 from LiverMRISegLib.evaluation.metrics import OrganScores, evaluate_case, wrong_side_shares
 from LiverMRISegLib.evaluation.pair import read_pair
+from LiverMRISegLib.io.channels import FIRST_IMAGE
 from LiverMRISegLib.io.dicom.elements import is_dicom_file
 from LiverMRISegLib.io.dicom.folders import is_dicom_seg
 from LiverMRISegLib.io.file_names import LABELMAP_ENDINGS, resolved
@@ -59,7 +60,8 @@ def labels_named(name: str) -> LabelSet:
 def pair_cases(predictions: Path, references: Path) -> list[tuple[str, Path | None, Path]]:
     """(name, prediction or None, reference) for every reference, by name; NAME_seg.* or NAME.* fits NAME(_label).*.
 
-    Where a folder has NAME.* beside NAME_label.*, the first is the image and is ignored.
+    So does NAME_0000_seg.*: nnU-Net calls the image NAME_0000 whose label map it calls NAME. Where a folder has NAME.*
+    beside NAME_label.*, the first is the image and is ignored.
 
     Raises:
         UsageError: the two are one folder.
@@ -68,7 +70,7 @@ def pair_cases(predictions: Path, references: Path) -> list[tuple[str, Path | No
     predicted, referred = _by_name(predictions), _by_name(references)
     if resolved(predictions) == resolved(references):
         raise UsageError(f"{references}: is the folder of the predictions too; give the references that are compared")
-    return [(name, predicted.get(name), path) for name, path in referred.items()]
+    return [(name, predicted.get(name, predicted.get(name + FIRST_IMAGE)), path) for name, path in referred.items()]
 
 
 def evaluate_cohort(

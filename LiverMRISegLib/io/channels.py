@@ -12,6 +12,7 @@ from LiverMRISegLib.io.file_names import name_of
 from LiverMRISegLib.io.read import read_volume
 from LiverMRISegLib.volume import Volume
 
+FIRST_IMAGE = "_0000"  # the end of a name
 _NUMBERED = re.compile(r"(?P<case>.+)_\d{4}")
 
 

@@ -8,7 +8,7 @@ import pytest
 from LiverMRISegLib.anatomy import CHAOS, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation import cohort
-from LiverMRISegLib.evaluation.cohort import CaseScores, as_markdown, score_case, summarise
+from LiverMRISegLib.evaluation.cohort import CaseScores, as_markdown, pair_cases, score_case, summarise
 from LiverMRISegLib.evaluation.metrics import OrganScores
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -77,3 +77,16 @@ def test_a_value_with_two_names_is_refused(tmp_path):
         cohort.labels_named(str(tmp_path / "labels.json"))
     with pytest.raises(UsageError, match=r"none\.json: cannot be read \(No such file or directory\)$"):
         cohort.labels_named(str(tmp_path / "none.json"))
+
+
+def test_a_mask_of_an_image_with_a_name_of_nnunet_fits_its_label_map(tmp_path):
+    predictions, references = tmp_path / "masks", tmp_path / "labelsTs"
+    for folder, names in (
+        (predictions, ["a_0000_seg", "b_0000_seg", "b_seg", "c_0001_seg"]),
+        (references, ["a", "b", "c"]),
+    ):
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.nii.gz").write_bytes(b"")
+    pairs = {name: predicted and predicted.name for name, predicted, _ in pair_cases(predictions, references)}
+    assert pairs == {"a": "a_0000_seg.nii.gz", "b": "b_seg.nii.gz", "c": None}

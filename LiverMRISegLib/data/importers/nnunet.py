@@ -19,9 +19,9 @@ from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.data.importers.own_data import FoundCase, Imported, OwnDataOptions, listed
 from LiverMRISegLib.data.importers.summary import in_one_line
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io.channels import FIRST_IMAGE
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS
 
-_FIRST = "_0000"
 _YOUR_DATA = "your data in nnU-Net's layout"
 _ONE_CHANNEL = 'name one, and give its images alone (as CASE_0000, or listed in "dataset")'
 LeftOut = tuple[Path, str]
@@ -102,8 +102,8 @@ def _cases(images: Path, labels: Path, ending: str, split: str, channel: str) ->
     """The cases of two folders; none where there is no folder of images."""
     cases = []
     for image in _files(images):
-        if image.name.endswith(f"{_FIRST}{ending}"):
-            name = image.name.removesuffix(f"{_FIRST}{ending}")
+        if image.name.endswith(f"{FIRST_IMAGE}{ending}"):
+            name = image.name.removesuffix(f"{FIRST_IMAGE}{ending}")
             label = labels / f"{name}{ending}"
             given = label if label.is_file() or label.is_symlink() else None
             cases.append(FoundCase(name, image, given, (channel, name), split=split))
@@ -126,7 +126,7 @@ def _files_of(cases: Sequence[FoundCase]) -> set[str]:
 def _not_used(source: Path, used: Collection[str], ending: str, lists_paths: bool) -> list[LeftOut]:
     """The files of the usual folders that belong to no case, each with the reason."""
     reasons = {
-        "images": f"its name does not end with {_FIRST}{ending}",
+        "images": f"its name does not end with {FIRST_IMAGE}{ending}",
         "labels": f"no image has its name; a label map is called CASE{ending}",
     }
     left_out = []
@@ -147,4 +147,4 @@ def _why_none(source: Path, ending: str, document: Mapping[str, Any], left_out: 
     there = next((path.name for path, _ in left_out if path.parent.name == "imagesTr"), "")
     found = f", but {there}" if there else ""
     remedy = "import it as `decathlon`" if "training" in document and there.endswith(ending) else "check dataset.json"
-    return f"{source / 'imagesTr'}: contains no file like CASE{_FIRST}{ending}{found}; {remedy}"
+    return f"{source / 'imagesTr'}: contains no file like CASE{FIRST_IMAGE}{ending}{found}; {remedy}"

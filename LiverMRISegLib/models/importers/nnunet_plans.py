@@ -28,7 +28,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """One of the two files; ModelError if it is missing or no JSON object."""
     try:
         document = parse_json(path.read_bytes())
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise ModelError(
             f"{path}: no such file; give the folder TRAINER__PLANS__CONFIGURATION that nnU-Net v2 trained into"
         ) from error

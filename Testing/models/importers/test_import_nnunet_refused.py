@@ -93,6 +93,10 @@ def test_plans_that_are_refused(changes, words, tmp_path):
 def test_what_is_no_such_folder(tmp_path):
     with pytest.raises(ModelError, match=r"plans\.json: no such file; give the folder"):
         import_nnunet_model(tmp_path, "x", tmp_path)
+    checkpoint = tmp_path / "checkpoint_final.pth"
+    checkpoint.write_bytes(b"")
+    with pytest.raises(ModelError, match=r"plans\.json: no such file; give the folder"):
+        import_nnunet_model(checkpoint, "x", tmp_path)
     folder = write(tmp_path)
     (folder / "dataset.json").write_text("{")
     with pytest.raises(ModelError, match=r"dataset\.json: cannot be read"):
