@@ -29,5 +29,9 @@ def quiet() -> Iterator[None]:
 
 
 def reason_without_quotes(error: Exception) -> str:
-    """What an error of theirs says, in one line, without what it quotes."""
+    """What an error of theirs says, in one line, without what it quotes; of a missing attribute its DICOM keyword."""
+    from pydicom.datadict import tag_for_keyword
+
+    if isinstance(error, AttributeError) and tag_for_keyword(error.name or "") is not None:
+        return f"there is no {error.name}"
     return _QUOTED.sub("'...'", " ".join(str(error).split()))

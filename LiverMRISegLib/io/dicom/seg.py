@@ -17,7 +17,7 @@ from LiverMRISegLib.io.dicom.equipment import EQUIPMENT
 from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 from LiverMRISegLib.io.dicom.pixels import check_segment_pixels
 from LiverMRISegLib.io.dicom.quiet import quiet, reason_without_quotes
-from LiverMRISegLib.io.dicom.seg_frames import put_on_grid, refer_to_frames
+from LiverMRISegLib.io.dicom.seg_frames import keep_frames, put_on_grid, refer_to_frames
 from LiverMRISegLib.version import __version__
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -25,6 +25,7 @@ _MAY_BE_EMPTY = (
     "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
     "AccessionNumber",
 )  # fmt: skip
+_NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPClassUID", "SOPInstanceUID", "Modality")
 # What rounding to two decimals can make of perpendicular directions (cosine).
 _PERPENDICULAR = 0.02
 
@@ -142,14 +143,19 @@ def _libraries() -> tuple[Any, Any]:
     return highdicom, pydicom
 
 
-def _complete(dataset: Any, path: Path) -> None:
-    """Give attributes that may be empty, and that tools which hide names delete, an empty value; text as UTF-8."""
+def _complete(dataset: Any, path: Path, slice_distance: float) -> None:
+    """Give attributes that may be empty, and that tools which hide names delete, an empty value; text as UTF-8.
+
+    Where the thickness of the slices is not said, the segments are as thick as their voxels.
+    """
     dataset.decode()
     dataset.SpecificCharacterSet = "ISO_IR 192"
     for keyword in _MAY_BE_EMPTY:
         if keyword not in dataset:
             setattr(dataset, keyword, "")
-    for keyword in ("StudyInstanceUID", "FrameOfReferenceUID"):
+    if not dataset.get("SliceThickness"):
+        dataset.SliceThickness = f"{slice_distance:.9g}"
+    for keyword in _NEEDED:
         if not dataset.get(keyword):
             raise OutputError(f"{path}: the DICOM images have no {keyword}, a DICOM SEG needs it; write .seg.nrrd")
 
@@ -166,11 +172,9 @@ def _made(path: Path, source: Volume, numbered: np.ndarray, descriptions: list[A
             if len(datasets) > 1 and any("NumberOfFrames" in dataset for dataset in datasets):
                 raise OutputError(f"{path}: a DICOM SEG can refer to one Enhanced file only; write .seg.nrrd instead")
             for dataset in datasets:
-                _complete(dataset, path)
+                _complete(dataset, path, source.geometry.spacing[2])
             if order is not None:
-                groups = datasets[0].PerFrameFunctionalGroupsSequence
-                datasets[0].PerFrameFunctionalGroupsSequence = [groups[frame] for frame in order]
-                datasets[0].NumberOfFrames = len(order)
+                keep_frames(datasets[0], order)
             segmentation = _segmentation(highdicom, datasets, numbered, descriptions)
             if order is not None:
                 refer_to_frames(segmentation, order)

@@ -11,6 +11,7 @@ from LiverMRISegLib.volume import Geometry
 
 # Differences below are rounding of the text in the files; readers of DICOM SEG allow for it (mm, cosine).
 _EXACT_MM, _EXACT_COSINE = 1e-3, 1e-4
+_SAME_IN_ALL = ("PixelMeasuresSequence", "PlaneOrientationSequence")
 
 
 def put_on_grid(segmentation: Any, geometry: Geometry) -> None:
@@ -33,6 +34,21 @@ def put_on_grid(segmentation: Any, geometry: Geometry) -> None:
     measures = shared.PixelMeasuresSequence[0]
     if "SpacingBetweenSlices" in measures:
         measures.SpacingBetweenSlices = _texts([geometry.spacing[2]])[0]
+
+
+def keep_frames(image: Any, order: Sequence[int]) -> None:
+    """Leave an Enhanced image the frames of `order`, counted from 0; what is the same in all becomes shared.
+
+    Some scanners give directions and pixel spacing frame by frame, where highdicom does not look for them.
+    """
+    groups = [image.PerFrameFunctionalGroupsSequence[frame] for frame in order]
+    image.PerFrameFunctionalGroupsSequence, image.NumberOfFrames = groups, len(groups)
+    if not image.get("SharedFunctionalGroupsSequence"):
+        image.SharedFunctionalGroupsSequence = [type(groups[0])()]
+    shared = image.SharedFunctionalGroupsSequence[0]
+    for keyword in _SAME_IN_ALL:  # which the reader found to be so
+        if not shared.get(keyword) and keyword in groups[0]:
+            setattr(shared, keyword, groups[0][keyword].value)
 
 
 def refer_to_frames(segmentation: Any, order: Sequence[int]) -> None:

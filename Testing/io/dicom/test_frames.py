@@ -86,6 +86,24 @@ def test_a_frame_without_a_sound_position(tmp_path, value):
         read_volume(enhanced(tmp_path / "s", volume_of(), change=place))
 
 
+def test_what_some_scanners_give_frame_by_frame(tmp_path):
+    """highdicom wants directions and pixel spacing in the groups that all frames share."""
+    pytest.importorskip("highdicom")
+
+    def spread(data):
+        shared = data.SharedFunctionalGroupsSequence[0]
+        for group in data.PerFrameFunctionalGroupsSequence:
+            group.update(shared)
+        del data.SharedFunctionalGroupsSequence
+
+    volume = read_volume(enhanced(tmp_path / "s", volume_of(), SHUFFLED, spread))
+    check_segmentation_target(tmp_path / "m.dcm", volume)
+    labels = np.random.default_rng(0).integers(0, 5, volume.array.shape).astype(np.uint8)
+    write_segmentation(tmp_path / "m.dcm", labels, CHAOS, volume.geometry, source=volume)
+    back = read_labelmap(tmp_path / "m.dcm")
+    assert np.array_equal(resample(back, volume.geometry, nearest=True).array, labels)
+
+
 def put_together(folder, parts):
     """One series of several Enhanced files, of the frames of each of `parts`."""
     folder.mkdir()

@@ -15,6 +15,7 @@ from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError, OutputError
 from LiverMRISegLib.io import check_segmentation_target, read_labelmap, read_volume, write_segmentation
 from LiverMRISegLib.io.dicom.colors import cielab
+from LiverMRISegLib.io.dicom.quiet import reason_without_quotes
 from LiverMRISegLib.volume import Volume, resample
 
 pydicom = pytest.importorskip("pydicom")
@@ -63,10 +64,39 @@ def test_segments_have_the_colours_of_their_organs(tmp_path):
     assert cielab((0, 0, 0))[0] == 0
 
 
-def test_what_allows_no_dicom_seg_is_said_before_the_computation(tmp_path):
-    folder = edited_series(tmp_path / "s", lambda data, _: delattr(data, "FrameOfReferenceUID"))
-    with pytest.raises(OutputError, match="no FrameOfReferenceUID"):
-        check_segmentation_target(tmp_path / "m.dcm", read_volume(folder))
+@pytest.mark.parametrize("keyword", ["FrameOfReferenceUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality"])
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_what_allows_no_dicom_seg_is_said_before_the_computation(tmp_path, keyword, is_empty):
+    def remove(data, _):
+        if is_empty:
+            data[keyword].value = ""
+        else:
+            del data[keyword]
+
+    volume = read_volume(edited_series(tmp_path / "s", remove))
+    with pytest.raises(OutputError, match=f"no {keyword}, a DICOM SEG needs it; write .seg.nrrd"):
+        check_segmentation_target(tmp_path / "m.dcm", volume)
+
+
+@pytest.mark.parametrize("is_empty", [False, True])
+def test_images_that_do_not_say_how_thick_their_slices_are(tmp_path, is_empty):
+    def change(data, _):
+        data.SliceThickness = None
+        if not is_empty:
+            del data.SliceThickness
+
+    folder = edited_series(tmp_path / "s", change)
+    shared = pydicom.dcmread(written(tmp_path, folder)).SharedFunctionalGroupsSequence[0]
+    thickness = float(shared.PixelMeasuresSequence[0].SliceThickness)
+    assert thickness == pytest.approx(read_volume(folder).geometry.spacing[2])
+
+
+def test_the_attribute_that_a_library_misses_is_named():
+    """It quotes names of classes and attributes as it quotes values: only keywords of DICOM are passed on."""
+    with pytest.raises(AttributeError) as raised:
+        _ = pydicom.Dataset().PixelMeasuresSequence
+    assert reason_without_quotes(raised.value) == "there is no PixelMeasuresSequence"
+    assert reason_without_quotes(AttributeError("no 'SECRET'", name="SECRET")) == "no '...'"
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, -1])
