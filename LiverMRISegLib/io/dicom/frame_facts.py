@@ -103,6 +103,8 @@ ATTRIBUTES = (
 )  # fmt: skip
 UNITS = {attribute.name: attribute.unit for attribute in ATTRIBUTES}
 B_VALUE, ACQUISITION_TIME, FILE = "b-value", "acquisition time", "file"
+# What a person chooses a volume by, also where it does not tell all of them apart.
+CONTRASTS = ("echo time", "flip angle", "inversion time", B_VALUE)
 _DIMENSIONS = (((tags.FRAME_CONTENT,), tags.DIMENSIONS, _whole),)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.dicom.frame_facts import ACQUISITION_TIME, ATTRIBUTES, FILE, UNITS, Fact, seconds_of
+from LiverMRISegLib.io.dicom.frame_facts import ACQUISITION_TIME, ATTRIBUTES, CONTRASTS, FILE, UNITS, Fact, seconds_of
 from LiverMRISegLib.io.dicom.positions import Plane, check_places, stacked
 
 _ONE_PLACE = 0.01  # mm
@@ -168,15 +168,22 @@ def _described(
 
     ordered = sorted(groups, key=rank)
     times = _times(ordered, facts)
-    values = [[_shown(name, facts[group[0]].get(name, "")) for name in names] for group in ordered]
-    words = [", ".join(f"{name} {value}" for name, value in zip(names, own, strict=True)) for own in values]
+    told = (*(name for name in CONTRASTS if name not in names and _tells(name, ordered, facts)), *names)
+    values = [[_shown(name, facts[group[0]].get(name, "")) for name in told] for group in ordered]
+    words = [", ".join(f"{name} {value}" for name, value in zip(told, own, strict=True)) for own in values]
     parts = tuple(
         Part(tuple(group), text, seconds, places - len(group) if places else 0)
         for group, text, seconds in zip(ordered, words, times, strict=True)
     )
     listed = [", ".join(own) for own in values[:_MOST_NAMED]]
     shown = "; ".join(listed) + ("; ..." if len(values) > _MOST_NAMED else "")
-    return SharedSeries(parts, f"{' and '.join(names)} ({shown})")
+    return SharedSeries(parts, f"{' and '.join(told)} ({shown})")
+
+
+def _tells(name: str, groups: Sequence[Sequence[int]], facts: Sequence[Mapping[str, Fact]]) -> bool:
+    """Whether an attribute is the same within every group, and not in all: averages of a b-value are two volumes."""
+    values = [{facts[i].get(name, "") for i in group} for group in groups]
+    return all(len(own) == 1 for own in values) and len(set().union(*values)) > 1
 
 
 def _shown(name: str, fact: Fact) -> str:

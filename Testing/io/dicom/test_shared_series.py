@@ -81,6 +81,26 @@ def test_two_things_that_differ_at_once(tmp_path):
     assert np.array_equal(read_volume(folder, frame=2).array, volumes(4)[2].array)
 
 
+def test_what_a_volume_is_chosen_by_is_named_though_it_does_not_tell_all_apart(tmp_path):
+    """Averages of a b-value differ in their numbers only, echoes of a Dixon series in their types."""
+
+    def average(data, number, _):
+        data.DiffusionBValue, data.AcquisitionNumber = [50.0, 800.0, 800.0][number], number + 1
+
+    folder = write_shared_series(tmp_path / "s", volumes(), average)
+    expected = ["50 s/mm2, acquisition number 1", "800 s/mm2, acquisition number 2", "800 s/mm2, acquisition number 3"]
+    assert [frame.words for frame in list_frames(folder)] == [f"b-value {words}" for words in expected]
+    with pytest.raises(InputError, match=r"differ in b-value and acquisition number \(50 s/mm2, 1; 800 s/mm2, 2; "):
+        read_volume(folder)
+
+    def dixon(data, number, place):
+        image_type(data, number, place)
+        data.EchoTime = [2.3, 2.3, 1.2][number]
+
+    frames = list_frames(write_shared_series(tmp_path / "d", volumes(), dixon))
+    assert frames[2].words == "echo time 1.2 ms, image type ORIGINAL\\PRIMARY\\IP"
+
+
 def test_a_scan_that_was_stopped(tmp_path):
     change = differ("TemporalPositionIdentifier", [1, 2, 3])
     folder = write_shared_series(tmp_path / "s", volumes(), change, skip={(2, 4), (2, 5)})
