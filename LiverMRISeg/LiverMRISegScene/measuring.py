@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.worker.tasks import ExportTask, Layer, MapFile, MeasureTask
 from LiverMRISegLib.io import write_volume
-from LiverMRISegLib.io.dicom.header import read_dicom_header
+from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
+from LiverMRISegLib.io.dicom.philips import signal_scales
 from LiverMRISegLib.io.dicom.real_world import real_world_of
 from LiverMRISegLib.volume import Volume
 from LiverMRISegScene.bases import tr as _
@@ -88,21 +90,53 @@ def export_task(
 
 
 def quantities_not_applied(maps: Sequence[MapChoice]) -> list[str]:
-    """What to say of maps whose DICOM images state their values by a Real World Value Mapping, which Slicer ignores."""
+    """What to say of maps of whose DICOM images Slicer takes other values than we do.
+
+    It takes neither a Real World Value Mapping nor the scale by which Philips stores each of two images.
+    """
     said = []
-    for node in (one for choice in maps for one in (choice.image, choice.second) if one is not None):
-        try:
-            header = read_dicom_header(Path(loaded_dicom_files(node)[0]))
-            stated, scale = real_world_of(header)[0], header.scales()[0]
-        except (IndexError, InputError, OSError):
-            continue  # it is not from DICOM, or its files have gone
-        if stated is not None and (stated.slope, stated.intercept) != scale:
+    for choice in maps:
+        said += [text for node in (choice.image, choice.second) if (text := _said_of_mapping(node))]
+        one, other = (_display_scale(node) for node in (choice.image, choice.second))
+        if one is not None and other is not None and not math.isclose(one, other, rel_tol=1e-4):
             text = _(
-                "{name}: its DICOM images state other values (Real World Value Mapping, {unit}) than Slicer shows; "
-                "measure the DICOM folder with livermriseg measure"
+                "{name}: its two images are stored by Philips with different scales, which Slicer does not take out; "
+                "measure the DICOM folders with livermriseg measure"
             )
-            said.append(text.format(name=node.GetName(), unit=stated.unit or _("no unit")))
+            said.append(text.format(name=choice.name))
     return said
+
+
+def _said_of_mapping(node: Any) -> str:
+    header = _first_header(node)
+    try:
+        stated, scale = (real_world_of(header)[0], header.scales()[0]) if header else (None, None)
+    except InputError:
+        return ""
+    if stated is None or (stated.slope, stated.intercept) == scale:
+        return ""
+    text = _(
+        "{name}: its DICOM images state other values (Real World Value Mapping, {unit}) than Slicer shows; "
+        "measure the DICOM folder with livermriseg measure"
+    )
+    return str(text.format(name=node.GetName(), unit=stated.unit or _("no unit")))
+
+
+def _display_scale(node: Any) -> float | None:
+    """Signal for each unit of the values that Slicer shows; None where the images do not say."""
+    header = _first_header(node)
+    try:
+        signals = signal_scales(header) if header else None
+        return None if signals is None or header is None else signals[0][0] / header.scales()[0][0]
+    except InputError:
+        return None
+
+
+def _first_header(node: Any) -> DicomHeader | None:
+    try:
+        return read_dicom_header(Path(loaded_dicom_files(node)[0])) if node is not None else None
+    except (IndexError, InputError, OSError):
+        return None  # it is not from DICOM, or its files have gone
 
 
 def table_of(reply: Mapping[str, Any]) -> list[dict[str, str]]:

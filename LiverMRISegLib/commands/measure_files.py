@@ -19,6 +19,7 @@ _PAIRS = {
     "fat fraction (water, fat)": (WATER, FAT, fat_fraction_of_water_and_fat),
     "fat fraction (in, out of phase)": (IN_PHASE, OUT_PHASE, fat_fraction_of_phases),
 }
+_OF_PAIRS = (WATER, FAT, IN_PHASE, OUT_PHASE)
 
 
 class Segmentations:
@@ -84,7 +85,7 @@ def read_maps(case: str, pairing: Pairing, units: Mapping[str, str]) -> dict[str
     found: dict[str, Volume] = {}
     for kind in pairing.places:
         path = pairing.file_of(kind, case)
-        found[kind] = replace(read_map(path), name=path.name)
+        found[kind] = replace(read_map(path, is_signal=kind in _OF_PAIRS), name=path.name)
     maps = {}
     for title, (one, other, fraction) in _PAIRS.items():
         if one in found:

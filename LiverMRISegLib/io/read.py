@@ -15,6 +15,7 @@ from LiverMRISegLib.errors import InputError, SeveralVolumesError, UsageError
 from LiverMRISegLib.io.dicom.elements import is_dicom_file
 from LiverMRISegLib.io.dicom.folders import is_dicom_folder
 from LiverMRISegLib.io.dicom.series import read_file, read_series, volumes_of
+from LiverMRISegLib.io.dicom.values import Meaning
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of, why_impossible
 from LiverMRISegLib.io.headers import read_header, read_voxels, scaled
 from LiverMRISegLib.io.repair import padding_of, repaired
@@ -66,11 +67,17 @@ def read_volume(
     return replace(volume, array=array, metadata={**volume.metadata, "notes": notes} if notes else volume.metadata)
 
 
-def read_map(path: str | Path, *, series: str | None = None) -> Volume:
+def read_map(path: str | Path, *, series: str | None = None, is_signal: bool = False) -> Volume:
     """Read a map of a quantity (fat fraction, R2*, T1) to be measured, in any of the formats of `read_volume`.
 
     Nothing is repaired: float32, with NaN where the file has NaN, an infinite value or padding. Of DICOM the values are
     those of the Real World Value Mapping, if there is one. Notes as of `read_volume`.
+
+    Args:
+        path: as of `read_volume`.
+        series: as of `read_volume`.
+        is_signal: an image whose signal is compared with that of another one, as of water and fat. Philips stores each
+            with a scale of its own, which is taken out.
 
     Raises:
         InputError: it cannot be used; the message says why and what to do.
@@ -78,7 +85,7 @@ def read_map(path: str | Path, *, series: str | None = None) -> Volume:
     """
     path = _possible(path)
     with _only_volume():
-        volume = _as_stored(path, series, None, are_quantities=True)
+        volume = _as_stored(path, series, None, Meaning.SIGNAL if is_signal else Meaning.QUANTITY)
     for note in volume.metadata.get("notes", ()):
         logger.warning("%s: %s", path.name, note)
     array = volume.array.astype(np.float32)
@@ -89,15 +96,15 @@ def read_map(path: str | Path, *, series: str | None = None) -> Volume:
     return replace(volume, array=array)
 
 
-def _as_stored(path: Path, series: str | None, frame: int | None, are_quantities: bool = False) -> Volume:
+def _as_stored(path: Path, series: str | None, frame: int | None, meaning: Meaning = Meaning.IMAGE) -> Volume:
     """The volume as the file has it, in at most 32 bits a voxel; errors as of `read_volume`."""
     if path.is_dir() or path.name.upper() == "DICOMDIR":
         folder = path if path.is_dir() else path.parent
-        volume = read_series(folder, series, frame, are_quantities=are_quantities)
+        volume = read_series(folder, series, frame, meaning)
     elif series is not None:
         raise UsageError(f"{path}: is a file; a series can only be chosen in a DICOM folder")
     elif is_dicom_file(path):
-        volume = read_file(path, frame, are_quantities=are_quantities)
+        volume = read_file(path, frame, meaning)
     elif path.suffix.lower() == ".zip":
         raise InputError(f"{path}: is a zip archive; unpack it and give the folder with the images")
     else:

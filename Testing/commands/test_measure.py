@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from helpers.dicom_series import edited_series
 from helpers.ellipsoids import ellipsoid, grid
 from LiverMRISegLib.anatomy import CHAOS, SPLEEN, LabelSet
 from LiverMRISegLib.cli import main
@@ -141,6 +142,22 @@ def test_fat_fractions_of_pairs(tmp_path, capsys):
     assert "f may be 100 - f" in rows["fat fraction (in, out of phase)"]["remarks"]
     assert capsys.readouterr().out.count("f may be 100 - f") == 1
     refused(capsys, 2, "give --water and --fat", seg, "--water", water, "-o", out)
+
+
+def test_a_fat_fraction_of_philips_images_is_that_of_their_signals(tmp_path):
+    """Water and fat are stored with scales of their own: by the displayed values this fat fraction would be 5 %."""
+    pytest.importorskip("pydicom")
+    seg, out = segmentation(tmp_path / "a.seg.nrrd"), tmp_path / "t.csv"
+    for name, signal, slope, scale in (("w", 90, 2.0, 10.0), ("f", 10, 0.25, 38.0)):
+
+        def change(data, _, slope=slope, scale=scale):
+            data.RescaleSlope, data.RescaleIntercept = f"{slope:g}", "0"
+            data.private_block(0x2005, "Philips MR Imaging DD 001", create=True).add_new(0x0E, "FL", scale)
+
+        stored = np.full(GRID.shape, round(signal * scale), np.float32)
+        edited_series(tmp_path / name, change, volume=Volume(stored, GRID))
+    assert measured(seg, "--water", tmp_path / "w", "--fat", tmp_path / "f", "-o", out) == 0
+    assert float(spleens(out)["a"]["mean"]) == pytest.approx(10, abs=1e-4)
 
 
 def test_time_points_are_compared(tmp_path):

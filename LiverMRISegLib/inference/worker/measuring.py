@@ -45,10 +45,9 @@ def structures_of(layer: Layer) -> LabelSet:
 
 
 def _map(given: MapFile) -> QuantityMap:
-    image = read_map(given.image)
     if given.kind == "map":
-        return quantity_map(given.name, image)
+        return quantity_map(given.name, read_map(given.image))
     if given.second is None:
         raise UsageError(f"{given.name}: needs two images; choose the second")
     made = fat_fraction_of_water_and_fat if given.kind == "water and fat" else fat_fraction_of_phases
-    return made(image, read_map(given.second))
+    return made(read_map(given.image, is_signal=True), read_map(given.second, is_signal=True))

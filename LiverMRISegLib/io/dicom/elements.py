@@ -5,6 +5,7 @@ The tags, VRs and encodings are those of DICOM PS3.5, chapters 7 and A, and PS3.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 import zlib
@@ -13,19 +14,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io.dicom.tags import KEPT, KEPT_SEQUENCES, PIXELS
+from LiverMRISegLib.io.dicom.tags import KEPT, KEPT_SEQUENCES, PIXELS, PRIVATE_SEQUENCES
 from LiverMRISegLib.io.stored import readable
 
 IMPLICIT, EXPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
 NATIVE = (IMPLICIT, EXPLICIT, BIG_ENDIAN, DEFLATED)
-_LONG = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_SHORT = frozenset(
-    {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
-     b"ST", b"TM", b"UI", b"UL", b"US"}
-)  # fmt: skip
+_LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+_SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 _ITEM, _ITEM_END, _SEQUENCE_END, _SYNTAX = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0x00020010
-_UNDEFINED = 0xFFFFFFFF
+_ITEM_BYTES, _UNDEFINED = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00"), 0xFFFFFFFF
 # Beyond what any scanner writes: depth of sequences, elements, bytes of a value that is kept, bytes once inflated.
 _DEEPEST, _MOST_ELEMENTS, _LONGEST, _MOST_INFLATED = 32, 3_000_000, 4096, 2**31
 _WINDOW = 2**16
@@ -166,13 +164,11 @@ def _explicit_head(source: _Source, place: int, order: Any) -> tuple[int, bytes,
 def _inflate(path: Path, file: BinaryIO, start: int) -> bytes:
     file.seek(start)
     unpack = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
+    with contextlib.suppress(zlib.error):
         content = unpack.decompress(file.read(), _MOST_INFLATED)
-    except zlib.error as error:
-        raise DamagedDicomError(f"{path}: is a truncated or damaged DICOM file; copy or export it again") from error
-    if not unpack.eof:
-        raise DamagedDicomError(f"{path}: is a truncated or damaged DICOM file; copy or export it again")
-    return content
+        if unpack.eof:
+            return content
+    raise DamagedDicomError(f"{path}: is a truncated or damaged DICOM file; copy or export it again")
 
 
 @dataclass
@@ -228,12 +224,17 @@ class _Walk:
             raise self._source.damaged()  # bytes were put in between the pixels
         elif tag in PIXELS and len(self._levels) == 1:
             self._found = self._pixels(tag, vr, length)
-        elif length == _UNDEFINED or (tag in KEPT_SEQUENCES and level.values is not None):
+        elif length == _UNDEFINED or (level.values is not None and self._is_kept_sequence(tag, length)):
             self._open(level, tag, vr, length)
         else:
             if tag in KEPT and level.values is not None:
                 level.values[tag] = self._source.at(self._place, min(length, _LONGEST))
             self._place += length
+
+    def _is_kept_sequence(self, tag: int, length: int) -> bool:
+        """Of a private one only where items follow: another owner's element can have its tag."""
+        has_items = tag not in PRIVATE_SEQUENCES or self._source.at(self._place, min(length, 4)) in _ITEM_BYTES
+        return tag in KEPT_SEQUENCES and has_items
 
     def _ends_in_zeros(self) -> bool:
         left = self._source.size - self._place

@@ -1,7 +1,8 @@
 """Real World Value Mapping: which quantity the stored values of a frame mean (PS3.3, C.7.6.16.2.11).
 
-A map of fat fraction, T1 or ADC may state its values so, beside a Rescale Slope that is for display. highdicom and
-dcm2niix take the mapping, where there is one, and not the rescale; GDCM, by which ITK reads, takes the rescale.
+A map of fat fraction, T1 or ADC may state its values so, beside a Rescale Slope that is for display. highdicom takes
+the mapping, where there is one, and not the rescale. GDCM, by which ITK reads, takes the rescale, and so does dcm2niix,
+but for Philips images without one.
 """
 
 from __future__ import annotations

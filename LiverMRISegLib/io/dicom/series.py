@@ -19,13 +19,13 @@ from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 from LiverMRISegLib.io.dicom.pixels import check_pixels
 from LiverMRISegLib.io.dicom.positions import Plane, Stack, stacked
 from LiverMRISegLib.io.dicom.shared_series import Part, SharedSeries, taken_apart
-from LiverMRISegLib.io.dicom.values import read_values
+from LiverMRISegLib.io.dicom.values import Meaning, read_values
 from LiverMRISegLib.io.volume_header import grid
 from LiverMRISegLib.volume import Geometry, Volume
 
 
 def read_series(
-    folder: Path, uid: str | None = None, frame: int | None = None, *, are_quantities: bool = False
+    folder: Path, uid: str | None = None, frame: int | None = None, meaning: Meaning = Meaning.IMAGE
 ) -> Volume:
     """One series as a volume; `metadata["dicom_files"]` lists its files in the order of the slices.
 
@@ -33,22 +33,22 @@ def read_series(
         folder: with the files.
         uid: of the series, where the folder has several.
         frame: which volume, from 1, where several share the series.
-        are_quantities: see `read_values`.
+        meaning: what its values are for.
 
     Raises:
         InputError: no images, several series and no `uid`, several volumes and no `frame`, missing slices, or images
             that do not fit together.
     """
-    return _volume(_series(folder, uid), folder.name, frame, are_quantities)
+    return _volume(_series(folder, uid), folder.name, frame, meaning)
 
 
-def read_file(path: Path, frame: int | None = None, *, are_quantities: bool = False) -> Volume:
+def read_file(path: Path, frame: int | None = None, meaning: Meaning = Meaning.IMAGE) -> Volume:
     """The volume of one DICOM file with many frames; `metadata["dicom_files"]` is that file. Arguments: `read_series`.
 
     Raises:
         InputError: it is damaged, a single image or a segmentation, or its frames are not a volume.
     """
-    return _volume(_file(path), path.stem, frame, are_quantities)
+    return _volume(_file(path), path.stem, frame, meaning)
 
 
 def volumes_of(path: Path, uid: str | None = None) -> tuple[Part, ...]:
@@ -142,7 +142,7 @@ def _digest(header: DicomHeader) -> bytes:
     return found.digest()
 
 
-def _volume(source: _Source, name: str, frame: int | None, are_quantities: bool) -> Volume:
+def _volume(source: _Source, name: str, frame: int | None, meaning: Meaning) -> Volume:
     headers = source.headers
     for header in headers:
         check_pixels(header)
@@ -155,7 +155,7 @@ def _volume(source: _Source, name: str, frame: int | None, are_quantities: bool)
     order = [part.frames[i] for i in stack.order]
     owners = [header for header in headers for _ in range(header.frames)]
     _check_one_space(source.subject, [owners[i] for i in order])
-    array, values_notes = read_values(source.subject, headers, order, are_quantities=are_quantities)
+    array, values_notes = read_values(source.subject, headers, order, meaning)
     geometry = _geometry(headers[0].path, array, planes[order[0]], stack)
     files = [header.path for header in owners]
     known = {**headers[0].facts, **source.metadata, "dicom_files": [str(files[i]) for i in order]}

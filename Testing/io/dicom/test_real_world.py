@@ -102,6 +102,93 @@ def test_how_a_map_is_shown_does_not_change_its_values_and_padding_is_nan(tmp_pa
     assert np.array_equal(found[:, 3:], STORED[:, 3:])
 
 
+@pytest.mark.parametrize(("value", "limit", "said"), [(3, None, "value 3 is"), (9, 3, "values 3 to 9 are")])
+def test_padding_of_a_map_is_no_value_even_among_the_others(tmp_path, value, limit, said):
+    """Of an image a low one is as dark as the air; in a mean it would count."""
+
+    def pad(data, number):
+        plane = STORED[number].astype(np.uint16)
+        plane[:3] = 3
+        data.PixelData = plane.tobytes()
+        data.RescaleSlope, data.RescaleIntercept = "2", "-50"
+        data.add_new(0x00280120, "US", value)
+        if limit is not None:
+            data.add_new(0x00280121, "US", limit)
+
+    folder = edited_series(tmp_path / "p", pad)
+    found = read_map(folder)
+    stored = STORED.copy()
+    stored[:, :3] = 3
+    is_padding = (stored >= 3) & (stored <= value)
+    assert np.array_equal(np.isnan(found.array), is_padding)
+    assert np.array_equal(found.array[~is_padding], stored[~is_padding] * 2 - 50)
+    assert said in found.metadata["notes"][0]
+    assert np.array_equal(read_volume(folder).array, stored * 2 - 50)
+
+
+def test_a_map_without_any_padded_voxel_needs_no_word(tmp_path):
+    found = read_map(edited_series(tmp_path / "s", lambda data, _: data.add_new(0x00280120, "US", 60000)))
+    assert np.array_equal(found.array, STORED)
+    assert "notes" not in found.metadata
+
+
+def scaled_by_philips(data, slope, scale):
+    """Stored value = signal * Scale Slope; the Rescale Slope is for display."""
+    data.RescaleSlope, data.RescaleIntercept = f"{slope:g}", f"{-4 * slope:g}"
+    block = data.private_block(0x2005, "Philips MR Imaging DD 001", create=True)
+    block.add_new(0x0E, "FL", scale)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
+def test_signals_of_a_philips_image_are_without_its_display_scale(tmp_path, syntax):
+    """(stored * slope + intercept) / (slope * scale): Chenevert et al. 2014, and what dcm2niix writes."""
+
+    def change(data, _):
+        data.file_meta.TransferSyntaxUID = syntax
+        scaled_by_philips(data, 1.5, 0.25)
+
+    folder = edited_series(tmp_path / "s", change)
+    found = read_map(folder, is_signal=True)
+    assert np.allclose(found.array, (STORED - 4) / 0.25)
+    assert "Philips's Scale Slope" in found.metadata["notes"][0]
+    assert np.allclose(read_map(folder).array, STORED * 1.5 - 6)
+    assert np.allclose(read_volume(folder).array, STORED * 1.5 - 6)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
+def test_signals_of_an_enhanced_philips_image_frame_by_frame(tmp_path, syntax):
+    scales = 0.25 * np.arange(1, len(STORED) + 1)
+
+    def change(data):
+        data.file_meta.TransferSyntaxUID = syntax
+        for group, scale in zip(data.PerFrameFunctionalGroupsSequence, scales, strict=True):
+            group.PixelValueTransformationSequence = [dicom_item(RescaleSlope="1", RescaleIntercept="0")]
+            frame = dicom_item()
+            frame.private_block(0x2005, "Philips MR Imaging DD 001", create=True).add_new(0x0E, "FL", float(scale))
+            for block in range(4):  # by which that of the sequence begins at 14
+                group.add_new(0x20050010 + block, "LO", f"Philips MR Imaging DD 00{block + 1}")
+            group.add_new(0x20050014, "LO", "Philips MR Imaging DD 005")
+            group.add_new(0x2005140F, "SQ", [frame])
+
+    volume = whole_numbered_volume()
+    stored = Volume(volume.array.astype(np.uint16), volume.geometry)
+    found = read_map(write_enhanced(tmp_path / "e", stored, change=change), is_signal=True)
+    assert np.allclose(found.array, STORED / scales[:, None, None], rtol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1"])
+@pytest.mark.parametrize("kind", ["LO", "UN"])
+def test_an_element_of_another_owner_with_the_tag_of_the_sequence(tmp_path, syntax, kind):
+    def change(data, _):
+        data.file_meta.TransferSyntaxUID = syntax
+        data.add_new(0x20050014, "LO", "SOMEBODY ELSE")
+        data.add_new(0x2005140F, kind, "a text" if kind == "LO" else b"a text")
+        data.add_new(0x2005100E, "FL", 0.5)
+
+    folder = edited_series(tmp_path / "s", change)
+    assert np.array_equal(read_map(folder, is_signal=True).array, STORED)
+
+
 @pytest.fixture
 def segmented(tmp_path):
     pytest.importorskip("highdicom")
