@@ -11,9 +11,8 @@ from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers import OwnDataOptions, import_folder
 from LiverMRISegLib.data.importers.own_data import IGNORE
 from LiverMRISegLib.data.importers.plain_folder import OTHER_MASK, import_volumes
-from LiverMRISegLib.data.importers.summary import CheckedScan, check_scans, in_one_line
+from LiverMRISegLib.data.importers.summary import CheckedScan, check_scans, in_one_line, same_images
 from LiverMRISegLib.errors import InputError, UsageError
-from LiverMRISegLib.io.hashing import hash_of
 
 # From so many patients on, every fourth is held out: fewer leave too little to learn from.
 NO_MASK = "has no mask"
@@ -26,11 +25,12 @@ Named = tuple[Path, str]
 class Correction:
     """A volume and its mask; `values` maps the values in the mask to those of the model's organs.
 
-    `has_names`: the file of the mask named its organs.
+    `content` as `CheckedScan`. `has_names`: the file of the mask named its organs.
     """
 
     scan: Scan
     values: Mapping[int, int]
+    content: str
     has_names: bool = False
 
     @property
@@ -104,8 +104,8 @@ def read_unlabelled(source: Path, options: OwnDataOptions, corrections: Correcti
     """
     imported = import_volumes(source, replace(options, table=None))
     checked, bad = check_scans(imported.datalist)
-    known = {hash_of(case.scan.image) for case in corrections.all}
-    found = [each.scan for each in checked if hash_of(each.scan.image) not in known]
+    known = {case.content for case in corrections.all}
+    found = [each.scan for each in checked if each.content not in known]
     if not found:
         path, reason = bad[0] if bad else (source, "all its volumes are among the corrected ones")
         raise InputError(f"{in_one_line(path, reason)}; no volume of {source} can be used; omit --unlabelled")
@@ -114,13 +114,13 @@ def read_unlabelled(source: Path, options: OwnDataOptions, corrections: Correcti
 
 def _told_apart(cases: Sequence[CheckedScan]) -> tuple[list[CheckedScan], list[Named]]:
     """The first case of each image, and the others: one would be learnt from, and the other held out to judge it."""
-    first: dict[str, CheckedScan] = {}
-    twice = []
-    for case in cases:
-        other = first.setdefault(hash_of(case.scan.image), case)
-        if other is not case:
-            twice.append((case.scan.image, f"is the same image as {other.scan.image}, whose mask is taken; remove one"))
-    return list(first.values()), twice
+    pairs = same_images(cases)
+    twice = [
+        (case.scan.image, f"is the same image as {other.scan.image}, whose mask is taken; remove one")
+        for other, case in pairs
+    ]
+    again = {id(case) for _, case in pairs}
+    return [case for case in cases if id(case) not in again], twice
 
 
 def _correction(checked: CheckedScan, datalist: Datalist, labels: LabelSet) -> Correction:
@@ -133,7 +133,7 @@ def _correction(checked: CheckedScan, datalist: Datalist, labels: LabelSet) -> C
                 f"{checked.scan.labels}: has an organ that the model lacks ({error}); remove it from the masks, or "
                 "train a model of your own (docs/how_to/own_data.md)"
             ) from error
-    return Correction(checked.scan, values)
+    return Correction(checked.scan, values, checked.content)
 
 
 def _divided(cases: Sequence[Correction], ignored: Sequence[Named], bad: Sequence[Named]) -> Corrections:

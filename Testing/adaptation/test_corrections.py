@@ -86,6 +86,10 @@ def test_an_image_that_is_there_twice_is_not_learnt_from_and_held_out(tmp_path):
     found = read(cases, tmp_path)
     assert names(found.all) == ["p1_T2WI", "p2_T2WI", "p3_T2WI", "p0_T2WI (copy)"]
     assert [(path.name, "is the same image as" in reason) for path, reason in found.bad] == [("p0_T2WI.nii.gz", True)]
+    for kind in ("", "_label"):  # in another format it is the same image
+        (cases / f"p0_T2WI (copy){kind}.nii.gz").unlink()
+        write_volume(read_volume(cases / f"p2_T2WI{kind}.nii.gz", may_be_mask=True), cases / f"p4_T2WI{kind}.nrrd")
+    assert [path.name for path, _ in read(cases, tmp_path).bad] == ["p4_T2WI.nrrd"]
 
 
 def test_a_table_says_who_is_held_out(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,13 +30,15 @@ _A_MASK = "is a label map by its values, but no image has its name; call it as i
 class CheckedScan:
     """A scan as its files really are: spacing (mm) and size as (x, y, z), voxels of each label value.
 
-    `is_turned`: the label map was written anew with the axes of its image.
+    `content`: the hash of the image's voxels, whatever file they are in. `is_turned`: the label map was written anew
+    with the axes of its image.
     """
 
     scan: Scan
     spacing: tuple[float, float, float]
     size: tuple[int, int, int]
     voxels: Mapping[int, int]
+    content: str
     is_turned: bool = False
 
 
@@ -76,8 +79,20 @@ def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[Chec
         if made is not None and turned is not None and turned is not labels:
             # A number of its own: two scans may have one name until a user's table tells them apart.
             used = _rewritten(scan, turned, made / f"turned_{len(checked)}_{case_name(scan)}.nii.gz")
-        checked.append(CheckedScan(used, image.geometry.spacing, image.geometry.size, voxels, used is not scan))
+        found = (image.geometry.spacing, image.geometry.size, voxels, _content(image.array))
+        checked.append(CheckedScan(used, *found, used is not scan))
     return checked, refused
+
+
+def _content(array: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array, "<f4").data).hexdigest()
+
+
+def same_images(checked: Sequence[CheckedScan]) -> list[tuple[CheckedScan, CheckedScan]]:
+    """Every scan whose image is that of an earlier one, after that one."""
+    first: dict[str, CheckedScan] = {}
+    pairs = [(first.setdefault(each.content, each), each) for each in checked]
+    return [(earlier, each) for earlier, each in pairs if earlier is not each]
 
 
 def _rewritten(scan: Scan, labels: Volume, path: Path) -> Scan:
@@ -109,6 +124,11 @@ def summary_text(datalist: Datalist, checked: Sequence[CheckedScan], left_out: S
     turned = sum(each.is_turned for each in checked)
     if turned:
         lines.append(f"  turned to the axes of the image: {_number(turned, 'label map')}")
+    lines += [
+        f"  one image of two patients: {one.scan.image} and {other.scan.image}; remove one, or give both one patient by --table"
+        for one, other in same_images(checked)
+        if one.scan.patient != other.scan.patient
+    ]
     lines += [f"  left out: {in_one_line(path, reason)}" for path, reason in left_out]
     return "\n".join(lines)
 

@@ -1,14 +1,16 @@
 """A user's own data as a folder: labels beside the volumes, apart from them, or as Slicer saves them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from helpers.corrected_masks import write_segments
 from helpers.own_data import image, labels
 from LiverMRISegLib.data.importers import OwnDataOptions, import_folder
-from LiverMRISegLib.data.importers.summary import check_scans, in_one_line
+from LiverMRISegLib.data.importers.summary import check_scans, in_one_line, summary_text
 from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.volume import Volume
 
 NO_OPTIONS = OwnDataOptions()
@@ -109,3 +111,15 @@ def test_a_reason_that_names_its_file_does_not_name_it_twice(tmp_path):
     path = tmp_path / "p1.nii.gz"
     assert in_one_line(path, f"{path}: is empty\nand odd") == f"{path}: is empty and odd"
     assert in_one_line(path, "is empty") == f"{path}: is empty"
+
+
+def test_one_image_of_two_patients_is_told_and_of_one_patient_is_not(tmp_path):
+    source = tmp_path / "cohort"
+    image(source / "p1.nrrd")
+    write_volume(read_volume(source / "p1.nrrd"), source / "p2.nii.gz")
+    found = import_folder(source, tmp_path / "made", OwnDataOptions("T2WI"))
+    checked, refused = check_scans(found.datalist)
+    said = f"one image of two patients: {source / 'p1.nrrd'} and {source / 'p2.nii.gz'}; remove one"
+    assert said in summary_text(found.datalist, checked, refused)
+    same = [replace(each, scan=replace(each.scan, patient="p")) for each in checked]
+    assert "two patients" not in summary_text(found.datalist, same, refused)
