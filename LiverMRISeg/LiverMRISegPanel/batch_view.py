@@ -85,7 +85,7 @@ class BatchView:
     def finished(self, jobs: Sequence[Job]) -> None:
         """All jobs are over: log them, say where results of a study disagree, and write the table of a folder."""
         for job in jobs:
-            self._log.add_job(job)
+            self._log.add_job(job, 1 + self.jobs.index(job))
             if job.disagreements:
                 self.changed(job)
         self._log.add(_("Batch: {text}").format(text=_summary(self.jobs)))

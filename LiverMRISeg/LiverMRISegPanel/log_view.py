@@ -30,14 +30,15 @@ class LogView:
         """Add a line without files and folders, without these names and those of the scene's nodes."""
         self.add(hidden(text, paths, [*names, *names_in_scene(slicer.mrmlScene)]))
 
-    def add_job(self, job: Job) -> None:
-        """Add how a job ended."""
+    def add_job(self, job: Job, row: int | None = None) -> None:
+        """Add how a job ended; of a batch with the row of its table, since the log names no volume."""
+        which = f"row {row}, {job.model}" if row is not None else job.model
         paths = [path for path in (job.source, job.output) if path is not None]
         if job.state != DONE:
             frame = [job.frame.node.GetName()] if job.frame is not None else []
-            self.add_hidden(f"{job.model}: {job.state}, {job.message}", paths, [job.name, *frame])
+            self.add_hidden(f"{which}: {job.state}, {job.message}", paths, [job.name, *frame])
             return
-        self.add(f"{job.model}: {job.state}, {job.message}")
+        self.add(f"{which}: {job.state}, {job.message}")
         if job.result is not None:
             provenance = job.result.provenance
             parts = [f"{part} {seconds:.1f} s" for part, seconds in provenance.get("seconds", {}).items()]

@@ -55,12 +55,23 @@ def prepared(volume_node: Any, folder: Path, under: Any = None) -> tuple[Path, P
         InputError: the volume cannot be used, or was removed from the scene.
         OutputError: the temporary folder is full or not writable.
     """
+    _check_is_volume(volume_node)
     _check_is_there(volume_node)
     if volume_node.IsA("vtkMRMLLabelMapVolumeNode"):
         raise InputError(f"{volume_node.GetName()}: is a label map; choose an image")
     source = folder / _SOURCE
     write_volume(volume_of(volume_node, under), source)
     return source, folder / _LABELS
+
+
+def _check_is_volume(node: Any) -> None:
+    """Scripts give what a search has found: nothing, a name, a sequence."""
+    if not (hasattr(node, "IsA") and node.IsA("vtkMRMLScalarVolumeNode")):
+        what = node.GetName() if hasattr(node, "GetName") else repr(node)
+        raise InputError(
+            f"{what}: is not a volume node; give one, such as slicer.util.getNode('t2'), or a sequence of volumes to "
+            "segmentSequence"
+        )
 
 
 def told(text: str, folder: Path, name: str) -> str:

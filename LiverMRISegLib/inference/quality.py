@@ -12,6 +12,7 @@ from LiverMRISegLib.models.package.specification import ANY_MODALITY, ModelSpec
 from LiverMRISegLib.volume import Volume
 
 _NOTABLE_PART = 0.02
+_FEW_ML = 10.0
 # A patient is larger; the file may give its lengths in another unit than mm.
 _NOTABLY_SMALL_MM = 40.0
 
@@ -71,5 +72,6 @@ def _implausible(organ: str, volume: float, spec: ModelSpec) -> list[Flag]:
     if bounds is None or bounds[0] <= volume <= bounds[1]:
         return []
     word = "small" if volume < bounds[0] else "large"
-    text = f"has {volume:.0f} mL, unusually {word} (usual: {bounds[0]:.0f} to {bounds[1]:.0f} mL)"
+    amount = f"{volume:.0f}" if volume >= _FEW_ML else f"{volume:.2g}"  # "0 mL" would say that there is nothing
+    text = f"has {amount} mL, unusually {word} (usual: {bounds[0]:.0f} to {bounds[1]:.0f} mL)"
     return [Flag(text, organ, VOLUME)]

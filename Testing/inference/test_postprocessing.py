@@ -121,6 +121,13 @@ def test_a_crumb_is_not_noteworthy(voxels, is_flagged):
     assert ("liver consists of 2 separate parts" in words) == is_flagged
 
 
+def test_an_organ_that_is_there_never_has_0_ml():
+    fine = Volume(image().array, Geometry(GEOMETRY.size, (3.0, 3.0, 3.0)))
+    labels = np.zeros(GEOMETRY.shape, np.uint8)
+    labels[15, 15, 15:19] = 1
+    assert "liver has 0.11 mL, unusually small (usual: 500 to 3000 mL)" in flags(fine, labels, CHAOS, tiny_spec())
+
+
 def test_an_organ_may_be_too_large():
     spec = replace(tiny_spec(), postprocessing={"liver": OrganRule(plausible_ml=(100.0, 1000.0))})
     assert "liver has 1027 mL, unusually large (usual: 100 to 1000 mL)" in flags(image(), two_lumps(), CHAOS, spec)

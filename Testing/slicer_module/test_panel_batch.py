@@ -221,6 +221,7 @@ def test_no_name_of_a_folder_or_a_file_reaches_the_log(host, panel, tmp_path):
     assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
     assert [job.state for job in panel.batch.jobs] == ["failed"]
     text = panel.ui.logText.toPlainText()
+    assert "row 1, liver-any-sequence: failed, " in text
     assert "truncated" in text
     assert not any(name in text for name in ("Anna", "Mueller", "1970"))
 

@@ -233,3 +233,10 @@ def test_transforms_that_are_no_place(scene, matrix, words):
     under_transform(scene, node, matrix)
     with pytest.raises(InputError, match=words):
         volume_of(node)
+
+
+@pytest.mark.parametrize("kind", [None, "t2", "vtkMRMLSegmentationNode", "vtkMRMLSequenceNode"])
+def test_what_is_no_volume_node_is_refused_in_one_line(scene, kind):
+    given = scene.AddNewNodeByClass(kind, "other") if str(kind).startswith("vtk") else kind
+    with pytest.raises(InputError, match=r"is not a volume node; give one, such as slicer\.util\.getNode"):
+        SceneLogic(scene).segment(given)
