@@ -125,8 +125,8 @@ def summary_text(datalist: Datalist, checked: Sequence[CheckedScan], left_out: S
     if turned:
         lines.append(f"  turned to the axes of the image: {_number(turned, 'label map')}")
     lines += [
-        f"  one image of two patients: {one.scan.image} and {other.scan.image}; remove one, or give both one patient by "
-        "--table"
+        f"  one image of two patients: {one.scan.image} and {other.scan.image}; remove one, or give both one patient "
+        "by --table"
         for one, other in same_images(checked)
         if one.scan.patient != other.scan.patient
     ]
