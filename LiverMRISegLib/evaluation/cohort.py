@@ -81,8 +81,10 @@ def evaluate_cohort(
     The label sets say what values mean in files that do not name their segments (`read_pair`).
     """
     pairs = pair_cases(predictions, references)
-    for path in sorted(set(_by_name(predictions).values()) - {predicted for _, predicted, _ in pairs}):
-        logger.warning("%s: has no reference and is ignored", path)
+    spare = sorted(set(_by_name(predictions).values()) - {predicted for _, predicted, _ in pairs})
+    if spare:
+        others = f" and {len(spare) - 1} more" if len(spare) > 1 else ""
+        logger.warning("%s%s: no reference has this name; ignored", spare[0], others)
     for name, predicted, referred in pairs:
         if predicted is None:
             yield CaseScores(name, error=f"{referred}: there is no prediction of this name in {predictions}")

@@ -90,3 +90,14 @@ def test_a_mask_of_an_image_with_a_name_of_nnunet_fits_its_label_map(tmp_path):
             (folder / f"{name}.nii.gz").write_bytes(b"")
     pairs = {name: predicted and predicted.name for name, predicted, _ in pair_cases(predictions, references)}
     assert pairs == {"a": "a_0000_seg.nii.gz", "b": "b_seg.nii.gz", "c": None}
+
+
+def test_predictions_without_reference_are_one_line(tmp_path, caplog):
+    predictions, references = tmp_path / "masks", tmp_path / "truth"
+    for folder, names in ((predictions, ["x_seg", "y_seg", "z_seg"]), (references, ["a"])):
+        folder.mkdir()
+        for name in names:
+            (folder / f"{name}.nii.gz").write_bytes(b"")
+    (scores,) = cohort.evaluate_cohort(predictions, references, CHAOS, CHAOS)
+    assert "there is no prediction of this name" in scores.error
+    assert caplog.messages == [f"{predictions / 'x_seg.nii.gz'} and 2 more: no reference has this name; ignored"]
