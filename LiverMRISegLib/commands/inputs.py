@@ -86,15 +86,27 @@ def without_parts(sources: Sequence[Source]) -> list[Source]:
 
 
 def _say_what_is_ignored(sources: Sequence[Source]) -> None:
-    """Volumes of other formats in a DICOM folder, such as those that dcm2niix writes beside the images."""
+    """What a DICOM folder has beside its images: other volumes, as dcm2niix writes them, and folders with images."""
+    folders = [folder for folder in dict.fromkeys(source.files[0] for source in sources) if folder.is_dir()]
+    for folder in folders:
+        volumes, below = _beside_images(folder, folders)
+        if volumes:
+            names = _listed([path.name for path in volumes])
+            logger.warning("%s: has DICOM images, so other volumes in it are ignored: %s", folder, names)
+        if below:
+            names = _listed([str(path.relative_to(folder)) for path in below])
+            logger.warning("%s: has DICOM images, so those in its folders are ignored: %s", folder, names)
+
+
+def _beside_images(folder: Path, taken: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Volumes of other formats in a DICOM folder; and some folders below it that have images and are not `taken`."""
     from LiverMRISegLib.io.dicom.elements import is_dicom_file
+    from LiverMRISegLib.io.dicom.folders import folders_with_images
     from LiverMRISegLib.io.read import is_volume_file
 
-    for folder in dict.fromkeys(source.files[0] for source in sources if source.files[0].is_dir()):
-        beside = [path for path in sorted(folder.iterdir()) if is_volume_file(path) and not is_dicom_file(path)]
-        if beside:
-            names = _listed([path.name for path in beside])
-            logger.warning("%s: has DICOM images, so other volumes in it are ignored: %s", folder, names)
+    volumes = [path for path in sorted(folder.iterdir()) if is_volume_file(path) and not is_dicom_file(path)]
+    below = (path for path in folders_with_images(folder) if path not in taken)
+    return volumes, list(itertools.islice(below, _MOST_NAMED + 1))
 
 
 def _only_series(folder: Path) -> str:

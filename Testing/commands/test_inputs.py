@@ -173,3 +173,15 @@ def test_volumes_beside_dicom_images_are_ignored_and_said(tmp_path, caplog):
         assert [record.getMessage() for record in caplog.records] == [
             f"{tmp_path / 'P1' / 's'}: has DICOM images, so other volumes in it are ignored: t2.nii.gz"
         ]
+
+
+def test_images_in_folders_below_dicom_images_are_ignored_and_said(tmp_path, caplog):
+    """A stray image beside the folders of a study would be taken for all of it."""
+    write_series(tmp_path / "study")
+    write_series(tmp_path / "study" / "P1" / "s")
+    assert names(tmp_path / "study") == ["study"]
+    said = f"{tmp_path / 'study'}: has DICOM images, so those in its folders are ignored: P1/s"
+    assert [record.getMessage() for record in caplog.records] == [said]
+    caplog.clear()
+    assert names(tmp_path) == ["study", "study_P1_s"]
+    assert not caplog.records
