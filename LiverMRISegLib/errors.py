@@ -34,6 +34,10 @@ class SeveralVolumesError(InputError):
         return str(self).rpartition(";")[0]
 
 
+class SeveralSeriesError(SeveralVolumesError):
+    """A DICOM folder holds several series, and nobody said which is meant."""
+
+
 class ModelError(LiverMRISegError):
     """A model package or foreign checkpoint cannot be used."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from LiverMRISegLib.errors import InputError, SeveralVolumesError, UsageError
+from LiverMRISegLib.errors import InputError, SeveralSeriesError, SeveralVolumesError, UsageError
 from LiverMRISegLib.io.dicom.elements import is_dicom_file
 from LiverMRISegLib.io.dicom.folders import is_dicom_folder
 from LiverMRISegLib.io.dicom.series import read_file, read_series, volumes_of
@@ -172,9 +172,11 @@ def read_labelmap(path: str | Path) -> Volume:
 
 @contextlib.contextmanager
 def _only_volume() -> Iterator[None]:
-    """What several volumes are told where none can be chosen."""
+    """What several volumes, or series, are told where none can be chosen."""
     try:
         yield
+    except SeveralSeriesError as error:
+        raise SeveralSeriesError(f"{error.facts}; give a folder with the images of the one that is meant") from None
     except SeveralVolumesError as error:
         raise SeveralVolumesError(f"{error.facts}; save the one that is meant as a file of its own") from None
 

@@ -68,21 +68,28 @@ def _figures(found: Measurements, organ: OrganMeasurement) -> Iterator[Figure]:
         yield Figure(_LENGTH, organ.craniocaudal_mm, _MM, method=_CRANIOCAUDAL)
     if organ.longest_mm is not None:
         yield Figure(_LONGEST, organ.longest_mm, _MM)
-    for title, statistics in organ.statistics.items():
+    codes = [_quantity(title) for title in organ.statistics]
+    for code, (title, statistics) in zip(codes, organ.statistics.items(), strict=True):
         unit = found.units.get(title, "")
+        # Two fat fractions of one organ would be two figures of one name.
+        method = _own(title) if codes.count(code) > 1 else None
         for name, derivation in _DERIVATIONS.items():
             value = getattr(statistics, name)
             if value is not None:
                 coded = _UNITS.get(unit, Code(unit, unit, "UCUM"))
-                yield Figure(_quantity(title), value, coded, derivation)
+                yield Figure(code, value, coded, derivation, method)
 
 
 def _quantity(title: str) -> Code:
     """The code of a map by its name; of a name that DICOM does not know, one of ours."""
     if title.startswith("fat fraction"):
         return _FAT_FRACTION
+    return _QUANTITIES.get(title.lower(), _own(title))
+
+
+def _own(title: str) -> Code:
     plain = "".join(c for c in title.upper() if c.isascii() and c.isalnum())[:16]
-    return _QUANTITIES.get(title.lower(), Code(plain or "MAP", title[:64], _OWN))
+    return Code(plain or "MAP", title[:64], _OWN)
 
 
 def _remarks(organ: OrganMeasurement) -> list[str]:

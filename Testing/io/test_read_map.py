@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from helpers.dicom_series import whole_numbered_volume, write_shared_series
+from helpers.dicom_series import whole_numbered_volume, write_dicom_series, write_shared_series
 from helpers.volumes import make_volume
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_map, write_volume
@@ -58,3 +58,13 @@ def test_a_series_of_several_maps(tmp_path):
     write_shared_series(tmp_path / "s", [whole_numbered_volume()] * 2, change)
     with pytest.raises(InputError, match=r"2 volumes that differ in echo time .*; save the one that is meant"):
         read_map(tmp_path / "s")
+
+
+def test_a_folder_of_several_series(tmp_path):
+    pytest.importorskip("pydicom")
+    for suffix in "12":
+        write_dicom_series(tmp_path / suffix, whole_numbered_volume(), uid_suffix=suffix)
+        for path in (tmp_path / suffix).iterdir():
+            path.rename(tmp_path / f"{suffix}_{path.name}")
+    with pytest.raises(InputError, match=r"has 2 series: .*; give a folder with the images of the one that is meant$"):
+        read_map(tmp_path)

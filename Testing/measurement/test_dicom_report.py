@@ -88,6 +88,21 @@ def test_it_says_what_was_measured_of_which_segment(written, result):
     assert side.value == "24028007"
 
 
+def test_two_maps_of_one_quantity_say_which_they_are(result, tmp_path):
+    maps = {
+        title: quantity_map(title, Volume(np.full(result.geometry.shape, value, np.float32), result.geometry))
+        for title, value in (("pdff", 7.0), ("fat fraction (water, fat)", 9.0), ("t1", 800.0))
+    }
+    result.save(tmp_path / "o.dcm")
+    result.save_measurements(tmp_path / "sr.dcm", maps, dicom_seg=tmp_path / "o.dcm")
+    _, found = groups(tmp_path / "sr.dcm")
+    means = [m for m in found["Spleen"].get_measurements() if m.derivation and m.derivation.meaning == "Mean"]
+    told = {m.value: (m.name.meaning, m.method and m.method.meaning) for m in means}
+    assert told[7.0] == ("Fat fraction", "pdff")
+    assert told[9.0] == ("Fat fraction", "fat fraction (water, fat)")
+    assert told[800.0] == ("T1", None)
+
+
 def test_it_refers_to_the_seg_and_the_series(written):
     import pydicom
 

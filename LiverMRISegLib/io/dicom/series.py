@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from LiverMRISegLib.errors import InputError, SeveralVolumesError
+from LiverMRISegLib.errors import InputError, SeveralSeriesError, SeveralVolumesError
 from LiverMRISegLib.io.dicom import tags
 from LiverMRISegLib.io.dicom.folders import FoundSeries, find_series
 from LiverMRISegLib.io.dicom.frame_facts import facts_of
@@ -107,8 +107,8 @@ def _chosen(folder: Path, series: list[FoundSeries], uid: str | None) -> FoundSe
         return series[0]
     listed = "; ".join(str(found.info) for found in series)
     if uid is None:
-        raise InputError(
-            f"{folder}: has {len(series)} series, choose one with --series UID, or all with --series all: {listed}"
+        raise SeveralSeriesError(
+            f"{folder}: has {len(series)} series: {listed}; choose one with --series UID, or all with --series all"
         )
     for candidate in series:
         if candidate.info.uid == uid:

@@ -39,7 +39,7 @@ def test_several_series_are_listed_and_one_is_chosen(tmp_path):
     write_dicom_series(tmp_path, series(), uid_suffix="2", description="T1 in phase")
     found = list_series(tmp_path)
     assert [s.number for s in found] == [1, 2]
-    with pytest.raises(InputError, match=r"--series.*T1 in phase, MR, 12 images"):
+    with pytest.raises(InputError, match=r"T1 in phase, MR, 12 images\); choose one with --series"):
         read_volume(tmp_path)
     chosen = read_volume(tmp_path, series=found[1].uid)
     assert chosen.metadata["series description"] == "T1 in phase"
