@@ -25,7 +25,7 @@ from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.io.tables import csv_table
-from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, files_of
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of
 from LiverMRISegLib.pseudo_labels.registration import foreground_ml, nearest_case, register_affine, warp_labels
 from LiverMRISegLib.volume import Volume
@@ -98,8 +98,7 @@ def run(config: MatchDomainsConfig) -> list[Match]:
         for role, scans in (("better", better), ("worse", worse))
         for s in scans
     ]
-    sources = [path for s in (*better, *worse) for path in (s.image, s.labels)]
-    with claimed_output(config.output, [config.metric, *hashes], [config.datalist, *sources]):
+    with claimed_output(config.output, [config.metric, *hashes], [config.datalist, *files_of(listed.scans)]):
         planned = [(scan, *_nearest(scan, better, worse, volumes)) for scan in worse]
         found, matched = [], []
         done = _all_warped([(source, scan) for scan, source, _ in planned], config)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from LiverMRISegLib.data.datalist import Scan
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.folder_claim import claimed_folder
@@ -63,10 +64,19 @@ def _clear_of_others(folder: Path, inputs: Sequence[str]) -> None:
     atomic_write_text(kept, words)
 
 
+def files_of(scans: Iterable[Scan]) -> list[Path | None]:
+    """Images and label maps, as `sources` of `claimed_output` and `keep_apart`."""
+    return [path for scan in scans for path in (scan.image, scan.labels)]
+
+
 def keep_apart(folder: Path, sources: Iterable[Path | None]) -> None:
-    """OutputError if one of the files `sources` is in `folder`: the output would replace what it is made from."""
+    """OutputError if one of `sources`, files or folders of DICOM images, is `folder` or in it.
+
+    The output would replace what it is made from.
+    """
+    place = folder.resolve()
     for source in sources:
-        if source is not None and source.resolve().parent == folder.resolve():
+        if source is not None and place in (source.resolve(), source.resolve().parent):
             raise OutputError(f"{folder}: contains {source.name}, which the output is made from; choose another folder")
 
 

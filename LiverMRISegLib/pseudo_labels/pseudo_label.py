@@ -35,7 +35,7 @@ from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.codec import to_json
 from LiverMRISegLib.models.package.model_package import ModelPackage
 from LiverMRISegLib.preparation.intensity import with_gamma
-from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, keep_rows, kept_rows
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, files_of, keep_rows, kept_rows
 from LiverMRISegLib.pseudo_labels.outputs import (
     check_case_names,
     labelmap_of,
@@ -106,7 +106,8 @@ def run(config: PseudoLabelConfig) -> list[RankedCase]:
         settings.append(f"preview {time.time_ns()}")  # what was made before is made again, and timed
     # Labels depend on what model.json says as well, not on the weights alone.
     models = [hashlib.sha256(to_json(package.spec, package.hashes).encode()).hexdigest() for package in packages]
-    with claimed_output(config.output, [*models, *settings], [scan.image for _, scan in scans]):
+    sources = [*config.datalists, *files_of(scan for _, scan in scans)]
+    with claimed_output(config.output, [*models, *settings], sources):
         labels = packages[0].spec.labels
         figures: dict[str, dict[str, float]] = {}
         consistencies: dict[str, dict[str, dict[int, float]]] = defaultdict(dict)
@@ -200,4 +201,6 @@ def _fitting(names: Sequence[str], gammas: Sequence[float]) -> list[ModelPackage
             raise ModelError(
                 f"{package.path}: has other labels or preparation than {packages[0].path}; take folds of one run"
             )
+    if len({package.fingerprint for package in packages}) < len(packages):
+        raise UsageError("models has the same one twice, which always agrees with itself; name each fold once")
     return packages

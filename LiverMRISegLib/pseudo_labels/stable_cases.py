@@ -18,10 +18,10 @@ from LiverMRISegLib.io import read_labelmap, write_volume
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.folder_claim import claimed_folder
 from LiverMRISegLib.io.limits import Count
-from LiverMRISegLib.pseudo_labels.output_folder import keep_apart
+from LiverMRISegLib.pseudo_labels.output_folder import files_of, keep_apart
 from LiverMRISegLib.pseudo_labels.outputs import labelmap_of, rank_by_sequence, write_case_lists
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase, instability, union
-from LiverMRISegLib.volume import Volume
+from LiverMRISegLib.volume import SAME_PLACE, Volume
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +45,15 @@ def run(config: StableCasesConfig) -> list[RankedCase]:
 
     Raises:
         UsageError: fewer than two iterations, or labels of other organs than in the last.
-        InputError: an iteration lacks a scan of the last.
+        InputError: an iteration lacks a scan of the last, or labelled it on another grid.
         OutputError: the output cannot be written.
     """
     if len(config.iterations) < 2:
         raise UsageError("stability needs the labels of at least two iterations")
-    keep_apart(config.output, [folder / "datalist.json" for folder in config.iterations])
-    lists = [read_datalist(folder / "datalist.json") for folder in config.iterations]
+    paths = [folder / "datalist.json" for folder in config.iterations]
+    lists = [read_datalist(path) for path in paths]
     last = lists[-1]
+    keep_apart(config.output, [*paths, *files_of(last.scans)])
     if any((dict(each.values), each.ignore) != (dict(last.values), last.ignore) for each in lists):
         raise UsageError("the iterations have labels of different organs; use those of one workflow")
     with claimed_folder(config.output):
@@ -74,6 +75,9 @@ def _compared(scan: Scan, config: StableCasesConfig) -> dict[str, float]:
         if not path.exists():
             raise InputError(f"{path}: not found; label the same scans in every iteration")
     found = [read_labelmap(path) for path in paths]
+    for path, each in zip(paths, found, strict=True):
+        if not each.geometry.is_close(found[-1].geometry, SAME_PLACE):
+            raise InputError(f"{path}: is on another grid than {paths[-1]}; label the scan again in every iteration")
     maps: Sequence[np.ndarray] = [volume.array.astype(np.uint8) for volume in found]
     chosen = union(maps) if config.join else maps[-1]
     write_volume(Volume(chosen, found[-1].geometry, scan.patient), labelmap_of(scan, config.output))

@@ -46,6 +46,13 @@ def newest_step(folder: Path) -> int | None:
     return max((int(path.stem.removeprefix("step_")) for path in folder.glob("step_*.pt")), default=None)
 
 
+def warn_unfinished(folder: Path, steps: int) -> None:
+    """Say so if the training whose checkpoints are in `folder` has not come to its last step."""
+    newest = newest_step(folder)
+    if newest is not None and newest < steps:
+        logger.warning("%s: this training has come to step %d of %d; finish it first", folder.parent, newest, steps)
+
+
 def load_newest(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint that can be read, or None; a damaged one is passed over, with a warning."""
     for path in sorted(folder.glob("step_*.pt"), reverse=True):

@@ -40,17 +40,23 @@ def run(config: JoinModelsConfig) -> Path:
     """Write the package of all networks.
 
     Raises:
-        UsageError: fewer than two models, or models that differ in more than their weights.
+        UsageError: fewer than two models, models that differ in more than their weights, or an output that is one of
+            them.
         ModelError: there is no such model, or it is damaged.
         OutputError: it cannot be written.
     """
     if len(config.models) < 2:
         raise UsageError(f"models must name at least two, not {len(config.models)}; a single model needs no joining")
     packages = [load_model(name) for name in config.models]
+    for package in packages:
+        if package.path.resolve() == config.output.resolve():
+            raise UsageError(f"output {config.output}: is one of the models to join; choose another folder")
     members: list[dict[str, np.ndarray]] = []
     for package, name in zip(packages, config.models, strict=True):
         _check_same(packages[0].spec, package.spec, config.models[0], name)
         members += [package.member(number) for number in range(package.spec.network.members)]
+    if len({package.fingerprint for package in packages}) < len(packages):
+        raise UsageError("models has the same one twice, which would count double; name each once")
     if len(members) > MOST_MEMBERS:
         raise UsageError(f"a package holds at most {MOST_MEMBERS} networks, not {len(members)}; join fewer models")
     path = write_package(_specification(config, packages, len(members)), members, config.output)

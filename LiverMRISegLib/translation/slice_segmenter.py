@@ -140,6 +140,7 @@ def load_slice_segmenter(run_folder: Path) -> torch.nn.Module:
     state = checkpoints.load(best) if best.exists() else checkpoints.load_newest(folder)
     if state is None:
         raise ModelError(f"{run_folder}: contains no trained segmenter; run train_slice_segmenter first")
+    checkpoints.warn_unfinished(folder, config.loop.steps)
     network = _network(config)
     network.load_state_dict(state["method"]["networks"]["segmenter"])
     return network

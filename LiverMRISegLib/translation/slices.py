@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.package.specification import SPACES, PreparationSpec
 from LiverMRISegLib.preparation.anatomy_space import to_anatomy_space, to_unit_range
 
+logger = logging.getLogger(__name__)
+_ROUNDING = 1e-5
 _Percentile = Annotated[float, Limits(0, 100)]
 
 
@@ -54,6 +57,13 @@ class DomainConfig(Checked):
         low, high = self.window
         intensity = {"low": low, "high": high, "mean": (low + high) / 2, "std": (high - low) / 2}
         return PreparationSpec(spacing, orientation, "ct", intensity=intensity)
+
+    def lacks_air(self, prepared: np.ndarray) -> bool:
+        """Whether nothing in a prepared image is below 0, though the window is: it is hardly in Hounsfield units."""
+        if not self.window or self.window[0] >= 0:
+            return False
+        low, high = self.window
+        return float(prepared.min()) > -(low + high) / (high - low) - _ROUNDING
 
     def in_range(self, image: np.ndarray, space: str) -> np.ndarray:
         """A prepared image in [-1, 1], in intensity or anatomy space."""
@@ -97,8 +107,20 @@ def load_domain(
     cases = PreparedCases(cache, domain.preparation(spacing, orientation), organs).load_all(
         scans, labelled=domain.labelled
     )
+    odd = [case.name for case in cases if domain.lacks_air(case.image[case.image.shape[0] // 2])]
+    if odd:
+        warn_of_units(odd, domain)
     allow_open_files(len(cases))
     return [replace(case, image=_mapped(case, domain, space, cache)) for case in cases]
+
+
+def warn_of_units(names: Sequence[str], domain: DomainConfig) -> None:
+    """Say that these volumes are hardly in the units of the window."""
+    logger.warning(
+        "nothing is below 0 in %s, though window begins at %g; in Hounsfield units air and fat are: see what was added "
+        "(mostly 1024), or give the window of these intensities",
+        ", ".join(names), domain.window[0],
+    )  # fmt: skip
 
 
 def _mapped(case: PreparedCase, domain: DomainConfig, space: str, cache: Path) -> np.ndarray:

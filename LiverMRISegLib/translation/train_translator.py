@@ -108,9 +108,10 @@ def _check_segmenter(config: TranslatorConfig) -> None:
         own, its = getattr(config, name), getattr(trained, name)
         if own != its:
             raise UsageError(f"{config.segmenter}: was trained with {name} {its}, the translator has {own}")
-    if config.source.window != trained.source.window:
-        words = f"was trained with source.window {trained.source.window}, the translator has {config.source.window}"
-        raise UsageError(f"{config.segmenter}: {words}")
+    for name in ("window", *(() if config.source.window else ("percentiles",))):
+        own, its = getattr(config.source, name), getattr(trained.source, name)
+        if own != its:
+            raise UsageError(f"{config.segmenter}: was trained with source.{name} {its}, the translator has {own}")
 
 
 def run(config: TranslatorConfig) -> RunResult:

@@ -24,11 +24,11 @@ from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator
 from LiverMRISegLib.preparation.interpolation import resize_cubic
 from LiverMRISegLib.preparation.own_scheme import prepare
-from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, hash_of_weights, keep_rows, kept_rows
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, files_of, hash_of_weights, keep_rows, kept_rows
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names
 from LiverMRISegLib.training import checkpoints
 from LiverMRISegLib.training.configuration import config_of_run
-from LiverMRISegLib.translation.slices import DomainConfig
+from LiverMRISegLib.translation.slices import DomainConfig, warn_of_units
 from LiverMRISegLib.translation.train_translator import TranslatorConfig
 from LiverMRISegLib.volume import Volume
 
@@ -74,7 +74,8 @@ def run(config: TranslateConfig) -> list[Path]:
     check_case_names([replace(scan, sequence=config.sequence) for _, scan in scans])
     _check_meaning([datalist for datalist, _ in scans])
     _check_output(config)
-    with claimed_output(config.output, [hash_of_weights(generator)], [scan.image for _, scan in scans]):
+    sources = [*config.source.datalists, *files_of(scan for _, scan in scans)]
+    with claimed_output(config.output, [hash_of_weights(generator)], sources):
         unusable, made = UnusableVolumes(), list[Path]()
         for _, scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True):
             with unusable.noted():
@@ -119,6 +120,7 @@ def load_generator(run_folder: Path, trained: TranslatorConfig) -> torch.nn.Modu
     state = checkpoints.load_newest(run_folder / "checkpoints")
     if state is None:
         raise ModelError(f"{run_folder}: contains no trained translator; run train_translator first")
+    checkpoints.warn_unfinished(run_folder / "checkpoints", trained.loop.steps)
     generator = ResnetGenerator(1, trained.gan.width, trained.gan.blocks)
     generator.load_state_dict(state["method"]["networks"]["to_target"])
     return generator.eval().requires_grad_(False)
@@ -134,14 +136,19 @@ def translate_volume(
     """A CT volume as the target sequence, int16 from 0 to 1000 on the CT's own grid."""
     domain = trained.source
     prepared = prepare(volume, domain.preparation(trained.spacing, trained.orientation or None))
+    if domain.lacks_air(prepared.image):
+        warn_of_units([volume.name], domain)
     image = torch.from_numpy(domain.in_range(prepared.image, trained.space))[:, None]
     padded, box = _padded(image)
     with torch.no_grad():
         parts = [generator(part.to(device)).cpu() for part in padded.split(batch)]
     translated = torch.cat(parts)[(slice(None), 0, *box)].numpy()
     # Linearly it would be blurred twice, here and on the way to the segmenter's grid; real MR is blurred once.
-    fine = np.clip(resize_cubic(translated, prepared.oriented.shape), -1, 1)
-    whole = prepared.change.inverse.apply(np.round((fine + 1) * 500).astype(np.int16))
+    fine = resize_cubic(translated, prepared.oriented.shape)
+    np.clip(fine, -1, 1, out=fine)
+    fine += 1
+    fine *= 500
+    whole = prepared.change.inverse.apply(np.round(fine, out=fine).astype(np.int16))
     return replace(volume, array=np.ascontiguousarray(whole), metadata={"modality": "MR"})
 
 

@@ -234,3 +234,17 @@ def test_a_model_that_crops_to_what_is_not_0_sees_one_gamma(datalist, tmp_path):
     path = str(save_package(spec, random_weights(spec), tmp_path / "nnunet"))
     with pytest.raises(ModelError, match="differs between gammas"):
         run(PseudoLabelConfig((path,), (datalist,), gammas=(0.6, 1.0), output=tmp_path / "out", device="cpu"))
+
+
+def test_the_datalist_that_says_what_to_label_is_never_replaced(folds, datalist, tmp_path):
+    output = tmp_path / "out"
+    run(PseudoLabelConfig(tuple(folds[:2]), (datalist,), output=output, device="cpu"))
+    made = {path: path.read_bytes() for path in output.iterdir() if path.is_file()}
+    with pytest.raises(OutputError, match=r"contains datalist\.json, which the output is made from"):
+        run(PseudoLabelConfig(tuple(folds[1:]), (output / "datalist.json",), output=output, device="cpu"))
+    assert {path: path.read_bytes() for path in made} == made
+
+
+def test_a_model_does_not_agree_with_itself(folds, datalist, tmp_path):
+    with pytest.raises(UsageError, match="the same one twice"):
+        run(PseudoLabelConfig((folds[0], folds[1], folds[0]), (datalist,), output=tmp_path / "out", device="cpu"))

@@ -124,3 +124,27 @@ def test_files_of_other_inputs_are_made_anew(tmp_path):
 def test_an_iteration_is_never_replaced(iterations):
     with pytest.raises(OutputError, match="which the output is made from"):
         run(StableCasesConfig(iterations, output=iterations[2]))
+
+
+def test_images_are_never_replaced_by_labels(iterations, tmp_path):
+    images = tmp_path / "cohort"
+    images.mkdir()
+    scans = read_datalist(iterations[0] / "datalist.json").scans
+    moved = [replace(scan, image=images / f"{scan.patient}_{scan.sequence}.nii.gz") for scan in scans]
+    lists = [read_datalist(folder / "datalist.json") for folder in iterations]
+    for old, new in zip(scans, moved, strict=True):
+        old.image.rename(new.image)
+    for folder, listed in zip(iterations, lists, strict=True):
+        write_datalist(replace(listed, scans=moved), folder / "datalist.json")
+    before = {path: path.read_bytes() for path in images.iterdir()}
+    with pytest.raises(OutputError, match="which the output is made from"):
+        run(StableCasesConfig(iterations, output=images))
+    assert {path: path.read_bytes() for path in images.iterdir()} == before
+
+
+def test_an_iteration_of_another_grid_is_named(iterations, tmp_path):
+    path = iterations[0] / "p2_T2WI.nii.gz"
+    labels = read_labelmap(path)
+    write_volume(Volume(labels.array[1:], labels.geometry.cropped((0, 0, 1), (20, 16, 11))), path)
+    with pytest.raises(InputError, match=r"p2_T2WI.nii.gz: is on another grid than .*round_2"):
+        run(StableCasesConfig(iterations, output=tmp_path / "out"))

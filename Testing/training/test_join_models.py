@@ -46,3 +46,11 @@ def test_models_of_another_kind_are_named(folds, tmp_path):
     save_package(other, random_weights(other), tmp_path / "other")
     with pytest.raises(UsageError, match=r"other: differs from .*fold_0 in preparation; join models of one config"):
         run(JoinModelsConfig((folds[0], str(tmp_path / "other")), tmp_path / "joined"))
+
+
+def test_a_model_is_joined_once_and_never_replaced(folds, tmp_path):
+    with pytest.raises(UsageError, match="the same one twice"):
+        run(JoinModelsConfig((folds[0], folds[1], folds[0]), tmp_path / "joined"))
+    with pytest.raises(UsageError, match="is one of the models to join"):
+        run(JoinModelsConfig(tuple(folds), tmp_path / "fold_0"))
+    assert ModelPackage.load(folds[0]).spec.name == "fold-0"

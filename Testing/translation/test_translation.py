@@ -229,3 +229,43 @@ def test_open_voxels_are_no_labels_of_slices(trained, tmp_path):
     source = replace(config.source, datalists=(with_open_voxels(trained[1], tmp_path),))
     with pytest.raises(UsageError, match="without open voxels"):
         slice_segmenter.run(replace(config, source=source, run_folder=tmp_path / "run"))
+
+
+def test_a_training_that_was_not_finished_is_told(trained, tmp_path, caplog):
+    config, _ = trained
+    load_generator(config.run_folder, config)
+    slice_segmenter.load_slice_segmenter(Path(config.segmenter))
+    assert "has come to step" not in caplog.text
+    longer = replace(config, loop=replace(config.loop, steps=12))
+    load_generator(config.run_folder, longer)
+    assert "translator: this training has come to step 6 of 12; finish it first" in caplog.text
+
+
+def test_a_ct_that_is_not_in_hounsfield_units_is_told(trained, tmp_path, caplog):
+    config, ct = trained
+    listed = read_datalist(ct)
+    scans = []
+    for scan in listed.scans[:2]:
+        volume = read_volume(scan.image)
+        write_volume(replace(volume, array=volume.array + 1100), tmp_path / scan.image.name)
+        scans.append(replace(scan, image=tmp_path / scan.image.name))
+    write_datalist(replace(listed, scans=[*scans, listed.scans[2]]), tmp_path / "ct.json")
+    settings = TranslateConfig(config.run_folder, DomainConfig((tmp_path / "ct.json",)), "T2WI", tmp_path / "out")
+    translate.run(settings)
+    assert [
+        f"nothing is below 0 in {name}, though window begins at -600" in caplog.text for name in ("ct0", "ct1", "ct2")
+    ] == [True, True, False]
+    caplog.clear()
+    source = replace(config.source, datalists=(tmp_path / "ct.json",))
+    train_translator.run(
+        replace(config, source=source, run_folder=tmp_path / "run", loop=replace(config.loop, preview=True))
+    )
+    assert "nothing is below 0 in ct0 CT, ct1 CT, though" in caplog.text
+
+
+def test_the_datalist_of_a_translation_is_never_replaced(trained, tmp_path):
+    config, ct = trained
+    write_datalist(read_datalist(ct), tmp_path / "datalist.json")
+    settings = TranslateConfig(config.run_folder, DomainConfig((tmp_path / "datalist.json",)), "T2WI", tmp_path)
+    with pytest.raises(OutputError, match=r"contains datalist\.json, which the output is made from"):
+        translate.run(settings)
