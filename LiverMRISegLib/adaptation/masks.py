@@ -15,6 +15,7 @@ from LiverMRISegLib.data.importers.own_data import LICENCE
 from LiverMRISegLib.inference.progress import CancelToken, Progress
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.io.atomic import make_folder
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.models.package.codec import to_json
 from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, keep_rows, kept_rows
@@ -91,7 +92,7 @@ def write_training_data(
     scans = []
     for case in cases:
         path = labelmap_of(case.scan, folder)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         geometry = read_labelmap(own[case.scan.image]).geometry
         write_volume(Volume(filled_mask(case, own[case.scan.image]), geometry, case.scan.patient), path)
         scans.append(_listed(case.scan, path))

@@ -22,7 +22,7 @@ from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, reason_of, scor
 from LiverMRISegLib.evaluation.efficiency import RunCost, gpu_memory_reader, measure_cost, visible_gpu
 from LiverMRISegLib.evaluation.groups import grouped_table
 from LiverMRISegLib.io import read_labelmap
-from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.atomic import atomic_write_text, make_folder
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.io.tables import csv_table
@@ -76,7 +76,7 @@ def run(config: ChallengeConfig) -> list[JudgedCase]:
     """
     labels = load_model(config.model).spec.labels
     scans = choose_scans(config.datalists, config.pool, needs_labels=True, splits=[config.split])
-    config.output.mkdir(parents=True, exist_ok=True)
+    make_folder(config.output)
     if config.device.startswith("cuda:"):
         raise UsageError(f"device '{config.device}': give cuda, and the number as gpu")
     gpu = visible_gpu(config.gpu) if config.device != "cpu" else ""

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from LiverMRISegLib.io.temporary import cannot_be_written, flush, reserve_file, temporary_file, umask
+from LiverMRISegLib.io.temporary import cannot_be_written, check_possible, flush, reserve_file, temporary_file, umask
 
 
 @contextlib.contextmanager
@@ -30,6 +30,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.replace(path)
             with contextlib.suppress(OSError):  # the file is in place; some network folders cannot be flushed
                 flush(path.parent)
+    except OSError as error:
+        raise cannot_be_written(path, error) from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder and those above it, where they are missing; OutputError where it cannot be made."""
+    check_possible(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise cannot_be_written(path, error) from error
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from LiverMRISegLib.errors import OutputError, UsageError
+from LiverMRISegLib.io.atomic import make_folder
 from LiverMRISegLib.io.leftovers import remove_leftovers
 
 logger = logging.getLogger(__name__)
@@ -34,10 +35,7 @@ def claimed_folder(folder: Path) -> Iterator[None]:
         OutputError: it cannot be made.
     """
     folder = Path(folder).resolve()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: cannot be written ({error.strerror})") from error
+    make_folder(folder)
     with _guard:
         if folder in _held:
             raise _in_use(folder, f"process {os.getpid()}")

@@ -19,9 +19,9 @@ from typing import Annotated
 import numpy as np
 
 from LiverMRISegLib.anatomy import LABEL_SETS, LabelSet, organ_named
-from LiverMRISegLib.errors import InputError, OutputError, UsageError
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
-from LiverMRISegLib.io.atomic import atomic_write_bytes
+from LiverMRISegLib.io.atomic import atomic_write_bytes, make_folder
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Limits
@@ -112,9 +112,9 @@ def _load(path: Path, source: StructureMapSource, spacing: float, cache: Path | 
     if body is None:
         body = make_structure_map(
             name,
-            read_labelmap(path),
+            replace(read_labelmap(path), name=str(path)),
             _label_set(source),
-            read_volume(image) if image else None,
+            replace(read_volume(image), name=str(image)) if image else None,
             spacing=spacing,
             tissues=_tissues(source.tissues),
             is_complete=source.is_complete,
@@ -137,7 +137,7 @@ def _kept(path: Path, name: str, labels: LabelSet, spacing: float) -> StructureM
         with np.load(path) as arrays:
             texture = arrays.get("texture")
             return StructureMap(name, arrays["structures"], texture, spacing, unlabelled_by(labels))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         logger.warning("%s: is damaged (%s); the structure map is made again", path, error)
         return None
 
@@ -148,10 +148,7 @@ def _keep(body: StructureMap, path: Path) -> None:
         np.savez_compressed(content, structures=body.structures)
     else:
         np.savez_compressed(content, structures=body.structures, texture=body.texture)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{path.parent}: cannot be created ({error.strerror})") from error
+    make_folder(path.parent)
     atomic_write_bytes(path, content.getvalue())
 
 

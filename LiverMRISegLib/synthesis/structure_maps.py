@@ -15,7 +15,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.anatomy import LIVER, ORGANS, LabelSet, Organ
-from LiverMRISegLib.volume import Geometry, Volume, reorient, resample
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.volume import SAME_PLACE, Geometry, Volume, reorient, resample, turned_to
 
 logger = logging.getLogger(__name__)
 
@@ -95,21 +96,41 @@ def make_structure_map(
         spacing: of the isotropic output grid, in mm.
         tissues: values of the label map that are tissue rather than one of our organs.
         is_complete: nothing is missing between the organs and the skin; the rest is air.
+
+    Raises:
+        InputError: nothing is labelled and there is no CT; the CT is on another grid, or in other units; or the label
+            map is thinner than two voxels of the grid.
     """
     grid = _isotropic(reorient(labelmap, "LPS").geometry, spacing)
+    if min(grid.size) < 2:
+        raise InputError(f"{labelmap.name}: is thinner than two voxels of {spacing:g} mm; remove it from the folder")
     organs = resample(_translated(labelmap, labels, tissues or {}), grid, nearest=True).array
-    if is_complete:
-        structures, texture = organs, None
-    elif image is None:
-        structures, texture = _procedural_surroundings(organs, spacing), None
+    if image is not None and not is_complete:
+        structures, texture = _with_ct(organs, labelmap, image, grid, spacing)
+    elif not organs.any():
+        raise InputError(f"{labelmap.name}: shows nothing that its label set names; remove it from the folder")
     else:
-        eight_bit = image.array.min() >= 0 and image.array.max() <= 255
-        fill = 0.0 if eight_bit else -1000.0
-        ct = resample(Volume(image.array.astype(np.float32), image.geometry), grid, fill=fill).array
-        structures = _surroundings_from_ct(organs, ct, WINDOWED_8_BIT_BANDS if eight_bit else HOUNSFIELD_BANDS, spacing)
-        texture = ct if eight_bit else (ct - WINDOW[0]) * (255.0 / (WINDOW[1] - WINDOW[0]))
-        texture = np.clip(texture, 0, 255).astype(np.uint8)
+        structures, texture = organs if is_complete else _procedural_surroundings(organs, spacing), None
     return StructureMap(name, structures, texture, spacing, unlabelled_by(labels))
+
+
+def _with_ct(
+    organs: np.ndarray, labelmap: Volume, image: Volume, grid: Geometry, spacing: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Structures and texture on `grid` of organs that are there already, and of the CT on the grid of `labelmap`."""
+    if turned_to(image, labelmap.geometry, SAME_PLACE) is None:
+        raise InputError(f"{image.name}: is on another grid than its label map {labelmap.name}; resample one of them")
+    lowest, highest = image.array.min(), image.array.max()
+    eight_bit = lowest >= 0 and highest <= 255
+    if lowest >= 0 and not eight_bit:
+        raise InputError(
+            f"{image.name}: has values from {lowest:g} to {highest:g}, but a CT in Hounsfield units has air and fat "
+            "below 0; subtract what was added (mostly 1024)"
+        )
+    fill, bands = (0.0, WINDOWED_8_BIT_BANDS) if eight_bit else (-1000.0, HOUNSFIELD_BANDS)
+    ct = resample(Volume(image.array.astype(np.float32), image.geometry), grid, fill=fill).array
+    texture = ct if eight_bit else (ct - WINDOW[0]) * (255.0 / (WINDOW[1] - WINDOW[0]))
+    return _surroundings_from_ct(organs, ct, bands, spacing), np.clip(texture, 0, 255).astype(np.uint8)
 
 
 def unlabelled_by(labels: LabelSet) -> tuple[Organ, ...]:

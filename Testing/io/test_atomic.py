@@ -13,7 +13,7 @@ from helpers.volumes import make_volume
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import OutputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_segmentation, write_volume
-from LiverMRISegLib.io.atomic import atomic_path, atomic_write_bytes, atomic_write_text
+from LiverMRISegLib.io.atomic import atomic_path, atomic_write_bytes, atomic_write_text, make_folder
 
 KINDS = ("nii.gz", "nii", "nrrd", "mha", "seg.nrrd")
 
@@ -143,3 +143,13 @@ def test_large_labels_are_not_wrapped(tmp_path, value, kind):
     back = read_labelmap(tmp_path / "m.nii.gz").array
     assert back.dtype == kind
     assert np.array_equal(back, labels)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    make_folder(tmp_path / "a/b")
+    make_folder(tmp_path / "a/b")
+    assert (tmp_path / "a/b").is_dir()
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "file", tmp_path / "file/c"):
+        with pytest.raises(OutputError, match=f"{path}: cannot be written"):
+            make_folder(path)

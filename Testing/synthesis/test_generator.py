@@ -1,6 +1,7 @@
 """Images from label maps: repeatable, aligned with their labels, and unlike each other."""
 
 import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import torch
 
 from helpers.structure_maps import body as torso_body
 from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER, RIGHT_KIDNEY
+from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.synthesis import anatomy, artefacts, scanner
 from LiverMRISegLib.synthesis.config import AnatomyConfig, LookConfig, RandomizationConfig, ScannerConfig
@@ -15,6 +18,7 @@ from LiverMRISegLib.synthesis.generator import ImageMaker, sample_space
 from LiverMRISegLib.synthesis.painting import _ct_texture
 from LiverMRISegLib.synthesis.randomness import Random, is_inside
 from LiverMRISegLib.synthesis.scanner import jumped
+from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, load_structure_maps
 from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, StructureMap, Tissue, make_structure_map
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -284,3 +288,38 @@ def test_with_everything_on_right_and_left_keep_their_sides(seed):
     right, left = (np.argwhere(sample.labels == v) for v in (1, 2))
     if len(right) and len(left):
         assert right[:, 2].mean() < left[:, 2].mean()
+
+
+def test_a_ct_that_does_not_belong_to_the_labels_is_refused():
+    organs = label_map()
+    random = np.random.default_rng(0)
+    hounsfield = np.where(organs.array > 0, 60.0, -1000.0) + random.normal(0, 5, organs.array.shape)
+    beside = dataclasses.replace(organs.geometry, origin=(30.0, 0.0, 0.0))
+    with pytest.raises(InputError, match="ct: is on another grid than its label map labels"):
+        make_structure_map("b", replace(organs, name="labels"), CHAOS, Volume(hounsfield, beside, "ct"), spacing=6.0)
+    with pytest.raises(InputError, match=r"ct: has values from .* but a CT in Hounsfield units has air"):
+        make_structure_map("b", organs, CHAOS, Volume(hounsfield + 1100, organs.geometry, "ct"), spacing=6.0)
+
+
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_nothing_is_drawn_around_nothing(is_complete):
+    nothing = Volume(np.full((30, 40, 50), 99, np.uint8), label_map().geometry, "labels")
+    with pytest.raises(InputError, match="labels: shows nothing that its label set names"):
+        make_structure_map("b", nothing, CHAOS, spacing=6.0, is_complete=is_complete)
+    thin = Volume(label_map().array[10:12], Geometry((50, 40, 2), (6.0, 6.0, 2.0)), "labels")
+    with pytest.raises(InputError, match="labels: is thinner than two voxels of 6 mm"):
+        make_structure_map("b", thin, CHAOS, spacing=6.0, is_complete=is_complete)
+
+
+def test_a_body_that_was_kept_and_is_damaged_is_made_again(tmp_path, caplog):
+    write_volume(label_map(), tmp_path / "a_label.nii.gz")
+    source = StructureMapSource("*_label.nii.gz", "CHAOS")
+    (made,) = load_structure_maps(tmp_path, [source], 6.0, cache=tmp_path / "cache")
+    (kept,) = (tmp_path / "cache").iterdir()
+    content = kept.read_bytes()
+    for damaged in (b"", content[:300], content[:-30] + bytes(30)):
+        kept.write_bytes(damaged)
+        (again,) = load_structure_maps(tmp_path, [source], 6.0, cache=tmp_path / "cache")
+        assert np.array_equal(again.structures, made.structures)
+        assert kept.read_bytes() != damaged
+    assert caplog.text.count("is damaged") == 3

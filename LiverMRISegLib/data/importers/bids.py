@@ -17,6 +17,7 @@ from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.data.importers.own_data import FoundCase, Imported, OwnDataOptions, listed, numbered_names
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, write_volume
+from LiverMRISegLib.io.atomic import make_folder
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.volume import SAME_PLACE, Volume, turned_to
 
@@ -183,7 +184,7 @@ def _joined(image: _Image, masks: Sequence[Path], numbers: Mapping[str, int], ou
     if joined is None:
         return None
     target = output / f"{image.name}.nii.gz"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     write_volume(joined, target)
     return target
 

@@ -13,6 +13,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.importers.layout import folder
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_volume, write_segmentation
+from LiverMRISegLib.io.atomic import make_folder
 
 _SERIES = (
     ("T1DUAL", "DICOM_anon/InPhase", Sequence.IN_PHASE),
@@ -67,7 +68,7 @@ def _write_labels(images: Path, ground: Path, target: Path) -> None:
         file.name: _labels(picture, volume.array.shape[1:]) for file, picture in zip(files, pictures, strict=True)
     }
     labelmap = np.stack([labels_of[Path(file).name] for file in volume.metadata["dicom_files"]])
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     write_segmentation(target, labelmap, anatomy.CHAOS, volume.geometry)
 
 

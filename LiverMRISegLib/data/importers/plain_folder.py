@@ -22,6 +22,7 @@ from LiverMRISegLib.data.importers.own_data import (
 )
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.io.atomic import make_folder
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of, resolved
 from LiverMRISegLib.io.read import is_volume_file
 from LiverMRISegLib.volume import Volume, spread_over
@@ -186,7 +187,7 @@ def _write(case: FoundCase, segments: Mapping[int, str], numbers: Mapping[str, i
         array[labelmap.array == value] = numbers[name.lower()]
     made = Volume(array, labelmap.geometry, case.name)
     target = output / f"{case.name}.nii.gz"
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     write_volume(_on_grid_of(case.image, made) if labelmap.metadata.get("cropped") else made, target)
     return target
 

@@ -16,6 +16,7 @@ from LiverMRISegLib.data.datalist import Datalist, Scan, case_name
 from LiverMRISegLib.data.segment_names import check_segment_names
 from LiverMRISegLib.errors import LiverMRISegError, SeveralVolumesError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.io.atomic import make_folder
 from LiverMRISegLib.io.read import MaskGivenError
 from LiverMRISegLib.measurement.label_shapes import voxels_of_values
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
@@ -96,7 +97,7 @@ def same_images(checked: Sequence[CheckedScan]) -> list[tuple[CheckedScan, Check
 
 
 def _rewritten(scan: Scan, labels: Volume, path: Path) -> Scan:
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_volume(labels, path)
     return replace(scan, labels=path.absolute())
 
