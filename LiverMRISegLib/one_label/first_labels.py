@@ -17,11 +17,11 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.case_cache import labels_of
 from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
-from LiverMRISegLib.data.datalist import Scan, case_name
+from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist
 from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_volume, write_volume
-from LiverMRISegLib.io.atomic import atomic_path
+from LiverMRISegLib.io.atomic import atomic_path, make_folder
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Limits, Probability
@@ -38,7 +38,7 @@ from LiverMRISegLib.one_label.prototypes import (
 from LiverMRISegLib.preparation.interpolation import resize_linear
 from LiverMRISegLib.preparation.label_grid import labels_on_grid
 from LiverMRISegLib.preparation.own_scheme import prepare
-from LiverMRISegLib.pseudo_labels.output_folder import claimed_output
+from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, files_of
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of, organ_figures, write_case_lists
 from LiverMRISegLib.pseudo_labels.ranking import RankedCase
 from LiverMRISegLib.resources import DEFAULT_MODEL
@@ -111,7 +111,8 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     images = [f"{case_name(scan)} {hash_of(scan.image)}" for _, scan in scans]
     truth = _truth(template, config.organs)
     content = hashlib.sha256(truth.tobytes()).hexdigest()
-    with claimed_output(config.output, [encoder.fingerprint, content, *settings, *images]):
+    sources = [*config.datalists, *files_of(scan for _, scan in scans)]
+    with claimed_output(config.output, [encoder.fingerprint, content, *settings, *images], sources):
         made = _write_labels(config, encoder, scans, template, truth, seconds)
         if config.preview:
             say_cost(count, seconds, config.output)
@@ -135,7 +136,7 @@ def _write_labels(
     seconds: list[float],
 ) -> Path:
     made = config.output / "datalist.json"
-    if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png", made.name)):
+    if all((config.output / name).exists() for name in (WHOLE, "cases.csv", "cases.png")) and _is_whole(made):
         logger.info("%s: these labels are made already", config.output)
         return made
     store = _Store(encoder, config.cache)
@@ -161,6 +162,18 @@ def _write_labels(
     cases.sort(key=lambda case: -case.score)
     write_case_lists(scans, cases, figures, organs, config.output, IGNORE)
     return made
+
+
+def _is_whole(made: Path) -> bool:
+    """Whether the datalist is there and so are its files: images that were moved are elsewhere now."""
+    if not made.exists():
+        return False
+    try:
+        read_datalist(made)
+    except InputError as error:
+        logger.warning("%s: these labels are made again", error)
+        return False
+    return True
 
 
 def _template(scans: Sequence[Listed], config: FirstLabelsConfig) -> Listed:
@@ -235,12 +248,23 @@ class _Store:
         """Of its image, rounded to 16 bits as on disk."""
         path = self.folder / f"{hash_of(scan.image)[:32]}.npy"
         volume = read_volume(scan.image)
-        if not path.exists():
+        array = _kept(path) if path.exists() else None
+        if array is None:
             started = time.perf_counter()
             array = encode(volume, self.encoder).array.astype(np.float16)
             self.seconds += time.perf_counter() - started
             self.made += 1
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
             with atomic_path(path) as temporary, temporary.open("wb") as file:
                 np.save(file, array)
-        return Features(np.load(path).astype(np.float32), prepare(volume, self.encoder.preparation))
+        return Features(array.astype(np.float32), prepare(volume, self.encoder.preparation))
+
+
+def _kept(path: Path) -> np.ndarray | None:
+    """The features that were kept, or None where the file is damaged: they are then made again."""
+    try:
+        array: np.ndarray = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        logger.warning("%s: is damaged (%s); the features are made again", path, error)
+        return None
+    return array

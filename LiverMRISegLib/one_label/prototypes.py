@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from LiverMRISegLib.anatomy import IGNORE
+
 # Below any cosine: a class that the template does not show never wins.
 MISSING = -2.0
 
@@ -63,7 +65,7 @@ def calibrate(scores: np.ndarray, labels: np.ndarray, certainty: float) -> Calib
 
     Args:
         scores: float [classes, Z, Y, X] of the template, background first, on the grid of `labels`.
-        labels: int [Z, Y, X], the truth.
+        labels: int [Z, Y, X], the truth; IGNORE where nobody knows it.
         certainty: the share of voxels above `above` that are the organ, and of the organ's above `below`; 0 makes both
             0, and everything certain.
 
@@ -71,11 +73,12 @@ def calibrate(scores: np.ndarray, labels: np.ndarray, certainty: float) -> Calib
         Zeros for classes that are missing.
     """
     found = np.zeros((3, len(scores)), np.float32)
+    known = labels != IGNORE
     for value in range(1, len(scores)):
-        truth = (labels == value).ravel()
+        truth = labels[known] == value
         if not truth.any() or scores[value].max() <= MISSING:
             continue
-        margins = margin(scores, value).ravel()
+        margins = margin(scores, value)[known]
         order = np.argsort(-margins, kind="stable")
         hits, taken = np.cumsum(truth[order]), np.arange(1, len(order) + 1)
         best = margins[order[(2 * hits / (taken + truth.sum())).argmax()]]

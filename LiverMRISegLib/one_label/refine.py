@@ -21,6 +21,7 @@ from LiverMRISegLib.inference.postprocessing import postprocess
 from LiverMRISegLib.inference.prediction import as_probabilities, labels_by, prepared_by, restored, score_slabs
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
+from LiverMRISegLib.io.atomic import atomic_path, make_folder
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.models.catalog import load_model
@@ -54,14 +55,16 @@ class RefineConfig(Checked):
 
 @dataclass(frozen=True)
 class Predicted:
-    """What a network says of a case: a file of labels on the volume's grid, and entropy (float16) on the network's.
+    """What a network says of a case, in files: a cohort would not fit into memory.
 
-    A cohort's label maps would not fit into memory. The entropy is in the place of the prepared image, with its way
-    back to the volume's grid, which is `geometry`.
+    `labels` on the volume's grid, which is `geometry`; `entropy` (.npy, float16) on the network's, of this `mean`;
+    `prepared`: the way back from there, without the image.
     """
 
     labels: Path
-    entropy: AnyPrepared
+    entropy: Path
+    mean: float
+    prepared: AnyPrepared
     geometry: Geometry
 
     def read_labels(self) -> np.ndarray:
@@ -70,12 +73,7 @@ class Predicted:
 
     def fine_entropy(self) -> np.ndarray:
         """float32 [Z, Y, X] on the volume's grid."""
-        return self.entropy.restore(resize_linear(self.entropy.image.astype(np.float32), self.entropy.shape))
-
-    @property
-    def mean(self) -> float:
-        """Of the entropy over the volume."""
-        return float(self.entropy.image.mean(dtype=np.float64))
+        return self.prepared.restore(resize_linear(np.load(self.entropy).astype(np.float32), self.prepared.shape))
 
 
 def refine(
@@ -109,20 +107,19 @@ def refine(
         segmenter = Segmenter(package, load_engine(package, device))
         if scans[0].labels is None:
             raise UsageError(f"{before}: the first scan, the template, has no labels")
-        (output / _OWN).mkdir(exist_ok=True)
+        make_folder(output / _OWN)
         found = [
             _predict(scan, segmenter, labelmap_of(scan, output / _OWN))
             for scan in tqdm(scans, "volumes", disable=None, dynamic_ncols=True)
         ]
-        nothing = replace(found[0].entropy, image=np.zeros_like(found[0].entropy.image))
-        found[0] = replace(found[0], labels=scans[0].labels, entropy=nothing)
+        found[0] = replace(found[0], labels=scans[0].labels, mean=0.0)
         vectors = np.stack([whole[case_name(scan)] for scan in scans])
         mend = Mending(scans, found, vectors, config, len(organs))
         return _write(mend, LabelSet.of(listed.name, [organ_named(o) for o in organs]), listed, output)
 
 
 def _predict(scan: Scan, segmenter: Segmenter, path: Path) -> Predicted:
-    """Labels as the segmenter gives them, written to `path`, and where the network is unsure."""
+    """Labels as the segmenter gives them, written to `path`, and beside it where the network is unsure."""
     spec, volume = segmenter.package.spec, read_volume(scan.image)
     prepared = prepared_by(spec, volume)
     entropy: list[np.ndarray] = []
@@ -138,7 +135,11 @@ def _predict(scan: Scan, segmenter: Segmenter, path: Path) -> Predicted:
     labelmap = restored(found.channels, prepared, spec.labels)
     postprocess(labelmap, spec.labels, spec.postprocessing, volume.geometry)
     write_volume(Volume(labelmap, volume.geometry, scan.patient), path)
-    return Predicted(path, replace(prepared, image=np.concatenate(entropy)), volume.geometry)
+    unsure, file = np.concatenate(entropy), path.with_name(f"{case_name(scan)}.npy")
+    with atomic_path(file) as temporary, temporary.open("wb") as stream:
+        np.save(stream, unsure)
+    way_back = replace(prepared, image=np.zeros((0, 0, 0), np.float32))
+    return Predicted(path, file, float(unsure.mean(dtype=np.float64)), way_back, volume.geometry)
 
 
 class Mending:
@@ -163,12 +164,24 @@ class Mending:
             )
         if case not in self.voted:
             return own
-        near, weights = nearest_certain(self.whole, case, self.uncertain, self.config.neighbours)
-        theirs = [self._brought(int(neighbour), case) for neighbour in near]
+        voters = list(self._voters(case))
+        if not voters:
+            return own
+        theirs, weights = zip(*voters, strict=True)
         voted = vote(theirs, weights, own.shape, self.classes)
         if self.config.mode == "case":
             return voted
         return replaced_where_unsure(own, voted, self.found[case].fine_entropy(), self.config.quantile)
+
+    def _voters(self, case: int) -> Iterator[tuple[np.ndarray, float]]:
+        """The labels of the case's neighbours, brought to it, and their weights; who cannot be registered is silent."""
+        near, weights = nearest_certain(self.whole, case, self.uncertain, self.config.neighbours)
+        for neighbour, weight in zip(near.tolist(), weights.tolist(), strict=True):
+            try:
+                yield self._brought(neighbour, case), weight
+            except InputError as error:
+                names = (case_name(self.scans[number]) for number in (neighbour, case))
+                logger.warning("%s does not vote on %s: %s", *names, error)
 
     def _brought(self, neighbour: int, case: int) -> np.ndarray:
         """A neighbour's labels in the case's orientation, or registered on its grid."""
@@ -226,7 +239,7 @@ def nearest_certain(whole: np.ndarray, case: int, uncertain: np.ndarray, count: 
     return best, np.clip(cosines[best], 0, None)
 
 
-def vote(labels: Sequence[np.ndarray], weights: np.ndarray, shape: tuple[int, ...], classes: int) -> np.ndarray:
+def vote(labels: Sequence[np.ndarray], weights: Sequence[float], shape: tuple[int, ...], classes: int) -> np.ndarray:
     """The class with most weight at every voxel, uint8 of `shape`; label maps of other shapes are stretched to it."""
     totals = np.zeros((classes + 1, *shape), np.float32)
     for labelmap, weight in zip(labels, weights, strict=True):

@@ -11,7 +11,7 @@ from helpers.dicom_series import write_dicom_series
 from helpers.packages import random_weights, tiny_spec
 from helpers.tiny_data import write_config, write_scan
 from LiverMRISegLib.data.datalist import Datalist, Scan, read_datalist, write_datalist
-from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.package.model_package import ModelPackage, save_package
 from LiverMRISegLib.models.package.specification import PreparationSpec
@@ -258,12 +258,78 @@ def test_neighbours_vote_in_the_orientation_of_the_case(data, tmp_path, code, re
         write_volume(reorient(truth, wanted), tmp_path / f"{name}_label.nii.gz")
         scans.append(Scan(name, "T1WI", tmp_path / f"{name}.nii.gz"))
         geometry = reorient(image, wanted).geometry
-        unsure = np.full((2, 2, 2), float(name == "case"), np.float16)
-        entropy = Prepared(unsure, geometry, geometry, AxisChange.between(wanted, wanted))
-        found.append(Predicted(tmp_path / f"{name}_label.nii.gz", entropy, geometry))
+        way_back = Prepared(np.zeros((0, 0, 0)), geometry, geometry, AxisChange.between(wanted, wanted))
+        labels, entropy = tmp_path / f"{name}_label.nii.gz", tmp_path / f"{name}.npy"
+        found.append(Predicted(labels, entropy, float(name == "case"), way_back, geometry))
     write_volume(Volume(np.zeros_like(reorient(truth, "LPS").array), found[0].geometry), found[0].labels)
     order = [found[1], found[1], found[0]]  # the first is the template
     config = RefineConfig("case", neighbours=1, quantile=0.9, register=register)
     mending = Mending([scans[1], scans[1], scans[0]], order, np.ones((3, 4)), config, 2)
     expected = reorient(truth, "LPS").array
     assert (mending.mended_labels(2) == expected).mean() > (0.98 if register else 0.9999)
+
+
+def test_images_that_were_moved_are_found_again(data, tmp_path):
+    listed, model, _ = data
+    config = FirstLabelsConfig(
+        (listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache", output=tmp_path / "first"
+    )
+    first_labels.run(config)
+    labels = (tmp_path / "first/p1_T1WI.nii.gz").read_bytes()
+    (tmp_path / "elsewhere").mkdir()
+    for path in [listed, *tmp_path.glob("p?_T1WI*.nii.gz")]:
+        path.rename(tmp_path / "elsewhere" / path.name)
+    made = first_labels.run(replace(config, datalists=(tmp_path / "elsewhere/datalist.json",)))
+    assert all(scan.image.parent == tmp_path / "elsewhere" for scan in read_datalist(made).scans)
+    assert (tmp_path / "first/p1_T1WI.nii.gz").read_bytes() == labels
+
+
+def test_what_labels_are_made_from_is_never_replaced(data, tmp_path):
+    listed, model, _ = data
+    config = FirstLabelsConfig((listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache")
+    made = first_labels.run(replace(config, output=tmp_path / "first"))
+    for datalists, output in (((listed,), tmp_path), ((made,), tmp_path / "first")):
+        with pytest.raises(OutputError, match="which the output is made from"):
+            first_labels.run(replace(config, datalists=datalists, output=output))
+
+
+def test_damaged_features_are_made_again(data, tmp_path, caplog):
+    listed, model, _ = data
+    config = FirstLabelsConfig(
+        (listed,), template="p0", encoder=model, levels=(1,), cache=tmp_path / "cache", output=tmp_path / "first"
+    )
+    first_labels.run(config)
+    kept = {path: path.read_bytes() for path in (tmp_path / "cache/features").rglob("*.npy")}
+    for path, size in zip(kept, (0, 50, 200), strict=False):
+        path.write_bytes(kept[path][:size])
+    first_labels.run(replace(config, output=tmp_path / "second"))
+    assert caplog.text.count("is damaged") == 3
+    assert {path: path.read_bytes() for path in kept} == kept
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written"):
+        first_labels.run(replace(config, output=tmp_path / "third", cache=tmp_path / "file"))
+
+
+def test_a_neighbour_that_cannot_be_registered_does_not_vote(data, tmp_path, caplog):
+    """Of three neighbours one has two slices, too few to register."""
+    scans, found = [], []
+    for number in range(4):
+        image, labels = read_volume(tmp_path / "p1_T1WI.nii.gz"), read_labelmap(data[2]["p1"])
+        if number == 3:
+            image, labels = (
+                replace(v, array=v.array[:2], geometry=v.geometry.cropped((0, 0, 0), (24, 20, 2)))
+                for v in (image, labels)
+            )
+        paths = tmp_path / f"n{number}.nii.gz", tmp_path / f"n{number}_label.nii.gz"
+        write_volume(image, paths[0])
+        write_volume(replace(labels, array=labels.array * (number > 0)), paths[1])
+        scans.append(Scan(f"n{number}", "T1WI", paths[0]))
+        way_back = Prepared(np.zeros((0, 0, 0)), image.geometry, image.geometry, AxisChange.between("LPS", "LPS"))
+        found.append(Predicted(paths[1], tmp_path / "none.npy", float(number == 0), way_back, image.geometry))
+    order = [1, 0, 2, 3]  # the first is the template
+    config = RefineConfig("case", neighbours=3, quantile=0.9, register=True)
+    mending = Mending([scans[n] for n in order], [found[n] for n in order], np.ones((4, 4)), config, 2)
+    assert (mending.mended_labels(1) == read_labelmap(data[2]["p1"]).array).mean() > 0.98
+    assert "n3_T1WI does not vote on n0_T1WI" in caplog.text
+    alone = Mending([scans[3], scans[0]], [found[3], found[0]], np.ones((2, 4)), replace(config, neighbours=1), 2)
+    assert not alone.mended_labels(1).any(), "nobody votes: its own labels stay"

@@ -118,3 +118,12 @@ def test_changes_are_counted_where_either_sees_an_organ():
     before, now = np.array([0, 1, 1, IGNORE, IGNORE]), np.array([0, 1, 2, 1, 0])
     assert changed_share(now, before) == pytest.approx(2 / 3)
     assert changed_share(np.zeros(3), np.zeros(3)) == 0
+
+
+def test_the_template_says_nothing_where_it_is_open():
+    labels = np.array([0, 0, 1, 1, IGNORE, IGNORE]).reshape(1, 1, 6)
+    organ = np.array([0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).reshape(1, 1, 6)
+    open_ends, known = (
+        calibrate(np.stack([0 * s, s]), t, 0.95) for s, t in ((organ, labels), (organ[..., :4], labels[..., :4]))
+    )
+    assert all(np.array_equal(a, b) for a, b in zip(vars(open_ends).values(), vars(known).values(), strict=True))
