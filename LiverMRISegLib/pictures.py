@@ -149,7 +149,7 @@ def _fullest(labels: np.ndarray, axis: int) -> int:
 def _window(array: np.ndarray) -> tuple[float, float]:
     sample = array.reshape(-1)[:: max(1, array.size // 200_000)]
     low, high = np.percentile(sample, (1, 99.5))
-    return float(low), float(max(high, low + 1e-6))
+    return float(low), float(high if high > low else low + 1)  # units may be as small as e-12
 
 
 def sheet_png(pictures: Sequence[bytes], width: int = 900) -> bytes:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from LiverMRISegLib.preparation.normalisation import LEAST_SPREAD
+
 # Deviation in voxels of the smoothing before the gradients, by the name of the space.
 SMOOTHING = {"anatomy": 0.0, "smooth anatomy": 1.0}
 _REACH = 3  # of the smoothing, in deviations
@@ -31,7 +33,7 @@ def to_unit_range(image: np.ndarray, low: float = _CLIPPED[0], high: float = _CL
     """`image` clipped at two percentiles and scaled to [-1, 1]; float32. A constant image becomes -1."""
     darkest, brightest = (float(v) for v in np.percentile(image, (low, high)))
     clipped = np.clip(image.astype(np.float32), darkest, brightest)
-    scaled: np.ndarray = 2 * (clipped - darkest) / max(brightest - darkest, 1e-6) - 1
+    scaled: np.ndarray = 2 * (clipped - darkest) / max(brightest - darkest, LEAST_SPREAD) - 1
     return scaled
 
 

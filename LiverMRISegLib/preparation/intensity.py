@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from LiverMRISegLib.preparation.normalisation import LEAST_SPREAD
 from LiverMRISegLib.volume import Volume
 
 
@@ -19,4 +20,4 @@ def from_darkest(image: Volume) -> tuple[np.ndarray, float]:
     """The image shifted so that its darkest voxel is 0, float32, and its 99th percentile, which is always above 0."""
     array = image.array.astype(np.float32)
     array = array - array.min()
-    return array, max(float(np.percentile(array, 99)), 1e-6)
+    return array, max(float(np.percentile(array, 99)), LEAST_SPREAD)

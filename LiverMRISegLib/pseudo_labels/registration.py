@@ -10,6 +10,7 @@ import SimpleITK as sitk
 
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.errors import InputError, UsageError
+from LiverMRISegLib.preparation.normalisation import LEAST_SPREAD
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -101,5 +102,5 @@ def warp_labels(labelmap: Volume, transform: sitk.Transform, target: Volume) -> 
 def _scaled(volume: Volume) -> sitk.Image:
     """Intensities from 0 to 1 between the 1st and 99th percentile."""
     low, high = np.percentile(volume.array, (1, 99))
-    unit = np.clip((volume.array.astype(np.float32) - low) / max(float(high - low), 1e-6), 0, 1)
+    unit = np.clip((volume.array.astype(np.float32) - low) / max(float(high - low), LEAST_SPREAD), 0, 1)
     return Volume(unit.astype(np.float32), volume.geometry).to_sitk()

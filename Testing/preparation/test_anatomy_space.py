@@ -63,3 +63,10 @@ def test_a_space_is_not_turned_into_another():
         prepare(volume, PreparationSpec((6.0, 6.0, 6.0), space="smooth anatomy"), "anatomy")
     with pytest.raises(UsageError, match="is in smooth anatomy space and cannot be turned back into intensities"):
         prepare(volume, PreparationSpec((6.0, 6.0, 6.0)), "smooth anatomy")
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-25, 1e9])
+def test_the_unit_of_the_intensities_does_not_matter(unit):
+    image = gaussian_filter(np.random.default_rng(0).normal(size=(12, 16, 16)), 1.0) + 3
+    plain, other = (to_anatomy_space(to_unit_range((image * u).astype(np.float32))) for u in (1.0, unit))
+    assert np.allclose(plain, other, atol=1e-3)

@@ -33,3 +33,9 @@ def test_the_darkest_voxel_becomes_0_and_the_level_is_never_0():
     nothing, level = from_darkest(Volume(np.full(GEOMETRY.shape, 7, np.int16), GEOMETRY))
     assert not nothing.any()
     assert level > 0
+
+
+def test_the_unit_of_the_intensities_does_not_matter():
+    image = box()
+    tiny = Volume((image.array.astype(float) * 1e-20).astype(np.float32), GEOMETRY)
+    assert np.allclose(with_gamma(tiny, 2.0).array / np.float32(1e-20), with_gamma(image, 2.0).array, rtol=1e-3)

@@ -71,3 +71,14 @@ def test_mutual_information_does_not_mind_inverted_contrast():
     assert dice(warp_labels(labels, register_affine(dark, fixed), fixed), truth) > 0.9
     with pytest.raises(UsageError, match="unknown metric"):
         register_affine(dark, fixed, "L2")
+
+
+def test_the_unit_of_the_intensities_does_not_matter():
+    fixed, _ = body()
+    moving, _ = body(shift=(5.0, 0.0, 0.0))
+    found = []
+    for unit in (1.0, 1e-12):
+        tiny = Volume((moving.array.astype(float) * unit).astype(np.float32), moving.geometry)
+        found.append(register_affine(tiny, fixed, "least squares", iterations=10).GetParameters())
+    assert found[0] == pytest.approx(found[1], abs=0.1)
+    assert np.linalg.norm(found[0][9:]) > 1
