@@ -8,6 +8,7 @@ import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -75,7 +76,7 @@ def run(config: MatchDomainsConfig) -> list[Match]:
     """Match, register and warp; label maps made before from the same labels stay.
 
     Raises:
-        InputError, UsageError: no datalist, or no labelled case of a better sequence.
+        InputError, UsageError: no datalist, or no labelled case of a better sequence; a process was killed.
         OutputError: the output cannot be written.
     """
     listed = read_datalist(config.datalist)
@@ -141,10 +142,16 @@ def _all_warped(pairs: Sequence[tuple[Scan, Scan]], config: MatchDomainsConfig) 
             results = pool.map(make, pairs)
         else:
             results = map(make, pairs)
-        for (_, scan), (path, reason) in zip(pairs, shown(results), strict=True):
-            if path is None:
-                logger.warning("%s gets no labels: %s", case_name(scan), reason)
-            yield path
+        try:
+            for (_, scan), (path, reason) in zip(pairs, shown(results), strict=True):
+                if path is None:
+                    logger.warning("%s gets no labels: %s", case_name(scan), reason)
+                yield path
+        except BrokenProcessPool as error:
+            raise UsageError(
+                "a process that registers was killed, by the system if memory ran out; set workers lower, and the same "
+                "command goes on with the cases that are left"
+            ) from error
 
 
 def _use_one_thread() -> None:

@@ -1,6 +1,7 @@
 """Matching on phantoms of two sequences: bad pseudo labels of the worse one become those of the better, in place."""
 
 import csv
+import os
 import shutil
 from dataclasses import replace
 
@@ -137,3 +138,15 @@ def test_labels_that_are_matched_are_never_replaced(study):
     with pytest.raises(OutputError, match="which the output is made from"):
         run(MatchDomainsConfig(study[0], ("GED4",), ("T2WI",), study[0].parent))
     assert all(scan.labels.exists() for scan in read_datalist(study[0]).scans)
+
+
+def test_a_killed_process_is_told_in_one_line(study, tmp_path, monkeypatch):
+    class Dying(match_domains.ProcessPoolExecutor):
+        def map(self, _, pairs):
+            return super().map(os._exit, [1 for _ in pairs])
+
+    config = MatchDomainsConfig(study[0], ("GED4",), ("T2WI",), tmp_path / "out", workers=2)
+    monkeypatch.setattr(match_domains, "ProcessPoolExecutor", Dying)
+    with pytest.raises(UsageError, match="was killed, by the system if memory ran out"):
+        run(config)
+    assert len(run(replace(config, workers=0))) == 2
