@@ -31,6 +31,8 @@ _LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmenta
 _IMAGE_FOLDERS = ("images", "image")
 _SEGMENTATION = ".seg.nrrd"
 _MARKS = re.compile(r"[._-](label|labels|mask|segmentation)$", re.IGNORECASE)
+# What Slicer adds to a volume's name in that of a segmentation: this module "organs", TotalSegmentator "segmentation".
+_OF_SLICER = re.compile(r"[ _](organs|segmentation)([ _-]\d+)?$", re.IGNORECASE)
 # What a label map is called in a folder that holds one image; Slicer's own names for a segmentation are of this kind.
 _UNNAMED = re.compile(r"(labels?|mask|seg|segmentation)([ _-]\d+)?", re.IGNORECASE)
 # What `segment` writes: a mask that a model made teaches a model nothing, unless somebody says that it is right.
@@ -44,10 +46,10 @@ def import_folder(source: Path, output: Path, options: OwnDataOptions) -> Import
     """Every volume at any depth. The names of file and folders say its sequence (T2WI/case_01.nii.gz).
 
     The label map of NAME is NAME_label (or _labels, _mask, _segmentation; NAME_seg if the options take results) beside
-    it, or a file of the same name in a folder labels/ beside images/; the label map of a folder's only image may be
-    called label, mask, seg or Segmentation alone. What its values mean is in labels.json ({"1": "liver"}) in `source`,
-    or given by the options; in Slicer's .seg.nrrd it is the segments' names, and these are renumbered alike for all
-    cases in `output`, on the grids of the images.
+    it, or "NAME.seg.nrrd" or "NAME organs.seg.nrrd" as Slicer calls it, or a file of the same name in a folder labels/
+    beside images/; the label map of a folder's only image may be called label, mask, seg or Segmentation alone. What
+    its values mean is in labels.json ({"1": "liver"}) in `source`, or given by the options; in Slicer's .seg.nrrd it is
+    the segments' names, and these are renumbered alike for all cases in `output`, on the grids of the images.
     Every volume counts as a patient of its own, called by its path, unless the table says otherwise.
 
     Raises:
@@ -108,12 +110,15 @@ def _cases(found: Sequence[Path], source: Path, options: OwnDataOptions) -> tupl
     for image in images:
         beside[image.parent].append(image)
     labels: dict[tuple[str, ...], Path] = {}
+    keys = {_key(image, source) for image in images}
     masks = [p for p in reversed(files) if _is_label(p, source)]  # NAME_label comes before NAME.seg.nrrd, both before
     masks.sort(key=lambda p: bool(_UNNAMED.fullmatch(_plain_name(p))))  # those that do not name their image
     for path in [*masks, *(results if options.takes_results else [])]:
         images_here = beside[path.parent] if _UNNAMED.fullmatch(_plain_name(path)) else []
-        own = images_here[0] if len(images_here) == 1 else path
-        if labels.setdefault(_key(own, source), path) != path:
+        key = _key(images_here[0] if len(images_here) == 1 else path, source)
+        if key not in keys and path.name.lower().endswith(_SEGMENTATION):
+            key = (*key[:-1], _OF_SLICER.sub("", key[-1]))
+        if labels.setdefault(key, path) != path:
             left_out.append((path, OTHER_MASK))
     cases = [_case(image, source, labels.get(_key(image, source))) for image in images]
     used = {case.labels for case in cases}
