@@ -5,19 +5,26 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from LiverMRISegLib.commands.console import ProgressBar, add_common_options, note, say, table
+from LiverMRISegLib.commands.adapt_words import (
+    tell_cases,
+    tell_checks,
+    tell_doubts,
+    tell_held_out,
+    tell_ignored,
+    time_in_words,
+)
+from LiverMRISegLib.commands.console import ProgressBar, add_common_options, note, say
 from LiverMRISegLib.commands.segment import SOME_FAILED, add_model_options
-from LiverMRISegLib.errors import ModelError
+from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.io.streams import flush_results
 
 if TYPE_CHECKING:
     from LiverMRISegLib.adaptation.check import OrganCheck
-    from LiverMRISegLib.adaptation.corrections import Corrections
+    from LiverMRISegLib.adaptation.corrections import Corrections, Unlabelled
     from LiverMRISegLib.adaptation.masks import Masks
     from LiverMRISegLib.anatomy import LabelSet
     from LiverMRISegLib.data.datalist import Scan
@@ -25,7 +32,6 @@ if TYPE_CHECKING:
     from LiverMRISegLib.models.package.model_package import ModelPackage
 
 _STEPS = 300
-_LONG = 2.0  # hours
 _COMPARED = 5  # volumes without masks that both models segment
 
 
@@ -90,8 +96,18 @@ def run(arguments: argparse.Namespace) -> int:
     start = load_model(arguments.model)
     check_can_be_adapted(start)
     folder = arguments.run_folder or Path("runs") / f"adapt_{arguments.output}"
+    _check_apart(folder, arguments)
     with _resumable(folder), claimed_folder(folder):
         return _Adaptation(arguments, start, folder).run()
+
+
+def _check_apart(folder: Path, arguments: argparse.Namespace) -> None:
+    """UsageError if volumes are in the run folder: the same command would take its files for volumes."""
+    from LiverMRISegLib.io.file_names import resolved
+
+    for option, source in (("--cases", arguments.cases), ("--unlabelled", arguments.unlabelled)):
+        if source and resolved(source).is_relative_to(resolved(folder)):
+            raise UsageError(f"--run-folder {folder}: contains the volumes of {option}; choose another folder")
 
 
 @contextlib.contextmanager
@@ -117,38 +133,51 @@ class _Adaptation:
 
     def run(self) -> int:
         """All of it; the exit status."""
-        from LiverMRISegLib.adaptation.check import agreement, check_held_out, unchanged
-        from LiverMRISegLib.adaptation.corrections import read_corrections, read_unlabelled
-        from LiverMRISegLib.data.importers.summary import in_one_line
+        from LiverMRISegLib.adaptation.check import agreement, check_held_out
         from LiverMRISegLib.pseudo_labels.outputs import some_of
 
-        given = self.arguments
-        options = _options(given, self.start, self.folder)
-        corrections = read_corrections(given.cases, self.labels, options, self.folder / "given")
-        unlabelled, bad = read_unlabelled(given.unlabelled, options, corrections) if given.unlabelled else ([], [])
-        _tell_ignored(corrections, unlabelled, given.cases)
-        _tell_cases(corrections, self.labels, self.start.spec.name)
-        if self._are_values_assumed(corrections):
-            say(f"values      of masks that do not name their organs: those of {self.start.spec.name}")
-        if unlabelled:
-            say(f"unlabelled  {len(unlabelled)} volumes, by cross pseudo supervision")
-        for path, reason in (*corrections.bad, *bad):
-            note(f"error: {in_one_line(path, reason)}; left out")
-        held_out = [case.scan for case in corrections.held_out]
-        compared = some_of(unlabelled, _COMPARED) or held_out
-        every = [*(case.scan for case in corrections.all), *(unlabelled and compared)]
+        corrections, unlabelled = self._read()
+        self._tell(corrections, unlabelled)
+        bare, held_out = unlabelled.scans, [case.scan for case in corrections.held_out]
+        compared = some_of(bare, _COMPARED) or held_out
+        every = [*(case.scan for case in corrections.all), *(compared if bare else ())]
         before = self._masks(self.start, every, "masks_of_the_start")
-        for case in unchanged(corrections.all, before):
-            note(f"{case.scan.labels}: is the mask that {self.start.spec.name} makes itself; was it corrected?")
-        trained = self._trained(corrections, before, unlabelled)
-        new = self._packaged(trained, corrections, ())
-        after = self._masks(new, [*held_out, *(unlabelled and compared)], "masks_of_the_new_model")
+        tell_doubts(corrections, before, self.start.spec.name)
+        trained = self._trained(corrections, before, bare)
+        new = self._packaged(trained, corrections, unlabelled, ())
+        after = self._masks(new, [*held_out, *(compared if bare else ())], "masks_of_the_new_model")
         checks = check_held_out(corrections.held_out, before, after, self.labels)
-        kind = "without masks" if unlabelled else "held out"
-        where = f"{len(compared)} {'volume' if len(compared) == 1 else 'volumes'} {kind}"
-        _tell_checks(checks, agreement(compared, before, after, self.labels), where)
-        self._install(self._packaged(trained, corrections, checks), checks)
-        return SOME_FAILED if corrections.bad or bad else 0
+        kind = "without masks" if bare else "held out"
+        where = f"{_volumes(len(compared))} {kind}"
+        tell_checks(checks, agreement(compared, before, after, self.labels), where)
+        self._install(self._packaged(trained, corrections, unlabelled, checks), checks)
+        return SOME_FAILED if corrections.bad or unlabelled.bad else 0
+
+    def _read(self) -> tuple[Corrections, Unlabelled]:
+        from LiverMRISegLib.adaptation.adapted_package import learnt_volumes
+        from LiverMRISegLib.adaptation.corrections import Unlabelled, read_corrections, read_unlabelled
+
+        given, learnt = self.arguments, learnt_volumes(self.start.spec)
+        options = _options(given, self.start, self.folder)
+        corrections = read_corrections(given.cases, self.labels, options, self.folder / "given", learnt)
+        if not given.unlabelled:
+            return corrections, Unlabelled()
+        return corrections, read_unlabelled(given.unlabelled, options, corrections, given.cases)
+
+    def _tell(self, corrections: Corrections, unlabelled: Unlabelled) -> None:
+        """What is learnt from, what is held out, what is left out."""
+        from LiverMRISegLib.data.importers.summary import in_one_line
+
+        model = self.start.spec.name
+        tell_ignored(corrections, unlabelled, self.arguments.cases)
+        tell_cases(corrections, self.labels, model)
+        tell_held_out(corrections, model)
+        if self._are_values_assumed(corrections):
+            say(f"values      of masks that do not name their organs: those of {model}")
+        if unlabelled.scans:
+            say(f"unlabelled  {_volumes(len(unlabelled.scans))}, by cross pseudo supervision")
+        for path, reason in (*corrections.bad, *unlabelled.bad):
+            note(f"error: {in_one_line(path, reason)}; left out")
 
     def _are_values_assumed(self, corrections: Corrections) -> bool:
         """Whether there are masks whose values nothing explains."""
@@ -175,17 +204,20 @@ class _Adaptation:
         lists = write_training_data(corrections.training, before, unlabelled, self.labels, self.folder / "filled")
         config = training_config(self.start, lists, self.folder, given.steps, given.device, unlabelled=bool(unlabelled))
         hours = expected_hours(config)
-        expected = f"{_time(hours)} on this computer" if hours else "resumed"
+        expected = f"{time_in_words(hours)} on this computer" if hours else "resumed"
         say(f"training    {given.steps} steps, {expected}; Ctrl-C stops it, and the same command resumes it")
         flush_results()
         return train_package(config)
 
-    def _packaged(self, trained: ModelPackage, corrections: Corrections, checks: Sequence[OrganCheck]) -> ModelPackage:
+    def _packaged(
+        self, trained: ModelPackage, corrections: Corrections, unlabelled: Unlabelled, checks: Sequence[OrganCheck]
+    ) -> ModelPackage:
         from LiverMRISegLib.adaptation.adapted_package import write_adapted
         from LiverMRISegLib.models.package.model_package import ModelPackage
 
         path = self.folder / "model"
-        return ModelPackage.load(write_adapted(self.arguments.output, self.start, trained, corrections, checks, path))
+        name, start = self.arguments.output, self.start
+        return ModelPackage.load(write_adapted(name, start, trained, corrections, unlabelled, checks, path))
 
     def _install(self, package: ModelPackage, checks: Sequence[OrganCheck]) -> None:
         """ModelError if it is worse than its start, and is not to be kept anyway."""
@@ -204,6 +236,10 @@ class _Adaptation:
         say(f"{entry.path} written; use it as --model {entry.name}")
 
 
+def _volumes(count: int) -> str:
+    return f"{count} volume" + ("" if count == 1 else "s")
+
+
 def _options(arguments: argparse.Namespace, start: ModelPackage, folder: Path) -> OwnDataOptions:
     from LiverMRISegLib.data.importers import OwnDataOptions
     from LiverMRISegLib.data.importers.own_data import read_label_names
@@ -216,58 +252,5 @@ def _options(arguments: argparse.Namespace, start: ModelPackage, folder: Path) -
         labels = labels_named(given) if given else start.spec.labels
         values = {value: organ.name for value, organ in labels.items()}
     return OwnDataOptions(
-        arguments.sequence, table=arguments.table, usual_values=values, takes_results=True, made=folder
+        arguments.sequence, values if given else None, arguments.table, values, takes_results=True, made=folder
     )
-
-
-def _tell_ignored(corrections: Corrections, unlabelled: Sequence[Scan], folder: Path) -> None:
-    from LiverMRISegLib.adaptation.corrections import NO_MASK
-    from LiverMRISegLib.data.importers.summary import in_one_line
-
-    used = {scan.image for scan in unlabelled}
-    ignored = [named for named in corrections.ignored if named[0] not in used]
-    for path, reason in ignored:
-        note(f"{in_one_line(path, reason)}; ignored")
-    if any(reason == NO_MASK for _, reason in ignored):
-        note(f"--unlabelled {folder} lets the model learn from the volumes without masks too (slower)")
-
-
-def _tell_cases(corrections: Corrections, labels: LabelSet, model: str) -> None:
-    from LiverMRISegLib.adaptation.corrections import LEAST_PATIENTS
-
-    cases = corrections.all
-    organs = Counter(labels[value].name for case in cases for value in case.organs)
-    sequences = Counter(case.scan.sequence for case in cases)
-    say(f"cases       {len(cases)} with masks, {corrections.patients()} patients: {_counted(sequences)}")
-    say(f"corrected   {_counted({o.name: organs[o.name] for o in labels.organs if organs[o.name]})}")
-    if any(len(case.organs) < len(labels) for case in cases):
-        say(f"filled in   organs that a mask lacks, by {model}")
-    if corrections.held_out:
-        names = ", ".join(sorted({case.scan.patient for case in corrections.held_out}))
-        say(f"held out    {names}: not learnt from, to check the result")
-    else:
-        say(f"held out    none: fewer than {LEAST_PATIENTS} patients, so the result cannot be checked")
-
-
-def _time(hours: float) -> str:
-    return f"about {hours:.1f} hours" if hours >= _LONG else f"about {max(1, round(60 * hours))} min"
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} {count}" for name, count in counts.items())
-
-
-def _tell_checks(checks: Sequence[OrganCheck], agreement: Mapping[str, float], where: str) -> None:
-    """Both tables."""
-    from LiverMRISegLib.adaptation.check import means
-
-    if checks:
-        rows = [(c.organ, str(c.cases), f"{c.before:.3f}", f"{c.after:.3f}") for c in checks]
-        before, after = means(checks)
-        rows.append(("mean", "", f"{before:.3f}", f"{after:.3f}"))
-        say("\nDice on the held-out volumes:")
-        say(table(("organ", "volumes", "before", "after"), rows))
-    if agreement:
-        say(f"\nDice between the masks of the old and the new model, {where}:")
-        say(table(("organ", "agreement"), [(organ, f"{dice:.3f}") for organ, dice in agreement.items()]))
-        say()

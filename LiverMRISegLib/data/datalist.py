@@ -24,7 +24,8 @@ from LiverMRISegLib.io.dataclass_reader import read_dataclass
 from LiverMRISegLib.io.json_text import parse_json
 from LiverMRISegLib.models.package.specification import SPACES
 
-SEQUENCES = (*(sequence.value for sequence in anatomy.Sequence), "CT")
+CT = "CT"
+SEQUENCES = (*(sequence.value for sequence in anatomy.Sequence), CT)
 SPLITS = ("train", "validation", "test")
 _NOT_IN_NAMES = re.compile(r'[\x00-\x1f/\\:*?"<>|]')
 

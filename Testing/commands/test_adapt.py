@@ -15,6 +15,7 @@ from helpers.tiny_data import SHAPE, write_scan
 from helpers.warm_python import warm_python
 from LiverMRISegLib import extras
 from LiverMRISegLib.adaptation import check, training
+from LiverMRISegLib.adaptation.adapted_package import learnt_volumes
 from LiverMRISegLib.adaptation.check import OrganCheck
 from LiverMRISegLib.cli import main
 from LiverMRISegLib.inference.segmenter import Segmenter
@@ -80,7 +81,7 @@ def test_killed_resumed_installed_and_used(place, models, tmp_path):
     assert "26 steps, resumed" in said
     assert "organ   volumes  before  after" in said
     assert f"{models / 'mine'} written; use it as --model mine" in said
-    assert "bad_T2WI_label.nii.gz is empty; left out" in noted
+    assert "bad_T2WI.nii.gz: its mask is empty; left out" in noted
     assert "Traceback" not in noted
     steps = [json.loads(line)["step"] for line in (run / "training/metrics.jsonl").read_text().splitlines()]
     assert steps[-1] == 26
@@ -101,6 +102,7 @@ def test_killed_resumed_installed_and_used(place, models, tmp_path):
     assert stage["corrected organs"] == {"liver": 3, "spleen": 2}
     assert (stage["labelled scans"], stage["held-out volumes"]) == (3, 1)
     assert str(place) not in json.dumps(stage, default=dict)
+    assert len(learnt_volumes(spec)) == 3
     assert [(metric["cases"], metric["figure"]) for metric in spec.metrics] == [
         (1, "mean Dice"), (1, "mean Dice of start 1.0"),
     ]  # fmt: skip
@@ -118,6 +120,11 @@ def test_an_existing_name_is_refused_before_any_work(place, models, tmp_path, ca
         main(words(place, "-o", "mine", "--steps", "0", "--run-folder", run))
     assert "--steps: must be between 1 and 1000000, not 0" in capsys.readouterr().err
     assert not run.exists()
+    before = sorted(place.rglob("*"))
+    for folder in (place, place / "cases"):
+        assert main(words(place, "-o", "mine", "--run-folder", folder)) == 2
+        assert "contains the volumes of --cases; choose another folder" in capsys.readouterr().err
+    assert sorted(place.rglob("*")) == before
 
 
 def test_a_missing_library_and_bad_cases_leave_nothing_behind(place, models, tmp_path, capsys, monkeypatch):
@@ -162,6 +169,8 @@ def test_volumes_without_masks_are_learnt_from_too(place, models, tmp_path, caps
     assert "unlabelled  2 volumes, by cross pseudo supervision" in said
     assert "masks of the old and the new model, 2 volumes without masks" in said
     spec = ModelPackage.load(models / "mine").spec
+    assert spec.task.endswith("adapted with 2 corrected volumes (T2WI) and 2 volumes without masks")
+    assert len(learnt_volumes(spec)) == 4
     assert (spec.network.members, spec.metrics) == (1, ())
     assert spec.provenance[0]["method"] == "CrossPseudoStageConfig"
     assert spec.provenance[0]["unlabelled scans"] == 2

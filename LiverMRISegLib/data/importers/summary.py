@@ -20,7 +20,7 @@ from LiverMRISegLib.io.atomic import make_folder
 from LiverMRISegLib.io.read import MaskGivenError
 from LiverMRISegLib.measurement.label_shapes import voxels_of_values
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
-from LiverMRISegLib.volume import SAME_PLACE, Volume, turned_to
+from LiverMRISegLib.volume import SAME_PLACE, Geometry, Volume, reorient, turned_to
 
 _PICTURES = 8
 _NAMED = 8
@@ -29,15 +29,14 @@ _A_MASK = "is a label map by its values, but no image has its name; call it as i
 
 @dataclass(frozen=True)
 class CheckedScan:
-    """A scan as its files really are: spacing (mm) and size as (x, y, z), voxels of each label value.
+    """A scan as its files really are: the grid of its image, voxels of each label value.
 
-    `content`: the hash of the image's voxels, whatever file they are in. `is_turned`: the label map was written anew
-    with the axes of its image.
+    `content`: the hash of the image's voxels, whatever file and order of axes they are in. `is_turned`: the label map
+    was written anew with the axes of its image.
     """
 
     scan: Scan
-    spacing: tuple[float, float, float]
-    size: tuple[int, int, int]
+    grid: Geometry
     voxels: Mapping[int, int]
     content: str
     is_turned: bool = False
@@ -80,13 +79,12 @@ def check_scans(datalist: Datalist, made: Path | None = None) -> tuple[list[Chec
         if made is not None and turned is not None and turned is not labels:
             # A number of its own: two scans may have one name until a user's table tells them apart.
             used = _rewritten(scan, turned, made / f"turned_{len(checked)}_{case_name(scan)}.nii.gz")
-        found = (image.geometry.spacing, image.geometry.size, voxels, _content(image.array))
-        checked.append(CheckedScan(used, *found, used is not scan))
+        checked.append(CheckedScan(used, image.geometry, voxels, _content(image), used is not scan))
     return checked, refused
 
 
-def _content(array: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(array, "<f4").data).hexdigest()
+def _content(image: Volume) -> str:
+    return hashlib.sha256(np.ascontiguousarray(reorient(image, "LPS").array, "<f4").data).hexdigest()
 
 
 def same_images(checked: Sequence[CheckedScan]) -> list[tuple[CheckedScan, CheckedScan]]:
@@ -112,7 +110,7 @@ def summary_text(datalist: Datalist, checked: Sequence[CheckedScan], left_out: S
         *(f"  {name}: {_counted(values)}" for name, values in _facts(scans)),
     ]
     if checked:
-        spacing, size = (np.array([getattr(each, name) for each in checked]) for name in ("spacing", "size"))
+        spacing, size = (np.array([getattr(each.grid, name) for each in checked]) for name in ("spacing", "size"))
         lines.append(f"  spacing (mm): {_range(spacing, '.2f')}")
         lines.append(f"  size (voxels): {_range(size, '.0f')}")
     for value, name in datalist.values.items():
