@@ -46,7 +46,7 @@ class LoopConfig(Checked):
     """Steps of the whole training."""
     learning_rate: Annotated[float, Limits(above=0, most=10), MayChange.UNTIL_THE_END] = 1e-3
     """Highest learning rate."""
-    warmup: Annotated[int, Limits(0, 1_000_000_000), MayChange.IN_ONE_TRAINING] = 100
+    warmup: Annotated[int, Limits(0, 1_000_000_000), MayChange.UNTIL_THE_END] = 100
     """Steps over which the learning rate rises from 0."""
     gradient_clip: Annotated[float, Limits(0, 1e9)] = 5.0
     """Largest norm of the gradients; 0 clips nothing."""
