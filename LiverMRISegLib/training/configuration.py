@@ -31,7 +31,7 @@ class MayChange(Enum):
 
     ALWAYS = "it changes nothing that is learnt"
     IN_ONE_TRAINING = "its length, and what only the package at its end depends on; not between rounds of training"
-    UNTIL_THE_END = "what an error of the loop advises to change; of a finished run it would change nothing"
+    UNTIL_THE_END = "what an error of the loop advises, or a longer training needs; a finished run never"
 
 
 def config_from_arguments(cls: type[T], arguments: Sequence[str]) -> T:
