@@ -8,6 +8,7 @@ made there; the stomach alone has a colour of its own, since Slicer's is nearly 
 from __future__ import annotations
 
 import colorsys
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -152,8 +153,8 @@ def _known(name: str) -> Organ | None:
 
 
 def _key(name: str) -> str:
-    """Spellings of one name made equal: "Kidney_Right", "right-kidney" and "right kidney"."""
-    words = name.lower().replace("_", " ").replace("-", " ").split()
+    """Spellings of one name made equal: "Kidney_Right", "right-kidney", Slicer's "Kidney, Right" and "right kidney"."""
+    words = re.sub("[_,-]", " ", name.lower()).split()
     return " ".join(words[-1:] + words[:-1] if words[-1:] in (["left"], ["right"]) else words)
 
 

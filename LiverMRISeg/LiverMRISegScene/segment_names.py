@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from LiverMRISegLib.anatomy import ORGAN_NAMES, organ_named, structure_named
+from LiverMRISegLib.io.segment_codes import Segment, coded_organs, organ_of_entry
+from LiverMRISegLib.io.segment_codes import organs_meant as meant_by_code
 from LiverMRISegScene.bases import tr as _
 from LiverMRISegScene.segment_volumes import key_of
 from LiverMRISegScene.segmentations import segment_ids
@@ -38,19 +39,17 @@ def organs_meant(node: Any, names: Mapping[str, str]) -> dict[str, str]:
 
     `names`: by segment ID.
     """
-    there = {structure_named(name).name for name in names.values()}
-    found = {}
-    for segment_id, name in names.items():
-        organ, is_free = segment_id.replace("_", " "), structure_named(name).name not in ORGAN_NAMES
-        if is_free and organ in set(ORGAN_NAMES) - there and _has_terminology_of(node, segment_id, organ):
-            found[name] = organ
-    return found
+    segments = {
+        segment_id: Segment(name, organ_of_entry(_terminology(node, segment_id)), segment_id)
+        for segment_id, name in names.items()
+    }
+    meant = meant_by_code(names, coded_organs(segments))
+    return {names[segment_id]: organ for segment_id, organ in meant.items()}
 
 
-def _has_terminology_of(node: Any, segment_id: str, organ: str) -> bool:
+def _terminology(node: Any, segment_id: str) -> str:
     import slicer
     import vtk
 
     entry, tag = vtk.mutable(""), slicer.vtkSegment.GetTerminologyEntryTagName()
-    is_there = node.GetSegmentation().GetSegment(segment_id).GetTag(tag, entry)
-    return bool(is_there) and str(entry) == organ_named(organ).terminology_entry
+    return str(entry) if node.GetSegmentation().GetSegment(segment_id).GetTag(tag, entry) else ""

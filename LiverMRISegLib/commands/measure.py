@@ -144,6 +144,7 @@ class _Measuring:
     def _measured(self, case: MeasureCase, progress: ProgressBar, places: list[Place]) -> Measurements:
         from LiverMRISegLib.commands.measure_files import read_maps
         from LiverMRISegLib.io.read import named_segments
+        from LiverMRISegLib.io.segment_codes import SEGMENTS
         from LiverMRISegLib.measurement.maps import IMAGE, QuantityMap
         from LiverMRISegLib.measurement.organs import measure
         from LiverMRISegLib.measurement.study import Place
@@ -154,7 +155,7 @@ class _Measuring:
         if volume is not None and IMAGE not in maps:
             maps = {IMAGE: QuantityMap(volume, self.units.get(IMAGE, "")), **maps}
         is_unnamed = self.arguments.labels is not None and not named_segments(labelmap)
-        has_names = "segments" in labelmap.metadata and not is_unnamed
+        has_names = SEGMENTS in labelmap.metadata and not is_unnamed
         labels = _chosen(labels, self.arguments.organs, may_lack=has_names)
         progress("measuring", 1.0)
         if self.arguments.one_study or self.arguments.series == ALL:

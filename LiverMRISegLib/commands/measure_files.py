@@ -41,14 +41,19 @@ class Segmentations:
         from LiverMRISegLib.evaluation.pair import segment_labels
         from LiverMRISegLib.io import read_labelmap
         from LiverMRISegLib.io.read import named_segments
+        from LiverMRISegLib.io.segment_codes import SEGMENTS, contradictions, meant_in_words
 
         labelmap = replace(read_labelmap(path), name=path.name)
-        segments, given = labelmap.metadata.get("segments"), self._labels and labels_named(self._labels)
+        given = self._labels and labels_named(self._labels)
         if given and not named_segments(labelmap):
             return labelmap, given
-        if segments is None:
+        if SEGMENTS not in labelmap.metadata:
             self._say(path)
             return labelmap, labels_named(DEFAULT_MODEL)
+        segments = {**labelmap.metadata[SEGMENTS], **named_segments(labelmap)}
+        for said in (meant_in_words(labelmap), *(f"{said}; the name counts" for said in contradictions(labelmap))):
+            if said:
+                note(f"{path.name}: {said}")
         if given:
             _note_contradiction(path, segments, given)
         return labelmap, segment_labels(segments, path)

@@ -12,6 +12,7 @@ from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap
 from LiverMRISegLib.io.read import named_segments
+from LiverMRISegLib.io.segment_codes import check_no_contradiction, meant_in_words
 from LiverMRISegLib.volume import Volume, covering, reorient, spread_over
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def read_pair(
     grid of the other, and two such files on the grid around both boxes.
 
     Raises:
-        InputError: one cannot be read, or has two segments of one name.
+        InputError: one cannot be read, has two segments of one name, or one that is another organ by its coded term.
     """
     prediction, reference = read_labelmap(predicted), read_labelmap(referred)
     named = _named(prediction, predicted, predicted_labels)
@@ -71,6 +72,9 @@ def segment_labels(segments: Mapping[int, str], path: Path) -> LabelSet:
 def _named(labelmap: Volume, path: Path, looked_for: LabelSet) -> LabelSet | None:
     """The labels by the names of segments, None where nobody named them; says which are none of those looked for."""
     segments = named_segments(labelmap)
+    check_no_contradiction(labelmap, path)
+    if said := meant_in_words(labelmap):
+        logger.warning("%s: %s", path, said)
     if not segments:
         _warn_of_unknown_values(labelmap, path, looked_for)
         return None

@@ -19,6 +19,7 @@ from LiverMRISegLib.io.dicom.values import Meaning
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of, why_impossible
 from LiverMRISegLib.io.headers import read_header, read_voxels, scaled
 from LiverMRISegLib.io.repair import padding_of, repaired
+from LiverMRISegLib.io.segment_codes import CODED, SEGMENTS, organs_meant
 from LiverMRISegLib.io.stored import shortened
 from LiverMRISegLib.io.volume_header import VolumeHeader
 from LiverMRISegLib.volume import Volume
@@ -138,6 +139,8 @@ def list_frames(path: Path, series: str | None = None) -> list[Frame]:
 def read_labelmap(path: str | Path) -> Volume:
     """Read integer labels from any of the formats; `metadata["segments"]` maps value to name for .seg.nrrd, DICOM SEG.
 
+    These are the names as they are in the file; `named_segments` says what they mean.
+
     The segments of a .seg.nrrd keep their label values; where its layers use a value twice, segments are
     numbered 1, 2, ... in their order, and where they overlap the later one wins. A DICOM SEG has the slices with
     segments only; its values are the numbers of the segments.
@@ -182,8 +185,12 @@ def _only_volume() -> Iterator[None]:
 
 
 def named_segments(labelmap: Volume) -> Mapping[int, str]:
-    """The names of a label map's segments by their values; empty where it has none, or nobody named them."""
-    segments: Mapping[int, str] = labelmap.metadata.get("segments", {})
+    """What a label map's segments are called by their values; empty where it has none, or nobody named them.
+
+    One of another name that is an organ of ours by its coded term has the name of that organ.
+    """
+    names: Mapping[int, str] = labelmap.metadata.get(SEGMENTS, {})
+    segments = {**names, **organs_meant(names, labelmap.metadata.get(CODED, {}))}
     return {} if all(_NO_NAME.fullmatch(name.strip()) for name in segments.values()) else segments
 
 

@@ -6,12 +6,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, id_of
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io.headers import parse_header, read_voxels
+from LiverMRISegLib.io.segment_codes import CODED, SEGMENTS, TERMINOLOGY_TAG, Segment, coded_organs, organ_of_entry
 from LiverMRISegLib.io.stored import shortened
 from LiverMRISegLib.io.volume_header import VolumeHeader
 from LiverMRISegLib.volume import Volume
@@ -43,14 +45,14 @@ def pairs_of(labels: LabelSet, size: tuple[int, int, int], tags: Mapping[str, st
             "LabelValue": str(value),
             "Layer": "0",
             "Extent": extent,
-            "Tags": f"Segmentation.Status:completed|TerminologyEntry:{organ.terminology_entry}|{own}",
+            "Tags": f"Segmentation.Status:completed|{TERMINOLOGY_TAG}:{organ.terminology_entry}|{own}",
         }
         pairs |= {f"Segment{number}_{key}": text for key, text in fields.items()}
     return pairs
 
 
 def read_seg_nrrd(path: Path) -> Volume:
-    """The label map of a .seg.nrrd; `metadata["segments"]` maps value to name, "cropped" is set for a file of Slicer.
+    """The label map of a .seg.nrrd; `metadata` has what `segment_codes` wants, and "cropped" for a file of Slicer.
 
     Raises:
         InputError: it cannot be read, has fractions, or its header contradicts itself.
@@ -59,20 +61,21 @@ def read_seg_nrrd(path: Path) -> Volume:
     layers = _layers(header)
     segments = _segments(header, layers.shape[3])
     if not segments:
-        segments = [(int(v), 0, f"Segment {v}") for v in np.unique(layers) if v > 0]
+        segments = [(int(v), 0, Segment(f"Segment {v}")) for v in np.unique(layers) if v > 0]
     values = [value for value, _, _ in segments]
     renumber = len(set(values)) != len(values)
     labels = np.zeros(layers.shape[:3], np.int32)
-    names = {}
-    for number, (value, layer, name) in enumerate(segments, start=1):
+    found = {}
+    for number, (value, layer, segment) in enumerate(segments, start=1):
         if layer >= layers.shape[3]:
-            raise InputError(f"{path}: segment '{name}' is in layer {layer}, which is not there; save it again")
+            raise InputError(f"{path}: segment '{segment.name}' is in layer {layer}, which is not there; save it again")
         new = number if renumber else value
         labels[layers[..., layer] == value] = new
-        names[new] = name
+        found[new] = segment
     # Slicer writes no more than the box around the segments, and how it came from an image.
-    facts = {"cropped": True} if "Segmentation_ConversionParameters" in header.fields else {}
-    return Volume(labels, header.geometry, path.name[: -len(".seg.nrrd")], {"segments": names, **facts})
+    facts: dict[str, Any] = {"cropped": True} if "Segmentation_ConversionParameters" in header.fields else {}
+    facts |= {SEGMENTS: {value: segment.name for value, segment in found.items()}, CODED: coded_organs(found)}
+    return Volume(labels, header.geometry, path.name[: -len(".seg.nrrd")], facts)
 
 
 def _layers(header: VolumeHeader) -> np.ndarray:
@@ -86,8 +89,8 @@ def _layers(header: VolumeHeader) -> np.ndarray:
     return np.stack([read_voxels(as_frames, layer) for layer in range(count)], axis=-1)
 
 
-def _segments(header: VolumeHeader, layers: int) -> list[tuple[int, int, str]]:
-    """(label value, layer, name) of every segment of the header, in order."""
+def _segments(header: VolumeHeader, layers: int) -> list[tuple[int, int, Segment]]:
+    """(label value, layer, segment) of every segment of the header, in order."""
     fields = {key: text.strip() for key, text in header.fields.items()}
     numbers = sorted(int(m[1]) for key in fields if (m := _SEGMENT.fullmatch(key)))
     # Files of Slicer before 4.11 have no layers: each segment is a component of its own, with value 1.
@@ -103,7 +106,13 @@ def _segments(header: VolumeHeader, layers: int) -> list[tuple[int, int, str]]:
             raise InputError(
                 f"{header.path}: segment '{shortened(name)}' has no label value or layer; save it again from Slicer"
             )
-        found.append((int(value), int(layer), name))
+        coded = organ_of_entry(_tags(fields.get(f"Segment{n}_Tags", "")).get(TERMINOLOGY_TAG, ""))
+        found.append((int(value), int(layer), Segment(name, coded, fields[f"Segment{n}_ID"])))
     if len({(value, layer) for value, layer, _ in found}) != len(found):
         raise InputError(f"{header.path}: two of its segments are the same voxels; save it again from Slicer")
     return found
+
+
+def _tags(text: str) -> dict[str, str]:
+    """The tags of a segment, "key:text|key:text|" in the header."""
+    return {key: value for key, _, value in (tag.partition(":") for tag in text.split("|"))}

@@ -48,9 +48,9 @@ def write_dicom_report(path: Path, found: Measurements, segmentation: Path) -> N
     write_dicom_sr(path, segmentation, groups, _in_words(found.rules))
 
 
-def groups_of(found: Measurements, segments: Mapping[int, str]) -> Iterator[Group]:
+def groups_of(found: Measurements, segments: Mapping[str, int]) -> Iterator[Group]:
     """A group for each organ that is a segment, by the segments' names, and one for the kidneys together."""
-    numbers = {structure_named(name, number): number for number, name in segments.items()}
+    numbers = {structure_named(name, number): number for name, number in segments.items()}
     for organ in found.organs:
         number = numbers.get(organ.organ)
         if number is not None and organ.volume_ml is not None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.corrected_masks import write_bare, write_cases, write_segments
+from helpers.corrected_masks import rename, write_bare, write_cases, write_segments
 from helpers.tiny_data import SHAPE, write_scan
 from helpers.volumes import make_volume
 from LiverMRISegLib.adaptation.check import agreement, check_held_out, means, unchanged, unlike
@@ -170,6 +170,27 @@ def test_a_folder_of_no_use_is_refused_in_one_line(tmp_path):
     write_mask(bare / "u0_T2WI_seg.nii.gz", np.ones(SHAPE))
     with pytest.raises(InputError, match=r"u0_T2WI\.nii\.gz: its mask has an organ that the model lacks .*'pancreas'"):
         read(bare, tmp_path)
+
+
+def test_an_organ_by_another_name_is_learnt_from_by_its_terminology(tmp_path, caplog):
+    """What its name and its terminology call differently is left out: nobody knows which is right."""
+    cases = write_cases(tmp_path / "cases", 1)
+    called = {"a": {"Liver": "Leber", "Spleen": "Segment_2"}, "b": {"Liver": "Spleen", "Spleen": "Milz"}}
+    for name in called:
+        image, mask = write_scan(cases, name, "T2WI", 8)
+        mask.unlink()
+        write_segments(cases / f"{name}_T2WI.seg.nrrd", image, (2, 8, 3, 13, 2, 11))
+        rename(cases / f"{name}_T2WI.seg.nrrd", **called[name])
+    with caplog.at_level("WARNING", "LiverMRISegLib"):
+        found = read(cases, tmp_path)
+    assert names(found.training) == ["a_T2WI", "p0_T2WI"]
+    given = given_mask(found.training[0])
+    assert (given[2:8, 3:13, 2:6] == 1).all()
+    assert (given[2:8, 3:13, 7:11] == 4).all()
+    assert "a_T2WI.seg.nrrd: takes 'Segment_2' for spleen, 'Leber' for liver, as the terminology" in caplog.text
+    ((path, reason),) = found.bad
+    assert path.name == "b_T2WI.seg.nrrd"
+    assert "its segment 'Spleen' is called so, but is liver by its terminology; let both say the same" in reason
 
 
 def test_unlabelled_volumes_are_others_than_the_corrected(tmp_path):

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from helpers.corrected_masks import rename
 from helpers.dicom_series import edited_series
 from helpers.ellipsoids import ellipsoid, grid
 from LiverMRISegLib.anatomy import CHAOS, SPLEEN, LabelSet
@@ -193,6 +194,21 @@ def test_names_in_a_file_come_before_the_labels_and_a_contradiction_is_said(tmp_
     assert (tmp_path / "t.csv").read_text() == (tmp_path / "names.csv").read_text()
     assert measured(seg, "--labels", "CHAOS", "-o", tmp_path / "t.csv") == 0
     assert "the names in the file count" not in capsys.readouterr().err
+
+
+def test_an_organ_by_another_name_is_measured_by_its_terminology(tmp_path, capsys):
+    """What is called as another organ than it is coded keeps its name, and that is said."""
+    seg, out = segmentation(tmp_path / "a.seg.nrrd"), tmp_path / "t.csv"
+    rename(seg, Spleen="Milz")
+    assert measured(seg, "-o", out) == 0
+    assert "a.seg.nrrd: takes 'Milz' for spleen, as the terminology of the segments says" in capsys.readouterr().err
+    assert "spleen" in [row["organ"] for row in csv.DictReader(out.open()) if float(row["volume_ml"] or 0) > 0]
+    rename(seg, Liver="Milz", Milz="Liver")
+    assert measured(seg, "-o", out) == 0
+    assert (
+        "its segment 'Liver' is called so, but is spleen by its terminology; the name counts" in capsys.readouterr().err
+    )
+    assert [row["organ"] for row in csv.DictReader(out.open()) if float(row["volume_ml"] or 0) > 0] == ["liver"]
 
 
 def test_what_cannot_be_measured_is_refused_and_leaves_nothing(tmp_path, capsys):

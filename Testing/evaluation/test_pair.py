@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from helpers.corrected_masks import write_segments
+from helpers.corrected_masks import rename, write_segments
 from helpers.dicom_series import whole_numbered_volume, write_dicom_series
 from helpers.tiny_data import SHAPE, write_scan
 from LiverMRISegLib.anatomy import CHAOS, LIVER, SPLEEN, LabelSet, structure_named
@@ -98,16 +98,14 @@ def test_a_structure_that_is_not_ours_is_one_whatever_its_value_and_spelling(tmp
 def test_segments_that_nobody_named_mean_what_the_label_set_says(tmp_path, image):
     path = tmp_path / "a.seg.nrrd"
     write_segments(path, image, BOX, (1, 4))
-    path.write_bytes(
-        path.read_bytes().replace(b"Name:=Liver", b"Name:=Segment_1").replace(b"Name:=Spleen", b"Name:=Segment_2")
-    )
+    rename(path, Liver="Segment_1", Spleen="Segment_2", coded=False)
     assert read_pair(path, path, CHAOS, CHAOS)[2:] == (CHAOS, CHAOS)
 
 
 def test_a_name_that_no_organ_has_is_warned_of(tmp_path, image, caplog):
     path = tmp_path / "a.seg.nrrd"
     write_segments(path, image, BOX)
-    path.write_bytes(path.read_bytes().replace(b"Name:=Liver", b"Name:=Leber"))
+    rename(path, Liver="Leber", coded=False)
     with caplog.at_level(logging.WARNING, "LiverMRISegLib"):
         meaning = read_pair(path, path, CHAOS, CHAOS)[2]
     assert {organ.name for organ in meaning.organs} >= {"liver", "Leber"}
@@ -117,8 +115,30 @@ def test_a_name_that_no_organ_has_is_warned_of(tmp_path, image, caplog):
 def test_two_segments_of_one_name_are_refused(tmp_path, image):
     path = tmp_path / "a.seg.nrrd"
     write_segments(path, image, BOX)
-    path.write_bytes(path.read_bytes().replace(b"Name:=Spleen", b"Name:=Liver"))
+    rename(path, Spleen="Liver", coded=False)
     with pytest.raises(InputError, match=r"a\.seg\.nrrd: its segments cannot be told apart"):
+        read_pair(path, path, CHAOS, CHAOS)
+
+
+def test_an_organ_by_another_name_is_compared_by_its_terminology(tmp_path, image, caplog):
+    """As a copy of it is not: nobody knows which of the two it is then."""
+    path, other = tmp_path / "a.seg.nrrd", tmp_path / "b.seg.nrrd"
+    write_segments(path, image, BOX)
+    write_segments(other, image, BOX)
+    rename(other, Liver="Leber", Spleen="Segment_1")
+    with caplog.at_level(logging.WARNING, "LiverMRISegLib"):
+        predicted, referred = read_pair(path, other, CHAOS, CHAOS)[2:]
+    assert {organ.name for organ in referred.organs} == {"liver", "spleen"}
+    assert predicted.value_of(LIVER) == referred.value_of(LIVER)
+    assert "b.seg.nrrd: takes 'Segment_1' for spleen, 'Leber' for liver, as the terminology" in caplog.text
+
+
+def test_a_name_that_contradicts_the_terminology_is_refused(tmp_path, image):
+    path = tmp_path / "a.seg.nrrd"
+    write_segments(path, image, BOX)
+    rename(path, Spleen="Liver", Liver="Spleen")
+    said = r"a\.seg\.nrrd: its segment 'Liver' is called so, but is spleen by its terminology; let both say the same"
+    with pytest.raises(InputError, match=said):
         read_pair(path, path, CHAOS, CHAOS)
 
 

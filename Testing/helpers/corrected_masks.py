@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -57,3 +58,10 @@ def write_segments(path: Path, image: Path, box: tuple[int, ...], values: tuple[
     mark = b"Segmentation_ConversionParameters:=\n"
     head, _, voxels = text.partition(b"\n\n")
     path.write_bytes(head + b"\n" + mark + b"\n" + voxels)
+
+
+def rename(path: Path, *, coded: bool = True, **names: str) -> None:
+    """Call segments of a .seg.nrrd otherwise, all at once, as people do in Slicer; if not `coded`, without codes."""
+    head, _, rest = path.read_bytes().partition(b"\n\n")
+    text = re.sub(r"(?<=Name:=)\w+", lambda found: names.get(found[0], found[0]), head.decode())
+    path.write_bytes((text if coded else re.sub(r"TerminologyEntry:[^|]*\|", "", text)).encode() + b"\n\n" + rest)

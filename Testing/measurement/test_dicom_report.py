@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from helpers.dicom_series import write_dicom_series
 from helpers.ellipsoids import ellipsoid, grid
-from LiverMRISegLib.anatomy import CHAOS, LIVER, LabelSet, structure_named
+from LiverMRISegLib.anatomy import CHAOS, LIVER, SPLEEN, LabelSet, structure_named
 from LiverMRISegLib.errors import InputError, OutputError, UsageError
 from LiverMRISegLib.inference.segmentation import Segmentation
 from LiverMRISegLib.io import read_labelmap, read_volume
@@ -137,6 +138,21 @@ def test_dsrdump_reads_it(written):
     assert 'NUM:(,,"Fat fraction")="7.25" (%,UCUM,"percent")' in done.stdout
 
 
+@pytest.mark.parametrize("called", ["spleen", "Milz"])
+def test_a_segment_by_another_name_is_the_organ_of_its_code(written, result, tmp_path, called):
+    """Measured as that organ, or, as in Slicer, by the name that it has there."""
+    import pydicom
+
+    data = pydicom.dcmread(written / "o.dcm")
+    (spleen,) = [one for one in data.SegmentSequence if one.SegmentLabel == "Spleen"]
+    spleen.SegmentLabel = "Milz"
+    data.save_as(tmp_path / "o.dcm")
+    organ = replace(SPLEEN, name=called)
+    found = measure(result.labelmap_volume, LabelSet("segments", {4: organ}))
+    write_dicom_report(tmp_path / "sr.dcm", found, tmp_path / "o.dcm")
+    assert list(groups(tmp_path / "sr.dcm")[1]) == [organ.title]
+
+
 def test_what_cannot_be_reported_is_refused(written, result, tmp_path):
     found = result.measure()
     with pytest.raises(InputError, match=r"is not a DICOM SEG; give the segmentation that was measured"):
@@ -148,7 +164,7 @@ def test_what_cannot_be_reported_is_refused(written, result, tmp_path):
         result.save_measurements(tmp_path / "sr.dcm")
     with pytest.raises(UsageError, match=r"measurements are written to \.csv, or to \.dcm"):
         result.save_measurements(tmp_path / "sr.txt")
-    assert next(group.title for group in groups_of(found, {1: "Spleen"})) == "Spleen"
+    assert next(group.title for group in groups_of(found, {"Spleen": 1})) == "Spleen"
     assert list(tmp_path.iterdir()) == []
     result.save_measurements(tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text().startswith("case,organ,volume_ml")
@@ -158,7 +174,7 @@ def test_a_structure_that_is_not_ours_is_reported_under_its_name_in_the_seg(resu
     """A DICOM SEG writes names in capitals."""
     labels = LabelSet("model", {2: structure_named("cyst", 2), 4: structure_named("renal tumour", 4)})
     found = measure(Volume(result.labelmap, result.geometry), labels)
-    reported = list(groups_of(found, {1: "Renal tumour", 2: "Cyst"}))
+    reported = list(groups_of(found, {"Renal tumour": 1, "Cyst": 2}))
     assert [(group.title, group.segment) for group in reported] == [("Cyst", 2), ("Renal tumour", 1)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -24,9 +25,11 @@ from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.io.atomic import make_folder
 from LiverMRISegLib.io.file_names import VOLUME_ENDINGS, name_of, resolved
-from LiverMRISegLib.io.read import is_volume_file
+from LiverMRISegLib.io.read import is_volume_file, named_segments
+from LiverMRISegLib.io.segment_codes import SEGMENTS, check_no_contradiction, meant_in_words
 from LiverMRISegLib.volume import Volume, spread_over
 
+logger = logging.getLogger(__name__)
 _LABEL_FOLDERS = ("labels", "label", "masks", "mask", "segmentations", "segmentation")
 _IMAGE_FOLDERS = ("images", "image")
 _SEGMENTATION = ".seg.nrrd"
@@ -168,7 +171,7 @@ def _renumbered(
                 "or give --labels"
             )
         try:
-            named[case.name] = read_labelmap(case.labels).metadata["segments"]
+            named[case.name] = _segments(read_labelmap(case.labels), case.labels)
         except InputError as error:
             unread[case.name] = (case.labels, str(error))
     numbers = numbered_names({name for segments in named.values() for name in segments.values()}, usual, source)
@@ -179,6 +182,14 @@ def _renumbered(
     ]
     values = {value: name for name, value in numbers.items()}
     return {**values, **usual}, renumbered, list(unread.values())
+
+
+def _segments(labelmap: Volume, path: Path) -> Mapping[int, str]:
+    """What the segments of a file are; where that is not what they are called, it is said."""
+    check_no_contradiction(labelmap, path)
+    if said := meant_in_words(labelmap):
+        logger.warning("%s: %s", path, said)
+    return {**labelmap.metadata[SEGMENTS], **named_segments(labelmap)}
 
 
 def _has_names(labels: Path) -> bool:

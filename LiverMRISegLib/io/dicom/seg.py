@@ -18,6 +18,7 @@ from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 from LiverMRISegLib.io.dicom.pixels import check_segment_pixels
 from LiverMRISegLib.io.dicom.quiet import quiet, reason_without_quotes
 from LiverMRISegLib.io.dicom.seg_frames import keep_frames, put_on_grid, refer_to_frames
+from LiverMRISegLib.io.segment_codes import CODED, SEGMENTS, Segment, coded_organs, organ_of_codes, organs_meant
 from LiverMRISegLib.version import __version__
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -78,7 +79,7 @@ def _from_dicom(path: Path, source: Volume | None) -> Volume:
 
 
 def read_dicom_seg(path: Path) -> Volume:
-    """The label map of a DICOM SEG, values as its segments are numbered; `metadata["segments"]` maps value to name.
+    """The label map of a DICOM SEG, values as its segments are numbered; `metadata` has what `segment_codes` wants.
 
     Raises:
         InputError: it is damaged or not a DICOM SEG, or its segments overlap.
@@ -91,13 +92,14 @@ def read_dicom_seg(path: Path) -> Volume:
         try:
             segmentation = highdicom.seg.segread(path)
             volume = segmentation.get_volume(combine_segments=True, perpendicular_tol=_PERPENDICULAR)
-            names = {
-                int(n): segmentation.get_segment_description(n).segment_label for n in segmentation.segment_numbers
+            # A label map's background may be described as a segment, number 0.
+            segments = {
+                int(n): _segment(segmentation.get_segment_description(n)) for n in segmentation.segment_numbers if n
             }
         except Exception as error:  # of damaged files pydicom and highdicom raise nearly everything
             raise InputError(_why_unread(header, error)) from None
-    # A label map's background may be described as a segment, number 0.
-    facts: dict[str, Any] = {"segments": {n: name for n, name in names.items() if n}, "cropped": True}
+    names = {number: segment.name for number, segment in segments.items()}
+    facts: dict[str, Any] = {SEGMENTS: names, CODED: coded_organs(segments), "cropped": True}
     if frame := header.text(tags.FRAME_OF_REFERENCE):
         facts["frame of reference"] = frame
     return Volume(np.asarray(volume.array), _geometry(volume), path.name.removesuffix(".dcm"), facts)
@@ -130,9 +132,26 @@ def _geometry(volume: Any) -> Geometry:
     )
 
 
-def segments_of(path: Path) -> dict[int, str]:
-    """The segments of a DICOM SEG: number and label; errors as of `read_dicom_seg`."""
-    return dict(read_dicom_seg(path).metadata["segments"])
+def segments_of(path: Path) -> dict[str, int]:
+    """The numbers of a DICOM SEG's segments by their labels, and by the organs that are meant by other labels.
+
+    Errors as of `read_dicom_seg`.
+    """
+    facts = read_dicom_seg(path).metadata
+    names = facts[SEGMENTS]
+    return {name: number for found in (organs_meant(names, facts[CODED]), names) for number, name in found.items()}
+
+
+def _segment(description: Any) -> Segment:
+    kind = description.SegmentedPropertyTypeCodeSequence[0]
+    sides = kind.get("SegmentedPropertyTypeModifierCodeSequence") or ()
+    coded = organ_of_codes(_term(kind), _term(sides[0]) if sides else ()) if len(sides) < 2 else None
+    return Segment(str(description.segment_label), coded)
+
+
+def _term(item: Any) -> tuple[str, str]:
+    """Scheme and value of an item of a code sequence."""
+    return str(item.get("CodingSchemeDesignator") or ""), str(item.get("CodeValue") or "")
 
 
 def _libraries() -> tuple[Any, Any]:
