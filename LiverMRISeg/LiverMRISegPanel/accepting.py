@@ -50,11 +50,12 @@ class Accepting:
     def begin(self, older: Any, inside: ChosenBox | None) -> None:
         """A run begins whose result may replace organs of `older`, or with `inside` only what they have in that box."""
         self.reset()
-        self._older, self._inside, self._before = older, inside, self._table.shown
+        self._older, self._inside = older, inside
         self._frame = frame_shown(older) if older is not None else None
 
     def ask(self, result: SceneResult) -> bool:
         """Show the result and ask whether to accept it; False if there is nothing that it would replace."""
+        self._before = self._table.shown  # perhaps another one than when the run began
         self._table.show(result)
         if self._older is None or self._older.GetScene() is None:
             self._older = None

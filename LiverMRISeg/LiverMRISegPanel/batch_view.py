@@ -70,6 +70,10 @@ class BatchView:
         """Whether a job has a row in the table."""
         return job in self.jobs
 
+    def row_of(self, job: Job) -> int | None:
+        """The number of a job's row, from 1; None if it has none."""
+        return 1 + self.jobs.index(job) if self.owns(job) else None
+
     def changed(self, job: Job) -> None:
         """Show the progress of a job in its row."""
         row = self.jobs.index(job)
@@ -83,9 +87,8 @@ class BatchView:
             self._save_table()  # so that a crash later in the run does not lose it
 
     def finished(self, jobs: Sequence[Job]) -> None:
-        """All jobs are over: log them, say where results of a study disagree, and write the table of a folder."""
+        """All jobs are over: say where results of a study disagree, and write the table of a folder."""
         for job in jobs:
-            self._log.add_job(job, 1 + self.jobs.index(job))
             if job.disagreements:
                 self.changed(job)
         self._log.add(_("Batch: {text}").format(text=_summary(self.jobs)))

@@ -31,8 +31,12 @@ class LogView:
         self.add(hidden(text, paths, [*names, *names_in_scene(slicer.mrmlScene)]))
 
     def add_job(self, job: Job, row: int | None = None) -> None:
-        """Add how a job ended; of a batch with the row of its table, since the log names no volume."""
-        which = f"row {row}, {job.model}" if row is not None else job.model
+        """Add how a job ended, with its frame or the row of a batch's table, since the log names no volume."""
+        which = job.model
+        if job.frame is not None:
+            which = f"frame {job.frame.number}, {which}"
+        elif row is not None:
+            which = f"row {row}, {which}"
         paths = [path for path in (job.source, job.output) if path is not None]
         if job.state != DONE:
             frame = [job.frame.node.GetName()] if job.frame is not None else []

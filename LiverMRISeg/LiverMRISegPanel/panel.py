@@ -142,6 +142,8 @@ class Panel:
         if self.batch.owns(job):
             self.batch.changed(job)
         self.run.changed(job)
+        if job.is_over:
+            self.log.add_job(job, self.batch.row_of(job))
         if job.fraction == 0:  # it has just started
             self._update()
 

@@ -91,8 +91,6 @@ class RunView:
 
     def finished(self, jobs: Sequence[Job]) -> None:
         """Show the result of a run started by a click."""
-        for job in jobs:
-            self._log.add_job(job)
         job = jobs[0]
         if job.over_time is not None:
             self._show_over_time(jobs, job.over_time)

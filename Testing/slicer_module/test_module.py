@@ -108,6 +108,47 @@ def test_reload_loads_every_file_again(module_file):
     assert "True\nTrue True [False, False, False, False]\n[] []\n" in done.stdout  # the chosen volume stays
 
 
+RELOAD_IN_A_RUN = """
+import os, sys
+from pathlib import Path
+from slicer_host import start
+
+host = start()
+widget = host.show_panel(host.load_module(Path(sys.argv[1])))
+import slicer
+from helpers.panel import segmentations
+from helpers.scene_tools import add_blocks
+from helpers.waiting import SECONDS
+volume = add_blocks(slicer.mrmlScene, "T1WI", (slice(4, 12), slice(4, 20), slice(5, 20)))
+panel = widget.panel
+panel.ui.inputSelector.setCurrentNode(volume)
+Path(sys.argv[2]).touch()
+host.click(panel.ui.segmentButton)
+host.wait(lambda: panel.ui.statusLabel.text.startswith("held"), SECONDS)
+process = panel.worker.process_id
+widget.onReload()
+newer = slicer.modules.LiverMRISegWidget.panel
+print(process > 0, host.wait(lambda: not os.path.exists(f"/proc/{process}"), SECONDS), newer.queue.is_busy)
+Path(sys.argv[2]).unlink()
+print(segmentations(slicer.mrmlScene), newer.ui.segmentButton.text)
+host.click(newer.ui.segmentButton)
+host.wait(lambda: not newer.queue.is_busy, SECONDS)
+print([node.GetName() for node in segmentations(slicer.mrmlScene)])
+print(host.problems.slot_errors, host.problems.unknown_signals, host.problems.dropped_senders)
+slicer.modules.LiverMRISegWidget.cleanup()
+"""
+
+
+def test_reload_ends_a_run_and_its_process(module_file, held_worker, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "Testing"), str(ROOT)])}
+    done = subprocess.run(
+        [sys.executable, "-c", RELOAD_IN_A_RUN, str(module_file), str(tmp_path / "hold")],
+        capture_output=True, text=True, env=environment,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "True True False\n[] Segment\n['T1WI organs']\n[] [] []\n" in done.stdout, done.stdout + done.stderr
+
+
 def test_the_self_test_is_skipped_where_packages_are_missing(host, module, monkeypatch):
     """As Slicer's ctest runs it (slicer.testing.runUnitTest) on a computer that has only Slicer."""
     from LiverMRISegScene import self_test

@@ -11,7 +11,8 @@ pytest.importorskip("slicer")
 
 from helpers.packages import random_weights, tiny_spec
 from helpers.panel import segment, segmentations
-from helpers.scene_tools import add_blocks
+from helpers.scene_tools import add_blocks, add_flat
+from helpers.sequence_nodes import add_sequence
 from helpers.waiting import SECONDS
 from LiverMRISegLib.io import write_volume
 from LiverMRISegLib.models.package.model_package import save_package
@@ -123,6 +124,73 @@ def test_a_batch_of_files_goes_on_when_the_scene_is_closed(host, held_worker, pa
     assert len(list((tmp_path / "in" / "LiverMRISeg").glob("*.seg.nrrd"))) == 3
     scene.Clear(0)
     assert panel.ui.batchTable.rowCount == 0
+
+
+def logged(panel, number):
+    """How often the log says that a row of a batch, or a frame, has ended."""
+    return panel.ui.logText.toPlainText().count(f"{number}, liver-any-sequence: ")
+
+
+def test_the_log_tells_each_case_as_it_ends(host, held_worker, panel, scene, tmp_path):
+    """Also whether it was cancelled; and once."""
+    (tmp_path / "in").mkdir()
+    nodes = [add_flat(scene, "DWI"), *add_three(scene)]
+    for number, node in enumerate(nodes):
+        write_volume(volume_of(node), tmp_path / "in" / f"T1_{number}.nrrd")
+    panel.ui.batchCollapsibleButton.collapsed = False
+    panel.ui.batchSource.setCurrentIndex(2)
+    panel.ui.batchFolder.currentPath = str(tmp_path / "in")
+    host.click(panel.ui.batchListButton)
+    held_worker.begin()
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: "held" in column(panel, 2)[1], SECONDS)
+    assert [logged(panel, f"row {row}") for row in (1, 2, 3, 4)] == [1, 0, 0, 0]
+    host.click(panel.ui.batchRunButton)
+    assert host.wait(lambda: not panel.queue.is_busy, SECONDS)
+    assert [logged(panel, f"row {row}") for row in (1, 2, 3, 4)] == [1, 1, 1, 1]
+    assert "Batch: 1 failed, 3 cancelled" in panel.ui.logText.toPlainText()
+
+
+def test_the_log_tells_each_frame_as_it_ends(host, held_worker, panel, scene):
+    volumes = [volume_of(node) for node in (add_flat(scene, "flat"), *add_three(scene)[:2])]
+    sequence, _browser = add_sequence(scene, volumes)
+    held_worker.begin()
+    segment(host, panel, sequence, wait=False)
+    assert host.wait(lambda: "held" in panel.ui.statusLabel.text, SECONDS)
+    assert [logged(panel, f"frame {frame}") for frame in (1, 2, 3)] == [1, 0, 0]
+    finish(host, panel, held_worker)
+    assert [logged(panel, f"frame {frame}") for frame in (1, 2, 3)] == [1, 1, 1]
+
+
+def test_another_result_is_looked_at_while_a_newer_one_is_made(host, held_worker, panel, scene):
+    """Discarded, the one that is looked at stays, with its own volumes."""
+    first, second = (add_three(scene, name)[0] for name in ("first", "second"))
+    segment(host, panel, first)
+    older = panel.table.node
+    segment(host, panel, second)
+    other = panel.table.node
+    panel.ui.inputSelector.setCurrentNode(first)
+    panel.ui.outputSelector.setCurrentNode(older)
+    held_worker.begin()
+    segment(host, panel, wait=False)
+    assert host.wait(lambda: "held" in panel.ui.statusLabel.text, SECONDS)
+    panel.ui.outputSelector.setCurrentNode(other)
+    assert panel.table.node is other
+    finish(host, panel, held_worker)
+    host.click(panel.ui.discardButton)
+    assert panel.table.node is panel.ui.outputSelector.currentNode() is other
+
+
+def test_a_volume_that_is_renamed_meanwhile(host, held_worker, panel, scene):
+    """Its result has its name as it is then, and the log neither that nor the one it had."""
+    volume = add_three(scene, "Anna")[0]
+    held_worker.begin()
+    segment(host, panel, volume, wait=False)
+    assert host.wait(lambda: "held" in panel.ui.statusLabel.text, SECONDS)
+    volume.SetName("Berta")
+    finish(host, panel, held_worker)
+    assert panel.table.node.GetName() == "Berta organs"
+    assert not any(name in panel.ui.logText.toPlainText() for name in ("Anna", "Berta"))
 
 
 def test_a_batch_of_the_scene_ends_with_it(host, held_worker, panel, scene):
