@@ -82,7 +82,7 @@ class CaseStream:
     have labels, "labels" (uint8 [Z, Y, X]). The last round(batch * foreground) samples of a batch are centred on
     a voxel of a class drawn evenly among those of the case (nnU-Net); of a batch of 1, this share of all batches is.
     With `places` these say where all patches are cut. With `partial` samples have "unlabelled", as in
-    `SyntheticStream`: nothing, the labels are taken as complete. With `views` they have "weak labels", the same ones.
+    `SyntheticStream`: nothing, the labels are taken as complete.
     """
 
     cases: Sequence[PreparedCase]
@@ -91,7 +91,6 @@ class CaseStream:
     foreground: float = 0.33
     places: SharedPlaces | None = None
     partial: bool = False
-    views: bool = False
 
     @property
     def inputs(self) -> list[str]:
@@ -112,8 +111,6 @@ class CaseStream:
             sample["labels"] = self.augmenter.cut(case.labels, place, is_labels=True)
             if self.partial:
                 sample["unlabelled"] = _unlabelled(())
-            if self.views:
-                sample["weak labels"] = sample["labels"]
         return sample
 
     def _centre(self, case: PreparedCase, index: int, random: np.random.Generator) -> Sequence[int]:
@@ -158,14 +155,12 @@ class SyntheticStream:
     """Synthetic images, made from label maps (`ImageMaker`); samples as in `CaseStream`.
 
     With `partial` the samples have "unlabelled" too: bool [256], the values of organs that may be in the background.
-    With `views` their "weak" image is another one of the same patient (`ImageMaker.make`), with its own "weak labels".
     """
 
     bodies: Sequence[StructureMap]
     maker: ImageMaker
     batch: int
     partial: bool = False
-    views: bool = False
 
     @property
     def inputs(self) -> list[str]:
@@ -176,13 +171,9 @@ class SyntheticStream:
     def sample(self, index: int, seed: Sequence[int]) -> Sample:
         """As `Stream.sample`."""
         random = np.random.default_rng(seed)
-        body, patient = self._body(random), int(random.integers(2**62))
-        made = self.maker.make(body, patient)
+        made = self.maker.make(self._body(random), int(random.integers(2**62)))
         image = torch.from_numpy(made.image)[None]
         sample = {"weak": image, "strong": image, "labels": torch.from_numpy(made.labels)}
-        if self.views:
-            other = self.maker.make(body, patient, look=int(random.integers(2**62)))
-            sample |= {"weak": torch.from_numpy(other.image)[None], "weak labels": torch.from_numpy(other.labels)}
         if self.partial:
             sample["unlabelled"] = _unlabelled(made.unlabelled)
         return sample

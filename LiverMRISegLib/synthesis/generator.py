@@ -73,16 +73,11 @@ class ImageMaker:
             self._targets[ORGAN_VALUES.value_of(organ_named(name))] = value
         self._targets[Tissue.UNCERTAIN] = IGNORE
 
-    def make(self, body: StructureMap, seed: int, look: int | None = None) -> SyntheticImage:
-        """One image of `body`. Torch's generator is local, so workers and resumed runs repeat it exactly.
-
-        With `look`, a seed too, it is another image of the patient that `seed` makes: voxel upon voxel, but with
-        contrast, texture, field of view and artefacts of its own.
-        """
+    def make(self, body: StructureMap, seed: int) -> SyntheticImage:
+        """One image of `body`. Torch's generator is local, so workers and resumed runs repeat it exactly."""
         random = Random(seed)
         structures, texture = self._space(body, random)
         structures, texture = change_anatomy(structures, texture, self.config.spacing, self.config.anatomy, random)
-        random = random if look is None else Random(look)
         image = paint(structures, texture, self.config, random)
         part, box = self._scanned_part(image, structures, random)
         part, seen = jumped(part, structures[box], self.config, random)

@@ -11,8 +11,6 @@ from monai.losses import DiceLoss
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.training.dice_cross_entropy import DiceCrossEntropyFunction
 
-_LEAST_SHARE = 1e-12
-
 
 class DiceCrossEntropy(torch.nn.Module):
     """Soft Dice (foreground classes, per sample, smooth 1e-5) plus cross entropy; voxels labelled IGNORE do not count.
@@ -80,21 +78,6 @@ class CrossEntropy(torch.nn.Module):
 def _mean_of_known(total: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """0, not NaN, where no voxel of a patch is known."""
     return total / (labels != IGNORE).sum().clamp(min=1)
-
-
-class ViewDivergence(torch.nn.Module):
-    """How far answers p, q to two images of a patient are apart: (KL(m || p) + KL(m || q)) / 2 with m = (p + q) / 2.
-
-    Ouyang et al. (IEEE Transactions on Medical Imaging 2023), whose m is the mean of three images; summed over the
-    classes, where their code takes the mean.
-    """
-
-    def forward(self, first: torch.Tensor, second: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        """Logits [B, C, Z, Y, X] of both images, and the voxels [B, Z, Y, X] that count, to their mean, a scalar."""
-        logs = [logits.float().log_softmax(1) for logits in (first, second)]
-        mean = (logs[0].exp() + logs[1].exp()) / 2
-        apart = (mean * (mean.clamp_min(_LEAST_SHARE).log() - (logs[0] + logs[1]) / 2)).sum(1)
-        return (apart * known).sum() / known.sum().clamp(min=1)
 
 
 class SquaredDiceCrossEntropy(torch.nn.Module):

@@ -1,7 +1,6 @@
 """Batches: a function of the step, shared by processes, even over the cases, centred on organs as often as asked."""
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -37,11 +36,6 @@ def test_a_batch_is_a_function_of_its_step():
     assert one["labelled"]["labels"].shape == (2, 4, 4, 4)
     assert one["unlabelled"]["weak"].shape == (4, 1, 4, 4, 4)
     assert "labels" not in one["unlabelled"]
-
-
-def test_views_of_a_case_have_the_same_labels():
-    sample = replace(stream(5, 2), views=True).sample(3, (0, 0, 3))
-    assert torch.equal(sample["labels"], sample["weak labels"])
 
 
 def test_every_case_comes_once_before_any_comes_again():

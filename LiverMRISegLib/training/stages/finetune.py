@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.training.loop import LoopConfig, RunResult
 from LiverMRISegLib.training.methods.supervised import Supervised
 from LiverMRISegLib.training.stages.config import OF_PACKAGE, StageConfig
@@ -22,9 +21,6 @@ class FinetuneConfig(StageConfig):
 
     loop: LoopConfig = field(default_factory=lambda: LoopConfig(steps=25_000, learning_rate=1e-4, gradient_clip=12.0))
     """How long, how fast, how often."""
-    consistency: Annotated[float, Limits(least=0)] = 0.0
-    """Weight of how far the network's answers to two images of a patient differ (`losses.ViewDivergence`), and both are
-    learnt from; 0 makes one image of each. Ouyang et al. have 2 (10 over the five classes)."""
     branch: Annotated[Literal["average", "last", "mean"], OF_PACKAGE] = "average"
     """Which of the method's networks is validated and exported."""
 
@@ -34,6 +30,6 @@ def run(config: FinetuneConfig) -> RunResult:
     seed = config.loop.seed
     return run_stage(
         config,
-        lambda setup: Supervised(config.new_network(seed, deep_supervision=True), setup, config.consistency),
-        Needs(views=config.consistency > 0),
+        lambda setup: Supervised(config.new_network(seed, deep_supervision=True), setup),
+        Needs(),
     )

@@ -36,12 +36,11 @@ class Needs:
     """What a method needs of its batches.
 
     `unlabelled`: unlabelled volumes. `same_place`: patches that it pastes into each other, cut at one place
-    (`SharedPlaces`). `views`: two images of every labelled patch, each with its labels.
+    (`SharedPlaces`).
     """
 
     unlabelled: bool = False
     same_place: bool = False
-    views: bool = False
 
 
 def run_stage(config: StageConfig, make: MakeMethod, needs: Needs) -> RunResult:
@@ -150,10 +149,8 @@ def _streams(config: StageConfig, pools: Pools, needs: Needs) -> tuple[dict[str,
         cases = cache.load_all(pools.labelled, labelled=True)
         places = SharedPlaces(cases, data.labelled_batch, data.patch, data.foreground) if needs.same_place else None
         is_partial = data.synthetic.batch > 0 and data.synthetic.partial
-        teachers.append(
-            CaseStream(cases, augmenter, data.labelled_batch, data.foreground, places, is_partial, needs.views)
-        )
-    synthetic = synthetic_source(data, views=needs.views) if data.synthetic.batch else None
+        teachers.append(CaseStream(cases, augmenter, data.labelled_batch, data.foreground, places, is_partial))
+    synthetic = synthetic_source(data) if data.synthetic.batch else None
     if synthetic is not None:
         teachers.append(synthetic.stream)
     streams: dict[str, Stream] = {"labelled": teachers[0] if len(teachers) == 1 else JoinedStream(*teachers)}

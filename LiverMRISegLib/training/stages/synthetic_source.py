@@ -27,8 +27,8 @@ class SyntheticSource:
     validation: list[LabelledImage]
 
 
-def synthetic_source(data: DataConfig, *, views: bool = False) -> SyntheticSource:
-    """Read the label maps of `data.synthetic` and split them; with `views` two images are made of each patient.
+def synthetic_source(data: DataConfig) -> SyntheticSource:
+    """Read the label maps of `data.synthetic` and split them.
 
     Raises:
         InputError: a label map cannot be read, or a pattern finds none.
@@ -40,7 +40,7 @@ def synthetic_source(data: DataConfig, *, views: bool = False) -> SyntheticSourc
     samples = [maker.make(body, _VALIDATION_SEED + number) for number, body in enumerate(seen)]
     logger.info("label maps for synthetic images: %d to train on, %d to validate on", len(training), len(held_out))
     return SyntheticSource(
-        SyntheticStream(training, maker, settings.batch, settings.partial, views),
+        SyntheticStream(training, maker, settings.batch, settings.partial),
         [LabelledImage(sample.image, sample.labels) for sample in samples],
     )
 

@@ -128,27 +128,6 @@ def test_label_maps_without_some_of_the_organs_teach_the_others(config, tmp_path
     assert list(ModelPackage.load(tmp_path / "run/model").spec.labels) == [1, 2, 3]
 
 
-def test_two_images_of_a_patient_show_the_same_organs_with_different_contrasts(config, tmp_path):
-    stream = synthetic_source(read_config(FinetuneConfig, config).data, views=True).stream
-    samples = [stream.sample(n, (0, 0, n)) for n in range(6)]
-    one = replace(stream, views=False).sample(0, (0, 0, 0))
-    assert all(torch.equal(samples[0][key], one[key]) for key in ("strong", "labels"))
-    shared = [(s["labels"] > 0) & (s["weak labels"] > 0) for s in samples]
-    either = [(s["labels"] > 0) | (s["weak labels"] > 0) for s in samples]
-    assert sum(int(m.sum()) for m in shared) > 0.6 * sum(int(m.sum()) for m in either)
-    assert all((s["labels"] == s["weak labels"])[m].all() for s, m in zip(samples, shared, strict=True))
-    assert all((s["strong"] != s["weak"]).float().mean() > 0.5 for s in samples)
-
-
-def test_training_on_two_images_of_each_patient(config, tmp_path):
-    text = partial_config(config, "consistency: 2.0\n").read_text()
-    config.with_name("views.yaml").write_text(text)
-    train(config.with_name("views.yaml"), tmp_path / "run")
-    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    assert all(line["divergence"] > 0 for line in lines if "loss" in line)
-    assert ModelPackage.load(tmp_path / "run/model").spec.provenance[0]["config"]["consistency"] == 2.0
-
-
 def test_label_maps_without_some_of_the_organs_are_not_for_unlabelled_volumes(config, tmp_path, monkeypatch, caplog):
     script = ROOT / "scripts/train/mean_teacher.py"
     arguments = [sys.executable, str(script), "--config", str(partial_config(config))]
