@@ -8,7 +8,7 @@ from scipy.ndimage import binary_dilation
 
 from helpers.packages import random_weights, tiny_spec
 from helpers.volumes import as_rows, oblique_directions
-from LiverMRISegLib.inference.image_refinement import _links, refine_outlines
+from LiverMRISegLib.inference.image_refinement import _links, refine_outlines, softmax
 from LiverMRISegLib.inference.progress import CancelToken, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.inference.tiled_network import predict_logits
@@ -99,6 +99,20 @@ def test_odd_volumes_come_through(shape, image):
     assert np.isfinite(found).all()
 
 
+def test_an_organ_that_is_not_refined_stays_as_the_network_drew_it():
+    image, truth = scene()
+    logits = unsure(truth)
+    own, all_refined = softmax(logits), refine_outlines(logits, image)
+    found = refine_outlines(logits, image, unrefined=[2])
+    assert np.allclose(found[2], own[2], atol=1e-6)
+    assert not np.allclose(all_refined[2], own[2], atol=0.1)
+    assert np.allclose(found.sum(axis=0), 1, atol=1e-5)
+    apart = own[2] < 0.01  # elsewhere the others share what it leaves
+    assert np.array_equal(found.argmax(0)[apart & (all_refined[2] < 0.01)],
+                          all_refined.argmax(0)[apart & (all_refined[2] < 0.01)])  # fmt: skip
+    assert dice(found.argmax(0) == 1, truth == 1) > 0.9
+
+
 def test_where_no_organ_is_nothing_changes():
     image, _ = scene()
     logits = np.zeros((3, *SHAPE), np.float32)
@@ -145,11 +159,25 @@ def test_a_package_asks_for_it(two_organ_package):
     assert dice(found[True], truth == 1) > dice(found[False], truth == 1) + 0.15
 
 
+def test_a_package_names_organs_that_are_not_refined(two_organ_package):
+    image, truth = scene()
+    volume = Volume(image + np.where(truth == 1, 0.3, 0).astype(np.float32), Geometry(SHAPE[::-1], (3.0, 3.0, 3.0)))
+    organ = two_organ_package.spec.labels.organs[0].name
+    masks = []
+    for chosen in ({}, {"image_refinement": True}, {"image_refinement": True, "unrefined": (organ,)}):
+        spec = replace(two_organ_package.spec.inference, **chosen)
+        masks.append(Segmenter(two_organ_package.run_by(spec), ByBrightness()).segment(volume).labelmap == 1)
+    assert not np.array_equal(masks[0], masks[1])
+    assert np.array_equal(masks[0], masks[2])
+
+
 def test_it_is_written_into_the_package(tmp_path):
     spec = tiny_spec()
-    drawn = replace(spec, inference=replace(spec.inference, image_refinement=True))
+    organ = spec.labels.organs[0].name
+    drawn = replace(spec, inference=replace(spec.inference, image_refinement=True, unrefined=(organ,)))
     path = save_package(drawn, random_weights(drawn), tmp_path / "drawn")
-    assert ModelPackage.load(path).spec.inference.image_refinement
+    read = ModelPackage.load(path).spec.inference
+    assert (read.image_refinement, read.unrefined) == (True, (organ,))
 
 
 @pytest.mark.parametrize("direction", oblique_directions())

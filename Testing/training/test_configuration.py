@@ -198,7 +198,7 @@ def test_the_shipped_model_is_a_start_of_its_recipe():
     assert all(np.allclose(t.numpy(), weights[n]) for n, t in network.state_dict().items())
     assert config.data.preparation == package.spec.preparation
     assert config.data.patch == inference.patch
-    for name in ("image_refinement", "outline_offsets", "region", "region_margin", "resample"):
+    for name in ("image_refinement", "outline_offsets", "unrefined", "region", "region_margin", "resample"):
         assert getattr(config, name) == getattr(inference, name), name
 
 
@@ -217,7 +217,7 @@ def test_the_recipe_makes_a_model_of_the_shipped_kind():
     assert config.data.preparation == spec.preparation
     assert list(config.data.organs) == [organ.name for organ in spec.labels.organs]
     assert (config.name, config.data.patch) == (spec.name, spec.inference.patch)
-    for key in ("image_refinement", "outline_offsets", "region", "region_margin", "resample"):
+    for key in ("image_refinement", "outline_offsets", "unrefined", "region", "region_margin", "resample"):
         assert getattr(config, key) == getattr(spec.inference, key), key
     last = spec.provenance[0]
     assert config.background_offset == last["background offset"]

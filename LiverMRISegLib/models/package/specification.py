@@ -161,6 +161,7 @@ class InferenceSpec:
     (`inference.image_refinement`).
     `outline_offsets`: of organs, by name, whose refined outlines are then moved; above 0 the organ gets larger. They
     count only with `image_refinement`.
+    `unrefined`: organs, by name, whose outlines stay as the network drew them, all the same.
     """
 
     patch: tuple[PatchSide, PatchSide, PatchSide]
@@ -173,6 +174,7 @@ class InferenceSpec:
     region_margin: Millimetres = 30.0
     image_refinement: bool = False
     outline_offsets: Mapping[str, OutlineOffset] = field(default_factory=dict)
+    unrefined: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         _check_scheme("inference", self.scheme)
@@ -262,9 +264,13 @@ class ModelSpec:
         ):
             raise ModelError("inference.region abdomen needs a liver among the labels and preparation.orientation LPS")
         names = [organ.name for organ in self.labels.organs]
-        for organ in self.inference.outline_offsets:
-            if organ not in names:
-                raise ModelError(f"inference.outline_offsets: '{organ}' is not one of the labels: {', '.join(names)}")
+        for key, organs in (
+            ("outline_offsets", self.inference.outline_offsets),
+            ("unrefined", self.inference.unrefined),
+        ):
+            for organ in organs:
+                if organ not in names:
+                    raise ModelError(f"inference.{key}: '{organ}' is not one of the labels: {', '.join(names)}")
 
     def rule_for(self, organ_name: str) -> OrganRule:
         """The organ's rule, or a rule that does nothing."""

@@ -82,6 +82,9 @@ class StageConfig(Checked):
     outline_offsets: Annotated[dict[str, OutlineOffset], OF_PACKAGE] = field(default_factory=dict)
     """Organs, by name, whose outlines are moved after they were drawn to the image; above 0 the organ gets larger.
     Those that the package does not offer are left out."""
+    unrefined: Annotated[tuple[str, ...], OF_PACKAGE] = ()
+    """Organs, by name, whose outlines are not drawn to the image: vessels, along which blood is not equally bright.
+    Those that the package does not offer are left out."""
     region: Annotated[Literal["", "body", "abdomen"], OF_PACKAGE] = ""
     """Where the package looks: empty for everywhere, "body" for the body alone (faster), "abdomen" for the body
     and, in a long field of view, the abdomen apart."""
@@ -96,7 +99,7 @@ class StageConfig(Checked):
         for organ in self.offered:
             if structure_named(organ).name not in trained:
                 raise UsageError(f"offered: '{organ}' is not one of data.organs")
-        for organ in self.outline_offsets:
+        for organ in (*self.outline_offsets, *self.unrefined):
             if structure_named(organ).name not in trained:
                 organ_named(organ)  # a config may name more organs than are trained, but none that does not exist
         known = [sequence.value for sequence in Sequence]

@@ -89,6 +89,7 @@ def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], 
     values = {value: organ for value, organ in enumerate(trained, start=1) if organ.name in offered}
     names: Sequence[str] = [organ.name for organ in values.values()]
     offsets = {structure_named(organ).name: offset for organ, offset in config.outline_offsets.items()}
+    unrefined = [structure_named(organ).name for organ in config.unrefined]
     trained_on = tuple(sorted({scan.sequence for _, scan in used}))
     meant = config.sequences or trained_on
     return ModelSpec(
@@ -108,6 +109,7 @@ def _specification(config: StageConfig, pools: Pools, state: Mapping[str, Any], 
             resample=config.resample,
             image_refinement=config.image_refinement,
             outline_offsets={organ: offset for organ, offset in offsets.items() if organ in names},
+            unrefined=tuple(organ for organ in unrefined if organ in names),
             region=config.region,
             region_margin=config.region_margin,
         ),

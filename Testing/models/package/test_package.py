@@ -159,6 +159,7 @@ def abdomen_alone(document):
             lambda d: d["inference"].update(image_refinement=True, outline_offsets={"knee": 0.1}),
             "'knee' is not one of the",
         ),
+        (lambda d: d["inference"].update(image_refinement=True, unrefined=["knee"]), "unrefined: 'knee' is not one of"),
         (lambda d: d["labels"][0].update(value=300), "between 1 and 255, not 300"),
         (lambda d: d["labels"][0].update(value=True), "between 1 and 255, not True"),
         (lambda d: d["labels"][0].update(value="1"), "between 1 and 255, not '1'"),

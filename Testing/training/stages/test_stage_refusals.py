@@ -47,11 +47,13 @@ def test_a_corrupt_volume_is_named_before_training_begins(datalist, tmp_path):
         run_finetune(config_of("finetune", tmp_path, path))
 
 
-def test_an_organ_that_does_not_exist_has_no_outline_to_move(tmp_path):
+def test_an_organ_that_does_not_exist_has_no_outline(tmp_path):
     config = config_of("finetune", tmp_path, tmp_path / "not_read.json")
     assert replace(config, outline_offsets={"IVC": 0.2}).outline_offsets
-    with pytest.raises(UsageError, match="unknown organ 'right kidny'"):
-        replace(config, outline_offsets={"right kidny": 0.4})
+    assert replace(config, unrefined=("IVC",)).unrefined
+    for wrong in ({"outline_offsets": {"right kidny": 0.4}}, {"unrefined": ("right kidny",)}):
+        with pytest.raises(UsageError, match="unknown organ 'right kidny'"):
+            replace(config, **wrong)
 
 
 @pytest.mark.parametrize("method", ["finetune", "cross_pseudo_supervision"])
