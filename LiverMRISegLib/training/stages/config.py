@@ -83,8 +83,8 @@ class StageConfig(Checked):
     """Organs, by name, whose outlines are moved after they were drawn to the image; above 0 the organ gets larger.
     Those that the package does not offer are left out."""
     unrefined: Annotated[tuple[str, ...], OF_PACKAGE] = ()
-    """Organs, by name, whose outlines are not drawn to the image: vessels, along which blood is not equally bright.
-    Those that the package does not offer are left out."""
+    """Organs, by name, whose outlines are not drawn to the image, as the aorta: blood that flows is not equally bright
+    along it. Those that the package does not offer are left out."""
     region: Annotated[Literal["", "body", "abdomen"], OF_PACKAGE] = ""
     """Where the package looks: empty for everywhere, "body" for the body alone (faster), "abdomen" for the body
     and, in a long field of view, the abdomen apart."""
