@@ -76,6 +76,8 @@ class Panel:
     def scene_closing(self) -> None:
         """End a run in the scene, which is not touched any more. A batch of files goes on."""
         self.choices.pause()
+        if self.queue.needs_scene:
+            self.log.add(_("The scene was closed, and what was under way in it has ended."))
         if self.queue.needs_scene or not self.queue.is_busy:
             self.queue.abandon()
 

@@ -22,6 +22,7 @@ from LiverMRISegScene.checks import Checks
 from LiverMRISegScene.frame_table import show_chart, update_row
 from LiverMRISegScene.over_time import SequenceResult, over_time_of
 from LiverMRISegScene.scene_result import SceneResult, read_result, write_result
+from LiverMRISegScene.segment_names import organs_by_id
 from LiverMRISegScene.segment_volumes import SegmentVolume, segment_volumes
 
 _ORGAN, _ML, _TRUST, _LOOK = range(4)
@@ -126,8 +127,10 @@ class ResultTable:
         row = self.ui.resultTable.currentRow()
         if not 0 <= row < len(self._rows):
             return ""
-        organs = self._result.volumes_ml if self._result is not None else ()
         found = self._rows[row]
+        if found.segment_id and (organ := organs_by_id(self.node).get(found.segment_id)):
+            return organ
+        organs = self._result.volumes_ml if self._result is not None else ()
         return next((organ for organ in organs if id_of(organ) == found.organ_id), found.key)
 
     @property

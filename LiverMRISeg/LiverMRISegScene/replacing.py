@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from LiverMRISegLib.anatomy import id_of
 from LiverMRISegLib.errors import InputError
 from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegScene.bases import tr as _
+from LiverMRISegScene.segment_names import organs_by_id
 from LiverMRISegScene.segmentations import (
     GEOMETRY,
     GEOMETRY_REFERENCE,
@@ -45,19 +48,21 @@ class Replaced:
 
 
 def replace_segments(node: Any, newer: Any, inside: ChosenBox | None = None) -> Replaced:
-    """Move the segments of `newer` to `node`, replacing those of the same ID; `newer` is removed.
+    """Move the segments of `newer` to `node`, replacing those of the same ID or organ; `newer` is removed.
 
-    Names and colours of older segments stay: the user may have changed them. With `inside`, what they have outside that
-    box stays too.
+    A segment that was drawn there by hand is an organ by its name or its terminology. Names and colours of older
+    segments stay: the user may have changed them. With `inside`, what they have outside that box stays too.
 
     Raises:
-        InputError: `node` has other segments and another transform, so that they would move; or it has no label maps.
+        InputError: `node` has other segments and another transform, so that they would move; or it has no label maps;
+            or a segment of it that would be replaced is called as another organ.
     """
     ids = segment_ids(newer)
-    _check(node, newer, ids)
+    places = _places(node, ids)
+    _check(node, newer, places)
     before = Replaced(
         node,
-        {segment_id: copy_of(node, segment_id) for segment_id in ids},
+        {segment_id: copy_of(node, segment_id) for segment_id in (*ids, *places.values())},
         _following(node),
         node.GetSegmentation().GetConversionParameter(GEOMETRY),
         node.GetNodeReferenceID(GEOMETRY_REFERENCE) or "",
@@ -66,11 +71,14 @@ def replace_segments(node: Any, newer: Any, inside: ChosenBox | None = None) -> 
     node.SetAndObserveTransformNodeID(newer.GetTransformNodeID())
     # All are made before the first old one is removed.
     for segment_id, copy in {one: copy_of(newer, one) for one in ids}.items():
-        outside = _outside(node, segment_id, inside) if inside is not None else None
-        older = before.segments[segment_id]
+        place = places.get(segment_id, segment_id)
+        outside = _outside(node, place, inside) if inside is not None else None
+        older = before.segments[place]
         if older is not None:
             _call(copy, older)
-        _put(node, segment_id, copy, before.following.get(segment_id, ""))
+        if place != segment_id:
+            node.GetSegmentation().RemoveSegment(place)
+        _put(node, segment_id, copy, before.following.get(place, ""))
         if outside is not None:
             _add_voxels(node, segment_id, outside)
     node.GetSegmentation().SetConversionParameter(GEOMETRY, newer.GetSegmentation().GetConversionParameter(GEOMETRY))
@@ -110,8 +118,27 @@ def _call(segment: Any, as_other: Any) -> None:
         segment.SetTag(tag, str(entry))
 
 
-def _check(node: Any, newer: Any, ids: list[str]) -> None:
-    segmentation, others = node.GetSegmentation(), set(segment_ids(node)) - set(ids)
+def _places(node: Any, ids: list[str]) -> dict[str, str]:
+    """Which segment of `node` each of the `ids` replaces, those of organs: that of its ID, else the only such organ.
+
+    Raises:
+        InputError: the one of its ID is called as another organ.
+    """
+    there, organs = segment_ids(node), organs_by_id(node)
+    found = {}
+    for segment_id in ids:
+        if segment_id in there and id_of(organs.get(segment_id, segment_id)) != segment_id:
+            text = _("{name}: its segment '{called}' was made as {organ}; rename it, or choose a new segmentation")
+            called = node.GetSegmentation().GetSegment(segment_id).GetName()
+            raise InputError(text.format(name=node.GetName(), called=called, organ=segment_id.replace("_", " ")))
+        alike = [one for one, organ in organs.items() if id_of(organ) == segment_id]
+        if segment_id in there or len(alike) == 1:
+            found[segment_id] = segment_id if segment_id in there else alike[0]
+    return found
+
+
+def _check(node: Any, newer: Any, places: Mapping[str, str]) -> None:
+    segmentation, others = node.GetSegmentation(), set(segment_ids(node)) - set(places.values())
     if node.GetTransformNodeID() != newer.GetTransformNodeID() and others:
         text = _("{name}: is not under the same transform as the volume; choose a new segmentation")
         raise InputError(text.format(name=node.GetName()))

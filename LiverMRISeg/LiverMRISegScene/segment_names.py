@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from LiverMRISegLib.anatomy import ORGAN_NAMES, structure_named
 from LiverMRISegLib.io.segment_codes import Segment, coded_organs, organ_of_entry
 from LiverMRISegLib.io.segment_codes import organs_meant as meant_by_code
 from LiverMRISegScene.bases import tr as _
@@ -39,12 +40,23 @@ def organs_meant(node: Any, names: Mapping[str, str]) -> dict[str, str]:
 
     `names`: by segment ID.
     """
+    return {names[segment_id]: organ for segment_id, organ in _meant_by_code(node, names).items()}
+
+
+def organs_by_id(node: Any) -> dict[str, str]:
+    """The organ of ours that each segment is, by its name or else by its terminology; others are left out."""
+    names = {segment_id: key_of(node, segment_id) for segment_id in segment_ids(node)}
+    called = {segment_id: structure_named(name or "segment").name for segment_id, name in names.items()}
+    known = {segment_id: organ for segment_id, organ in called.items() if organ in ORGAN_NAMES}
+    return {**known, **_meant_by_code(node, names)}
+
+
+def _meant_by_code(node: Any, names: Mapping[str, str]) -> dict[str, str]:
     segments = {
         segment_id: Segment(name, organ_of_entry(_terminology(node, segment_id)), segment_id)
         for segment_id, name in names.items()
     }
-    meant = meant_by_code(names, coded_organs(segments))
-    return {names[segment_id]: organ for segment_id, organ in meant.items()}
+    return meant_by_code(names, coded_organs(segments))
 
 
 def _terminology(node: Any, segment_id: str) -> str:

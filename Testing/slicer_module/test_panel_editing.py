@@ -12,6 +12,7 @@ pytest.importorskip("slicer")
 from helpers.panel import rows, segment, segmentations
 from helpers.scene_tools import add_blocks, add_random, draw
 from helpers.waiting import SECONDS
+from LiverMRISegLib.anatomy import LIVER
 
 LESS = np.zeros((24, 36, 40), bool)
 LESS[4:12, 4:20, 5:9] = True
@@ -176,6 +177,35 @@ def test_one_organ_again_leaves_all_edits_of_others(host, bright_worker, panel, 
 
 
 @real_images("mr_t2_liver_kidneys_spleen/mr_01.nii.gz")
+def test_an_organ_that_was_drawn_by_hand_is_segmented_again(host, bright_worker, panel, scene):
+    """In the Segment Editor, whose segments have IDs of its own, and called in another language."""
+    volume = add_blocks(scene, "T1WI", np.s_[4:12, 4:20, 5:20])
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "mine")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    mask = np.zeros((24, 36, 40), bool)
+    mask[5:11, 5:18, 6:18] = True
+    for segment_id, name in (("Segment_1", "Leber"), ("Segment_2", "Lesion 1")):
+        node.GetSegmentation().AddEmptySegment(segment_id, name)
+        draw(node, segment_id, mask, volume)
+    node.GetSegmentation().GetSegment("Segment_1").SetTag("TerminologyEntry", LIVER.terminology_entry)
+    panel.ui.inputSelector.setCurrentNode(volume)
+    panel.ui.outputSelector.setCurrentNode(node)
+    before = volumes(panel)
+    assert list(before) == ["Leber", "Lesion 1"]
+    panel.ui.resultCollapsibleButton.collapsed = False
+    panel.ui.resultTable.selectRow(0)
+    host.click(panel.ui.againButton)
+    assert host.wait(lambda: panel.run.accepting.is_asking, SECONDS), panel.ui.statusLabel.text
+    host.click(panel.ui.acceptButton)
+    assert panel.table.node is node
+    after = volumes(panel)
+    assert list(after) == ["Leber", "Lesion 1"]
+    assert after["Leber"] == pytest.approx(before["Leber"] * (8 * 16 * 15) / (6 * 13 * 12), abs=0.1)
+    assert after["Lesion 1"] == before["Lesion 1"]
+    host.click(panel.ui.undoButton)
+    assert volumes(panel) == before
+
+
 def test_inside_an_roi_of_a_real_volume(host, panel, scene):
     """As without the ROI inside it; in a segmentation that is there, all outside stays."""
     from LiverMRISegLib.io import read_volume

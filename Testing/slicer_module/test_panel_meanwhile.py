@@ -199,6 +199,8 @@ def test_a_batch_of_the_scene_ends_with_it(host, held_worker, panel, scene):
     scene.Clear(0)
     assert (panel.queue.is_busy, panel.ui.batchTable.rowCount, panel.worker.process_id) == (False, 0, 0)
     assert panel.ui.statusLabel.text == "Choose a volume."
+    scene.Clear(0)
+    assert panel.ui.logText.toPlainText().count("The scene was closed") == 1
     held_worker.end()
     segment(host, panel, add_three(scene, "another")[0])
     assert [node.GetName() for node in segmentations(scene)] == ["another organs"]

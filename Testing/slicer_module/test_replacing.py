@@ -11,6 +11,7 @@ from helpers.scene_tools import add_random, draw
 from helpers.volumes import oblique_directions
 from LiverMRISegLib.anatomy import CHAOS
 from LiverMRISegLib.errors import InputError
+from LiverMRISegLib.inference.chosen_box import ChosenBox
 from LiverMRISegScene.measuring import measure_task
 from LiverMRISegScene.replacing import replace_segments
 from LiverMRISegScene.roi import chosen_box
@@ -66,6 +67,52 @@ def masks(node):
 
 def same(first, second):
     return list(first) == list(second) and all(np.array_equal(first[key], second[key]) for key in first)
+
+
+def drawn(scene, volume, name, entry=""):
+    """A liver and a lesion drawn in Slicer's Segment Editor, which gives its segments IDs of its own."""
+    node = add(scene, volume)
+    for segment_id, called in (("Segment_1", name), ("Segment_2", "Lesion")):
+        node.GetSegmentation().AddEmptySegment(segment_id, called)
+        draw(node, segment_id, labels(OLD[0]) > 0, volume)
+    if entry:
+        node.GetSegmentation().GetSegment("Segment_1").SetTag("TerminologyEntry", entry)
+    return node
+
+
+@pytest.mark.parametrize("inside", [None, ChosenBox((0.0, 0.0, 0.0), ((900.0, 0, 0), (0, 900.0, 0), (0, 0, 900.0)))])
+@pytest.mark.parametrize(("name", "entry"), [("LIVER", ""), ("Leber", CHAOS[LIVER].terminology_entry)])
+def test_an_organ_that_was_drawn_by_hand_is_replaced_and_keeps_its_name(scene, volume, name, entry, inside):
+    node = drawn(scene, volume, name, entry)
+    before = masks(node)
+    done = replace_segments(node, add(scene, volume, *NEW), inside)
+    after = masks(node)
+    assert list(after) == ["liver", "Segment_2"]
+    assert node.GetSegmentation().GetSegment("liver").GetName() == name
+    assert np.array_equal(after["liver"], labels(*NEW) > 0)
+    assert np.array_equal(after["Segment_2"], before["Segment_2"])
+    done.undo()
+    assert same(masks(node), before)
+
+
+def test_what_is_drawn_as_something_else_stays(scene, volume):
+    node = drawn(scene, volume, "left lobe of the liver")
+    before = masks(node)
+    replace_segments(node, add(scene, volume, *NEW))
+    after = masks(node)
+    assert list(after) == ["Segment_1", "Segment_2", "liver"]
+    assert all(np.array_equal(after[one], before[one]) for one in before)
+
+
+def test_organs_whose_names_were_exchanged_are_not_replaced(scene, volume, older):
+    """By ID the new kidney would come under the name of the other."""
+    older.GetSegmentation().GetSegment("right_kidney").SetName("Left kidney")
+    before, newer = masks(older), add(scene, volume, OLD[1])
+    with pytest.raises(InputError, match="its segment 'Left kidney' was made as right kidney; rename it, or choose"):
+        replace_segments(older, newer)
+    assert same(masks(older), before)
+    assert newer.GetScene() is scene
+    replace_segments(older, add(scene, volume, *NEW))  # the others are
 
 
 def test_only_its_organs_are_replaced_each_in_its_place_and_back(scene, volume, older):
