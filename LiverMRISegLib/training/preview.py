@@ -17,7 +17,7 @@ from LiverMRISegLib.data.batches import StepBatches, Stream
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.tiling import tiles
 from LiverMRISegLib.training.loop import LoopConfig, Method
-from LiverMRISegLib.training.room import check_room, peak_memory_gb, total_memory_gb
+from LiverMRISegLib.training.room import check_room, peak_memory_gb, size_in_words, total_memory_gb
 from LiverMRISegLib.training.validation import NetworkEngine, Validation
 
 logger = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class TrainingCost:
     def __str__(self) -> str:
         return (
             f"{self.steps:,} steps of {self.step_seconds:.2f} s; {self.inferences}, {self.tile_seconds:.2f} s each; "
-            f"{self.hours:.1f} hours; disk {self.disk_gb:.1f} GB; memory {self.memory_gb:.1f} GB"
+            f"{self.hours:.1f} hours; disk {size_in_words(self.disk_gb)}; memory {size_in_words(self.memory_gb)}"
         )
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from LiverMRISegLib.training.room import check_room, peak_memory_gb, total_memory_gb
+from LiverMRISegLib.training.room import check_room, peak_memory_gb, size_in_words, total_memory_gb
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -33,7 +33,7 @@ class VolumesCost:
     def __str__(self) -> str:
         return (
             f"{self.volumes:,} volumes of {self.volume_seconds:.2f} s; {self.hours:.1f} hours; disk "
-            f"{self.disk_gb:.1f} GB; memory {self.memory_gb:.1f} GB"
+            f"{size_in_words(self.disk_gb)}; memory {size_in_words(self.memory_gb)}"
         )
 
 

@@ -9,8 +9,11 @@ from pathlib import Path
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.engines.devices import list_devices
+from LiverMRISegLib.io.stored import megabytes
 
 _ALMOST_ALL = 0.9
+# Of so many GB and more a tenth says enough.
+_IN_GIGABYTES = 1.0
 
 
 def peak_memory_gb() -> float:
@@ -28,16 +31,21 @@ def total_memory_gb() -> float:
     return list_devices(())[-1].total_gb or 0.0
 
 
+def size_in_words(gigabytes: float) -> str:
+    """A size of any order, for a message: 12.3 GB, 45 MB, 0.53 MB."""
+    return f"{gigabytes:.1f} GB" if gigabytes >= _IN_GIGABYTES else megabytes(round(gigabytes * 1e9))
+
+
 def check_room(what: str, memory: float, total: float, disk: float, folder: Path, remedy: str) -> None:
     """UsageError if `what` takes almost all of the `total` memory, or more disk than is free at `folder`; all in GB.
 
     A total of 0 is not known, and is not checked.
     """
     if total and memory > _ALMOST_ALL * total:
-        raise UsageError(f"{what} takes {memory:.1f} GB of memory, of {total:.1f} GB; {remedy}")
+        raise UsageError(f"{what} takes {size_in_words(memory)} of memory, of {size_in_words(total)}; {remedy}")
     free = shutil.disk_usage(_existing(folder)).free / 1e9
     if disk > free:
-        raise UsageError(f"{folder}: {what} takes {disk:.1f} GB of disk, {free:.1f} GB are free")
+        raise UsageError(f"{folder}: {what} takes {size_in_words(disk)} of disk, {size_in_words(free)} are free")
 
 
 def _existing(folder: Path) -> Path:

@@ -111,7 +111,7 @@ def test_a_training_that_does_not_fit_is_refused(tmp_path, monkeypatch):
     config = read_config(FinetuneConfig, write_config(tmp_path, write_data(tmp_path), loop=loop))
     config = replace(config, run_folder=tmp_path / "run")
     monkeypatch.setattr(preview, "_total_gb", lambda fabric: 0.01)
-    with pytest.raises(UsageError, match=r"GB of memory, of 0.0 GB; take a smaller data.patch"):
+    with pytest.raises(UsageError, match=r"GB of memory, of 10 MB; take a smaller data.patch"):
         finetune.run(config)
     monkeypatch.undo()
     monkeypatch.setattr(preview, "_size_gb", lambda state: 1e9)

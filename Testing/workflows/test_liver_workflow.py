@@ -75,7 +75,7 @@ def test_a_training_that_does_not_fit_stops_the_workflow_before_it_starts(tmp_pa
     more = '"--data.spacing","2","2","2","--loop.preview-cases","10000000"'
     done = run(tmp_path, "--config", f"finetune_flags=[{more}]")
     assert done.returncode != 0
-    assert re.search(r"the training takes \d+.\d GB of disk, \d+.\d GB are free", done.stdout)
+    assert re.search(r"the training takes \d+.\d GB of disk, [\d.]+ (GB|MB) are free", done.stdout)
     assert not (tmp_path / "out/preview.txt").exists()
     assert not (tmp_path / "out/finetune").exists()
 
