@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from LiverMRISegLib.commands.case_images import CaseImages
 from LiverMRISegLib.commands.case_result import DONE, FAILED, SKIPPED, CaseResult
 from LiverMRISegLib.commands.console import (
     ProgressBar,
@@ -22,7 +23,7 @@ from LiverMRISegLib.commands.console import (
     say_json,
     table,
 )
-from LiverMRISegLib.commands.earlier_results import left_there, older_than_input, written_at
+from LiverMRISegLib.commands.earlier_results import Asked, left_there, written_at
 from LiverMRISegLib.commands.frame_table import write_tables
 from LiverMRISegLib.commands.frames import frame_option
 from LiverMRISegLib.commands.one_study import OneStudy
@@ -36,7 +37,6 @@ from LiverMRISegLib.resources import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from LiverMRISegLib.inference.segmenter import Segmenter
-    from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         help="the inputs are volumes of one study: flag both where two of them disagree on an organ (with --series all "
         "this is done anyway)",
     )  # fmt: skip
-    parser.add_argument("--skip-existing", action="store_true", help="skip cases whose output exists")
+    parser.add_argument(
+        "--skip-existing", action="store_true", help="skip cases whose output exists; told if it is of another model"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document on stdout instead of tables")
     add_common_options(parser)
     parser.set_defaults(run=run)
@@ -108,9 +110,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(f"--series {arguments.series}: only a DICOM folder has series to choose from; omit --series")
     report, reports, study = Report(arguments.report, plan), SrOption(arguments.sr, plan), OneStudy.of(arguments)
     organs = [spec.labels.named(name).name for name in arguments.organs] if arguments.organs else None
+    is_part = organs is not None and set(organs) != {organ.name for organ in spec.labels.organs}
+    asked = Asked(arguments.model, organs if organs and is_part else (), arguments.tta)
     plan.prepare_output([*report.files, *reports.files])
     try:
-        results = study.flagged(_Cohort(plan, arguments, images, organs, (report, reports, study)).results())
+        results = study.flagged(_Cohort(plan, arguments, images, organs, asked, (report, reports, study)).results())
         # Told first: whatever becomes of the files below, these results are there.
         if arguments.json:
             say_json([result.as_json() for result in results])
@@ -140,12 +144,14 @@ class _Cohort:
         arguments: argparse.Namespace,
         images: Sequence[str],
         organs: list[str] | None,
+        asked: Asked,
         takers: Sequence[Report | SrOption | OneStudy],
     ) -> None:
         self.plan = plan
         self.arguments = arguments
         self.images = images
         self.organs = organs
+        self.asked = asked
         self.takers = takers
         self._segmenter: Segmenter | None = None
 
@@ -166,12 +172,8 @@ class _Cohort:
                     result = CaseResult(case, FAILED, error=describe(error, case.source) + left_there(case, before))
                 yield replace(result, seconds=time.perf_counter() - start)
 
-    def _read(self, case: SegmentCase) -> list[Volume]:
-        from LiverMRISegLib.io import read_channels
-
-        if case.problem:
-            raise InputError(case.problem)
-        return read_channels(case.source, self.images, series=case.series, frame=case.frame)
+    def _read(self, case: SegmentCase) -> CaseImages:
+        return CaseImages.read(case, self.images)
 
     def _is_skipped(self, case: SegmentCase) -> bool:
         return self.arguments.skip_existing and case.output.exists()
@@ -180,17 +182,18 @@ class _Cohort:
         self,
         case: SegmentCase,
         following: SegmentCase | None,
-        reader: ReadAhead[SegmentCase, list[Volume]],
+        reader: ReadAhead[SegmentCase, CaseImages],
         progress: ProgressBar,
     ) -> CaseResult:
         from LiverMRISegLib.io import check_segmentation_target
 
         if self._is_skipped(case):
-            return CaseResult(case, SKIPPED, flags=older_than_input(case))
+            return CaseResult(case, SKIPPED, flags=self.asked.differences(case))
         progress("reading", 0.0)
         # The model is loaded only when there is something to segment, so a bad input is reported at once.
         start = time.perf_counter()
-        volume, *further = reader.get(case, None if following and self._is_skipped(following) else following)
+        images = reader.get(case, None if following and self._is_skipped(following) else following)
+        volume, *further = images.volumes
         read = time.perf_counter()
         check_segmentation_target(case.output, volume)
         segmenter = self._model(progress)
@@ -206,7 +209,7 @@ class _Cohort:
         self.arguments.stop.check()
         progress("writing", 1.0)
         before = time.perf_counter()
-        segmentation.save(case.output)
+        segmentation.save(case.output, self.asked.made_by(case, segmentation.provenance, images.digits))
         seconds = {"read": read - start, "load": loaded - read, "write": time.perf_counter() - before}
         for taker in self.takers:
             taker.add(case, volume, segmentation)

@@ -14,6 +14,7 @@ from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.flag import Flag
 from LiverMRISegLib.inference.remarks import KEY, Remarks, as_tag
 from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.made_by import MadeBy
 from LiverMRISegLib.measurement.maps import IMAGE, QuantityMap
 from LiverMRISegLib.measurement.organs import Measurements, Rules, measure
 from LiverMRISegLib.measurement.table import as_csv
@@ -84,10 +85,11 @@ class Segmentation:
 
             write_dicom_report(path, self.measure(maps, rules), Path(dicom_seg))
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, made_by: MadeBy | None = None) -> None:
         """Write to .nii.gz, .nii, .nrrd, .mha, .seg.nrrd or (for DICOM inputs) .dcm, whole or not at all.
 
-        A .seg.nrrd also keeps volumes, flags and trust, which the panel shows when Slicer loads it.
+        A .seg.nrrd also keeps volumes, flags and trust, which the panel shows when Slicer loads it. Every file says
+        which model it is of (`io.made_by`); `made_by` where more is known of it than the provenance says.
 
         Raises:
             UsageError: unknown ending, or it cannot be written there.
@@ -97,4 +99,8 @@ class Segmentation:
         made_ml = {id_of(organ): ml for organ, ml in self.volumes_ml.items()}
         remarks = Remarks(self.volumes_ml, self.trust, made_ml, self.flags)
         tags = {KEY: as_tag(remarks.to_text())}
-        write_segmentation(Path(path), self.labelmap, self.labels, self.geometry, source=self.source, tags=tags)
+        made_by = made_by or (MadeBy.of(self.provenance) if "model" in self.provenance else None)
+        comment = made_by.to_line() if made_by else ""
+        write_segmentation(
+            Path(path), self.labelmap, self.labels, self.geometry, source=self.source, tags=tags, comment=comment
+        )

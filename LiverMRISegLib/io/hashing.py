@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from LiverMRISegLib.errors import InputError
@@ -28,6 +29,11 @@ def hash_of(path: Path) -> str:
     for file in files:
         digest.update(f"{file.name}\0{_hash_of_file(file)}".encode())
     return digest.hexdigest()
+
+
+def hash_of_files(files: Sequence[Path]) -> str:
+    """sha256 of the contents of files, whatever they are called and in whatever order; InputError as `hash_of`."""
+    return hashlib.sha256("".join(sorted(map(_hash_of_file, files))).encode()).hexdigest()
 
 
 def _hash_of_file(file: Path) -> str:

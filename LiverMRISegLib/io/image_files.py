@@ -13,7 +13,7 @@ from LiverMRISegLib.io.atomic import atomic_path
 from LiverMRISegLib.io.metaimage import metaimage_bytes
 from LiverMRISegLib.io.nifti import nifti_bytes
 from LiverMRISegLib.io.nifti_place import NiftiForms, forms_of
-from LiverMRISegLib.io.nrrd import nrrd_bytes
+from LiverMRISegLib.io.nrrd import MADE_BY, nrrd_bytes
 from LiverMRISegLib.volume import Volume
 
 # The fastest level: masks are nearly as small by it, images a tenth larger.
@@ -22,7 +22,11 @@ _GZIP, _ZLIB = 31, 15
 
 
 def write_image(
-    volume: Volume, path: Path, forms: NiftiForms | None = None, pairs: Mapping[str, str] | None = None
+    volume: Volume,
+    path: Path,
+    forms: NiftiForms | None = None,
+    pairs: Mapping[str, str] | None = None,
+    comment: str = "",
 ) -> None:
     """Write `volume` whole or not at all, in the format of the ending of `path`.
 
@@ -31,6 +35,7 @@ def write_image(
         path: with one of the endings .nii, .nii.gz, .nrrd, .mha, in any letters.
         forms: qform and sform for NIfTI; by default both are those of the volume's grid.
         pairs: key/value pairs for the header of an NRRD file.
+        comment: what the file says of itself, a line of ASCII.
 
     Raises:
         OutputError: it cannot be written there, or the format cannot have it.
@@ -39,17 +44,17 @@ def write_image(
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         if name.endswith((".nii", ".nii.gz")):
             try:
-                head = nifti_bytes(kind, geometry.size, forms or forms_of(geometry))
+                head = nifti_bytes(kind, geometry.size, forms or forms_of(geometry), comment)
             except ValueError as error:
                 raise OutputError(f"{path}: {error}; write it as .nrrd") from error
             blocks = _with_head(head, _voxels(volume.array, kind))
             file.writelines(blocks if name.endswith(".nii") else _packed(blocks, _GZIP))
         elif name.endswith(".mha"):  # the header says how long the packed voxels are
             packed = list(_packed(_voxels(volume.array, kind), _ZLIB))
-            file.write(metaimage_bytes(kind, geometry, sum(map(len, packed))))
+            file.write(metaimage_bytes(kind, geometry, sum(map(len, packed)), comment))
             file.writelines(packed)
         else:
-            file.write(nrrd_bytes(kind, geometry, pairs or {}))
+            file.write(nrrd_bytes(kind, geometry, {**(pairs or {}), **({MADE_BY: comment} if comment else {})}))
             file.writelines(_packed(_voxels(volume.array, kind), _GZIP))
 
 

@@ -59,14 +59,16 @@ def read_metaimage(path: Path) -> VolumeHeader:
     if frames > 1 and len(step := floats(path, "ElementSpacing", _needed(path, fields, "ElementSpacing"))) > 3:
         metadata["seconds a frame"] = step[3]
     stored = _stored(path, fields, files.decode("utf-8", "surrogateescape").splitlines(), after)
-    return VolumeHeader(kind, geometry, stored, frames, values=values, metadata=metadata)
+    comment = fields.get("comment", "")
+    return VolumeHeader(kind, geometry, stored, frames, values=values, metadata=metadata, comment=comment)
 
 
-def metaimage_bytes(kind: np.dtype, geometry: Geometry, packed: int) -> bytes:
+def metaimage_bytes(kind: np.dtype, geometry: Geometry, packed: int, comment: str = "") -> bytes:
     """The header of a .mha file with `packed` bytes of little-endian voxels, packed by zlib, up to the first."""
     rows = np.array(geometry.direction).T.ravel()
     lines = {
         "ObjectType": "Image",
+        **({"Comment": comment} if comment else {}),
         "NDims": "3",
         "BinaryData": "True",
         "BinaryDataByteOrderMSB": "False",

@@ -29,14 +29,14 @@ _CODES = {np.dtype(kind): code for code, kind in _KINDS.items()}
 _COMPLEX, _COLOURS = (32, 1792, 2048), {128: 3, 2304: 4}
 # Field: type and place, of NIfTI-1 and of NIfTI-2.
 _FIELDS_1 = {
-    "dim": ("8h", 40), "datatype": ("h", 70), "bitpix": ("h", 72), "pixdim": ("8f", 76), "vox_offset": ("f", 108),
-    "scl": ("2f", 112), "xyzt_units": ("B", 123), "codes": ("2h", 252), "quaternion": ("3f", 256),
-    "offset": ("3f", 268), "rows": ("12f", 280),
+    "descrip": ("80s", 148), "dim": ("8h", 40), "datatype": ("h", 70), "bitpix": ("h", 72), "pixdim": ("8f", 76),
+    "vox_offset": ("f", 108), "scl": ("2f", 112), "xyzt_units": ("B", 123), "codes": ("2h", 252),
+    "quaternion": ("3f", 256), "offset": ("3f", 268), "rows": ("12f", 280),
 }  # fmt: skip
 _FIELDS_2 = {
-    "dim": ("8q", 16), "datatype": ("h", 12), "bitpix": ("h", 14), "pixdim": ("8d", 104), "vox_offset": ("q", 168),
-    "scl": ("2d", 176), "xyzt_units": ("i", 500), "codes": ("2i", 344), "quaternion": ("3d", 352),
-    "offset": ("3d", 376), "rows": ("12d", 400),
+    "descrip": ("80s", 240), "dim": ("8q", 16), "datatype": ("h", 12), "bitpix": ("h", 14), "pixdim": ("8d", 104),
+    "vox_offset": ("q", 168), "scl": ("2d", 176), "xyzt_units": ("i", 500), "codes": ("2i", 344),
+    "quaternion": ("3d", 352), "offset": ("3d", 376), "rows": ("12d", 400),
 }  # fmt: skip
 _SIZE_1, _SIZE_2 = 348, 540
 # After the header four bytes say whether extensions follow.
@@ -69,7 +69,8 @@ def read_nifti(path: Path) -> VolumeHeader:
         metadata["seconds a frame"] = fields["pixdim"][4] * unit
     stored = _stored(path, magic[:3] in (b"n+1", b"n+2"), fields["vox_offset"], version)
     scale = None if is_analyze else _scale(path, *fields["scl"])
-    return VolumeHeader(kind, geometry, stored, frames, values=values, scale=scale, metadata=metadata)
+    comment = fields["descrip"].partition(b"\0")[0].decode("latin-1")
+    return VolumeHeader(kind, geometry, stored, frames, values=values, scale=scale, metadata=metadata, comment=comment)
 
 
 def read_nifti_pair(image: Path) -> VolumeHeader:
@@ -85,8 +86,8 @@ def read_nifti_pair(image: Path) -> VolumeHeader:
     return header
 
 
-def nifti_bytes(kind: np.dtype, size: tuple[int, int, int], forms: NiftiForms) -> bytes:
-    """The header of a single-file NIfTI-1 image, up to its first voxel.
+def nifti_bytes(kind: np.dtype, size: tuple[int, int, int], forms: NiftiForms, comment: str = "") -> bytes:
+    """The header of a single-file NIfTI-1 image, up to its first voxel; `comment` is ASCII, of 79 characters at most.
 
     Raises:
         ValueError: an axis is longer than the format can say.
@@ -94,7 +95,8 @@ def nifti_bytes(kind: np.dtype, size: tuple[int, int, int], forms: NiftiForms) -
     if max(size) > np.iinfo(np.int16).max:
         raise ValueError(f"{max(size)} voxels along an axis, NIfTI-1 has at most {np.iinfo(np.int16).max}")
     head = bytearray(_VOXELS_AT)
-    values: Mapping[str, tuple[float, ...]] = {
+    values: Mapping[str, tuple[float | bytes, ...]] = {
+        "descrip": (comment.encode("ascii"),),
         "dim": (3, *size, 1, 1, 1, 1),
         "datatype": (_CODES[kind],),
         "bitpix": (kind.itemsize * 8,),

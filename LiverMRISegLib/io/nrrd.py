@@ -40,6 +40,7 @@ _TYPES = {
 }  # fmt: skip
 _KINDS = {name: kind for kind, names in _TYPES.items() for name in names.split(",")}
 _LONGEST_HEADER, _MOST_LINES = 2**22, 20_000
+MADE_BY = "LiverMRISeg.MadeBy"
 
 
 def read_nrrd(path: Path) -> VolumeHeader:
@@ -61,8 +62,9 @@ def read_nrrd(path: Path) -> VolumeHeader:
     layout = layout_of(path, fields, sizes)
     stored = _stored(path, fields, files, encoding, after)
     return VolumeHeader(
-        kind, layout.geometry, stored, layout.frames, layout.frames_first, layout.values, None, layout.metadata, pairs
-    )
+        kind, layout.geometry, stored, layout.frames, layout.frames_first, layout.values, None, layout.metadata, pairs,
+        pairs.get(MADE_BY, ""),
+    )  # fmt: skip
 
 
 def nrrd_bytes(kind: np.dtype, geometry: Geometry, pairs: Mapping[str, str]) -> bytes:

@@ -28,7 +28,7 @@ class VolumeHeader:
     the other, or, with `frames_first`, all values of a voxel. `values`: how many a voxel has where they are not frames
     but colours or vectors. Stored values become intensities by `scale` (slope, intercept). `metadata` becomes that of
     the volume; its "notes" are what a person should know of the input, in words. `fields`: what a header of words says
-    beside all that.
+    beside all that; `comment`: what the file says of itself (`made_by`).
     """
 
     kind: np.dtype
@@ -40,6 +40,7 @@ class VolumeHeader:
     scale: tuple[float, float] | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    comment: str = ""
 
     @property
     def path(self) -> Path:

@@ -41,6 +41,7 @@ def write_segmentation(
     *,
     source: Volume | None = None,
     tags: Mapping[str, str] | None = None,
+    comment: str = "",
 ) -> None:
     """Write a label map; .seg.nrrd also has names, colours, terminology and tags, .dcm is a DICOM SEG.
 
@@ -51,6 +52,7 @@ def write_segmentation(
         geometry: grid of the label map.
         source: the segmented volume; a DICOM SEG needs one that was read from DICOM.
         tags: what every segment of a .seg.nrrd has beside; other formats have no place for them.
+        comment: what the file says of itself, a line of 64 characters of ASCII at most (`made_by.MadeBy.to_line`).
 
     Raises:
         UsageError: another ending, .dcm for an input that was not DICOM, or no label map of `geometry`.
@@ -62,10 +64,11 @@ def write_segmentation(
     if kind == "dcm":
         from LiverMRISegLib.io.dicom.seg import write_dicom_seg
 
-        write_dicom_seg(path, labelmap, labels, source)
+        write_dicom_seg(path, labelmap, labels, source, comment)
         return
     pairs = seg_nrrd.pairs_of(labels, geometry.size, tags) if kind == "seg.nrrd" else {}
-    write_image(Volume(labelmap, geometry), path, forms=_forms_of(source, geometry), pairs=pairs)
+    forms = _forms_of(source, geometry)
+    write_image(Volume(labelmap, geometry), path, forms=forms, pairs=pairs, comment=comment)
 
 
 def _forms_of(source: Volume | None, geometry: Geometry) -> NiftiForms | None:

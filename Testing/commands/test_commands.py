@@ -98,12 +98,51 @@ def test_a_cohort_goes_on_after_a_bad_case(tmp_path, tiny_package):
     assert table[5] == "2 done, 1 failed"
     assert re.search(r"Not in this report</h2>\s*<p class=\"flag\">b: failed, .*b\.nii\.gz", report.read_text())
     old.unlink()
-    os.utime(folder / "a.nii.gz", (time.time() + 100,) * 2)
+    write_volume(make_volume(size=(40, 36, 22)), folder / "a.nii.gz")
+    os.utime(folder / "c.nii.gz", (time.time() + 100,) * 2)
     done = segment(folder, "-o", output, "--skip-existing", "--json", model=tiny_package)
     fails(done, 5, r"b\.nii\.gz")
     again = json.loads(done.stdout)
     assert [case["status"] for case in again] == ["skipped", "failed", "skipped"]
-    assert ["newer than this result" in "".join(case["flags"]) for case in again] == [True, False, False]
+    assert ["not the image that this result was made from" in "".join(c["flags"]) for c in again] == [
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_result_that_is_skipped_may_be_of_something_else(source, tmp_path, tiny_package, capsys):
+    output = tmp_path / "out/v_seg.nii.gz"
+
+    def flags(*options, model=tiny_package):
+        words = [source, "-o", tmp_path / "out", "--skip-existing", "--json", "--model", model, *options]
+        assert main(["segment", *map(str, words)]) == 0
+        said = json.loads(capsys.readouterr().out)[0]["flags"]
+        return [flag.removesuffix(": delete the result to have it made again") for flag in said]
+
+    assert not [flag for flag in flags() if "result" in flag]
+    assert flags() == []
+    assert flags("--organs", "liver,spleen,left_kidney,right_kidney") == []
+    assert flags("--organs", "liver") == [
+        "this result was made with other organs, another frame, or with or without --tta"
+    ]
+    other = save_package((spec := tiny_spec("other")), random_weights(spec), tmp_path / "other")
+    assert flags(model=other) == ["this result was made by tiny 1.0, not by other 1.0"]
+    retrained = save_package(tiny_spec(), random_weights(tiny_spec(), seed=1), tmp_path / "retrained")
+    assert flags(model=retrained) == ["this result was made by other weights, not by tiny 1.0"]
+    newer = save_package((spec := replace(tiny_spec(), version="2.0")), random_weights(spec), tmp_path / "newer")
+    assert flags(model=newer) == ["this result was made by tiny 1.0, not by tiny 2.0"]
+    # Another patient's image of the same name and grid, older than the result.
+    write_volume(make_volume(size=(40, 36, 24), seed=5), source)
+    os.utime(source, (0, 0))
+    assert flags() == ["the input is not the image that this result was made from, or was changed since"]
+    mask = read_labelmap(output)
+    write_segmentation(output, mask.array, CHAOS, mask.geometry)
+    (edited,) = flags()
+    assert "does not say which model made it" in edited
+    output.write_bytes(output.read_bytes()[:40])
+    (damaged,) = flags()
+    assert "cannot be read" in damaged
 
 
 def test_results_are_told_even_if_the_report_cannot_be_written(source, tmp_path, tiny_package, capsys):

@@ -31,8 +31,12 @@ _NEEDED = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPC
 _PERPENDICULAR = 0.02
 
 
-def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: Volume | None) -> None:
+def write_dicom_seg(
+    path: Path, labelmap: np.ndarray, labels: LabelSet, source: Volume | None, comment: str = ""
+) -> None:
     """Write `labelmap` [Z, Y, X] as a DICOM SEG with a segment for every organ that occurs.
+
+    `comment` becomes its Content Description, if there is one.
 
     Raises:
         UsageError: highdicom is not installed.
@@ -49,6 +53,8 @@ def write_dicom_seg(path: Path, labelmap: np.ndarray, labels: LabelSet, source: 
         numbered[labelmap == value] = number
     descriptions = [_description(highdicom, n, organ) for n, (_, organ) in enumerate(present, start=1)]
     segmentation = _made(path, source, numbered, descriptions)
+    if comment:
+        segmentation.ContentDescription = comment
     with atomic_path(path) as temporary, quiet():
         segmentation.save_as(str(temporary))
 
