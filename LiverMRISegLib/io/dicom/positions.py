@@ -36,10 +36,19 @@ class Plane:
     orientation_decimals: tuple[int, ...] = (_MOST_DECIMALS,) * 6
 
     @property
+    def lack(self) -> str:
+        """What the header does not give, in words; "" if it gives all."""
+        if len(self.position) != 3 or len(self.orientation) != 6:
+            return "position (missing or NaN)"
+        has_spacing = len(self.spacing) == 2 and min(self.spacing) >= _SMALLEST_SPACING
+        return "" if has_spacing else "pixel spacing (missing, 0 or NaN)"
+
+    @property
     def normal(self) -> np.ndarray:
         """Direction in which the slices are stacked, of length 1."""
         across = np.cross(self.orientation[:3], self.orientation[3:])
-        return np.asarray(across / np.linalg.norm(across))
+        with np.errstate(invalid="ignore"):  # of directions that are 0 it is NaN
+            return np.asarray(across / np.linalg.norm(across))
 
 
 @dataclass(frozen=True)
@@ -105,21 +114,27 @@ def _cosine_unit(planes: Sequence[Plane]) -> float:
     return 10.0 ** -(most if most > 1 else _MOST_DECIMALS)
 
 
+def cosine_tolerance(planes: Sequence[Plane]) -> float:
+    """By how much a direction of one image may differ from that of another of the same volume."""
+    return 1e-3 + _cosine_unit(planes)
+
+
+def same_spacing(plane: Plane, first: Plane) -> bool:
+    """Whether the pixels of an image are as large as those of the first."""
+    return all(abs(one - other) <= 1e-3 * other for one, other in zip(plane.spacing, first.spacing, strict=True))
+
+
 def check_places(subject: str, planes: Sequence[Plane]) -> None:
     """InputError unless every plane has a sound place, and all have one orientation and one pixel spacing."""
-    if any(len(plane.position) != 3 or len(plane.orientation) != 6 for plane in planes):
-        raise InputError(f"{subject} has images whose header gives no position (missing or NaN); export it again")
-    if any(len(plane.spacing) != 2 or not min(plane.spacing) >= _SMALLEST_SPACING for plane in planes):
-        raise InputError(
-            f"{subject} has images whose header gives no pixel spacing (missing, 0 or NaN); export it again"
-        )
+    lack = next((plane.lack for plane in planes if plane.lack), "")
+    if lack:
+        raise InputError(f"{subject} has images whose header gives no {lack}; export it again")
     rows, unit = np.array([plane.orientation for plane in planes]).reshape(-1, 2, 3), _cosine_unit(planes)
     if not np.abs(rows @ rows.transpose(0, 2, 1) - np.eye(2)).max() <= max(5e-3, 4 * unit):
         raise InputError(f"{subject} has images whose rows and columns are not perpendicular; export it again")
-    if not np.abs(rows - rows[0]).max() <= 1e-3 + unit:
+    if not np.abs(rows - rows[0]).max() <= cosine_tolerance(planes):
         raise InputError(f"{subject} has images in different planes (a localizer?); choose another series")
-    spacings = np.array([plane.spacing for plane in planes])
-    if not (np.abs(spacings - spacings[0]) <= 1e-3 * spacings[0]).all():
+    if not all(same_spacing(plane, planes[0]) for plane in planes):
         raise InputError(f"{subject} has images of different pixel spacings; export it again or choose another series")
 
 

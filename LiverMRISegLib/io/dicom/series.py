@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,9 +20,13 @@ from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 from LiverMRISegLib.io.dicom.pixels import check_pixels
 from LiverMRISegLib.io.dicom.positions import Plane, Stack, stacked
 from LiverMRISegLib.io.dicom.shared_series import Part, SharedSeries, taken_apart
+from LiverMRISegLib.io.dicom.strays import without_strays
 from LiverMRISegLib.io.dicom.values import Meaning, read_values
 from LiverMRISegLib.io.volume_header import grid
 from LiverMRISegLib.volume import Geometry, Volume
+
+logger = logging.getLogger(__name__)
+_MOST_NAMED = 10
 
 
 def read_series(
@@ -81,18 +86,23 @@ def parts_of_one_volume(folders: Sequence[Path], uid: str) -> bool:
 
 @dataclass(frozen=True)
 class _Source:
-    """The files that are read, how messages begin that are about them, and what is known of them already."""
+    """The files that are read, how messages begin that are about them, and what is known of them already.
+
+    `left_out`: images of the series that are no part of its volume.
+    """
 
     subject: str
     headers: list[DicomHeader]
     metadata: dict[str, Any]
+    left_out: Sequence[DicomHeader] = ()
 
 
 def _series(folder: Path, uid: str | None) -> _Source:
     found = _chosen(folder, find_series(folder), uid)
     headers = _without_copies(found.headers)
     subject = f"{folder}: series {found.info.uid}" if len(headers) > 1 else f"{headers[0].path}:"
-    return _Source(subject, headers, {"series": found.info.uid})
+    headers, left_out = without_strays(subject, headers)
+    return _Source(subject, headers, {"series": found.info.uid}, left_out)
 
 
 def _file(path: Path) -> _Source:
@@ -147,7 +157,7 @@ def _volume(source: _Source, name: str, frame: int | None, meaning: Meaning) -> 
     for header in headers:
         check_pixels(header)
     planes = _planes(headers)
-    if len({(header.rows, header.columns) for header in headers}) > 1:
+    if len({(header.rows, header.columns) for header in headers}) > 1:  # files of many frames
         raise InputError(f"{source.subject} has images of different sizes, which do not fit together; export it again")
     shared = _taken_apart(source, planes)
     part = _part(source.subject, shared, frame, len(planes))
@@ -165,10 +175,22 @@ def _volume(source: _Source, name: str, frame: int | None, meaning: Meaning) -> 
             "dicom_files": known["dicom_files"][:1],
             "frame_order": [i - first for i in order],
         }
-    notes = [*stack.notes, *([shared.note] if shared.note else ()), *values_notes]
+    notes = [*_said_of_strays(source), *stack.notes, *([shared.note] if shared.note else ()), *values_notes]
     if notes:
         known["notes"] = notes
     return Volume(array, geometry, name, known)
+
+
+def _said_of_strays(source: _Source) -> list[str]:
+    """A note that some images were left out; the log also names their files."""
+    count, strays = len(source.headers) + len(source.left_out), source.left_out
+    if not strays:
+        return []
+    names = ", ".join(header.path.name for header in strays[:_MOST_NAMED])
+    logger.warning("%s left out: %s%s", source.subject, names, ", ..." if len(strays) > _MOST_NAMED else "")
+    if len(strays) == 1:
+        return [f"1 of {count} images is in another plane than the others (a localizer?), left out"]
+    return [f"{len(strays)} of {count} images are in other planes than the others (a localizer?), left out"]
 
 
 _ALONE = SharedSeries((), "")
