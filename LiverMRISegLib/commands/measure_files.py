@@ -9,12 +9,12 @@ from pathlib import Path
 from LiverMRISegLib.anatomy import LabelSet, structure_named
 from LiverMRISegLib.commands.console import note
 from LiverMRISegLib.commands.measure_cases import Pairing
+from LiverMRISegLib.io.dicom.dixon import FAT, IN_PHASE, OUT_PHASE, WATER
 from LiverMRISegLib.measurement.fat_fraction import fat_fraction_of_phases, fat_fraction_of_water_and_fat
 from LiverMRISegLib.measurement.maps import QuantityMap, quantity_map
 from LiverMRISegLib.resources import DEFAULT_MODEL
 from LiverMRISegLib.volume import Volume
 
-WATER, FAT, IN_PHASE, OUT_PHASE = "water", "fat", "in-phase", "out-of-phase"
 _PAIRS = {
     "fat fraction (water, fat)": (WATER, FAT, fat_fraction_of_water_and_fat),
     "fat fraction (in, out of phase)": (IN_PHASE, OUT_PHASE, fat_fraction_of_phases),
@@ -90,7 +90,7 @@ def read_maps(case: str, pairing: Pairing, units: Mapping[str, str]) -> dict[str
     found: dict[str, Volume] = {}
     for kind in pairing.places:
         path = pairing.file_of(kind, case)
-        found[kind] = replace(read_map(path, is_signal=kind in _OF_PAIRS), name=path.name)
+        found[kind] = replace(read_map(path, is_signal=kind in _OF_PAIRS, kind=kind), name=path.name)
     maps = {}
     for title, (one, other, fraction) in _PAIRS.items():
         if one in found:

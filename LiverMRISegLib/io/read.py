@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from LiverMRISegLib.errors import InputError, SeveralSeriesError, SeveralVolumesError, UsageError
+from LiverMRISegLib.io.dicom.dixon import image_of_kind
 from LiverMRISegLib.io.dicom.elements import is_dicom_file
 from LiverMRISegLib.io.dicom.folders import is_dicom_folder
 from LiverMRISegLib.io.dicom.series import read_file, read_series, volumes_of
@@ -68,7 +69,7 @@ def read_volume(
     return replace(volume, array=array, metadata={**volume.metadata, "notes": notes} if notes else volume.metadata)
 
 
-def read_map(path: str | Path, *, series: str | None = None, is_signal: bool = False) -> Volume:
+def read_map(path: str | Path, *, series: str | None = None, is_signal: bool = False, kind: str = "") -> Volume:
     """Read a map of a quantity (fat fraction, R2*, T1) to be measured, in any of the formats of `read_volume`.
 
     Nothing is repaired: float32, with NaN where the file has NaN, an infinite value or padding. Of DICOM the values are
@@ -79,14 +80,19 @@ def read_map(path: str | Path, *, series: str | None = None, is_signal: bool = F
         series: as of `read_volume`.
         is_signal: an image whose signal is compared with that of another one, as of water and fat. Philips stores each
             with a scale of its own, which is taken out.
+        kind: of several volumes of DICOM the one is taken that says it is this: "water", "fat", "in-phase",
+            "out-of-phase", or a map's name ("pdff").
 
     Raises:
         InputError: it cannot be used; the message says why and what to do.
         UsageError: `series` is given for a file.
     """
-    path = _possible(path)
+    path, frame = _possible(path), None
+    if kind and (path.is_dir() or is_dicom_file(path)) and (chosen := image_of_kind(path, series, kind)):
+        logger.warning("%s: of several volumes the one of Image Type %s was taken", path.name, chosen.image_type)
+        series, frame = chosen.series, chosen.frame
     with _only_volume():
-        volume = _as_stored(path, series, None, Meaning.SIGNAL if is_signal else Meaning.QUANTITY)
+        volume = _as_stored(path, series, frame, Meaning.SIGNAL if is_signal else Meaning.QUANTITY)
     for note in volume.metadata.get("notes", ()):
         logger.warning("%s: %s", path.name, note)
     array = volume.array.astype(np.float32)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from helpers.corrected_masks import rename
-from helpers.dicom_series import edited_series
+from helpers.dicom_series import edited_series, write_shared_series
 from helpers.ellipsoids import ellipsoid, grid
 from LiverMRISegLib.anatomy import CHAOS, SPLEEN, LabelSet
 from LiverMRISegLib.cli import main
@@ -159,6 +159,24 @@ def test_a_fat_fraction_of_philips_images_is_that_of_their_signals(tmp_path):
         edited_series(tmp_path / name, change, volume=Volume(stored, GRID))
     assert measured(seg, "--water", tmp_path / "w", "--fat", tmp_path / "f", "-o", out) == 0
     assert float(spleens(out)["a"]["mean"]) == pytest.approx(10, abs=1e-4)
+
+
+def test_a_fat_fraction_of_one_dixon_series(tmp_path, capsys):
+    """Water, fat and both phases share a series, as Philips stores them; each option is given the same folder."""
+    pytest.importorskip("pydicom")
+    seg, out, folder = segmentation(tmp_path / "a.seg.nrrd"), tmp_path / "t.csv", tmp_path / "dixon"
+    levels = {"W": 90, "F": 10, "IP": 100, "OP": 80}
+    made = [Volume(np.full(GRID.shape, level, np.float32), GRID) for level in levels.values()]
+
+    def change(data, number, _):
+        kind = list(levels)[number]
+        data.ImageType = ["DERIVED", "PRIMARY", kind, kind, "DERIVED"]
+
+    write_shared_series(folder, made, change)
+    phases = ("--in-phase", folder, "--out-phase", folder)
+    assert measured(seg, "--water", folder, "--fat", folder, *phases, "-o", out) == 0
+    assert {row["mean"] for row in table(out) if row["organ"] == "spleen"} == {"10"}
+    refused(capsys, 3, "4 volumes that differ in image type", seg, "--map", f"t1={folder}", "-o", out)
 
 
 def test_time_points_are_compared(tmp_path):

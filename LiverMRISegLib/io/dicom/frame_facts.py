@@ -102,7 +102,7 @@ ATTRIBUTES = (
     ),
 )  # fmt: skip
 UNITS = {attribute.name: attribute.unit for attribute in ATTRIBUTES}
-B_VALUE, ACQUISITION_TIME, FILE = "b-value", "acquisition time", "file"
+B_VALUE, ACQUISITION_TIME, IMAGE_TYPE, FILE = "b-value", "acquisition time", "image type", "file"
 # What a person chooses a volume by, also where it does not tell all of them apart.
 CONTRASTS = ("echo time", "flip angle", "inversion time", B_VALUE)
 _DIMENSIONS = (((tags.FRAME_CONTENT,), tags.DIMENSIONS, _whole),)

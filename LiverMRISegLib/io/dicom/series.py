@@ -15,7 +15,7 @@ import numpy as np
 from LiverMRISegLib.errors import InputError, SeveralSeriesError, SeveralVolumesError
 from LiverMRISegLib.io.dicom import tags
 from LiverMRISegLib.io.dicom.folders import FoundSeries, find_series
-from LiverMRISegLib.io.dicom.frame_facts import facts_of
+from LiverMRISegLib.io.dicom.frame_facts import IMAGE_TYPE, facts_of
 from LiverMRISegLib.io.dicom.header import DicomHeader, read_dicom_header
 from LiverMRISegLib.io.dicom.pixels import check_pixels
 from LiverMRISegLib.io.dicom.positions import Plane, Stack, stacked
@@ -64,6 +64,16 @@ def volumes_of(path: Path, uid: str | None = None) -> tuple[Part, ...]:
     """
     source = _series(path, uid) if path.is_dir() else _file(path)
     return _taken_apart(source, _planes(source.headers)).parts
+
+
+def image_types_of(path: Path, uid: str | None = None) -> list[str]:
+    """The Image Type of every volume of a series or a file, as of `volumes_of`; "" where its images differ in it."""
+    source = _series(path, uid) if path.is_dir() else _file(path)
+    planes = _planes(source.headers)
+    facts = [fact for header in source.headers for fact in facts_of(header)]
+    parts = _taken_apart(source, planes).parts or (Part(tuple(range(len(planes)))),)
+    types = [{str(facts[frame].get(IMAGE_TYPE, "")) for frame in part.frames} for part in parts]
+    return [own.pop() if len(own) == 1 else "" for own in types]
 
 
 def parts_of_one_volume(folders: Sequence[Path], uid: str) -> bool:
