@@ -111,6 +111,8 @@ def _series(folder: Path, uid: str | None) -> _Source:
     found = _chosen(folder, find_series(folder), uid)
     headers = _without_copies(found.headers)
     subject = f"{folder}: series {found.info.uid}" if len(headers) > 1 else f"{headers[0].path}:"
+    for header in headers:
+        check_pixels(header)
     headers, left_out = without_strays(subject, headers)
     return _Source(subject, headers, {"series": found.info.uid}, left_out)
 
@@ -119,6 +121,7 @@ def _file(path: Path) -> _Source:
     header = read_dicom_header(path)
     if header.elements.pixels is not None and not header.is_image:
         raise InputError(f"{path}: is not an image but a result made from one; give the image instead")
+    check_pixels(header)
     return _Source(f"{path}:", [header], {})
 
 
@@ -164,8 +167,6 @@ def _digest(header: DicomHeader) -> bytes:
 
 def _volume(source: _Source, name: str, frame: int | None, meaning: Meaning) -> Volume:
     headers = source.headers
-    for header in headers:
-        check_pixels(header)
     planes = _planes(headers)
     if len({(header.rows, header.columns) for header in headers}) > 1:  # files of many frames
         raise InputError(f"{source.subject} has images of different sizes, which do not fit together; export it again")
