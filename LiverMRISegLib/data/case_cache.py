@@ -22,11 +22,11 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import IGNORE, structure_named
 from LiverMRISegLib.data.datalist import Datalist, Scan
 from LiverMRISegLib.data.segment_names import check_segment_names
-from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_labelmap, read_volume
 from LiverMRISegLib.io.atomic_folder import atomic_folder
 from LiverMRISegLib.io.hashing import hash_of
+from LiverMRISegLib.io.unusable import UnusableVolumes
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.preparation.label_grid import labels_on_grid
 from LiverMRISegLib.preparation.own_scheme import Prepared, prepare

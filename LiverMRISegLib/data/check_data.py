@@ -11,9 +11,9 @@ from tqdm import tqdm
 
 from LiverMRISegLib.data.case_cache import labels_of
 from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
-from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.io.dataclass_reader import Checked
+from LiverMRISegLib.io.unusable import UnusableVolumes
 
 Split = Literal["train", "validation", "test"]
 

@@ -21,7 +21,6 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.case_selection import PoolConfig, choose_scans
 from LiverMRISegLib.data.datalist import Scan, case_name
-from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import ModelError, UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
 from LiverMRISegLib.inference.postprocessing import postprocess
@@ -31,6 +30,7 @@ from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Count, Limits
+from LiverMRISegLib.io.unusable import UnusableVolumes
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.codec import to_json
 from LiverMRISegLib.models.package.model_package import ModelPackage

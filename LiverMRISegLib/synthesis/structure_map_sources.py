@@ -25,6 +25,7 @@ from LiverMRISegLib.io.atomic import atomic_write_bytes, make_folder
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Limits
+from LiverMRISegLib.io.unusable import UnusableVolumes
 from LiverMRISegLib.synthesis.structure_maps import StructureMap, Tissue, make_structure_map, unlabelled_by
 
 logger = logging.getLogger(__name__)
@@ -70,14 +71,20 @@ def load_structure_maps(
     Maps are kept in folder `cache`, and taken from there the next time.
 
     Raises:
-        InputError: a pattern finds nothing, or a file cannot be read.
+        InputError: a pattern finds nothing, or files cannot be used, all of which are named.
         OutputError: the cache cannot be written.
         UsageError: an unknown label set or tissue, or no source has all organs.
     """
     fitting = [source for source in sources if _has(source, organs, partial)]
     if sources and not fitting:
         raise UsageError(f"no source of label maps has labels of {'any' if partial else 'all'} of: {', '.join(organs)}")
-    return [_load(path, source, spacing, cache) for source in fitting for path in label_maps_of(data, source)]
+    chosen = [(path, source) for source in fitting for path in label_maps_of(data, source)]
+    bodies, unusable = list[StructureMap](), UnusableVolumes()
+    for path, source in chosen:
+        with unusable.noted():
+            bodies.append(_load(path, source, spacing, cache))
+    unusable.raise_any(len(chosen), "repair them or take them away")
+    return bodies
 
 
 def _has(source: StructureMapSource, organs: Sequence[str], partial: bool) -> bool:

@@ -13,12 +13,12 @@ from tqdm import tqdm
 from LiverMRISegLib.anatomy import IGNORE
 from LiverMRISegLib.data.case_cache import labels_of
 from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
-from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.io import read_volume
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.limits import Limits
+from LiverMRISegLib.io.unusable import UnusableVolumes
 from LiverMRISegLib.networks.sizes import PLAIN
 from LiverMRISegLib.preparation.nnunet_scheme import nonzero_box
 from LiverMRISegLib.training.configuration import read_settings

@@ -14,13 +14,13 @@ from tqdm import tqdm
 
 from LiverMRISegLib.data.case_selection import Listed, choose_scans
 from LiverMRISegLib.data.datalist import Datalist, Scan, case_name, write_datalist
-from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import ModelError, OutputError, UsageError
 from LiverMRISegLib.inference.engines.select import device_in_torch
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Limits
+from LiverMRISegLib.io.unusable import UnusableVolumes
 from LiverMRISegLib.networks.resnet_generator import ResnetGenerator
 from LiverMRISegLib.preparation.interpolation import resize_cubic
 from LiverMRISegLib.preparation.own_scheme import prepare

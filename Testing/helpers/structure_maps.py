@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from LiverMRISegLib.anatomy import GALLBLADDER, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN, STOMACH
+from LiverMRISegLib.anatomy import CHAOS, GALLBLADDER, LEFT_KIDNEY, LIVER, RIGHT_KIDNEY, SPLEEN, STOMACH
 from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, StructureMap, Tissue
+from LiverMRISegLib.volume import Geometry, Volume
 
 LIVER_VALUE, RIGHT_VALUE, LEFT_VALUE, SPLEEN_VALUE, STOMACH_VALUE, GALLBLADDER_VALUE = (
     ORGAN_VALUES.value_of(o) for o in (LIVER, RIGHT_KIDNEY, LEFT_KIDNEY, SPLEEN, STOMACH, GALLBLADDER)
@@ -42,3 +43,11 @@ def body(*, with_texture: bool = False) -> StructureMap:
     structures = torso().numpy()
     texture = np.random.default_rng(0).integers(0, 255, structures.shape).astype(np.uint8) if with_texture else None
     return StructureMap("torso", structures, texture, SPACING)
+
+
+def label_map(direction=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))) -> Volume:
+    """A liver and a right kidney, with values of CHAOS."""
+    labels = np.zeros((30, 40, 50), np.uint8)
+    labels[8:22, 10:30, 8:24] = CHAOS.value_of(LIVER)
+    labels[8:16, 26:34, 12:20] = CHAOS.value_of(RIGHT_KIDNEY)
+    return Volume(labels, Geometry((50, 40, 30), (6.0, 6.0, 6.0), direction=direction))

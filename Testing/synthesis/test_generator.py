@@ -1,16 +1,14 @@
 """Images from label maps: repeatable, aligned with their labels, and unlike each other."""
 
 import dataclasses
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from helpers.structure_maps import body as torso_body
-from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER, RIGHT_KIDNEY
-from LiverMRISegLib.errors import InputError
-from LiverMRISegLib.io import write_volume
+from helpers.structure_maps import label_map
+from LiverMRISegLib.anatomy import CHAOS, IGNORE, LIVER
 from LiverMRISegLib.models.package.specification import PreparationSpec
 from LiverMRISegLib.synthesis import anatomy, artefacts, scanner
 from LiverMRISegLib.synthesis.config import AnatomyConfig, LookConfig, RandomizationConfig, ScannerConfig
@@ -18,69 +16,14 @@ from LiverMRISegLib.synthesis.generator import ImageMaker, sample_space
 from LiverMRISegLib.synthesis.painting import _ct_texture
 from LiverMRISegLib.synthesis.randomness import Random, is_inside
 from LiverMRISegLib.synthesis.scanner import jumped
-from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, load_structure_maps
 from LiverMRISegLib.synthesis.structure_maps import ORGAN_VALUES, StructureMap, Tissue, make_structure_map
-from LiverMRISegLib.volume import Geometry, Volume
 
 CONFIG = RandomizationConfig(patch=(32, 48, 48), spacing=6.0)
 PREPARATION = PreparationSpec((6.0, 6.0, 6.0), normalisation="percentile-z-score")
 
 
-def label_map(direction=((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))) -> Volume:
-    labels = np.zeros((30, 40, 50), np.uint8)
-    labels[8:22, 10:30, 8:24] = CHAOS.value_of(LIVER)
-    labels[8:16, 26:34, 12:20] = CHAOS.value_of(RIGHT_KIDNEY)
-    return Volume(labels, Geometry((50, 40, 30), (6.0, 6.0, 6.0), direction=direction))
-
-
 def make(body, seed=0, organs=("liver", "right kidney")):
     return ImageMaker(organs, CONFIG, PREPARATION).make(body, seed)
-
-
-def test_a_body_without_ct_has_wall_fat_and_air_around_its_organs():
-    structures = make_structure_map("b", label_map(), CHAOS, spacing=6.0).structures
-    for value in (ORGAN_VALUES.value_of(LIVER), Tissue.INNER_SOFT, Tissue.WALL_MUSCLE, Tissue.SUBCUTANEOUS_FAT):
-        assert np.any(structures == value)
-    assert structures[0, 0, 0] == Tissue.AIR
-
-
-def test_a_body_is_brought_to_lps():
-    turned = make_structure_map(
-        "b", label_map(((-1.0, 0.0, 0.0), (0.0, -1.0, 0.0), (0.0, 0.0, 1.0))), CHAOS, spacing=6.0
-    )
-    straight = make_structure_map("b", label_map(), CHAOS, spacing=6.0)
-    assert np.array_equal(turned.structures, straight.structures[:, ::-1, ::-1])
-
-
-def test_ct_bands_name_the_tissue_around_the_organs():
-    organs = label_map()
-    _, y, x = np.indices(organs.array.shape)
-    radius = np.hypot((y - 20) / 18.0, (x - 25) / 23.0)
-    hounsfield = np.select([radius < 0.75, radius < 0.95], [40.0, -100.0], -1000.0)
-    hounsfield[:, 26:30, 23:27] = 600.0
-    image = Volume(hounsfield.astype(np.float32), organs.geometry)
-    structures = make_structure_map("b", organs, CHAOS, image, spacing=6.0).structures
-    assert structures[5, 20, 25] == Tissue.INNER_SOFT
-    assert structures[5, 28, 25] == Tissue.SKELETON
-    assert structures[5, 20, 25 + 20] == Tissue.SUBCUTANEOUS_FAT
-    assert structures[5, 0, 0] == Tissue.AIR
-
-
-def test_lungs_open_to_the_outside_are_lungs_and_small_ones_too():
-    """A wall with a hole in it, and a pocket of air too small for a whole lung: at the dome and above both are lung."""
-    organs = label_map()
-    z, y, x = np.indices(organs.array.shape)
-    radius = np.hypot((y - 20) / 18.0, (x - 25) / 23.0)
-    hounsfield = np.where(radius < 0.95, 40.0, -1000.0)
-    hounsfield[(z > 22) & (np.hypot(y - 20, x - 15) < 6)] = -900.0
-    hounsfield[(z > 22) & (np.abs(y - 20) < 2) & (x < 15)] = -900.0
-    hounsfield[(z > 22) & (np.hypot(y - 20, x - 35) < 3)] = -900.0
-    hounsfield[(z < 4) & (np.hypot(y - 20, x - 35) < 3)] = -900.0
-    image = Volume(hounsfield.astype(np.float32), organs.geometry)
-    structures = make_structure_map("b", organs, CHAOS, image, spacing=6.0).structures
-    assert structures[26, 17, 15] == structures[26, 20, 35] == Tissue.LUNG
-    assert structures[2, 20, 35] == Tissue.GAS
-    assert structures[26, 1, 1] == Tissue.AIR
 
 
 def test_the_texture_of_a_ct_draws_no_seam_where_structures_meet():
@@ -288,38 +231,3 @@ def test_with_everything_on_right_and_left_keep_their_sides(seed):
     right, left = (np.argwhere(sample.labels == v) for v in (1, 2))
     if len(right) and len(left):
         assert right[:, 2].mean() < left[:, 2].mean()
-
-
-def test_a_ct_that_does_not_belong_to_the_labels_is_refused():
-    organs = label_map()
-    random = np.random.default_rng(0)
-    hounsfield = np.where(organs.array > 0, 60.0, -1000.0) + random.normal(0, 5, organs.array.shape)
-    beside = dataclasses.replace(organs.geometry, origin=(30.0, 0.0, 0.0))
-    with pytest.raises(InputError, match="ct: is on another grid than its label map labels"):
-        make_structure_map("b", replace(organs, name="labels"), CHAOS, Volume(hounsfield, beside, "ct"), spacing=6.0)
-    with pytest.raises(InputError, match=r"ct: has values from .* but a CT in Hounsfield units has air"):
-        make_structure_map("b", organs, CHAOS, Volume(hounsfield + 1100, organs.geometry, "ct"), spacing=6.0)
-
-
-@pytest.mark.parametrize("is_complete", [False, True])
-def test_nothing_is_drawn_around_nothing(is_complete):
-    nothing = Volume(np.full((30, 40, 50), 99, np.uint8), label_map().geometry, "labels")
-    with pytest.raises(InputError, match="labels: shows nothing that its label set names"):
-        make_structure_map("b", nothing, CHAOS, spacing=6.0, is_complete=is_complete)
-    thin = Volume(label_map().array[10:12], Geometry((50, 40, 2), (6.0, 6.0, 2.0)), "labels")
-    with pytest.raises(InputError, match="labels: is thinner than two voxels of 6 mm"):
-        make_structure_map("b", thin, CHAOS, spacing=6.0, is_complete=is_complete)
-
-
-def test_a_body_that_was_kept_and_is_damaged_is_made_again(tmp_path, caplog):
-    write_volume(label_map(), tmp_path / "a_label.nii.gz")
-    source = StructureMapSource("*_label.nii.gz", "CHAOS")
-    (made,) = load_structure_maps(tmp_path, [source], 6.0, cache=tmp_path / "cache")
-    (kept,) = (tmp_path / "cache").iterdir()
-    content = kept.read_bytes()
-    for damaged in (b"", content[:300], content[:-30] + bytes(30)):
-        kept.write_bytes(damaged)
-        (again,) = load_structure_maps(tmp_path, [source], 6.0, cache=tmp_path / "cache")
-        assert np.array_equal(again.structures, made.structures)
-        assert kept.read_bytes() != damaged
-    assert caplog.text.count("is damaged") == 3
