@@ -169,7 +169,7 @@ def read_datalist(path: Path) -> Datalist:
     for scan in found.scans:
         for file in (scan.image, scan.labels):
             if file is not None and not file.exists():
-                raise InputError(f"{path}: {file} is not there; import the data set again")
+                raise InputError(f"{path}: {file} is not there; write this list again as it was written first")
     return found
 
 

@@ -18,13 +18,13 @@ from LiverMRISegLib.anatomy import IGNORE, LabelSet, organ_named
 from LiverMRISegLib.data.case_cache import labels_of
 from LiverMRISegLib.data.case_selection import Listed, PoolConfig, choose_scans
 from LiverMRISegLib.data.datalist import Scan, case_name, read_datalist
-from LiverMRISegLib.data.unusable import UnusableVolumes
 from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io import read_volume, write_volume
 from LiverMRISegLib.io.atomic import atomic_path, make_folder
 from LiverMRISegLib.io.dataclass_reader import Checked
 from LiverMRISegLib.io.hashing import hash_of
 from LiverMRISegLib.io.limits import Limits, Probability
+from LiverMRISegLib.io.unusable import UnusableVolumes
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.one_label.features import LEVELS, FeatureEncoder, Features, encode, load_encoder
 from LiverMRISegLib.one_label.prototypes import (
@@ -101,6 +101,10 @@ def run(config: FirstLabelsConfig, encoder: FeatureEncoder | None = None) -> Pat
     scans = choose_scans(config.datalists, config.pool, needs_labels=False)
     check_case_names([scan for _, scan in scans])
     template = _template(scans, config)
+    if len(scans) == 1:
+        raise UsageError(
+            f"there is only the template {config.template} and nothing to label; give datalists of more scans"
+        )
     scans.sort(key=lambda each: each is not template)
     count, seconds = len(scans), list[float]()
     settings = [f"smooth {config.smooth}", f"calibrate {config.calibrate} {config.certainty}", *config.organs]

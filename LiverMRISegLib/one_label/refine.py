@@ -78,7 +78,7 @@ class Predicted:
 
 def refine(
     model: Path, before: Path, whole: Mapping[str, np.ndarray], config: RefineConfig, output: Path,
-    device: str = "auto",
+    device: str,
 ) -> float:  # fmt: skip
     """Label the scans of datalist `before` by `model`, mend what is uncertain, write the next datalist to `output`.
 
@@ -154,6 +154,12 @@ class Mending:
         chosen = {"case": np.flatnonzero(self.uncertain), "voxel": np.arange(1, len(scans))}
         self.voted = set(chosen[config.mode].tolist()) if enough and config.mode in chosen else set()
         logger.info("%d uncertain cases, of a mean entropy of %.4f or more", int(self.uncertain.sum()), threshold)
+        if config.mode in chosen and not enough:
+            logger.warning(
+                "no labels are mended: %d certain cases are fewer than the %d that are to vote (refinement.neighbours)",
+                int((~self.uncertain).sum()),
+                config.neighbours,
+            )
 
     def mended_labels(self, case: int) -> np.ndarray:
         """uint8 [Z, Y, X]."""

@@ -15,14 +15,15 @@ from lightning_fabric import Fabric
 
 from LiverMRISegLib.anatomy import organ_named
 from LiverMRISegLib.data.case_selection import PoolConfig
-from LiverMRISegLib.data.datalist import read_datalist
-from LiverMRISegLib.errors import UsageError
+from LiverMRISegLib.data.datalist import read_datalist, write_datalist
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.io.atomic import atomic_write_text
 from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.one_label.development import write_development
 from LiverMRISegLib.one_label.first_labels import WHOLE
 from LiverMRISegLib.one_label.refine import RefineConfig, refine
 from LiverMRISegLib.pseudo_labels.output_folder import INPUTS
+from LiverMRISegLib.pseudo_labels.outputs import labelmap_of
 from LiverMRISegLib.training.configuration import MayChange
 from LiverMRISegLib.training.fabric import make_fabric
 from LiverMRISegLib.training.loop import LoopConfig
@@ -106,7 +107,23 @@ def run(config: OneLabelConfig) -> list[Round]:
             other=f"{folder}: its rounds began with other first labels than there are now; choose another "
             f"--run-folder, or remove {ROUNDS} and the folders round_1, round_2, ... there",
         )
+        if fabric.is_global_zero:
+            _find_images_again(folder, first)
+        fabric.barrier()
         return _run_rounds(config, first, fabric)
+
+
+def _find_images_again(folder: Path, first: Path) -> None:
+    """Where images were moved, the finished rounds' datalists are to name them as that of the first labels does now."""
+    listed = read_datalist(first / "datalist.json")
+    for number in range(1, len(_finished(folder)) + 1):
+        labels = _labels(folder, number)
+        try:
+            read_datalist(labels / "datalist.json")
+        except InputError as error:
+            logger.warning("%s; this list is written again, with the images of the first labels", error)
+            scans = [replace(scan, labels=labelmap_of(scan, labels)) for scan in listed.scans]
+            write_datalist(replace(listed, scans=scans), labels / "datalist.json")
 
 
 def _previewed(config: OneLabelConfig) -> list[Round]:
@@ -127,7 +144,7 @@ def _run_rounds(config: OneLabelConfig, first: Path, fabric: Fabric) -> list[Rou
         labels = [first, *(_labels(folder, n) for n in range(1, number + 1))]
         _train(config, labels[-2] / "datalist.json", _folder_of(folder, number) / "training")
         if fabric.is_global_zero:
-            _label(config, number, labels)
+            _label(config, number, labels, fabric.device.type)
         fabric.barrier()
     done = _finished(folder)
     if fabric.is_global_zero:
@@ -167,13 +184,16 @@ def _next_round(config: OneLabelConfig) -> int | None:
     return len(done) + 1 if len(done) < config.rounds else None
 
 
-def _label(config: OneLabelConfig, number: int, labels: Sequence[Path]) -> None:
-    """What comes out of a round's training: labels in the last of `labels`, and the account of all of them."""
+def _label(config: OneLabelConfig, number: int, labels: Sequence[Path], device: str) -> None:
+    """What comes out of a round's training: labels in the last of `labels`, and the account of all of them.
+
+    `device` computes them: the one that trained.
+    """
     folder = config.run_folder
     with np.load(labels[0] / WHOLE) as stored:
         whole = dict(stored)
     model, before = _folder_of(folder, number) / "training" / "model", labels[-2] / "datalist.json"
-    changed = refine(model, before, whole, config.refinement, labels[-1])
+    changed = refine(model, before, whole, config.refinement, labels[-1], device)
     logger.info("round %d changed %.1f %% of the labels", number, 100 * changed)
     write_development(folder, labels)
     done = [*_finished(folder), Round(number, changed)]
