@@ -12,10 +12,11 @@ import numpy as np
 from LiverMRISegLib.anatomy import ORGAN_NAMES
 from LiverMRISegLib.errors import ModelError
 from LiverMRISegLib.io.atomic_folder import atomic_folder
-from LiverMRISegLib.models.package.model_package import member_prefix, save_package
+from LiverMRISegLib.models.package.model_package import joined_members, save_package
 from LiverMRISegLib.models.package.specification import ModelSpec, OrganRule
 from LiverMRISegLib.training.initial_weights import HEADS
 
+MEAN = "mean"
 # Volumes of adult organs outside which a person should look twice, in mL: wide on purpose.
 _PLAUSIBLE_ML: Mapping[str, tuple[float, float]] = {
     "liver": (600.0, 3500.0),
@@ -55,15 +56,15 @@ def _usual_rule(organ: str, organs: Sequence[str]) -> OrganRule:
 
 
 def branch_weights(checkpoint: Mapping[str, Any], branch: str) -> list[dict[str, np.ndarray]]:
-    """The tensors of one branch of a checkpoint, or of all where `branch` is "mean"; float16.
+    """The tensors of one branch of a checkpoint, or of all where `branch` is MEAN; float16.
 
     Raises:
         ModelError: the checkpoint has no such branch.
     """
     networks = checkpoint["method"]["networks"]
-    if branch != "mean" and branch not in networks:
-        raise ModelError(f"the checkpoint has no branch '{branch}'; it has: {', '.join(networks)}, mean")
-    chosen = networks.values() if branch == "mean" else [networks[branch]]
+    if branch != MEAN and branch not in networks:
+        raise ModelError(f"the checkpoint has no branch '{branch}'; it has: {', '.join(networks)}, {MEAN}")
+    chosen = networks.values() if branch == MEAN else [networks[branch]]
     return [{key: tensor.numpy().astype(np.float16) for key, tensor in network.items()} for network in chosen]
 
 
@@ -95,11 +96,8 @@ def write_package(spec: ModelSpec, members: Sequence[Mapping[str, np.ndarray]], 
         ModelError: the weights are not those of the spec's network.
         OutputError: it cannot be written.
     """
-    weights = dict(members[0])
-    if len(members) > 1:
-        weights = {member_prefix(m) + name: a for m, tensors in enumerate(members) for name, a in tensors.items()}
     with atomic_folder(path, "replace") as fresh:
-        save_package(spec, weights, fresh)
+        save_package(spec, joined_members(members), fresh)
     return path
 
 

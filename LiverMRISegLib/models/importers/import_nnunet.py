@@ -32,7 +32,7 @@ from LiverMRISegLib.models.importers.nnunet_plans import (
     preparation_of,
     read_json,
 )
-from LiverMRISegLib.models.package.model_package import member_prefix, save_package
+from LiverMRISegLib.models.package.model_package import joined_members, save_package
 from LiverMRISegLib.models.package.specification import NNUNET, InferenceSpec, ModelSpec, NetworkSpec
 
 CHECKPOINT = "checkpoint_final.pth"
@@ -68,14 +68,7 @@ def import_nnunet_model(
     documents = [_document(member / checkpoint) for member in members]
     spec = _spec(source, name, plans, dataset, documents[0], members)
     states = [_state(document, member / checkpoint) for document, member in zip(documents, members, strict=True)]
-    return _save(spec, states, folder / name, source)
-
-
-def _save(spec: ModelSpec, states: Sequence[Mapping[str, np.ndarray]], target: Path, source: Path) -> Path:
-    if len(states) == 1:
-        return save_package(spec, states[0], target, source=source)
-    weights = {member_prefix(m) + key: tensor for m, state in enumerate(states) for key, tensor in state.items()}
-    return save_package(spec, weights, target, source=source)
+    return save_package(spec, joined_members(states), folder / name, source=source)
 
 
 def _import_first_version(source: Path, name: str, folder: Path, folds: Sequence[str], checkpoint: str) -> Path:
@@ -100,7 +93,8 @@ def _import_first_version(source: Path, name: str, folder: Path, folds: Sequence
     origin = _Origin(pickled, first.trainer, "3d", (0, 1, 2))
     spec = _spec_of(source, name, first.plans, dataset, first.configuration, origin, members)
     spec = replace(spec, preparation=replace(spec.preparation, resample_first=True))
-    return _save(spec, [read_checkpoint(member / file) for member in members], folder / name, source)
+    states = [read_checkpoint(member / file) for member in members]
+    return save_package(spec, joined_members(states), folder / name, source=source)
 
 
 def _members(source: Path, folds: Sequence[str], checkpoint: str, whole: str = _ALL) -> list[Path]:

@@ -133,6 +133,13 @@ def member_prefix(number: int) -> str:
     return f"members.{number}."
 
 
+def joined_members(members: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """The tensors of the networks of one package, by the names that they have in it."""
+    if len(members) == 1:
+        return dict(members[0])
+    return {member_prefix(m) + name: array for m, tensors in enumerate(members) for name, array in tensors.items()}
+
+
 def load_spec(path: Path) -> ModelSpec:
     """The specification of a package, without reading its weights (`ModelPackage.load` checks those).
 

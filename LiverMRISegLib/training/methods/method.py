@@ -12,6 +12,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from LiverMRISegLib.training.ema import AveragedModel
 from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.packaging import MEAN
 from LiverMRISegLib.training.validation import Validation
 
 
@@ -19,7 +20,7 @@ from LiverMRISegLib.training.validation import Validation
 class Setup:
     """What every method is given beside its networks and its own settings.
 
-    `branch`: which of the method's branches is scored, or "mean" of all. `steps`: of the whole training, for ramps.
+    `branch`: which of the method's branches is scored, or MEAN of all. `steps`: of the whole training, for ramps.
     """
 
     optimizer: OptimizerConfig
@@ -69,7 +70,7 @@ class SegmentationMethod:
 
     def validate(self, writer: SummaryWriter, step: int) -> dict[str, float]:
         """Dice of the chosen branch."""
-        chosen = list(self.branches.values()) if self.branch == "mean" else [self.branches[self.branch]]
+        chosen = list(self.branches.values()) if self.branch == MEAN else [self.branches[self.branch]]
         scores = self.validation.score(chosen, self.fabric, writer, step)
         self.module.train()
         return scores

@@ -19,6 +19,7 @@ from LiverMRISegLib.training.configuration import MayChange
 from LiverMRISegLib.training.initial_weights import SAME_AS_START, load_start, network_of
 from LiverMRISegLib.training.loop import LoopConfig
 from LiverMRISegLib.training.optimizers import OptimizerConfig
+from LiverMRISegLib.training.packaging import MEAN
 from LiverMRISegLib.training.stages.data_config import DataConfig
 
 BEST = "best"
@@ -74,7 +75,7 @@ class StageConfig(Checked):
     expected Dice take a voxel as organ from half the reachable Dice on, not from 0.5 on (Lipton et al. 2014)."""
     start_share: Annotated[float, Limits(least=0, below=1), OF_PACKAGE] = 0.0
     """Share of the initial weights in those of the package, below 1. The mean of both often keeps the strengths of both
-    (Wortsman et al. 2022, "Robust fine-tuning"). It needs a `start`."""
+    (Wortsman et al. 2022, "Robust fine-tuning"). It needs a `start`, and a `branch` of one network."""
     resample: Annotated[Literal["logits", "labels"], OF_PACKAGE] = "logits"
     """What the package brings back to a volume's grid: "logits" or "labels" (faster)."""
     image_refinement: Annotated[bool, OF_PACKAGE] = False
@@ -108,6 +109,8 @@ class StageConfig(Checked):
                 raise UsageError(f"sequences: unknown sequence '{name}'; known: {', '.join(known)}")
         if self.start_share and not self.start:
             raise UsageError(f"start_share {self.start_share} needs a start")
+        if self.start_share and self.branch == MEAN:
+            raise UsageError(f"start_share is for a package of one network; branch '{MEAN}' has several")
 
     @property
     def starts(self) -> tuple[str, ...]:

@@ -55,6 +55,8 @@ def write_stage_package(config: StageConfig, pools: Pools, *, is_validated: bool
     folder = config.run_folder / "checkpoints"
     best = folder / checkpoints.BEST
     takes_best = config.checkpoint == BEST and is_validated and best.exists()
+    if config.checkpoint == BEST and is_validated and not takes_best:
+        logger.warning("no volume that was validated on shows an organ: the last weights are exported, not the best")
     state = checkpoints.load(best) if takes_best else checkpoints.load_newest(folder)
     if state is None:
         raise UsageError(f"{folder}: contains no checkpoint; loop.steps must be at least 1")
@@ -67,8 +69,6 @@ def write_stage_package(config: StageConfig, pools: Pools, *, is_validated: bool
 def _members(config: StageConfig, state: Mapping[str, Any]) -> list[dict[str, np.ndarray]]:
     members = branch_weights(state, config.branch)
     if config.start_share:
-        if len(members) > 1:
-            raise UsageError(f"start_share needs one network, not the {len(members)} of branch '{config.branch}'")
         members = [mixed_weights(members[0], _before_training(config, members[0]), config.start_share)]
     return [with_background_offset(weights, config.background_offset) for weights in members]
 

@@ -53,6 +53,8 @@ def test_half_of_the_initial_weights(config, tmp_path):
         replace(config, start_share=0.5)
     with pytest.raises(UsageError, match="below 1"):
         replace(started, start_share=1.5)
+    with pytest.raises(UsageError, match="branch 'mean' has several"):
+        replace(started, start_share=0.5, branch="mean")
 
 
 def test_heads_that_the_start_lacks_stay_as_trained(config, tmp_path):
@@ -97,6 +99,20 @@ def test_a_run_without_a_readable_checkpoint(config):
     torch.save({"step": 1, "method": {"networks": {"last": {}}}}, folder / "step_00000001.pt")
     with pytest.raises(ModelError, match="has no branch 'average'"):
         write_stage_package(config, NOTHING, is_validated=False)
+
+
+def test_the_last_weights_instead_of_the_best_are_told_of(config, caplog):
+    """A validation in which no volume shows an organ has no score, and never a best."""
+    weights = config.new_network(3, deep_supervision=True).state_dict()
+    state = {"step": 5, "method": {"networks": {"average": weights}}}
+    checkpoints.save(config.run_folder / "checkpoints", 5, state, is_best=False)
+    write_stage_package(config, NOTHING, is_validated=True)
+    assert "the last weights are exported, not the best" in caplog.text
+    caplog.clear()
+    checkpoints.save(config.run_folder / "checkpoints", 6, state, is_best=True)
+    write_stage_package(config, NOTHING, is_validated=True)
+    write_stage_package(replace(config, checkpoint="last"), NOTHING, is_validated=True)
+    assert "the last weights" not in caplog.text
 
 
 def test_a_package_states_what_it_is_for_beside_what_it_was_trained_on(config, tmp_path):
