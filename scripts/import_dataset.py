@@ -21,9 +21,10 @@ from LiverMRISegLib.data.datalist import write_datalist
 from LiverMRISegLib.data.importers import IMPORTERS, OWN_DATA_IMPORTERS, Imported, OwnDataOptions
 from LiverMRISegLib.data.importers.own_data import SEQUENCES, read_label_names
 from LiverMRISegLib.data.importers.summary import check_scans, in_one_line, picture_sheet, summary_text
-from LiverMRISegLib.errors import InputError, LiverMRISegError, OutputError, UsageError
+from LiverMRISegLib.errors import InputError, UsageError
 from LiverMRISegLib.evaluation.cohort import labels_named
-from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
+from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text, make_folder
+from LiverMRISegLib.training.script import exit_status_of
 
 logger = logging.getLogger("import_dataset")
 BESIDE = (".png", ".txt")
@@ -33,17 +34,14 @@ def main() -> int:
     """Parse, import, write; the exit status is that of the command line."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     arguments = _parser().parse_args()
-    try:
+
+    def whole() -> None:
+        """From the folder to the datalist."""
         _prepare(arguments.output)
         made = arguments.output.parent / f"{arguments.output.stem}_labels"
         _write(_at_most(arguments.most, _imported(arguments, made), arguments.source), arguments.output, made)
-    except LiverMRISegError as error:
-        logger.error("%s", error)
-        return error.exit_status
-    except KeyboardInterrupt:
-        logger.error("stopped; no datalist was written")
-        return 130
-    return 0
+
+    return exit_status_of(whole, "stopped; no datalist was written")
 
 
 def _prepare(output: Path) -> None:
@@ -52,10 +50,7 @@ def _prepare(output: Path) -> None:
         raise UsageError(f"{output}: is a folder; give -o the name of a file, such as {output / 'mine.json'}")
     if output.suffix.lower() in BESIDE:
         raise UsageError(f"{output}: is the name of what is written beside the datalist; let it end with .json")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{output.parent}: cannot be made ({error.strerror}); choose another folder") from error
+    make_folder(output.parent)
 
 
 def _parser() -> argparse.ArgumentParser:

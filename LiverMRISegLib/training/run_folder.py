@@ -94,7 +94,7 @@ def train_on(
     batches = StepBatches(streams, config.steps, config.seed, fabric.global_rank, fabric.world_size)
     if workers < 0:
         workers = 0 if fabric.device.type == "cpu" else min(8, (os.cpu_count() or 1) // fabric.world_size)
-    with _death_of_workers_told():
+    with _death_of_workers_told() if workers else contextlib.nullcontext():
         return loop.train(method, feed(batches, workers), config, folder, fabric)
 
 

@@ -21,25 +21,36 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 R = TypeVar("R")
+_INTERRUPTED = 130  # as shells call it
 ONLY_PREVIEW = "this was only the preview: nothing was trained"
 
 
 def run_script(config: type[T], run: Callable[[T], R], tell: Callable[[T, R], str]) -> int:
     """Read the config from the command line, run the stage and log what `tell` makes of its result; the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+
+    def whole() -> None:
+        """What fails in one line."""
+        try:
+            settings = config_from_arguments(config, sys.argv[1:])
+        except BrokenPipeError:  # the reader of --help (head, less) has ended; nothing was to be done
+            give_up_stdout()
+            return
+        logger.info("%s", tell(settings, run(settings)))
+
+    return exit_status_of(whole, "stopped; the same command resumes the run")
+
+
+def exit_status_of(work: Callable[[], None], stopped: str) -> int:
+    """Do a script's work; its exit status. What cannot be used is told in one line, and `stopped` after Ctrl-C."""
     try:
-        settings = config_from_arguments(config, sys.argv[1:])
-        result = run(settings)
+        work()
     except LiverMRISegError as error:
         logger.error("%s", error)
         return error.exit_status
     except KeyboardInterrupt:
-        logger.error("stopped; the same command resumes the run")
-        return 130
-    except BrokenPipeError:  # the reader of --help (head, less) has ended
-        give_up_stdout()
-        return 0
-    logger.info("%s", tell(settings, result))
+        logger.error("%s", stopped)
+        return _INTERRUPTED
     return 0
 
 

@@ -80,3 +80,15 @@ def test_an_error_that_a_worker_raises_is_told_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(CaseStream, "sample", wrong)
     with pytest.raises(RuntimeError, match="a fault of ours"):
         run(config)
+
+
+def test_a_pipe_that_breaks_where_there_are_no_workers_is_not_told_as_their_death(tmp_path, monkeypatch):
+    """As tqdm's to a reader of the messages that has ended."""
+    config = read_config(FinetuneConfig, write_config(tmp_path, write_data(tmp_path)))
+
+    def broken(stream, index, seed):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(CaseStream, "sample", broken)
+    with pytest.raises(BrokenPipeError):
+        run(replace(config, run_folder=tmp_path / "run"))

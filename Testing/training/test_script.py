@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from helpers.places import ROOT
+from LiverMRISegLib.training.join_models import JoinModelsConfig
 from LiverMRISegLib.training.loop import RunResult
-from LiverMRISegLib.training.script import where_it_ended
+from LiverMRISegLib.training.script import run_script, where_it_ended
 
 WHAT_IT_IMPORTED = """
 import runpy, sys
@@ -48,6 +49,16 @@ def test_a_reader_of_the_help_may_end_early():
         process.stdout.close()
         told = process.stderr.read()
     assert (process.returncode, told) == (0, b"")
+
+
+def test_a_pipe_that_breaks_in_the_work_is_no_success(monkeypatch):
+    def work(config):
+        """As tqdm does where the reader of the messages has ended."""
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "argv", ["join_models.py"])
+    with pytest.raises(BrokenPipeError):
+        run_script(JoinModelsConfig, work, lambda config, result: "done")
 
 
 @pytest.mark.parametrize(

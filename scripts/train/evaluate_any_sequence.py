@@ -17,14 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.evaluation.cohort import CaseScores, as_csv, as_markdown, summarise
-from LiverMRISegLib.evaluation.robustness import dice
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_volume
-from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text
+from LiverMRISegLib.io.atomic import atomic_write_bytes, atomic_write_text, make_folder
+from LiverMRISegLib.measurement.agreement import dice
 from LiverMRISegLib.pictures import sheet_png, three_planes_png
 from LiverMRISegLib.resources import DEFAULT_MODEL
+from LiverMRISegLib.training.script import exit_status_of
 from real_sets import DATA_SETS, FLIP_ANGLES, HELD_OUT_CT, DataSet, cases_of, scores_of
 
 logger = logging.getLogger(__name__)
@@ -62,30 +62,19 @@ def summary(kind: DataSet, cases: Sequence[CaseScores]) -> dict[str, Any]:
     return {"data set": kind.name, "cases": len(cases), "figure": "mean Dice", **means}
 
 
-def main() -> int:
-    """Evaluate, write, tell; the exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default=DEFAULT_MODEL)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
-    pictures: list[bytes] = []
-    try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
-        segmenter = Segmenter.load(arguments.model)
-        results = [(kind, evaluate(segmenter, arguments.data, kind, pictures)) for kind in (*DATA_SETS, HELD_OUT_CT)]
-        agreed = agreement(segmenter, arguments.data, pictures)
-        atomic_write_text(arguments.output / "scores.csv", as_csv([case for _, cases in results for case in cases]))
-        tables = [f"{kind.name}, Dice\n\n{as_markdown(cases)}" for kind, cases in results]
-        tables.append(f"Five contrasts of one body, mean Dice between pairs (lowest): {told(agreed)}\n")
-        atomic_write_text(arguments.output / "tables.md", "\n".join(tables))
-        metrics = [summary(kind, cases) for kind, cases in results]
-        atomic_write_text(arguments.output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
-        atomic_write_bytes(arguments.output / "sheet.png", sheet_png(pictures))
-    except LiverMRISegError as error:
-        logger.error("%s", error)
-        return error.exit_status
+def run(model: str, data: Path, output: Path) -> None:
+    """Evaluate, write, tell."""
+    make_folder(output)
+    segmenter, pictures = Segmenter.load(model), list[bytes]()
+    results = [(kind, evaluate(segmenter, data, kind, pictures)) for kind in (*DATA_SETS, HELD_OUT_CT)]
+    agreed = agreement(segmenter, data, pictures)
+    atomic_write_text(output / "scores.csv", as_csv([case for _, cases in results for case in cases]))
+    tables = [f"{kind.name}, Dice\n\n{as_markdown(cases)}" for kind, cases in results]
+    tables.append(f"Five contrasts of one body, mean Dice between pairs (lowest): {told(agreed)}\n")
+    atomic_write_text(output / "tables.md", "\n".join(tables))
+    metrics = [summary(kind, cases) for kind, cases in results]
+    atomic_write_text(output / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    atomic_write_bytes(output / "sheet.png", sheet_png(pictures))
     for kind, cases in results:
         for s in summarise(cases):
             logger.info(
@@ -94,7 +83,17 @@ def main() -> int:
                 s.hd95_median,
             )  # fmt: skip
     logger.info("five contrasts of one body, mean Dice between pairs (lowest): %s", told(agreed))
-    return 0
+
+
+def main() -> int:
+    """Read the command line and run; the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    return exit_status_of(lambda: run(arguments.model, arguments.data, arguments.output), "stopped")
 
 
 def told(scores: Mapping[str, Sequence[float]]) -> str:

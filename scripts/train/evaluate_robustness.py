@@ -11,12 +11,12 @@ import logging
 import sys
 from pathlib import Path
 
-from LiverMRISegLib.errors import LiverMRISegError
 from LiverMRISegLib.evaluation.robustness import Score, as_csv, as_markdown, score_corruptions
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.io import read_labelmap, read_volume
-from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.atomic import atomic_write_text, make_folder
 from LiverMRISegLib.resources import DEFAULT_MODEL
+from LiverMRISegLib.training.script import exit_status_of
 from LiverMRISegLib.volume import Volume
 from real_sets import T1_SLAB, T2_SPIR, DataSet, cases_of
 
@@ -54,15 +54,15 @@ def main() -> int:
     parser.add_argument("--t1", action="store_true", help="the T1 slab (3 mm) instead of the T2 volumes (7.7 mm)")
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
-    try:
-        arguments.output.mkdir(parents=True, exist_ok=True)
+
+    def whole() -> None:
+        """The model on the chosen volumes."""
+        make_folder(arguments.output)
         segmenter = Segmenter.load(arguments.model)
         kind = T1_SLAB if arguments.t1 else T2_SPIR
         evaluate(segmenter, arguments.data, kind, arguments.output, arguments.cases, strongest_only=arguments.strongest)
-    except LiverMRISegError as error:
-        logger.error("%s", error)
-        return error.exit_status
-    return 0
+
+    return exit_status_of(whole, "stopped; the tables have the cases that were done")
 
 
 if __name__ == "__main__":

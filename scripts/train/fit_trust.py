@@ -25,11 +25,11 @@ from pathlib import Path
 import numpy as np
 
 from LiverMRISegLib.anatomy import LabelSet, organ_named
-from LiverMRISegLib.errors import LiverMRISegError, UsageError
+from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.evaluation.corruption import Pair, corrupted
 from LiverMRISegLib.evaluation.trust_fit import Sample, as_csv, cross_validated, fit, from_csv, samples_of
 from LiverMRISegLib.inference.segmenter import Segmenter
-from LiverMRISegLib.io.atomic import atomic_write_text
+from LiverMRISegLib.io.atomic import atomic_write_text, make_folder
 from LiverMRISegLib.io.dataclass_reader import read_dataclass, to_plain
 from LiverMRISegLib.models.catalog import load_model
 from LiverMRISegLib.models.package.codec import to_json
@@ -41,6 +41,7 @@ from LiverMRISegLib.synthesis.generator import ImageMaker
 from LiverMRISegLib.synthesis.structure_map_sources import StructureMapSource, label_maps_of, load_structure_maps
 from LiverMRISegLib.synthesis.structure_maps import StructureMap
 from LiverMRISegLib.training.configuration import read_config, read_settings
+from LiverMRISegLib.training.script import exit_status_of
 from LiverMRISegLib.training.stages.data_config import DataConfig, SyntheticConfig
 from LiverMRISegLib.volume import Geometry, Volume
 
@@ -140,7 +141,7 @@ def inputs_of(package: ModelPackage, files: Sequence[Path]) -> list[str]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, fit, write, tell."""
-    arguments.output.mkdir(parents=True, exist_ok=True)
+    make_folder(arguments.output)
     data, *earlier = [data_of(recipe) for recipe in arguments.recipe]
     package = load_model(arguments.model)
     segmenter = Segmenter.load(arguments.model)
@@ -172,12 +173,8 @@ def main() -> int:
     parser.add_argument("--images", type=int, default=150)
     parser.add_argument("--write", action="store_true", help="write the weights into the model's package, a folder")
     parser.add_argument("--output", type=Path, required=True)
-    try:
-        run(parser.parse_args())
-    except LiverMRISegError as error:
-        logger.error("%s", error)
-        return error.exit_status
-    return 0
+    arguments = parser.parse_args()
+    return exit_status_of(lambda: run(arguments), "stopped; the same command goes on where it was")
 
 
 if __name__ == "__main__":

@@ -283,7 +283,7 @@ def test_a_label_file_may_name_any_structures_and_one_twice(tmp_path):
         (".", "is a folder; give -o the name of a file"),
         ("cohort", "is a folder; give -o the name of a file"),
         ("mine.txt", "is the name of what is written beside the datalist"),
-        ("file/mine.json", "file: cannot be made (File exists)"),
+        ("file/mine.json", "file: cannot be written (File exists)"),
     ],
 )
 def test_where_no_datalist_can_be_written_is_said_before_anything_is_read(tmp_path, monkeypatch, caplog, output, words):
