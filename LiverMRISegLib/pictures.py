@@ -15,6 +15,7 @@ from LiverMRISegLib.volume import Volume, reorient
 _PLANES = ("axial", "coronal", "sagittal")
 _BACKGROUND = "#111111"
 _WIDEST = 3.0
+_SHEET_WIDTH = 900
 
 
 @dataclass(frozen=True)
@@ -152,13 +153,13 @@ def _window(array: np.ndarray) -> tuple[float, float]:
     return float(low), float(high if high > low else low + 1)  # units may be as small as e-12
 
 
-def sheet_png(pictures: Sequence[bytes], width: int = 900) -> bytes:
+def sheet_png(pictures: Sequence[bytes]) -> bytes:
     """PNG pictures below each other, all of one width in pixels."""
     from PIL import Image
 
     images = [Image.open(io.BytesIO(picture)).convert("RGB") for picture in pictures]
-    images = [image.resize((width, round(image.height * width / image.width))) for image in images]
-    whole = Image.new("RGB", (width, sum(image.height for image in images)))
+    images = [image.resize((_SHEET_WIDTH, round(image.height * _SHEET_WIDTH / image.width))) for image in images]
+    whole = Image.new("RGB", (_SHEET_WIDTH, sum(image.height for image in images)))
     top = 0
     for image in images:
         whole.paste(image, (0, top))

@@ -133,7 +133,10 @@ class Volume:
         """Wrap a 3D scalar SimpleITK image (the array is copied)."""
         import SimpleITK as sitk
 
-        return cls(sitk.GetArrayFromImage(image), geometry_from_sitk(image), name, metadata or {})
+        d = image.GetDirection()
+        direction = ((d[0], d[1], d[2]), (d[3], d[4], d[5]), (d[6], d[7], d[8]))
+        geometry = Geometry(tuple(image.GetSize()), tuple(image.GetSpacing()), tuple(image.GetOrigin()), direction)
+        return cls(sitk.GetArrayFromImage(image), geometry, name, metadata or {})
 
     def to_sitk(self) -> sitk.Image:
         """The same volume as a SimpleITK image (the array is copied)."""
@@ -144,13 +147,6 @@ class Volume:
         image.SetOrigin(self.geometry.origin)
         image.SetDirection([float(v) for row in self.geometry.direction for v in row])
         return image
-
-
-def geometry_from_sitk(image: sitk.Image) -> Geometry:
-    """The grid of a 3D SimpleITK image."""
-    d = image.GetDirection()
-    direction = ((d[0], d[1], d[2]), (d[3], d[4], d[5]), (d[6], d[7], d[8]))
-    return Geometry(tuple(image.GetSize()), tuple(image.GetSpacing()), tuple(image.GetOrigin()), direction)
 
 
 @dataclass(frozen=True)

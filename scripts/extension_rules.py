@@ -247,14 +247,15 @@ def size_mib(folder: Path) -> float:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) / 2**20
 
 
+def raw_addresses(repository: str, branch: str | None) -> tuple[str, str]:
+    """How the addresses of a branch's files begin, as they are."""
+    owner_and_name = urlsplit(repository).path.strip("/")
+    return f"{repository}/raw/{branch}/", f"https://raw.githubusercontent.com/{owner_and_name}/{branch}/"
+
+
 def _path_in_tree(extension: Extension, url: str) -> Path | None:
     """The file of the checkout that a raw address of its repository will show; None for any other address."""
-    owner_and_name = urlsplit(extension.repository).path.strip("/")
-    branch = extension.entry.get("scm_revision")
-    for start in (
-        f"{extension.repository}/raw/{branch}/",
-        f"https://raw.githubusercontent.com/{owner_and_name}/{branch}/",
-    ):
+    for start in raw_addresses(extension.repository, extension.entry.get("scm_revision")):
         if url.startswith(start) and url.lower().endswith(_PICTURES):
             return extension.folder / url.removeprefix(start)
     return None

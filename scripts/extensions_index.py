@@ -19,10 +19,9 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from extension_rules import Extension
+from extension_rules import Extension, raw_addresses
 
 logger = logging.getLogger("release")
 
@@ -84,13 +83,10 @@ class _Answer:
 
 def _answer(url: str, index: Path, release: Path, entry: dict[str, Any]) -> _Answer | None:
     """What will be at an address once the release is published; None if the script would get an error."""
-    repository = entry["scm_url"].removesuffix(".git")
-    owner_and_name = repository.partition("github.com/")[2]
     if url.endswith("/topics"):
         return _Answer(b'{"names": ["3d-slicer-extension"]}', "application/json")  # set by hand, docs/how_to/publish.md
     path = index / "schemas" / url.rpartition("/")[2]
-    branch = entry.get("scm_revision", "main")
-    for start in (f"{repository}/raw/{branch}/", f"https://raw.githubusercontent.com/{owner_and_name}/{branch}/"):
+    for start in raw_addresses(entry["scm_url"].removesuffix(".git"), entry.get("scm_revision", "main")):
         if url.startswith(start):
             path = release / url.removeprefix(start)
     if not path.is_file():

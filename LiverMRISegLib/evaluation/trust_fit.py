@@ -29,6 +29,7 @@ _RIDGE = 0.01
 # A smaller remainder of an organ at the edge of the volume has no Dice worth the name.
 _LEAST_ML = 2.0
 _FEWEST = 30
+_FOLDS = 4
 
 
 @dataclass(frozen=True)
@@ -156,16 +157,16 @@ def figures(samples: Sequence[Sample], spec: TrustSpec) -> Figures:
     return _figures(seen, _scores(seen, spec), spec.flag_below)
 
 
-def cross_validated(samples: Sequence[Sample], signs: Sequence[str], folds: int = 4) -> Figures:
+def cross_validated(samples: Sequence[Sample], signs: Sequence[str]) -> Figures:
     """Of the samples with signs, each by weights that were fitted to the images of the other folds.
 
     Raises:
         InputError: as `fit`.
     """
     seen = [s for s in samples if s.signs]
-    places = {case: number % folds for number, case in enumerate(dict.fromkeys(s.case for s in seen))}
+    places = {case: number % _FOLDS for number, case in enumerate(dict.fromkeys(s.case for s in seen))}
     scores, limits = np.zeros(len(seen)), np.zeros(len(seen))
-    for fold in range(folds):
+    for fold in range(_FOLDS):
         spec = fit([s for s in seen if places[s.case] != fold], signs, "")
         own = [number for number, s in enumerate(seen) if places[s.case] == fold]
         scores[own], limits[own] = _scores([seen[number] for number in own], spec), spec.flag_below

@@ -17,7 +17,7 @@ import numpy as np
 
 from LiverMRISegLib.errors import UsageError
 from LiverMRISegLib.inference.engines.select import load_engine
-from LiverMRISegLib.inference.progress import CancelToken, Progress, silent
+from LiverMRISegLib.inference.progress import Progress, silent
 from LiverMRISegLib.inference.segmenter import Segmenter
 from LiverMRISegLib.measurement.agreement import dice_per_label
 from LiverMRISegLib.models.package.model_package import ModelPackage, rewrite
@@ -81,12 +81,10 @@ def compare_settings(
     cases: Sequence[Sequence[Volume]],
     *,
     progress: Progress = silent,
-    cancel: CancelToken | None = None,
 ) -> list[Measured]:
     """Segment `cases`, each of as many volumes as the model takes, with every setting on the CPU.
 
     The others are compared with the first setting. A precision that this CPU does not compute in is skipped.
-    CancelledError if `cancel` was used.
     """
     found: list[Measured] = []
     reference: list[np.ndarray] = []
@@ -98,7 +96,7 @@ def compare_settings(
             logger.info("%s: this CPU does not compute in this precision", setting.precision)
             continue
         report = partial(progress, str(setting), number / len(settings))
-        labels, seconds = _segmented(segmenter, cases, report, cancel or CancelToken())
+        labels, seconds = _segmented(segmenter, cases, report)
         del segmenter  # before the next is loaded: a large model fits only once
         reference = reference or labels
         values = list(package.spec.labels)
@@ -150,13 +148,13 @@ def _loaded(package: ModelPackage, setting: Setting) -> Segmenter:
 
 
 def _segmented(
-    segmenter: Segmenter, cases: Sequence[Sequence[Volume]], report: Callable[[], None], cancel: CancelToken
+    segmenter: Segmenter, cases: Sequence[Sequence[Volume]], report: Callable[[], None]
 ) -> tuple[list[np.ndarray], float]:
     """The label maps, and the seconds that they took."""
     labels, seconds = [], 0.0
     for volume, *further in cases:
         report()
         start = time.perf_counter()
-        labels.append(segmenter.segment(volume, further=further, cancel=cancel).labelmap)
+        labels.append(segmenter.segment(volume, further=further).labelmap)
         seconds += time.perf_counter() - start
     return labels, seconds

@@ -91,9 +91,9 @@ def no_place(path: Path) -> InputError:
     return InputError(f"{path}: its header gives no place in space (NaN); correct the header or export it again")
 
 
-def is_perpendicular(axes: np.ndarray, tolerance: float = 1e-3) -> bool:
+def is_perpendicular(axes: np.ndarray) -> bool:
     """Whether the columns are of length 1 and perpendicular, but for what rounding and other tools leave behind."""
-    return bool(np.allclose(axes.T @ axes, np.eye(3), rtol=0, atol=tolerance))
+    return bool(np.allclose(axes.T @ axes, np.eye(3), rtol=0, atol=1e-3))
 
 
 def whole_numbers(path: Path, key: str, text: str) -> list[int]:

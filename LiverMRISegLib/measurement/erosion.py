@@ -42,7 +42,7 @@ def _nearest_along(squared: np.ndarray, axis: int, step: float, depth_mm: float)
     return result
 
 
-def grown_box(box: Box, shape: tuple[int, ...], margin: int = 1) -> Box:
-    """`box` with `margin` voxels more on each side, as far as a volume of `shape` has them."""
-    z, y, x = (slice(max(0, b.start - margin), min(n, b.stop + margin)) for b, n in zip(box, shape, strict=True))
+def grown_box(box: Box, shape: tuple[int, ...]) -> Box:
+    """`box` with a voxel more on each side, as far as a volume of `shape` has it."""
+    z, y, x = (slice(max(0, b.start - 1), min(n, b.stop + 1)) for b, n in zip(box, shape, strict=True))
     return (z, y, x)

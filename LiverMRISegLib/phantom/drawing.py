@@ -8,6 +8,7 @@ from LiverMRISegLib.anatomy import LabelSet
 from LiverMRISegLib.phantom.contrast import Material
 from LiverMRISegLib.phantom.shapes import Points, bounding_indices
 from LiverMRISegLib.phantom.structures import Enclosure, Patient, Structure
+from LiverMRISegLib.volume import Vector
 
 _DIAPHRAGM_MM = 2.5
 _RIB_DISTANCE = 27.0
@@ -121,16 +122,19 @@ def _dome_height(x: np.ndarray, y: np.ndarray, enclosure: Enclosure) -> np.ndarr
     """z of the diaphragm: the right and the left dome, and the central tendon between."""
     right, left = enclosure.domes
     middle = (6.0, -72.0, left[2] - 5.0)
-    result: np.ndarray | None = None
-    for (centre_x, centre_y, top), width in ((right, 80.0), (left, 72.0), (middle, 90.0)):
-        far = ((x - np.float32(centre_x)) / np.float32(width)) ** 2 + ((y - np.float32(centre_y)) / np.float32(92)) ** 2
-        height = np.float32(top) - np.float32(60) * far
-        if result is None:
-            result = height
-            continue
+    result, *others = (_dome(x, y, *dome) for dome in ((right, 80.0), (left, 72.0), (middle, 90.0)))
+    for height in others:
         near = np.maximum(np.float32(24) - np.abs(result - height), 0) / np.float32(24)
         result = np.maximum(result, height) + near**2 * np.float32(6)
-    return result if result is not None else np.zeros_like(x)
+    return result
+
+
+def _dome(x: np.ndarray, y: np.ndarray, peak: Vector, width: float) -> np.ndarray:
+    """z of a paraboloid below its peak."""
+    across, back, top = (np.float32(value) for value in peak)
+    far = ((x - across) / np.float32(width)) ** 2 + ((y - back) / np.float32(92)) ** 2
+    height: np.ndarray = top - np.float32(60) * far
+    return height
 
 
 def _in_ribs(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> np.ndarray:

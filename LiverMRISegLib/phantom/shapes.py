@@ -141,7 +141,7 @@ class Blend:
 
 @dataclass(frozen=True)
 class Cut:
-    """What of `shape` lies outside `removed` (grown by `margin` mm) and below every plane of `planes`.
+    """What of `shape` lies outside `removed` and below every plane of `planes`.
 
     A plane is (normal, offset): points with normal . p > offset are cut away.
     """
@@ -149,7 +149,6 @@ class Cut:
     shape: Shape
     removed: tuple[Shape, ...] = ()
     planes: tuple[tuple[Vector, float], ...] = ()
-    margin: float = 0.0
 
     @property
     def box(self) -> Box:
@@ -160,7 +159,7 @@ class Cut:
         """The largest of the distances."""
         result = self.shape.distance(points)
         for shape in self.removed:
-            result = np.maximum(result, np.float32(self.margin) - shape.distance(points))
+            result = np.maximum(result, -shape.distance(points))
         for normal, offset in self.planes:
             unit = np.array(normal) / np.linalg.norm(normal)
             height = sum(p * np.float32(u) for p, u in zip(points, unit, strict=True))

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import SimpleITK as sitk
@@ -28,7 +28,7 @@ from LiverMRISegLib.io.limits import Limits
 from LiverMRISegLib.io.tables import csv_table
 from LiverMRISegLib.pseudo_labels.output_folder import claimed_output, files_of
 from LiverMRISegLib.pseudo_labels.outputs import check_case_names, labelmap_of
-from LiverMRISegLib.pseudo_labels.registration import foreground_ml, nearest_case, register_affine, warp_labels
+from LiverMRISegLib.pseudo_labels.registration import Metric, foreground_ml, nearest_case, register_affine, warp_labels
 from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class MatchDomainsConfig(Checked):
     """Sequences that get warped labels."""
     output: Path = Path("runs/matched")
     """Folder for label maps, datalist.json and matches.csv."""
-    metric: Literal["mutual information", "least squares"] = "mutual information"
+    metric: Metric = "mutual information"
     """What the registration maximises."""
     workers: Annotated[int, Limits(-1, 1024)] = -1
     """Processes that register, each on one core; 0 for none beside this one, -1 for one a core. Realistic volumes take

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import Literal, get_args
 
 import numpy as np
 import SimpleITK as sitk
@@ -15,7 +16,9 @@ from LiverMRISegLib.volume import Volume
 
 logger = logging.getLogger(__name__)
 _SEED = 1
-METRICS = ("mutual information", "least squares")
+_SAMPLES = 0.2  # of the voxels, at the finest resolution
+Metric = Literal["mutual information", "least squares"]
+METRICS: tuple[str, ...] = get_args(Metric)
 
 
 def foreground_ml(labelmap: Volume) -> float:
@@ -32,7 +35,7 @@ def nearest_case(volume_ml: float, better: Mapping[str, float]) -> str:
 
 
 def register_affine(
-    moving: Volume, fixed: Volume, metric: str = "mutual information", *, iterations: int = 100, samples: float = 0.2
+    moving: Volume, fixed: Volume, metric: str = "mutual information", *, iterations: int = 100
 ) -> sitk.Transform:
     """The affine transform from points of `fixed` to points of `moving` that brings the images together.
 
@@ -47,7 +50,7 @@ def register_affine(
     if metric not in METRICS:
         raise UsageError(f"unknown metric '{metric}'; known are: {', '.join(METRICS)}")
     try:
-        found, value = _registered(_scaled(moving), _scaled(fixed), metric, iterations, samples)
+        found, value = _registered(_scaled(moving), _scaled(fixed), metric, iterations)
     except RuntimeError as error:
         reason = str(error).strip().rpartition("\n")[2]
         raise InputError(f"{moving.name} and {fixed.name}: cannot be registered ({reason})") from error
@@ -55,9 +58,7 @@ def register_affine(
     return found
 
 
-def _registered(
-    source: sitk.Image, target: sitk.Image, metric: str, iterations: int, samples: float
-) -> tuple[sitk.Transform, float]:
+def _registered(source: sitk.Image, target: sitk.Image, metric: str, iterations: int) -> tuple[sitk.Transform, float]:
     centred = sitk.CenteredTransformInitializer(
         target, source, sitk.Euler3DTransform(), sitk.CenteredTransformInitializerFilter.GEOMETRY
     )
@@ -69,7 +70,7 @@ def _registered(
     start.SetMatrix(rigid.GetMatrix())
     start.SetTranslation(rigid.GetTranslation())
     start.SetCenter(rigid.GetCenter())
-    fine = _method(metric, iterations, (2, 1), (1.0, samples))
+    fine = _method(metric, iterations, (2, 1), (1.0, _SAMPLES))
     fine.SetInitialTransform(start, inPlace=False)
     return fine.Execute(target, source), fine.GetMetricValue()
 

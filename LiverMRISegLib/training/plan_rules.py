@@ -70,7 +70,6 @@ def make_plan(
     *,
     kind: str = PLAIN,
     memory_gb: float = _REFERENCE_GB,
-    channels: int = 1,
 ) -> TrainingPlan:
     """The full-resolution plan.
 
@@ -80,7 +79,6 @@ def make_plan(
         classes: background included.
         kind: "plain-unet" or "residual-encoder-unet".
         memory_gb: of the GPU that is trained on.
-        channels: images a case.
     """
     target = target_spacing(spacings, shapes)
     worst = int(np.argmax(target))
@@ -91,7 +89,7 @@ def make_plan(
     ]
     median = np.median(resampled, axis=0)[list(axes)]
     spacing = [float(target[axis]) for axis in axes]
-    topology, estimate, reference = _fitted(spacing, median, classes, kind, memory_gb, channels)
+    topology, estimate, reference = _fitted(spacing, median, classes, kind, memory_gb)
     levels = len(topology.strides)
     batch = round(reference / estimate * _REFERENCE_BATCH)
     voxels = float(np.prod(median)) * len(shapes)
@@ -147,7 +145,7 @@ def topology_of(spacing: Sequence[float], patch: Sequence[int]) -> Topology:
 
 
 def _fitted(
-    spacing: Sequence[float], median: np.ndarray, classes: int, kind: str, memory_gb: float, channels: int
+    spacing: Sequence[float], median: np.ndarray, classes: int, kind: str, memory_gb: float
 ) -> tuple[Topology, float, float]:
     """The topology whose feature maps fit the memory, their elements, and the reference that they were held against."""
     inverse = 1 / np.asarray(spacing)
@@ -155,7 +153,7 @@ def _fitted(
     patch = [int(min(round(size), most)) for size, most in zip(first, median, strict=True)]
     topology = topology_of(spacing, patch)
     reference = _KINDS[kind].feature_maps * memory_gb / _REFERENCE_GB
-    while (estimate := _feature_maps(topology, classes, kind, channels)) > reference:
+    while (estimate := _feature_maps(topology, classes, kind)) > reference:
         longest = int(np.argsort([n / m for n, m in zip(topology.patch, median, strict=True)])[-1])
         shorter = list(topology.patch)
         shorter[longest] -= topology.divisor[longest]
@@ -170,15 +168,15 @@ def _features(levels: int) -> tuple[int, ...]:
     return tuple(min(_MOST_WIDTH, _WIDTH * 2**level) for level in range(levels))
 
 
-def _feature_maps(topology: Topology, classes: int, kind: str, channels: int) -> float:
-    """Elements of all feature maps of the network, as its library counts them."""
+def _feature_maps(topology: Topology, classes: int, kind: str) -> float:
+    """Elements of all feature maps of the network of one image a case, as its library counts them."""
     import torch
     from dynamic_network_architectures.architectures.unet import PlainConvUNet, ResidualEncoderUNet
 
     levels = len(topology.strides)
     with torch.device("meta"):  # sizes alone: no weights are made
         network = (PlainConvUNet if kind == PLAIN else ResidualEncoderUNet)(
-            channels, levels, list(_features(levels)), torch.nn.Conv3d, [list(k) for k in topology.kernels],
+            1, levels, list(_features(levels)), torch.nn.Conv3d, [list(k) for k in topology.kernels],
             [list(s) for s in topology.strides], list(_KINDS[kind].blocks[:levels]), classes,
             [2 if kind == PLAIN else 1] * (levels - 1), conv_bias=True, norm_op=torch.nn.InstanceNorm3d,
             norm_op_kwargs={"eps": 1e-5, "affine": True}, nonlin=torch.nn.LeakyReLU, nonlin_kwargs={"inplace": True},

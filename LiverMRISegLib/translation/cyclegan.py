@@ -222,7 +222,7 @@ class CycleGan:
         return scores
 
     def state_dict(self) -> dict[str, Any]:
-        """Generators, critics, their optimizers and pools."""
+        """Generators, critics, their optimizers and pools; of several processes the pools of the one that asks."""
         return {
             **({"joint": self.joint.state_dict()} if self.joint is not None else {}),
             "networks": {name: network.state_dict() for name, network in self.generators.items()},

@@ -10,13 +10,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from LiverMRISegLib.io import read_volume
-from LiverMRISegLib.volume import Geometry, Volume, geometry_from_sitk
+from LiverMRISegLib.volume import Geometry, Volume
 
 
 def by_itk(path: Path) -> tuple[np.ndarray, Geometry]:
     """Voxels and grid as SimpleITK reads them."""
-    image = sitk.ReadImage(str(path))
-    return sitk.GetArrayFromImage(image), geometry_from_sitk(image)
+    volume = Volume.from_sitk(sitk.ReadImage(str(path)))
+    return volume.array, volume.geometry
 
 
 def same_as_itk(path: Path) -> Volume:

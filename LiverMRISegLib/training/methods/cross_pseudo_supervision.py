@@ -132,24 +132,21 @@ class CrossPseudoSupervision(SegmentationMethod):
         return {"first": pair.first, "second": pair.second}  # type: ignore[dict-item]
 
     def losses(self, batch: Any, step: int) -> dict[str, torch.Tensor]:
-        """Eq. 7, and its two terms."""
-        labelled = batch["labelled"]["strong"]
-        images = torch.cat([labelled, batch["unlabelled"]["strong"]]) if "unlabelled" in batch else labelled
-        labels = self.to_device(batch["labelled"]["labels"])
-        first, second = self.model(self.to_device(images))
-        count = len(labelled)
+        """Eq. 7, its two terms, and pseudo labels."""
+        labelled, unlabelled = batch["labelled"], batch["unlabelled"]
+        labels = self.to_device(labelled["labels"])
+        first, second = self.model(self.to_device(torch.cat([labelled["strong"], unlabelled["strong"]])))
+        count = len(labels)
         supervised = sum(
             self.preset.supervised([scale[:count] for scale in outputs], labels) for outputs in (first, second)
         )
         cross = self._cross(first, second, count)
         weight = self.weight * (sigmoid_ramp(step, self.steps) if self._has_ramp else 1.0)
-        loss = supervised + weight * cross
-        terms = {"supervised": supervised, "cross": cross}
-        if "labels" in batch.get("unlabelled", {}):
-            pairs = ([scale[count:] for scale in outputs] for outputs in (first, second))
-            terms["pseudo"] = sum(self._pseudo(outputs, batch["unlabelled"], step) for outputs in pairs)
-            loss = loss + terms["pseudo"]
-        return {"loss": loss, **terms}
+        pseudo = sum(
+            self._pseudo([scale[count:] for scale in outputs], unlabelled, step) for outputs in (first, second)
+        )
+        terms = {"supervised": supervised, "cross": cross, "pseudo": pseudo}
+        return {"loss": supervised + weight * cross + pseudo, **terms}
 
     def _cross(self, first: Scales, second: Scales, labelled: int) -> torch.Tensor:
         """Eq. 6 over the patches that the preset counts; the first `labelled` ones have labels."""
@@ -165,9 +162,7 @@ class CrossPseudoSupervision(SegmentationMethod):
 
 
 def cross_pseudo_loss(first: Scales, second: Scales, loss: torch.nn.Module) -> torch.Tensor:
-    """loss(first, argmax second) + loss(second, argmax first), of logits of all scales (eq. 5); 0 of no patches."""
-    if len(first[0]) == 0:
-        return first[0].sum() * 0 + second[0].sum() * 0
+    """loss(first, argmax second) + loss(second, argmax first), of logits of all scales (eq. 5)."""
     by_second: torch.Tensor = loss(first, second[0].argmax(1))
     by_first: torch.Tensor = loss(second, first[0].argmax(1))
     return by_second + by_first

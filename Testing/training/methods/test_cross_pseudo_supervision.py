@@ -102,15 +102,6 @@ def test_presets_weigh_as_their_publications(preset, weight, ramped, parts):
     assert PRESETS[preset].weight == weight
 
 
-def test_without_unlabelled_patches_the_labelled_ones_count_alone():
-    made, data = method("paper"), batch()
-    whole = made.losses(data, 0)["cross"]
-    del data["unlabelled"]
-    alone = made.losses(data, 0)["cross"]
-    assert torch.isfinite(alone)
-    assert 0 < alone < whole
-
-
 def test_a_ramp_may_be_added_to_any_preset_and_taken_away():
     """A trained start gives one network new heads; a constant weight would teach the other their first labels."""
     for preset, ramp in (("paper", "sigmoid"), ("dice", "none")):
