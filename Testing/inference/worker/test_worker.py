@@ -1,15 +1,11 @@
 """The worker as a real process: it answers, stays alive, cancels, says why it died, leaves nothing behind."""
 
-import contextlib
 import io
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -28,31 +24,6 @@ from LiverMRISegLib.inference.worker.protocol import load_request, segment_reque
 from LiverMRISegLib.inference.worker.server import Server
 from LiverMRISegLib.io import read_labelmap, read_volume, write_volume
 from LiverMRISegLib.models.package.model_package import save_package
-
-
-@pytest.fixture
-def client():
-    with WorkerClient() as client:
-        yield client
-
-
-@pytest.fixture
-def load(tiny_package):
-    return load_request(str(tiny_package), "cpu")
-
-
-@pytest.fixture
-def segment(tiny_package):
-    def request(source, output, **options):
-        return segment_request(source, output, model=str(tiny_package), device="cpu", **options)
-
-    return request
-
-
-@pytest.fixture
-def source(tmp_path):
-    write_volume(make_volume(size=(60, 50, 40)), tmp_path / "v.nii.gz")
-    return tmp_path / "v.nii.gz"
 
 
 def test_same_result_as_in_process_and_the_model_stays_loaded(client, segment, source, tmp_path, tiny_package):
@@ -88,11 +59,6 @@ def test_another_model_of_the_same_name_is_loaded(client, source, tmp_path):
     shutil.rmtree(package)
     with pytest.raises(ModelError, match="no model has this name"):
         client.call(segment_request(source, tmp_path / "o.nrrd", model=str(package), device="cpu"))
-
-
-def test_a_worker_that_is_closed_ends_the_waiting(client, segment, source, tmp_path):
-    with pytest.raises(LiverMRISegError, match="was closed while it was asked for something"):
-        client.call(segment(source, tmp_path / "o.nrrd"), lambda text, done: client.close())
 
 
 def test_errors_keep_their_kind_and_the_worker_lives_on(client, segment, source, tmp_path):
@@ -162,13 +128,6 @@ def test_the_worker_runs_this_library(tmp_path, load):
     assert Path(first, "LiverMRISegLib") == Path(LiverMRISegLib.__file__).parent
 
 
-def test_the_worker_ends_with_its_parent(client, load):
-    client.call(load)
-    process = client._process
-    process.stdin.close()
-    assert process.wait(SECONDS) == 0
-
-
 STRANGE = [
     b"", b"{", b"[]", b"3", b'"do"', b"null", b"\xff\xfe{}", b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10_000,
     b'{"do": "quit' + b"x" * 10**7, b'{"do": {"do": []}}', b'{"do": []}', b'{"do": "fly"}', b'{"id": {}, "do": "fly"}',
@@ -194,11 +153,6 @@ def test_every_line_is_answered_in_one_line_and_the_next_one_too(line):
     assert last == {"id": 7, "event": "done"} or (last["id"] == 7 and last["kind"] == "CancelledError")
 
 
-def test_a_request_cut_off_is_no_request():
-    (reply,) = answers_to([], b'{"id": 1, "do": "loa')
-    assert reply["kind"] == "UsageError"
-
-
 @pytest.mark.parametrize("end", ["quit", "closed"])
 def test_after_strange_lines_the_worker_still_ends(client, end):
     """Once all are answered, so that only ending has to be done in the time there is for it."""
@@ -218,56 +172,9 @@ def test_after_strange_lines_the_worker_still_ends(client, end):
     assert process.wait(SECONDS) == 0
 
 
-PARENT = """
-import os, subprocess, sys, time
-worker = subprocess.Popen(
-    [sys.executable, "-m", "LiverMRISegLib.inference.worker.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-)
-worker.stdout.readline()
-if os.fork() == 0:  # this one keeps the worker's input open
-    time.sleep(600)
-print(worker.pid, flush=True)
-os._exit(0)
-"""
-
-
-@pytest.mark.skipif(os.name == "nt", reason="there, no process inherits the pipe")
-def test_the_worker_ends_with_its_parent_though_another_process_holds_its_input():
-    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, start_new_session=True)
-    try:
-        worker = int(parent.stdout.readline())
-        parent.wait(SECONDS)
-        assert is_gone(worker)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(parent.pid, signal.SIGKILL)
-
-
-def test_a_worker_whose_request_is_stuck_ends_all_the_same(tmp_path, load, segment, source):
-    started = tmp_path / "started"
-    stuck = STUCK.replace("time.sleep", f"open({str(started)!r}, 'w').close()\n    time.sleep")
-    (tmp_path / "sitecustomize.py").write_text(stuck)
-    launcher = tmp_path / "launcher"
-    launcher.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}:$PYTHONPATH" exec "{sys.executable}" "$@"\n')
-    launcher.chmod(0o755)
-    with WorkerClient(str(launcher)) as client:
-        client.call(load)
-        client.ask(segment(source, tmp_path / "o.nii.gz"), lambda _: None)
-        while not started.exists():
-            time.sleep(0.05)
-        client._process.stdin.close()
-        assert client._process.wait(SECONDS) == 1
-
-
-def test_no_process_is_left_behind_and_none_is_started_besides(client, segment, source, tmp_path):
-    """OpenVINO's telemetry would fork one that talks to the network."""
-    import psutil
-
-    client.call(segment(source, tmp_path / "o.nii.gz"))
-    worker = psutil.Process(client._process.pid)
-    assert worker.children(recursive=True) == []
-    client.close()
-    assert not worker.is_running()
+def test_a_request_cut_off_is_no_request():
+    (reply,) = answers_to([], b'{"id": 1, "do": "loa')
+    assert reply["kind"] == "UsageError"
 
 
 def test_a_request_cancelled_while_it_waits_is_not_carried_out(source, tmp_path, tiny_package):
@@ -285,43 +192,3 @@ def test_a_request_cancelled_while_it_waits_is_not_carried_out(source, tmp_path,
 def test_the_modality_can_be_sent_where_the_file_does_not_give_it(client, segment, source, tmp_path):
     reply = client.call(segment(source, tmp_path / "o.nii.gz", modality="PT"))
     assert any("the input says it is PT" in flag for flag in reply["flags"])
-
-
-STUCK = """
-import time
-from LiverMRISegLib.inference.segmenter import Segmenter
-
-def segment(*_, **__):
-    time.sleep(600)
-
-Segmenter.segment = segment
-"""
-
-
-def test_a_worker_behind_a_launcher_is_ended(source, tmp_path, load, segment):
-    """PythonSlicer starts the interpreter as a child of its own and waits for it."""
-    (tmp_path / "sitecustomize.py").write_text(STUCK)
-    launcher = tmp_path / "launcher"
-    launcher.write_text(f'#!/bin/sh\nPYTHONPATH="{tmp_path}:$PYTHONPATH" "{sys.executable}" "$@"\nexit $?\n')
-    launcher.chmod(0o755)
-    token = CancelToken()
-    with WorkerClient(str(launcher)) as client:
-        client.call(load)
-        worker = client._conversation.worker_pid
-        assert worker not in (0, client._process.pid)
-        threading.Timer(0.5, token.cancel).start()
-        with pytest.raises(CancelledError):
-            client.call(segment(source, tmp_path / "o.nii.gz"), cancel=token)
-    assert is_gone(worker)
-
-
-def is_gone(process):
-    """Ended within a while, whether or not its parent has asked how."""
-    for _ in range(2400):
-        try:
-            if ") Z" in Path(f"/proc/{process}/stat").read_text():
-                return True
-        except FileNotFoundError:
-            return True
-        time.sleep(0.05)
-    return False
