@@ -95,12 +95,15 @@ class Accepting:
         self.ui.statusLabel.setText(_("The new result was accepted."))
 
     def _discard(self, _checked: bool = False) -> None:
-        newer = self._table.node
+        newer, older = self._table.node, self._older
         self._close_question()
         self._table.put_back(self._before)
         if newer is not None:
             slicer.mrmlScene.RemoveNode(newer)
-        self.ui.statusLabel.setText(_("The new result was discarded. The older one is unchanged."))
+        said = _("The new result was discarded. The older one is unchanged.")
+        if older is None or older.GetScene() is None:
+            said = _("The new result was discarded. The older one was removed meanwhile.")
+        self.ui.statusLabel.setText(said)
 
     def _undo(self, _checked: bool = False) -> None:
         done, self._done = self._done, None

@@ -57,15 +57,14 @@ class RunView:
         """Return to the empty state."""
         self.accepting.reset()
         self._jobs = []
-        # A batch of files that goes on has the last word, and not what is to be chosen.
-        self._hint = self._missing() if self._queue.is_busy else ""
+        self._hint = ""
         self._table.forget()
         self.update()
 
     def update(self) -> None:
         """Update the state and the text of the button."""
         busy, own = self._queue.is_busy, self._is_running
-        why_not = "" if busy else self._missing()
+        why_not = self._missing()
         self.ui.segmentButton.setText(_("Cancel") if own else _("Segment"))
         waits = busy or self.accepting.is_asking
         self.ui.segmentButton.setEnabled(own or not (waits or why_not))
@@ -73,10 +72,11 @@ class RunView:
         self.ui.progressBar.setVisible(busy)
         is_free = not self.accepting.is_asking and not is_sequence(self.ui.inputSelector.currentNode())
         self.ui.outputSelector.setEnabled(is_free)
-        if not busy and why_not != self._hint:  # said once: what is said later, of a batch, stays
-            self._hint = why_not
-            if why_not or self.ui.statusLabel.text in hints().values():
-                self.ui.statusLabel.setText(why_not or _("Ready."))
+        is_said, self._hint = why_not == self._hint, why_not  # once: what is said later, of a batch, stays
+        is_hint = self.ui.statusLabel.text in hints().values()
+        # How a run has ended comes before what must be chosen since it began.
+        if not (busy or is_said) and (why_not or is_hint):
+            self.ui.statusLabel.setText(why_not or _("Ready."))
 
     def changed(self, job: Job) -> None:
         """Show the progress of the run."""

@@ -35,6 +35,7 @@ class Replaced:
     geometry: str
     volume_id: str
     transform_id: str
+    accepted_under: str  # the ID of the transform that the replacing put it under
 
     def undo(self) -> None:
         """Put the older segments back; later changes of the others stay."""
@@ -44,7 +45,8 @@ class Replaced:
             _put(self.node, segment_id, older, self.following.get(segment_id, ""))
         self.node.GetSegmentation().SetConversionParameter(GEOMETRY, self.geometry)
         self.node.SetNodeReferenceID(GEOMETRY_REFERENCE, self.volume_id or None)
-        self.node.SetAndObserveTransformNodeID(self.transform_id or None)
+        if (self.node.GetTransformNodeID() or "") == self.accepted_under:  # else it was moved since, with its volume
+            self.node.SetAndObserveTransformNodeID(self.transform_id or None)
 
 
 def replace_segments(node: Any, newer: Any, inside: ChosenBox | None = None) -> Replaced:
@@ -67,6 +69,7 @@ def replace_segments(node: Any, newer: Any, inside: ChosenBox | None = None) -> 
         node.GetSegmentation().GetConversionParameter(GEOMETRY),
         node.GetNodeReferenceID(GEOMETRY_REFERENCE) or "",
         node.GetTransformNodeID() or "",
+        newer.GetTransformNodeID() or "",
     )
     node.SetAndObserveTransformNodeID(newer.GetTransformNodeID())
     # All are made before the first old one is removed.

@@ -193,6 +193,34 @@ def test_a_volume_that_is_renamed_meanwhile(host, held_worker, panel, scene):
     assert not any(name in panel.ui.logText.toPlainText() for name in ("Anna", "Berta"))
 
 
+def test_a_volume_that_is_removed_meanwhile(host, held_worker, panel, scene):
+    """How the run has ended is said, and not only that another volume is to be chosen."""
+    volume = add_three(scene)[0]
+    held_worker.begin()
+    segment(host, panel, volume, wait=False)
+    assert host.wait(lambda: "held" in panel.ui.statusLabel.text, SECONDS)
+    scene.RemoveNode(volume)
+    finish(host, panel, held_worker)
+    said = panel.ui.statusLabel.text
+    assert said == "Failed: series 7: was removed from the scene before it was segmented"
+    assert not panel.ui.segmentButton.enabled
+    panel.ui.inputSelector.setCurrentNode(add_three(scene, "other")[0])
+    panel.ui.inputSelector.setCurrentNode(None)
+    assert panel.ui.statusLabel.text == "Choose a volume."
+
+
+def test_the_older_result_is_removed_while_it_is_asked_whether_to_replace_it(host, bright_worker, panel, scene):
+    volume = add_three(scene)[0]
+    segment(host, panel, volume)
+    older = panel.table.node
+    segment(host, panel, volume)
+    assert panel.run.accepting.is_asking
+    scene.RemoveNode(older)
+    host.click(panel.ui.discardButton)
+    assert panel.ui.statusLabel.text == "The new result was discarded. The older one was removed meanwhile."
+    assert segmentations(scene) == []
+
+
 def test_a_batch_of_the_scene_ends_with_it(host, held_worker, panel, scene):
     add_three(scene)
     run_batch(host, panel, held_worker)

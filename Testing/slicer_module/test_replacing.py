@@ -207,6 +207,17 @@ def test_an_roi_that_cannot_be_used(scene, volume):
         chosen_box(roi)
 
 
+def test_undo_leaves_a_segmentation_where_it_was_moved_with_its_volume(scene, volume, older):
+    before = masks(older)
+    done = replace_segments(older, add(scene, volume, *NEW))
+    transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", "moved")
+    for node in (volume, older):
+        node.SetAndObserveTransformNodeID(transform.GetID())
+    done.undo()
+    assert older.GetTransformNodeID() == transform.GetID()
+    assert same(masks(older), before)
+
+
 def test_volumes_follow_edits_and_scaled_transforms(scene, volume, older):
     voxel = 2.0 * 2.5 * 4.0 / 1000
     found = {row.key: row.ml for row in segment_volumes(older)}
