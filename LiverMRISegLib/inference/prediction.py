@@ -100,7 +100,7 @@ def score_slabs(
     progress("drawing outlines to the image", 1.0)
     names = {organ.name: channel for channel, organ in spec.labels.items()}
     offsets = {names[organ]: offset for organ, offset in spec.inference.outline_offsets.items()}
-    unrefined = [names[organ] for organ in spec.inference.unrefined]
+    unrefined = {names[organ] for organ in spec.inference.unrefined}
     yield refine_outlines(logits, prepared.image.reshape(-1, *logits.shape[1:])[0], offsets, unrefined)
 
 

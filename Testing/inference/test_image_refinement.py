@@ -164,7 +164,7 @@ def test_a_package_names_organs_that_are_not_refined(two_organ_package):
     volume = Volume(image + np.where(truth == 1, 0.3, 0).astype(np.float32), Geometry(SHAPE[::-1], (3.0, 3.0, 3.0)))
     organ = two_organ_package.spec.labels.organs[0].name
     masks = []
-    for chosen in ({}, {"image_refinement": True}, {"image_refinement": True, "unrefined": (organ,)}):
+    for chosen in ({}, {"image_refinement": True}, {"image_refinement": True, "unrefined": (organ, organ)}):
         spec = replace(two_organ_package.spec.inference, **chosen)
         masks.append(Segmenter(two_organ_package.run_by(spec), ByBrightness()).segment(volume).labelmap == 1)
     assert not np.array_equal(masks[0], masks[1])

@@ -271,6 +271,8 @@ class ModelSpec:
             for organ in organs:
                 if organ not in names:
                     raise ModelError(f"inference.{key}: '{organ}' is not one of the labels: {', '.join(names)}")
+        if both := sorted(set(self.inference.unrefined) & set(self.inference.outline_offsets)):
+            raise ModelError(f"inference: '{both[0]}' cannot be both unrefined and moved by outline_offsets")
 
     def rule_for(self, organ_name: str) -> OrganRule:
         """The organ's rule, or a rule that does nothing."""

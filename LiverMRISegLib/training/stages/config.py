@@ -103,6 +103,11 @@ class StageConfig(Checked):
         for organ in (*self.outline_offsets, *self.unrefined):
             if structure_named(organ).name not in trained:
                 organ_named(organ)  # a config may name more organs than are trained, but none that does not exist
+        moved, unrefined = (
+            {structure_named(o).name for o in organs} for organs in (self.outline_offsets, self.unrefined)
+        )
+        if both := sorted(moved & unrefined):
+            raise UsageError(f"'{both[0]}' cannot be both in outline_offsets and in unrefined")
         known = [sequence.value for sequence in Sequence]
         for name in self.sequences:
             if name not in known:

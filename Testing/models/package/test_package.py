@@ -160,6 +160,10 @@ def abdomen_alone(document):
             "'knee' is not one of the",
         ),
         (lambda d: d["inference"].update(image_refinement=True, unrefined=["knee"]), "unrefined: 'knee' is not one of"),
+        (
+            lambda d: d["inference"].update(unrefined=["liver"], outline_offsets={"liver": 0.4}),
+            "'liver' cannot be both unrefined and moved",
+        ),
         (lambda d: d["labels"][0].update(value=300), "between 1 and 255, not 300"),
         (lambda d: d["labels"][0].update(value=True), "between 1 and 255, not True"),
         (lambda d: d["labels"][0].update(value="1"), "between 1 and 255, not '1'"),

@@ -54,6 +54,8 @@ def test_an_organ_that_does_not_exist_has_no_outline(tmp_path):
     for wrong in ({"outline_offsets": {"right kidny": 0.4}}, {"unrefined": ("right kidny",)}):
         with pytest.raises(UsageError, match="unknown organ 'right kidny'"):
             replace(config, **wrong)
+    with pytest.raises(UsageError, match="'inferior vena cava' cannot be both in outline_offsets and in unrefined"):
+        replace(config, outline_offsets={"inferior vena cava": 0.2}, unrefined=("IVC",))
 
 
 @pytest.mark.parametrize("method", ["finetune", "cross_pseudo_supervision"])
